@@ -1,0 +1,1 @@
+"""The jobs: one module a stage, each ``read → pure functions → one idempotent write``."""

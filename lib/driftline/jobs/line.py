@@ -1,0 +1,48 @@
+"""What every job works with: the problem, where it runs, its tables and its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from driftline import session
+from driftline.ledger import Ledger
+from driftline.problem import Environment, Problem
+from driftline.tables import Tables
+
+
+@dataclass(frozen=True)
+class Line:
+    """One problem in one environment, with a Spark session."""
+
+    problem: Problem
+    environment: Environment
+    root: Path
+    """The project's folder: the one that holds ``conf/`` and ``expectations/``."""
+    spark: SparkSession
+    tables: Tables
+    ledger: Ledger
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report page goes."""
+        return Path(self.environment.warehouse, self.problem.name, "report.html")
+
+
+def open_line(
+    problem: Problem, environment: Environment, root: Path, *, verbose: bool = False
+) -> Line:
+    """Start Spark and open the problem's tables."""
+    folder = f"{environment.warehouse}/{problem.name}"
+    spark = session.build(
+        master=environment.master,
+        cores=environment.cores,
+        memory_gib=environment.memory_gib,
+        settings=environment.spark,
+        log=None if "://" in folder else Path(folder, "_logs", "spark.log"),
+        verbose=verbose,
+    )
+    tables = Tables(spark, folder, catalog=problem.name if environment.catalog else None)
+    return Line(problem, environment, root, spark, tables, Ledger(tables, problem, environment))

@@ -1,0 +1,207 @@
+"""The run ledger: what every stage read, wrote, rejected, took and cost, as rows of ``ops.runs``.
+
+Time and bytes come from Spark's own task metrics, summed over the stages a run started. Money is
+the price book times what was held: cores and memory for the wall time, and a month of storage for
+the bytes written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from driftline import __version__
+from driftline.errors import DriftlineError, Refused
+from driftline.logs import LOGGER, Progress
+from driftline.problem import Environment, Prices, Problem
+from driftline.schemas import RUNS
+from driftline.tables import Tables, Written
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Sums over Spark stages: seconds, bytes, jobs."""
+
+    cpu_seconds: float = 0.0
+    task_seconds: float = 0.0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    shuffle_bytes: int = 0
+    spill_bytes: int = 0
+    jobs: int = 0
+
+
+@dataclass
+class Run:
+    """One stage of one run, while it runs: the stage tells it what it did."""
+
+    stage: str
+    progress: Progress
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    status: str = "unchanged"
+    rows_in: int | None = None
+    rows_out: int | None = None
+    rows_rejected: int | None = None
+    rows_duplicate: int | None = None
+    tables_read: dict[str, int] = field(default_factory=dict)
+    tables_written: dict[str, int] = field(default_factory=dict)
+    message: str = ""
+
+    def read(self, table: str, version: int) -> None:
+        """Note the exact version of a table that was read."""
+        self.tables_read[table] = version
+
+    def wrote(self, written: Written) -> None:
+        """Note a write; one that was not skipped makes the run ``done``."""
+        if not written.skipped:
+            self.status = "done"
+            self.tables_written[written.table] = written.version
+
+    def count(self, *, in_: int, out: int, rejected: int = 0, duplicate: int = 0) -> None:
+        """Add row counts; a stage may count several times (once a source)."""
+        self.rows_in = (self.rows_in or 0) + in_
+        self.rows_out = (self.rows_out or 0) + out
+        self.rows_rejected = (self.rows_rejected or 0) + rejected
+        self.rows_duplicate = (self.rows_duplicate or 0) + duplicate
+
+    def balance(self) -> None:
+        """Raise unless in = out + rejected + duplicate."""
+        kept = (self.rows_out or 0) + (self.rows_rejected or 0) + (self.rows_duplicate or 0)
+        if self.rows_in is not None and self.rows_in != kept:
+            raise DriftlineError(
+                f"{self.stage} cannot account for every row: {self.rows_in} in, "
+                f"{self.rows_out} out + {self.rows_rejected} rejected + "
+                f"{self.rows_duplicate} duplicate",
+                where=f"run {self.run_id}",
+                hint="this is a bug in driftline; the ledger has the row, please report it",
+            )
+
+
+class Ledger:
+    """Writes one row a stage into ``ops.runs``."""
+
+    def __init__(self, tables: Tables, problem: Problem, environment: Environment) -> None:
+        self._tables = tables
+        self._problem = problem
+        self._environment = environment
+
+    @contextmanager
+    def run(self, stage: str) -> Iterator[Run]:
+        """Measure a stage; its row is written however the stage ends."""
+        spark = self._tables.spark
+        with Progress(stage).shown() as progress:
+            run = Run(stage, progress)
+            before, started = last_stage(spark), time.monotonic()
+            LOGGER.info("%s started", stage, extra={"facts": _facts(run)})
+            try:
+                yield run
+                run.balance()
+            except Exception as error:
+                run.status = "refused" if isinstance(error, Refused) else "failed"
+                run.message = str(error).split("\n", 1)[0][:500]
+                self._finish(run, before, started)
+                raise
+            self._finish(run, before, started)
+
+    def _finish(self, run: Run, before: int, started: float) -> None:
+        wall = time.monotonic() - started
+        used = metrics(self._tables.spark, after=before)
+        environment, prices = self._environment, self._problem.prices
+        cost = money(
+            prices,
+            core_hours=environment.cores * wall / 3600,
+            gib_hours=environment.memory_gib * wall / 3600,
+            gib_months=used.bytes_written / GIB,
+        )
+        row = (
+            run.run_id,
+            run.stage,
+            run.status,
+            run.started_at,
+            wall,
+            run.rows_in,
+            run.rows_out,
+            run.rows_rejected,
+            run.rows_duplicate,
+            sorted(run.tables_read.items()),
+            sorted(run.tables_written.items()),
+            used.cpu_seconds,
+            used.task_seconds,
+            used.bytes_read,
+            used.bytes_written,
+            used.shuffle_bytes,
+            used.spill_bytes,
+            used.jobs,
+            cost,
+            prices.currency,
+            self._problem.digest,
+            __version__,
+            run.message,
+        )
+        with self._tables.lock(RUNS.full_name):
+            self._tables.append_values([row], RUNS, key=f"run:{run.run_id}")
+        facts = _facts(run) | {"seconds": round(wall, 3), "money": cost}
+        LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
+
+
+def money(prices: Prices, *, core_hours: float, gib_hours: float, gib_months: float) -> float:
+    """What the resources cost by the price book, in its currency."""
+    return (
+        core_hours * prices.core_hour
+        + gib_hours * prices.gib_hour
+        + gib_months * prices.gib_month
+    )
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    return {"run_id": run.run_id, "stage": run.stage, "status": run.status}
+
+
+def last_stage(spark: SparkSession) -> int:
+    """The highest id of a Spark stage so far, −1 before the first."""
+    return max((stage["stageId"] for stage in _stages(spark)), default=-1)
+
+
+def metrics(spark: SparkSession, *, after: int) -> Metrics:
+    """Sum Spark's task metrics over the stages with an id above ``after``."""
+    total = Metrics()
+    for stage in _stages(spark):
+        if stage["stageId"] > after:
+            total = replace(
+                total,
+                cpu_seconds=total.cpu_seconds + stage["executorCpuTime"] / 1e9,
+                task_seconds=total.task_seconds + stage["executorRunTime"] / 1e3,
+                bytes_read=total.bytes_read + stage["inputBytes"],
+                bytes_written=total.bytes_written + stage["outputBytes"],
+                shuffle_bytes=total.shuffle_bytes + stage["shuffleWriteBytes"],
+                spill_bytes=total.spill_bytes + stage["diskBytesSpilled"],
+            )
+    return total
+
+
+def _stages(spark: SparkSession) -> list[dict[str, Any]]:
+    """All stages as Spark's status store (the one behind its UI) knows them, in one JVM call."""
+    context: Any = spark.sparkContext._jsc.sc()
+    context.listenerBus().waitUntilEmpty()
+    store = context.statusStore()
+    stages = store.stageList(
+        None,
+        getattr(store, "stageList$default$2")(),
+        getattr(store, "stageList$default$3")(),
+        getattr(store, "stageList$default$4")(),
+        getattr(store, "stageList$default$5")(),
+    )
+    jvm: Any = spark._jvm
+    writer = jvm.org.apache.spark.status.api.v1.JacksonMessageWriter()
+    return list(json.loads(writer.mapper().writeValueAsString(stages)))

@@ -1,0 +1,75 @@
+"""What a job says while it works: human text on a terminal, JSON lines on stderr elsewhere."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+
+from rich.console import Console
+
+LOGGER = logging.getLogger("driftline")
+_CONSOLE = Console(stderr=True, highlight=False)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line; what was passed as ``extra={"facts": …}`` becomes keys of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; json.dumps escapes control characters, so data cannot forge lines."""
+        at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
+        line |= getattr(record, "facts", {})
+        return json.dumps(line, default=str)
+
+
+class Plain(logging.Formatter):
+    """Text for a person."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, control characters made visible."""
+        text = record.getMessage()
+        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+def configure(*, file: str | None = None) -> None:
+    """Send driftline's log to ``file`` as JSON lines, or to stderr in the form that fits it."""
+    LOGGER.handlers.clear()
+    handler: logging.Handler
+    if file:
+        handler = logging.FileHandler(file, encoding="utf-8")
+        handler.setFormatter(JsonLines())
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(Plain() if sys.stderr.isatty() else JsonLines())
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+class Progress:
+    """Says what is running now; on a terminal a line that stays, with the time elapsed."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._since = time.monotonic()
+        self._status = _CONSOLE.status(stage, spinner="dots") if _CONSOLE.is_terminal else None
+
+    def __call__(self, doing: str) -> None:
+        """Replace what is shown as running."""
+        if self._status:
+            elapsed = time.monotonic() - self._since
+            self._status.update(f"{self._stage}: {doing} [dim]({elapsed:.0f} s so far)[/dim]")
+
+    @contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """Show the line while the block runs."""
+        if self._status is None:
+            yield self
+            return
+        with self._status:
+            yield self

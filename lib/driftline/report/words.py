@@ -1,0 +1,150 @@
+"""Numbers, times and names as a person writes them."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timezone
+from typing import Any
+
+_SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
+
+_METRICS = {
+    "roc_auc": "ROC AUC",
+    "pr_auc": "PR AUC",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "f1": "F1",
+    "psi": "PSI",
+    "ks": "KS",
+    "js": "JS",
+    "null_rate": "null rate",
+    "categories": "new categories",
+}
+
+_SMALLER_IS_BETTER = {"rmse", "mae", "mse", "log_loss", "brier"}
+
+
+def count(value: float) -> str:
+    """``12,345``"""
+    return f"{round(value):,}"
+
+
+def plural(value: float, one: str, many: str = "") -> str:
+    """``1 row``, ``2 rows``"""
+    return f"{count(value)} {one if round(value) == 1 else many or one + 's'}"
+
+
+def decimal(value: float | None) -> str:
+    """``0.812``, ``45.2``, ``1,235``; ``–`` for a missing one."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    magnitude = abs(value)
+    if magnitude >= 1000:
+        return f"{value:,.0f}"
+    if magnitude >= 100:
+        return f"{value:.1f}"
+    if magnitude >= 10:
+        return f"{value:.2f}"
+    if 0 < magnitude < 0.001:
+        return f"{value:.1g}"
+    return f"{value:.3f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """``0.812 [0.790, 0.834]``"""
+    if low is None or high is None:
+        return decimal(value)
+    return f"{decimal(value)} [{decimal(low)}, {decimal(high)}]"
+
+
+def share(value: float) -> str:
+    """``12.3 %``; what is not nothing does not become 0 %, what is not all not 100 %."""
+    percent = 100 * value
+    if 0 < percent < 0.1:
+        return "under 0.1 %"
+    if 99.9 < percent < 100:
+        return "over 99.9 %"
+    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``1 min 12 s``, ``2 h 5 min``"""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def money(amount: float, currency: str) -> str:
+    """``€ 12.30``; amounts below one keep two significant digits: ``€ 0.0031``."""
+    sign = _SIGNS.get(currency, currency)
+    if amount == 0 or abs(amount) >= 0.995:
+        return f"{sign} {amount:,.2f}"
+    places = max(2, 1 - math.floor(math.log10(abs(amount))))
+    return f"{sign} {amount:.{min(places, 8)}f}"
+
+
+def size(amount: float) -> str:
+    """``12.3 MB``, in powers of ten."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 999.5 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
+
+
+def when(moment: datetime | None) -> str:
+    """``14 May 2025, 09:12 UTC``; a time without a zone is UTC."""
+    if moment is None:
+        return "–"
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(timezone.utc)
+    return f"{moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def day(moment: Any) -> str:
+    """``14 May 2025`` for a date or a time; anything else as it is."""
+    return f"{moment.day} {moment:%b %Y}" if hasattr(moment, "strftime") else str(moment)
+
+
+def name(word: str) -> str:
+    """``random_forest`` → ``random forest``"""
+    return word.replace("_", " ")
+
+
+def capital(sentence: str) -> str:
+    """The first letter in upper case, the others untouched."""
+    return sentence[:1].upper() + sentence[1:]
+
+
+def metric(word: str) -> str:
+    """``roc_auc`` → ``ROC AUC``"""
+    return _METRICS.get(word, name(word))
+
+
+def listed(words: list[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``"""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def better(word: str, one: float, other: float) -> bool:
+    """Whether ``one`` is the better value of the metric."""
+    return one < other if smaller_is_better(word) else one > other
+
+
+def smaller_is_better(word: str) -> bool:
+    """Whether the metric is an error."""
+    return word in _SMALLER_IS_BETTER
+
+
+def parameters(values: dict[str, Any]) -> str:
+    """``maxDepth 6, numTrees 40``"""
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or "defaults"

@@ -1,0 +1,171 @@
+"""The only module that builds a SparkSession."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from driftline import jars
+from driftline.errors import Missing
+
+JAVA_MINIMUM = 17
+
+# Each setting with its reason; an environment's `spark:` section overrides them.
+_ALWAYS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # Times are UTC everywhere, whatever the machine thinks.
+    "spark.sql.session.timeZone": "UTC",
+    # No listener beyond what the job needs; the ledger reads the same metrics without the UI.
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    # The ledger sums over stages, so none may be forgotten during a long search.
+    "spark.ui.retainedStages": "50000",
+    "spark.ui.retainedJobs": "50000",
+    # Any reader (delta-rs, DuckDB, Polars) must be able to read what we write.
+    "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+
+_LOCAL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    # Delta replays its log with this many tasks; the default of 50 is for clusters.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    # A broadcast or cache of some hundred thousand rows is small; do not spread it.
+    "spark.sql.adaptive.coalescePartitions.initialPartitionNum": "4",
+}
+
+
+def build(
+    *,
+    master: str | None = None,
+    cores: int,
+    memory_gib: float,
+    settings: Mapping[str, str] | None = None,
+    java_options: str = "",
+    log: Path | None = None,
+    verbose: bool = False,
+) -> SparkSession:
+    """Return a session with Delta; under ``spark-submit`` the one whose JVM is already running.
+
+    ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
+    Java or Delta's JVM half is not there.
+    """
+    builder = SparkSession.builder.appName("driftline")
+    for name, value in _ALWAYS.items():
+        builder = builder.config(name, value)
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._active_spark_context
+    if not submitted:
+        check_java()
+        # Workers must run the Python that has our libraries, not the first one on the PATH.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        master = master or f"local[{cores}]"
+        builder = builder.master(master)
+        if master.startswith("local"):
+            for name, value in _LOCAL.items():
+                builder = builder.config(name, value)
+            builder = builder.config("spark.sql.shuffle.partitions", str(cores))
+        builder = builder.config("spark.driver.memory", f"{int(memory_gib * 1024)}m")
+        for name, value in jvm_settings(java_options=java_options, verbose=verbose).items():
+            builder = builder.config(name, value)
+    for name, value in (settings or {}).items():
+        builder = builder.config(name, value)
+    with _stderr_to(None if verbose or submitted else log):
+        spark = builder.getOrCreate()
+    if not submitted and not verbose:
+        spark.sparkContext.setLogLevel("ERROR")
+    _check_delta(spark)
+    return spark
+
+
+def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, str]:
+    """Settings the JVM must know before it starts; also written for ``spark-submit``."""
+    options = [java_options] if java_options else []
+    archive = jars.archive()
+    if archive and not java_options:
+        options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", "-Xlog:disable"]
+    if not verbose:
+        options.append(f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}")
+    found = jars.jars()
+    if found:
+        classpath = os.pathsep.join(str(path) for path in found)
+        delta = {
+            "spark.driver.extraClassPath": classpath,
+            "spark.executor.extraClassPath": classpath,
+        }
+    else:
+        delta = {"spark.jars.packages": jars.COORDINATES}
+    return {**delta, "spark.driver.extraJavaOptions": " ".join(options)}
+
+
+def check_java() -> None:
+    """Raise :class:`Missing` unless a Java of at least version 17 can be run."""
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    hint = f"install a JDK or JRE, {JAVA_MINIMUM} or newer (Debian: openjdk-17-jre-headless)"
+    if not java or not Path(java).exists():
+        raise Missing("no Java found", where="JAVA_HOME, PATH", hint=hint)
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = said.partition('"')[2].partition('"')[0]
+    number = version.split(".")[0]
+    if not number.isdigit() or int(number) < JAVA_MINIMUM:
+        raise Missing(f"Java {version or 'of unknown version'} is too old", where=java, hint=hint)
+
+
+def _check_delta(spark: SparkSession) -> None:
+    loader = spark._jvm.Thread.currentThread().getContextClassLoader()  # type: ignore[union-attr]
+    try:
+        loader.loadClass("io.delta.sql.DeltaSparkSessionExtension")
+    except Exception:
+        raise Missing(
+            "Spark runs without Delta Lake",
+            where=f"Spark {spark.version}",
+            hint=f"spark-submit --packages {jars.COORDINATES} …, or use scripts/submit",
+        ) from None
+
+
+@contextlib.contextmanager
+def _stderr_to(log: Path | None) -> Iterator[None]:
+    """Let the JVM, started inside, inherit a file as its stderr: its chatter is not ours."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    ours = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
+
+
+def warm_up(spark: SparkSession) -> None:
+    """Load the classes a first job needs: Delta, Arrow, a model. For the class-data archive."""
+    import tempfile
+
+    from pyspark.ml.classification import LogisticRegression
+    from pyspark.ml.feature import VectorAssembler
+    from pyspark.sql import functions as F
+
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = spark.range(1000).withColumn("label", (F.col("id") % 2).cast("double"))
+        for _ in range(2):
+            rows.write.format("delta").mode("append").save(f"{scratch}/rows")
+        read = spark.read.format("delta").load(f"{scratch}/rows")
+        read.groupBy("label").agg(F.collect_set("id"), F.countDistinct("id")).collect()
+        read.mapInArrow(lambda batches: batches, read.schema).toPandas()
+        vectors = VectorAssembler(inputCols=["id"], outputCol="features").transform(read)
+        LogisticRegression(maxIter=2).fit(vectors).transform(vectors).count()
+    spark.stop()

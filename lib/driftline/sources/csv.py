@@ -1,0 +1,142 @@
+"""Separated values as RFC 4180 has them, one record a line; tabs for commas make it TSV.
+
+A field that begins with a quote ends with the next single one, ``""`` within it being a quote; a
+separator or the line's end must follow. A quote elsewhere in a field is a character like others.
+A quoted line end is not supported: such a line is malformed, as its quote is never closed.
+
+An empty field is null. A quoted empty one is the empty string in a string column, else null. More
+fields than columns are accepted if all those beyond are empty: some writers end every line with
+separators. Blanks are null but in a string column, where spaces belong to the value.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from driftline.sources.columns import Columns, check, place
+from driftline.sources.layout import Layout
+from driftline.sources.records import Flags, Positions, Records, texts
+from driftline.sources.source import Part, Read, rows_of
+
+__all__ = ["check", "fields", "read"]
+
+
+def fields(text: str, separator: str) -> list[str | None] | None:
+    """The fields of one line, an empty unquoted one being None; None for a malformed line."""
+    found: list[str | None] = []
+    at = 0
+    while True:
+        if text.startswith('"', at):
+            close = at + 1
+            while True:
+                close = text.find('"', close)
+                if close < 0:
+                    return None
+                if not text.startswith('"', close + 1):
+                    break
+                close += 2
+            found.append(text[at + 1 : close].replace('""', '"'))
+            at = close + 1
+            if at < len(text) and text[at] != separator:
+                return None
+        else:
+            end = text.find(separator, at)
+            end = len(text) if end < 0 else end
+            found.append(text[at:end] or None)
+            at = end
+        if at == len(text):
+            return found
+        at += 1
+
+
+def read(records: Records, layout: Layout, header: bytes | None = None) -> Read:
+    """Tell the fields of lines apart: by position where every quote opens or closes a field."""
+    columns = place(layout, header, lambda text: fields(text, layout.separator))
+    parts = [_by_position(records, layout, columns)]
+    left = np.ones(len(records), np.bool_)
+    left[parts[0].rows] = False
+    refused: dict[int, str] = {}
+    rows: list[int] = []
+    values: list[list[str | None]] = []
+    for index in np.flatnonzero(left).tolist():
+        found = fields(records.text(index), layout.separator)
+        if found is None:
+            refused[index] = "malformed"
+        elif len(found) < columns.width or any(found[columns.width :]):
+            refused[index] = "field_count"
+        else:
+            rows.append(index)
+            values.append(found[: columns.width])
+    if rows:
+        every = rows_of(values, columns.width)
+        nothing = pa.nulls(len(rows), pa.string())
+        placed = [nothing if at is None else every[at] for at in columns.places]
+        rescued = columns.rescued([every[at] for at, _ in columns.others])
+        parts.append(Part(np.array(rows, np.int64), placed, rescued))
+    return Read(parts, refused)
+
+
+def _by_position(records: Records, layout: Layout, columns: Columns) -> Part:
+    data, width = records.bytes, columns.width
+    separators = np.flatnonzero(data == ord(layout.separator))
+    quotes = np.flatnonzero(data == 34)
+    if len(quotes):
+        separators = _unquoted(records, separators, quotes)
+    first = np.searchsorted(separators, records.start)
+    count = np.searchsorted(separators, records.end) - first
+    rows = np.flatnonzero(count == width - 1)
+    before = first[rows]
+    edges = [records.start[rows] - 1]
+    edges += [separators[before + k] for k in range(width - 1)]
+    edges.append(records.end[rows])
+    spans = [(left + 1, right) for left, right in pairwise(edges)]
+    quoted: list[Flags | None] = [None] * width
+    if len(quotes):
+        good, quoted = _closed(records, quotes, rows, spans)
+        if not good.all():
+            rows = rows[good]
+            spans = [(left[good], right[good]) for left, right in spans]
+            quoted = [None if flags is None else flags[good] for flags in quoted]
+
+    def column(at: int | None) -> pa.Array:
+        if at is None:
+            return pa.nulls(len(rows), pa.string())
+        left, right = spans[at]
+        inside, empty = quoted[at], left == right
+        if inside is not None:
+            left, right = left + inside, right - inside
+        return texts(records, left, right, empty)
+
+    placed = [column(at) for at in columns.places]
+    return Part(rows, placed, columns.rescued([column(at) for at, _ in columns.others]))
+
+
+def _unquoted(records: Records, separators: Positions, quotes: Positions) -> Positions:
+    """The separators with an even number of quotes between them and the start of their record."""
+    before = np.searchsorted(quotes, separators)
+    base = np.searchsorted(quotes, records.start)
+    if (base & 1).any():
+        line = np.searchsorted(records.start, separators, side="right") - 1
+        before -= base[np.maximum(line, 0)]
+    return np.asarray(separators[before & 1 == 0], np.int64)
+
+
+def _closed(
+    records: Records, quotes: Positions, rows: Positions, spans: list[tuple[Positions, Positions]]
+) -> tuple[Flags, list[Flags | None]]:
+    """Which rows have no quotes but the first and last characters of fields; which fields those
+    are, as flags for each column, None for a column without."""
+    data, last = records.bytes, len(records.data) - 1
+    first = np.searchsorted(quotes, records.start[rows])
+    count = np.searchsorted(quotes, records.end[rows]) - first
+    good = np.ones(len(rows), np.bool_)
+    quoted: list[Flags | None] = []
+    for left, right in spans:
+        opened = (data[np.minimum(left, last)] == 34) & (right > left)
+        good &= ~opened | ((data[right - 1] == 34) & (right > left + 1))
+        count -= 2 * opened
+        quoted.append(opened if opened.any() else None)
+    return good & (count == 0), quoted

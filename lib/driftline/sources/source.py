@@ -1,0 +1,91 @@
+"""What a kind of input has to be able to do, and what it hands over for casting."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.sources.layout import Layout
+from driftline.sources.records import Positions, Records
+
+
+@dataclass(frozen=True)
+class Part:
+    """Records whose fields have been told apart.
+
+    ``rows`` (n,) are indices into the Records, ascending; ``columns`` has an array (n,) for each
+    field of the layout, of strings or of numbers (see ``cast.cast``); ``rescued`` (n,) is JSON
+    objects, or None if there are none.
+    """
+
+    rows: Positions
+    columns: list[pa.Array]
+    rescued: pa.Array | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """All records of a block: in the parts, or refused with a reason by index."""
+
+    parts: list[Part] = field(default_factory=list)
+    refused: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of input.
+
+    ``read(records, layout, header)`` tells the fields of records apart; every record must end in
+    one part or be refused. ``check(layout)`` raises ValueError for a layout that the kind cannot
+    serve. ``has_header``: whether the first line of a file may be one. ``blank_is_null``: whether
+    a blank text stands for null where something other than a string is expected. ``time_format``
+    is that of times whose field has none, instead of ISO-8601.
+    """
+
+    read: Callable[[Records, Layout, bytes | None], Read]
+    check: Callable[[Layout], None]
+    has_header: bool
+    blank_is_null: bool
+    time_format: str | None = None
+
+
+def rows_of(rows: Sequence[Sequence[str | None]], width: int) -> list[pa.Array]:
+    """Columns of strings from rows of ``width`` texts."""
+    if not rows:
+        return [pa.array([], pa.string()) for _ in range(width)]
+    return [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
+
+
+_ESCAPED = r'["\\\x00-\x1f]'
+
+
+def quote(text: str) -> str:
+    """A JSON string."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def json_objects(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:
+    """A JSON object for each row of some columns, nulls left out; null for an empty one.
+
+    The columns are of strings, or of int64 or booleans, which become JSON's own.
+    """
+    members = []
+    for name, column in zip(names, columns, strict=True):
+        mark = ""
+        if not pa.types.is_string(column.type):
+            column = column.cast(pa.string())
+        elif not pc.any(pc.match_substring_regex(column, _ESCAPED)).as_py():
+            mark = '"'
+        else:
+            kinds = column.dictionary_encode()
+            quoted = [quote(text) for text in kinds.dictionary.to_pylist()]
+            column = pa.array(quoted, pa.string()).take(kinds.indices)
+        front = f"{quote(name)}:{mark}"
+        members.append(pc.binary_join_element_wise(front, column, mark, ""))
+    joined = pc.binary_join_element_wise(*members, ",", null_handling="skip")
+    objects = pc.binary_join_element_wise("{", joined, "}", "")
+    return pc.if_else(pc.not_equal(joined, ""), objects, None)
