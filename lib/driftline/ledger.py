@@ -95,6 +95,8 @@ class Ledger:
         self._tables = tables
         self._problem = problem
         self._environment = environment
+        self.last_run_id = ""
+        """Id of the stage that ran last."""
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
@@ -102,7 +104,8 @@ class Ledger:
         spark = self._tables.spark
         with Progress(stage).shown() as progress:
             run = Run(stage, progress)
-            before, started = last_stage(spark), time.monotonic()
+            self.last_run_id = run.run_id
+            before, started = _mark(spark), time.monotonic()
             LOGGER.info("%s started", stage, extra={"facts": _facts(run)})
             try:
                 yield run
@@ -114,7 +117,7 @@ class Ledger:
                 raise
             self._finish(run, before, started)
 
-    def _finish(self, run: Run, before: int, started: float) -> None:
+    def _finish(self, run: Run, before: tuple[int, int], started: float) -> None:
         wall = time.monotonic() - started
         used = metrics(self._tables.spark, after=before)
         environment, prices = self._environment, self._problem.prices
@@ -168,16 +171,17 @@ def _facts(run: Run) -> dict[str, Any]:
     return {"run_id": run.run_id, "stage": run.stage, "status": run.status}
 
 
-def last_stage(spark: SparkSession) -> int:
-    """The highest id of a Spark stage so far, −1 before the first."""
-    return max((stage["stageId"] for stage in _stages(spark)), default=-1)
+def _mark(spark: SparkSession) -> tuple[int, int]:
+    """Where Spark stands: the highest id of a stage so far (−1 before the first), jobs so far."""
+    return max((stage["stageId"] for stage in _stages(spark)), default=-1), _jobs(spark)
 
 
-def metrics(spark: SparkSession, *, after: int) -> Metrics:
-    """Sum Spark's task metrics over the stages with an id above ``after``."""
-    total = Metrics()
+def metrics(spark: SparkSession, *, after: tuple[int, int]) -> Metrics:
+    """Sum Spark's task metrics over what ran since a mark."""
+    last, jobs = after
+    total = Metrics(jobs=_jobs(spark) - jobs)
     for stage in _stages(spark):
-        if stage["stageId"] > after:
+        if stage["stageId"] > last:
             total = replace(
                 total,
                 cpu_seconds=total.cpu_seconds + stage["executorCpuTime"] / 1e9,
@@ -188,6 +192,11 @@ def metrics(spark: SparkSession, *, after: int) -> Metrics:
                 spill_bytes=total.spill_bytes + stage["diskBytesSpilled"],
             )
     return total
+
+
+def _jobs(spark: SparkSession) -> int:
+    context: Any = spark.sparkContext._jsc.sc()
+    return int(context.dagScheduler().numTotalJobs())
 
 
 def _stages(spark: SparkSession) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from driftline.errors import ConfError, Refused
-from driftline.quality import Suite, Verdict
+from driftline.quality import Rule, Suite, Verdict
 
 # Read at import: nothing is reported to anybody.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
@@ -29,19 +29,16 @@ def validate(rows: DataFrame, suite: Suite, *, file: str) -> list[Verdict]:
     )
     batch = definition.get_batch(batch_parameters={"dataframe": rows})
     expectations = gx.ExpectationSuite(name=suite.name)
-    for rule in suite.rules:
-        expectations.add_expectation(_expectation(gx, rule.type, rule.arguments, file))
+    for place, rule in enumerate(suite.rules):
+        expectations.add_expectation(_expectation(gx, rule, place, file))
     results = batch.validate(
         expectations, result_format={"result_format": "BASIC", "partial_unexpected_count": 0}
     )
-    # Great Expectations returns results in an order of its own.
-    by_rule = {
-        (each.expectation_config.type, _hashable(each.expectation_config.kwargs)): each
-        for each in results.results
-    }
+    # Great Expectations returns results in an order of its own, with arguments converted.
+    by_place = {each.expectation_config.meta["place"]: each for each in results.results}
     verdicts = []
-    for rule in suite.rules:
-        result = by_rule[rule.type, _hashable(rule.arguments)]
+    for place, rule in enumerate(suite.rules):
+        result = by_place[place]
         if result.exception_info and result.exception_info.get("raised_exception"):
             raise ConfError(
                 "Great Expectations could not run an expectation",
@@ -77,22 +74,16 @@ def refuse(verdicts: list[Verdict], table: str) -> None:
         )
 
 
-def _expectation(gx: Any, type_: str, arguments: Any, file: str) -> Any:
-    name = "".join(part.capitalize() for part in type_.split("_"))
+def _expectation(gx: Any, rule: Rule, place: int, file: str) -> Any:
+    name = "".join(part.capitalize() for part in rule.type.split("_"))
     try:
-        return getattr(gx.expectations, name)(**arguments)
+        return getattr(gx.expectations, name)(**rule.arguments, meta={"place": place})
     except (AttributeError, TypeError, ValueError) as error:
         raise ConfError(
             "not an expectation of Great Expectations",
             file=file,
-            key=type_,
+            key=rule.type,
             found=str(error).split("\n", 1)[0][:200],
             allowed="a type and the arguments its documentation gives",
             hint="check spelling and arguments",
         ) from None
-
-
-def _hashable(arguments: Any) -> str:
-    """Arguments as text, without what Great Expectations adds."""
-    kept = {name: value for name, value in arguments.items() if name != "batch_id"}
-    return repr(sorted(kept.items()))

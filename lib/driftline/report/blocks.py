@@ -12,11 +12,12 @@ Tone = Literal["", "good", "watch", "bad", "calm"]
 
 @dataclass(frozen=True)
 class Chip:
-    """One verdict at the top of the page, which leads to its section."""
+    """One verdict at the top of the page, which leads to its section; ``unit`` is set smaller."""
 
     section: str
     title: str
     value: str
+    unit: str
     words: str
     tone: Tone
 
@@ -119,6 +120,7 @@ class Confusion:
     counts: dict[str, str]
     shares: dict[str, str]
     weights: dict[str, float]
+    words: str
     kind: ClassVar[str] = "confusion"
 
 

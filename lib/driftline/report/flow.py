@@ -5,8 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from driftline.report import words
-from driftline.report.blocks import Block, Cell, Chart, Chip, Grid, Note, Part, Section, Stack
-from driftline.report.blocks import Stacks, Table, Tone
+from driftline.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Chip,
+    Grid,
+    Note,
+    Part,
+    Section,
+    Stack,
+    Stacks,
+    Table,
+    Tone,
+)
 from driftline.report.charts import AMBER, BLUE, GREEN, GREY, VERMILION, sankey
 from driftline.report.facts import Facts, Row, rows, total, whole
 from driftline.report.ledger import last_done, runs_of
@@ -36,9 +48,7 @@ def delivered(facts: Facts) -> list[Delivered]:
     records = [row for row in rows(facts.deliveries) if row["status"] != "planned"]
     known = [*facts.problem.sources, *sorted({row["source"] for row in records})]
     sources = [name for name in dict.fromkeys(known) if any(r["source"] == name for r in records)]
-    return [
-        _add_up(name, [row for row in records if row["source"] == name]) for name in sources
-    ]
+    return [_add_up(name, [row for row in records if row["source"] == name]) for name in sources]
 
 
 def _add_up(name: str, records: list[Row]) -> Delivered:
@@ -60,14 +70,15 @@ def chip(facts: Facts) -> Chip:
     """Whether every record is accounted for."""
     sources = delivered(facts)
     if not sources:
-        return Chip("flow", "Data", "nothing yet", "No delivery has been ingested.", "calm")
+        return Chip("flow", "Data", "nothing yet", "", "No delivery has been ingested.", "calm")
     records = sum(each.records for each in sources)
     missing = sum(each.missing for each in sources)
     if missing:
         return Chip(
             "flow",
             "Data",
-            words.plural(records, "record"),
+            words.count(records),
+            "records",
             f"{words.count(abs(missing))} of them do not balance.",
             "bad",
         )
@@ -75,7 +86,8 @@ def chip(facts: Facts) -> Chip:
     return Chip(
         "flow",
         "Data",
-        words.plural(records, "record"),
+        words.count(records),
+        "record" if records == 1 else "records",
         f"Every one accounted for; {words.share(kept / records) if records else 'none'} accepted.",
         "good",
     )
@@ -135,8 +147,7 @@ def gated(facts: Facts) -> Delivered | None:
     done = runs_of(facts, "validate", status="done")
     if not done:
         return None
-    accepted = sum(each.accepted for each in delivered(facts))
-    if total(done, "rows_in") > accepted:
+    if total(done, "rows_in") > sum(each.accepted for each in delivered(facts)):
         done = done[-1:]
     return Delivered(
         name="validate",
@@ -221,6 +232,8 @@ def _sankey(facts: Facts, sources: list[Delivered]) -> list[Block]:
     """The conserved part of the flow, wide screens only: the stacks say the same on a phone."""
     gate = gated(facts)
     accepted = sum(each.accepted for each in sources)
+    # Rows judged twice, after a rebuild, are not a flow.
+    adds_up = total(runs_of(facts, "validate", status="done"), "rows_in") <= accepted
     if not accepted:
         return []
     count = len(sources)
@@ -250,7 +263,7 @@ def _sankey(facts: Facts, sources: list[Delivered]) -> list[Block]:
             for place, amount in enumerate(amounts):
                 if amount:
                     flow(place, end, amount, pale)
-    if gate:
+    if gate and (adds_up or gate.records == accepted):
         ends = [
             ("silver", gate.accepted, GREEN, "rgba(0,158,115,0.25)", 0.3),
             ("quarantined", gate.rejected, AMBER, "rgba(230,159,0,0.4)", 0.72),
@@ -272,7 +285,16 @@ def _sankey(facts: Facts, sources: list[Delivered]) -> list[Block]:
 def _sources(sources: list[Delivered]) -> Table:
     return Table(
         "By source",
-        ["source", "#deliveries", "#repeated", "#records", "#accepted", "#rejected", "#known", "#size"],
+        [
+            "source",
+            "#deliveries",
+            "#repeated",
+            "#records",
+            "#accepted",
+            "#rejected",
+            "#known",
+            "#size",
+        ],
         [
             [
                 Cell(each.name, code=True),

@@ -8,7 +8,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from driftline.report.charts import BLUE, FILL, GREY, VERMILION, Figure, figure, plain
+from driftline.report.charts import BLUE, VERMILION, Figure, figure, plain
 from driftline.report.facts import Row
 
 _MOST_CATEGORIES = 8
@@ -122,7 +122,9 @@ def _words(low: float, high: float, height: float) -> str:
 
 def _categories(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]) -> Figure:
     then, now = _shares(before), _shares(after)
-    order = sorted({*then, *now}, key=lambda word: (-max(then.get(word, 0), now.get(word, 0)), word))
+    order = sorted(
+        {*then, *now}, key=lambda word: (-max(then.get(word, 0), now.get(word, 0)), word)
+    )
     shown = order[:_MOST_CATEGORIES]
     if rest := order[_MOST_CATEGORIES:]:
         other = f"{len(rest)} others"

@@ -44,7 +44,9 @@ def section(facts: Facts) -> Section:
             texts=[words.share(value) for _, value in shown],
             x_format="~%",
         ),
-        f"The first {len(shown)} of {len(features)} features" if len(features) > 1 else "Features",
+        f"The first {len(shown)} of {len(features)} features"
+        if len(features) > len(shown)
+        else f"All {len(features)} features",
         "Importance: " + "; ".join(f"{name} {words.share(value)}" for name, value in shown),
         height=90 + 26 * len(shown),
     )

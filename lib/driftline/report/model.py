@@ -5,7 +5,7 @@ from __future__ import annotations
 from driftline.report import words
 from driftline.report.facts import Facts, Row, latest_run, newest, rows
 
-BASELINES = {"constant": "always the same answer", "best_feature": "the best single feature"}
+BASELINES = {"constant": "same answer for all", "best_feature": "best single feature"}
 """What each baseline of ``ops.evaluations`` does, in words."""
 
 

@@ -29,7 +29,7 @@ def chip(facts: Facts) -> Chip:
     """How many rules hold."""
     found = verdicts(facts)
     if not found:
-        return Chip("quality", "Quality", "not judged", "No suite has run yet.", "calm")
+        return Chip("quality", "Quality", "not judged", "", "No suite has run yet.", "calm")
     tones = [tone(row) for row in found]
     held = tones.count("good")
     worst: Tone = "bad" if "bad" in tones else "watch" if "watch" in tones else "good"
@@ -38,7 +38,8 @@ def chip(facts: Facts) -> Chip:
         "watch": f"{words.plural(tones.count('watch'), 'rule')} gave a warning; none refused.",
         "good": "No rule refused, none warned.",
     }[worst]
-    return Chip("quality", "Quality", f"{held} of {words.plural(len(found), 'rule')} hold", said, worst)
+    unit = "rule holds" if len(found) == 1 else "rules hold"
+    return Chip("quality", "Quality", f"{held} of {len(found)}", unit, said, worst)
 
 
 def section(facts: Facts) -> Section:
@@ -62,10 +63,13 @@ def _finding(facts: Facts, found: list[Row]) -> str:
     tables = len({row["table"] for row in found})
     sentences = []
     for wanted, verb in (("bad", "refused"), ("watch", "warned")):
-        named = [f"{row['table']}: {row['rule']}" for row in found if tone(row) == wanted]
+        named = [f"{row['rule']} on {row['table']}" for row in found if tone(row) == wanted]
         if named:
             more = [f"{len(named) - 3} more"] if len(named) > 3 else []
-            sentences.append(f"{words.capital(verb)}: {words.listed(named[:3] + more)}.")
+            sentences.append(
+                f"{len(named)} of {words.plural(len(found), 'rule')} {verb}: "
+                f"{words.listed(named[:3] + more)}."
+            )
     if not sentences:
         sentences.append(
             f"All {words.count(len(found))} rules on {words.plural(tables, 'table')} hold."
@@ -115,7 +119,9 @@ def _table(table: str, found: list[Row]) -> Table:
         key=lambda row: (order[tone(row)], -whole(row["unexpected_count"])),
     )
     failed = sum(tone(row) != "good" for row in mine)
-    said = "all hold" if not failed else f"{failed} do not hold" if failed > 1 else "1 does not hold"
+    said = (
+        "all hold" if not failed else f"{failed} do not hold" if failed > 1 else "1 does not hold"
+    )
     return Table(
         f"{table}: {words.plural(len(mine), 'rule')}, {said}",
         ["verdict", "rule", "column", "#broken by", "#of rows", "why"],

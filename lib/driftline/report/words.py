@@ -55,19 +55,22 @@ def decimal(value: float | None) -> str:
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
     """``0.812 [0.790, 0.834]``"""
-    if low is None or high is None:
-        return decimal(value)
-    return f"{decimal(value)} [{decimal(low)}, {decimal(high)}]"
+    return f"{decimal(value)} {brackets(low, high)}".rstrip()
+
+
+def brackets(low: float | None, high: float | None) -> str:
+    """``[0.790, 0.834]``; nothing without both ends."""
+    return "" if low is None or high is None else f"[{decimal(low)}, {decimal(high)}]"
 
 
 def share(value: float) -> str:
-    """``12.3 %``; what is not nothing does not become 0 %, what is not all not 100 %."""
+    """``12.3 %``; some is never ``0 %``, and not quite all is never ``100 %``."""
     percent = 100 * value
     if 0 < percent < 0.1:
         return "under 0.1 %"
     if 99.9 < percent < 100:
         return "over 99.9 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.1f} %"
+    return f"{percent:.1f}".removesuffix(".0") + " %"
 
 
 def duration(seconds: float) -> str:
@@ -148,3 +151,8 @@ def smaller_is_better(word: str) -> bool:
 def parameters(values: dict[str, Any]) -> str:
     """``maxDepth 6, numTrees 40``"""
     return ", ".join(f"{key} {value}" for key, value in values.items()) or "defaults"
+
+
+def short(value: float) -> str:
+    """``0.2``: a number that somebody chose."""
+    return f"{value:g}"

@@ -65,7 +65,10 @@ FORMATS: dict[str, Source] = {
 }
 
 KEPT = 4_096
-"""Bytes kept of a record that is too long."""
+"""Bytes kept of a record that is too long, or as many as it may have if that is less."""
+
+BATCH = 100_000
+"""Records parsed at a time: a block of millions of tiny ones must not become as many objects."""
 
 
 def check(layout: Layout) -> Source:
@@ -84,10 +87,13 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
     mark is passed over, and so is the first line of a file with a header. ``header`` is that line
     (see ``files.header``), needed for every block of such a file; others do without.
 
-    Raises ValueError for a layout that its format cannot serve and BadHeader for a header line
+    Raises ValueError for a block of 2 GiB or more and for a layout that its format cannot serve,
+    and BadHeader for a header line
     that is none. No record raises anything.
     """
     source = check(layout)
+    if len(block) >= 2**31:
+        raise ValueError("a block must have less than 2 GiB")
     with_header = source.has_header and layout.header
     if offset == 0:
         skipped, first = _preamble(block, layout, with_header)
@@ -95,6 +101,26 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
         header = first if header is None else header
 
     start, end = bounds(block, layout.encoding)
+    pieces = []
+    for first in range(0, len(start), BATCH) or [0]:
+        piece = slice(first, first + BATCH)
+        pieces.append(_parse(block, start[piece], end[piece], offset, layout, header))
+    rows = _together([piece[0] for piece in pieces])
+    rejects = _together([piece[1] for piece in pieces])
+    if rows.num_rows + rejects.num_rows != len(start):  # a bug of the format's module
+        raise RuntimeError(f"{layout.format}: {len(start)} records, but not as many results")
+    return Parsed(rows, rejects, len(start))
+
+
+def _parse(
+    block: bytes,
+    start: Positions,
+    end: Positions,
+    offset: int,
+    layout: Layout,
+    header: bytes | None,
+) -> tuple[pa.RecordBatch, pa.RecordBatch]:
+    source = FORMATS[layout.format]
     reasons = np.full(len(start), "", object)
     columns = np.full(len(start), None, object)
     long = end - start > layout.max_line
@@ -114,11 +140,16 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
             reasons[index[bad]], columns[index[bad]] = "bad_value", name
         kept.append(replace(good, rows=index[good.rows]))
 
-    rows = _rows(kept, layout, start + offset)
+    end = np.where(long, start + min(layout.max_line, KEPT), end)
     rejects = _rejects(block, start, end, offset, reasons, columns)
-    if rows.num_rows + rejects.num_rows != len(start):  # a bug of the format's module
-        raise RuntimeError(f"{layout.format}: {len(start)} records, but not as many results")
-    return Parsed(rows, rejects, len(start))
+    return _rows(kept, layout, start + offset), rejects
+
+
+def _together(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    table = pa.Table.from_batches(batches).combine_chunks()
+    return table.to_batches()[0] if table.num_rows else batches[0]
 
 
 def _preamble(block: bytes, layout: Layout, with_header: bool) -> tuple[int, bytes | None]:
@@ -179,10 +210,7 @@ def _rejects(
     columns: Objects,
 ) -> pa.RecordBatch:
     chosen = np.flatnonzero(reasons != "")
-    raw = []
-    for row in chosen.tolist():
-        stop = start[row] + KEPT if reasons[row] == "too_long" else end[row]
-        raw.append(block[start[row] : min(stop, end[row])])
+    raw = [block[start[row] : end[row]] for row in chosen.tolist()]
     return pa.RecordBatch.from_arrays(
         [
             pa.array(start[chosen] + offset, pa.int64()),

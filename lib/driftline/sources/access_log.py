@@ -109,6 +109,9 @@ def _by_position(records: Records, wanted: list[str], vhost: bool) -> tuple[Flag
     """
     data = records.bytes
     quotes, escapes = np.flatnonzero(data == 34), np.flatnonzero(data == 92)
+    # Only these two escapes change what is read: \xe4 and its like stay as they are.
+    escaped = data[np.minimum(escapes + 1, len(data) - 1)]
+    escapes = escapes[(escaped == 34) | (escaped == 92)]
     spaces = np.flatnonzero(data == 32)
     first = np.searchsorted(quotes, records.start)
     count = np.searchsorted(quotes, records.end) - first

@@ -96,8 +96,9 @@ def date(text: str, format: str | None) -> int | None:
 def cast(values: pa.Array, field: Field, *, blank_is_null: bool) -> tuple[pa.Array, Flags]:
     """A column in the type of its field (n,), and which of its values do not cast (n,).
 
-    ``values`` holds strings, or what is of the type already, or int64 for an epoch time. A null stays null. A blank text is null for ``blank_is_null``, otherwise bad; a string column
-    keeps it. The entries of bad values are of no meaning.
+    ``values`` holds strings, or what is of the type already, or int64 for an epoch time. A null
+    stays null. A blank text is null for ``blank_is_null``, otherwise bad; a string column keeps
+    it. The entries of bad values are of no meaning.
     """
     if not len(values):
         return pa.array([], ARROW_TYPES[field.type]), np.zeros(0, np.bool_)

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.sources.columns import Columns, check, place
 from driftline.sources.layout import Layout
@@ -93,22 +94,23 @@ def _by_position(records: Records, layout: Layout, columns: Columns) -> Part:
     edges += [separators[before + k] for k in range(width - 1)]
     edges.append(records.end[rows])
     spans = [(left + 1, right) for left, right in pairwise(edges)]
-    quoted: list[Flags | None] = [None] * width
+    doubled = False
     if len(quotes):
-        good, quoted = _closed(records, quotes, rows, spans)
-        if not good.all():
-            rows = rows[good]
-            spans = [(left[good], right[good]) for left, right in spans]
-            quoted = [None if flags is None else flags[good] for flags in quoted]
+        good, doubled = _closed(records, layout, quotes)
+        if not good[rows].all():
+            spans = [(left[good[rows]], right[good[rows]]) for left, right in spans]
+            rows = rows[good[rows]]
 
     def column(at: int | None) -> pa.Array:
         if at is None:
             return pa.nulls(len(rows), pa.string())
         left, right = spans[at]
-        inside, empty = quoted[at], left == right
-        if inside is not None:
-            left, right = left + inside, right - inside
-        return texts(records, left, right, empty)
+        empty = left == right
+        if not len(quotes):
+            return texts(records, left, right, empty)
+        quoted = (data[np.minimum(left, len(data) - 1)] == 34) & ~empty
+        found = texts(records, left + quoted, right - quoted, empty)
+        return pc.replace_substring(found, '""', '"') if doubled and quoted.any() else found
 
     placed = [column(at) for at in columns.places]
     return Part(rows, placed, columns.rescued([column(at) for at, _ in columns.others]))
@@ -124,19 +126,26 @@ def _unquoted(records: Records, separators: Positions, quotes: Positions) -> Pos
     return np.asarray(separators[before & 1 == 0], np.int64)
 
 
-def _closed(
-    records: Records, quotes: Positions, rows: Positions, spans: list[tuple[Positions, Positions]]
-) -> tuple[Flags, list[Flags | None]]:
-    """Which rows have no quotes but the first and last characters of fields; which fields those
-    are, as flags for each column, None for a column without."""
+def _closed(records: Records, layout: Layout, quotes: Positions) -> tuple[Flags, bool]:
+    """Which records have no quotes but such as open or close a field or stand for one within it;
+    whether there are any of the last.
+
+    Counted within a record, the first, third, ... quote then opens a field or is the second of a
+    pair; the others close a field or are the first of a pair.
+    """
     data, last = records.bytes, len(records.data) - 1
-    first = np.searchsorted(quotes, records.start[rows])
-    count = np.searchsorted(quotes, records.end[rows]) - first
-    good = np.ones(len(rows), np.bool_)
-    quoted: list[Flags | None] = []
-    for left, right in spans:
-        opened = (data[np.minimum(left, last)] == 34) & (right > left)
-        good &= ~opened | ((data[right - 1] == 34) & (right > left + 1))
-        count -= 2 * opened
-        quoted.append(opened if opened.any() else None)
-    return good & (count == 0), quoted
+    first = np.searchsorted(quotes, records.start)
+    count = np.searchsorted(quotes, records.end) - first
+    good = count % 2 == 0
+    line = np.repeat(np.arange(len(records)), count)
+    rank = np.arange(len(line)) - np.repeat(np.cumsum(count) - count, count)
+    at = quotes[np.repeat(first, count) + rank]
+    separator = ord(layout.separator)
+    before, after = np.maximum(at - 1, 0), np.minimum(at + 1, last)
+    opens = (at == records.start[line]) | (data[before] == separator)
+    closes = (at + 1 == records.end[line]) | (data[after] == separator)
+    even = rank % 2 == 0
+    paired = (data[np.where(even, before, after)] == 34) & (rank > 0)
+    fits = np.where(even, opens | paired, closes | paired)
+    good[line[~fits]] = False
+    return good, bool(paired.any())

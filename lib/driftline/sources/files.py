@@ -22,7 +22,8 @@ MIB = 1 << 20
 class CorruptFile(Exception):
     """A compressed file is torn or damaged: nothing can be read beyond ``offset`` of its content.
 
-    ``offset`` counts decompressed bytes, all of which were readable.
+    ``offset`` counts the decompressed bytes that could be had. gzip has its checksum behind the
+    content: of a damaged file, what came before this may be wrong already, so none of it is good.
     """
 
     def __init__(self, path: str, offset: int) -> None:
@@ -153,6 +154,8 @@ def blocks(
                 if end:
                     yield at, data[:end]
                     return
+                if not ended and len(data) - cut <= enough:
+                    continue
             if ended:
                 if data:
                     yield at, data

@@ -1,10 +1,12 @@
 """One JSON object a line.
 
-A missing key and a JSON null are null. A number in a string column is its text as it was written
-(but -0 is 0); true and false are ``true`` and ``false`` there, an object or array is its JSON text
-without spaces. A string where something else is expected has to be a text of that type
-(``"12.5"``); a blank one is none. Of a key that stands twice the last value counts. The keys that
-the layout does not know are in ``_rescued`` in the order of their names, without nulls.
+A missing key and a JSON null are null. In a string column, a number is its text: an integer its
+digits, another the shortest decimal that reads back as the same float64, without ``.0``; true and
+false are ``true`` and ``false``, an object or array is JSON without spaces. A string where
+something else is expected has to be a text of that type (``"12.5"``); a blank one is none. Of a
+key that stands twice the last value counts. The keys that the layout does not know are in
+``_rescued`` in the order of their names, without nulls; a number beyond float64, or an integer of
+more than 4,300 digits, is a string there.
 
 Malformed: what is no object; NaN and Infinity; half a surrogate pair; nesting beyond 200 levels.
 """
@@ -12,7 +14,8 @@ Malformed: what is no object; NaN and Infinity; half a surrogate pair; nesting b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,10 +26,10 @@ import pyarrow.json
 from driftline.sources.cast import EXACT
 from driftline.sources.layout import EPOCHS, Field, Layout
 from driftline.sources.records import Flags, Positions, Records
-from driftline.sources.source import Part, Read, json_objects, quote
+from driftline.sources.source import Part, Read, json_objects
 
 DEPTH = 200
-"""Levels of objects and arrays in a value that is kept as text."""
+"""Levels of objects and arrays in a line, its own object being the first."""
 
 SAMPLE = 100
 """Lines of a block that are looked at to tell the kinds of its values."""
@@ -35,45 +38,50 @@ CHUNK = 1_000
 """Lines that are read at once where the whole block cannot be."""
 
 
-class _Number(str):
-    """A JSON number as it was written."""
+class _TooBig(str):
+    """A JSON number that Python has no number for, as it was written."""
 
     __slots__ = ()
+
+
+def _number(text: str) -> Any:
+    value = float(text)
+    if abs(value) < EXACT and value.is_integer():
+        return int(value)
+    return value if math.isfinite(value) else _TooBig(text)
+
+
+def _long_integer(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:  # Python refuses more than 4,300 digits
+        return _TooBig(text)
 
 
 def _refuse(token: str) -> Any:
     raise ValueError(token)
 
 
-_DECODE = json.JSONDecoder(parse_float=_Number, parse_constant=_refuse).decode
-# Integers of more than 4,300 digits are refused by int, and so by the decoder above.
+_DECODE = json.JSONDecoder(parse_float=_number, parse_constant=_refuse).decode
 _DECODE_LONG = json.JSONDecoder(
-    parse_float=_Number, parse_int=_Number, parse_constant=_refuse
+    parse_float=_number, parse_int=_long_integer, parse_constant=_refuse
 ).decode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def check(layout: Layout) -> None:
     """Nothing to ask of a layout beyond what it asks of itself."""
 
 
-def json_text(value: Any, depth: int = 0) -> str:
-    """A decoded value as JSON. Raises ValueError for one nested too deeply."""
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, str):
-        return quote(value)
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if depth >= DEPTH:
-        raise ValueError("nested too deeply")
-    if isinstance(value, list):
-        return "[" + ",".join([json_text(each, depth + 1) for each in value]) + "]"
-    members = [f"{quote(key)}:{json_text(each, depth + 1)}" for key, each in value.items()]
-    return "{" + ",".join(members) + "}"
+_TEXTS: dict[type, Callable[[Any], str | None]] = {
+    type(None): lambda value: None,
+    bool: {True: "true", False: "false"}.__getitem__,
+    int: int.__repr__,
+    float: float.__repr__,
+    _TooBig: str,
+    dict: _ENCODE,
+    list: _ENCODE,
+}
 
 
 def line(text: str, wanted: Sequence[str]) -> tuple[list[str | None], str | None] | None:
@@ -85,12 +93,10 @@ def line(text: str, wanted: Sequence[str]) -> tuple[list[str | None], str | None
         found = []
         for key in wanted:
             value = members.get(key)
-            found.append(value if value is None or type(value) is str else json_text(value))
-        rescued = None
-        if members.keys() - wanted:
-            others = sorted(members.keys() - wanted)
-            kept = {key: members[key] for key in others if members[key] is not None}
-            rescued = json_text(kept, -1) if kept else None
+            found.append(value if type(value) is str else _TEXTS[type(value)](value))
+        others = members.keys() - wanted
+        kept = {key: members[key] for key in sorted(others) if members[key] is not None}
+        rescued = _ENCODE(kept) if kept else None
         if "\\u" in text:  # the one way to write half a surrogate pair, which is no text
             "".join(filter(None, (rescued, *found))).encode()
     except (ValueError, RecursionError):
@@ -100,9 +106,23 @@ def line(text: str, wanted: Sequence[str]) -> tuple[list[str | None], str | None
 
 def _decode(text: str) -> Any:
     try:
-        return _DECODE(text)
+        value = _DECODE(text)
     except ValueError:
-        return _DECODE_LONG(text)
+        value = _DECODE_LONG(text)
+    if text.count("{") + text.count("[") > DEPTH and _depth(value) > DEPTH:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, (dict, list))]:
+        depth += 1
+        inner: list[Any] = []
+        for each in level:
+            inner.extend(each.values() if isinstance(each, dict) else each)
+        level = inner
+    return depth
 
 
 def read(records: Records, layout: Layout, header: bytes | None = None) -> Read:
@@ -156,7 +176,7 @@ def _schema(records: Records, layout: Layout) -> pa.Schema | None:
     step = max(1, len(records) // SAMPLE)
     for index in range(0, len(records), step):
         try:
-            members = _decode(records.text(index))
+            members = json.loads(records.text(index))
         except (ValueError, RecursionError):
             continue
         if type(members) is dict:
@@ -185,11 +205,11 @@ def _arrow_type(kinds: set[type], fields: Sequence[Field]) -> pa.DataType | None
         return pa.string() if types else pa.null()
     if kinds == {str}:
         return pa.string()
-    if kinds == {bool} and types <= {"string", "boolean"}:
+    if kinds == {bool}:
         return pa.bool_()
-    if kinds <= {int, _Number} and types and types <= {"double", "long"}:
-        return pa.int64() if kinds == {int} and "long" in types else pa.float64()
-    return pa.int64() if kinds == {int} else None
+    if kinds == {int} and types != {"double"}:
+        return pa.int64()
+    return pa.float64() if kinds <= {int, float} else None
 
 
 def _in_chunks(records: Records, rows: Positions, schema: pa.Schema, layout: Layout) -> list[Part]:
@@ -231,14 +251,14 @@ def _by_arrow(records: Records, rows: Positions, schema: pa.Schema, layout: Layo
     good = np.ones(len(rows), np.bool_)
     columns = []
     for field in layout.fields:
-        column, same = _fitted(found[field.source], field)
-        columns.append(column)
-        if same is not None:
-            good &= same
+        columns.append(_fitted(found[field.source], field.type, field.format in EPOCHS, good))
     known = {field.source for field in layout.fields}
-    others = sorted(name for name in found if name not in known)
-    others = [name for name in others if found[name].type != pa.null()]
-    rescued = json_objects(others, [found[name] for name in others]) if others else None
+    others = sorted(name for name in found.keys() - known if found[name].type != pa.null())
+    rescued = None
+    if others:
+        values = [_fitted(found[name], None, False, good) for name in others]
+        numbers = [pa.types.is_floating(found[name].type) for name in others]
+        rescued = json_objects(others, values, numbers)
     if good.all():
         return Part(rows, columns, rescued)
     mask = pa.array(good)
@@ -250,28 +270,32 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
-def _fitted(column: pa.Array, field: Field) -> tuple[pa.Array, Flags | None]:
-    """A column as ``cast`` takes it for a field, and, if not all are, which values are as they
-    would be line by line."""
+def _fitted(column: pa.Array, type_: str | None, epoch: bool, good: Flags) -> pa.Array:
+    """A column of Arrow's as ``cast`` takes it for a field, or as JSON for none.
+
+    Unsets ``good`` where the value might be another one read line by line.
+    """
     if pa.types.is_floating(column.type):
+        # Beyond 2^53 an integer was perhaps rounded; NaN and infinity are not JSON.
         finite = pc.is_finite(column)
-        if field.type == "double":
-            return pc.add(column, 0.0), _flags(finite)
-        whole = pc.and_(finite, pc.less(pc.abs(column), EXACT))
-        whole = pc.and_(whole, pc.equal(pc.floor(column), column))
-        kept = pc.if_else(whole, column, None)
-        return kept.cast(pa.int64()), _flags(whole)
+        small = finite if type_ == "double" else pc.less(pc.abs(column), EXACT)
+        good &= pc.fill_null(small, True).to_numpy(zero_copy_only=False)
+        if type_ == "double":
+            return pc.add(column, 0.0)
+        column = pc.if_else(small, column, None)
+        if type_ == "long" and pc.all(pc.equal(pc.floor(column), column)).as_py() is not False:
+            return column.cast(pa.int64())
+        kinds = column.dictionary_encode()
+        texts = [_ENCODE(_whole_number(value)) for value in kinds.dictionary.to_pylist()]
+        return pa.array(texts, pa.string()).take(kinds.indices)
     if pa.types.is_integer(column.type):
-        if field.type == "double":
-            return column.cast(pa.float64(), safe=False), None
-        if field.type == "long" or field.format in EPOCHS:
-            return column, None
-        return column.cast(pa.string()), None
-    if pa.types.is_boolean(column.type) and field.type != "boolean":
-        return column.cast(pa.string()), None
-    return column, None
+        if type_ == "double":
+            return column.cast(pa.float64(), safe=False)
+        return column if type_ in (None, "long") or epoch else column.cast(pa.string())
+    if pa.types.is_boolean(column.type) and type_ not in (None, "boolean"):
+        return column.cast(pa.string())
+    return column
 
 
-def _flags(values: pa.Array) -> Flags:
-    """Flags (n,), true for null."""
-    return np.asarray(pc.fill_null(values, True).to_numpy(zero_copy_only=False), np.bool_)
+def _whole_number(value: float) -> float | int:
+    return int(value) if value.is_integer() else value

@@ -116,9 +116,9 @@ def decode(block: bytes, start: Positions, end: Positions, encoding: str) -> tup
 
     Only the valid ones are in the Records, in order.
     """
-    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii"):
-        valid = _valid_ascii if codecs.lookup(encoding).name == "ascii" else _valid_utf8
-        good = valid(block, start, end)
+    name = codecs.lookup(encoding).name
+    if name in ("utf-8", "utf-8-sig", "ascii"):
+        good = _valid(block, start, end, name)
         return Records(block, start, end).take(good), good
     # Line by line: a bad one must not take its neighbours along, and none may carry state over.
     lines: list[bytes] = []
@@ -137,30 +137,19 @@ def decode(block: bytes, start: Positions, end: Positions, encoding: str) -> tup
     return Records(b"\n".join(lines) + b"\n", after - lengths - 1, after - 1), good
 
 
-def _valid_utf8(block: bytes, start: Positions, end: Positions) -> Flags:
+def _valid(block: bytes, start: Positions, end: Positions, name: str) -> Flags:
     good = np.ones(len(start), np.bool_)
     if block.isascii():
         return good
-    view = memoryview(block)
-    index = 0
-    while index < len(start):
-        at = int(start[index])
-        try:
-            codecs.utf_8_decode(view[at:], "strict", True)
-            break
-        except UnicodeDecodeError as error:
-            wrong = at + error.start
-        index = int(np.searchsorted(start, wrong, side="right")) - 1
-        good[index] &= wrong >= end[index]
-        index += 1
+    try:
+        block.decode(name)
+    except UnicodeDecodeError:
+        for index, (a, b) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
+            try:
+                block[a:b].decode(name)
+            except UnicodeDecodeError:
+                good[index] = False
     return good
-
-
-def _valid_ascii(block: bytes, start: Positions, end: Positions) -> Flags:
-    if block.isascii():
-        return np.ones(len(start), np.bool_)
-    lines = zip(start.tolist(), end.tolist(), strict=True)
-    return np.array([block[a:b].isascii() for a, b in lines], np.bool_)
 
 
 def texts(

@@ -68,24 +68,34 @@ def quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def json_objects(names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Array:
+def json_objects(
+    names: Sequence[str], columns: Sequence[pa.Array], as_is: Sequence[bool] | None = None
+) -> pa.Array:
     """A JSON object for each row of some columns, nulls left out; null for an empty one.
 
-    The columns are of strings, or of int64 or booleans, which become JSON's own.
+    The columns are of strings, or of int64 or booleans, which become JSON's own. The texts of a
+    column that is to go in ``as_is`` are JSON already.
     """
+    if not len(columns[0]):  # Arrow joins scalars and empty arrays into an array of one
+        return pa.array([], pa.string())
     members = []
-    for name, column in zip(names, columns, strict=True):
+    for name, column, ready in zip(names, columns, as_is or [False] * len(names), strict=True):
         mark = ""
         if not pa.types.is_string(column.type):
             column = column.cast(pa.string())
+        elif ready:
+            pass
         elif not pc.any(pc.match_substring_regex(column, _ESCAPED)).as_py():
             mark = '"'
         else:
             kinds = column.dictionary_encode()
             quoted = [quote(text) for text in kinds.dictionary.to_pylist()]
             column = pa.array(quoted, pa.string()).take(kinds.indices)
-        front = f"{quote(name)}:{mark}"
+        front = f",{quote(name)}:{mark}"
         members.append(pc.binary_join_element_wise(front, column, mark, ""))
-    joined = pc.binary_join_element_wise(*members, ",", null_handling="skip")
-    objects = pc.binary_join_element_wise("{", joined, "}", "")
+    # Arrow leaves out the rows whose members are all null where it is asked to skip nulls.
+    joined = pc.binary_join_element_wise(
+        *members, "", null_handling="replace", null_replacement=""
+    )
+    objects = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, 1), "}", "")
     return pc.if_else(pc.not_equal(joined, ""), objects, None)

@@ -1,0 +1,279 @@
+"""The command line: one command a stage, the same under ``driftline`` and under spark-submit."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from driftline import __version__, logs
+from driftline.errors import ConfError, DriftlineError, did_you_mean
+from driftline.problem import (
+    Environment,
+    Problem,
+    load_environment,
+    load_problem,
+    project_folder,
+)
+
+if TYPE_CHECKING:
+    from driftline.jobs.line import Line
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+STAGES = ("ingest", "validate", "features", "train", "score", "drift", "report")
+
+_AS_OF = click.option(
+    "--as-of",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def cli() -> None:
+    """From raw logs to a model you can trust, and to the day it stops being true.
+
+    A problem is one YAML file (see conf/churn.yaml); where it runs is another (conf/env). Each
+    stage reads tables, writes tables, and does only what is new: giving a command twice is safe.
+
+    \b
+      driftline explain --problem conf/churn.yaml      what is asked, in plain words
+      driftline run     --problem conf/churn.yaml      all stages in one session
+      driftline drift   --problem conf/churn.yaml --table gold.features --from 1 --to 2
+
+    Exit codes: 0 done, 2 usage or conf, 3 a gate refused the data, 4 something needed is missing,
+    75 another run holds a table (try again), 1 a bug.
+    """
+
+
+def _where(command: Command) -> Command:
+    """The options every stage has."""
+    for option in (
+        click.option("--log-file", help="Write the log there, as JSON lines."),
+        click.option("--verbose", is_flag=True, help="Show Spark's own log too."),
+        click.option("--warehouse", help="Folder of the tables, instead of the environment's."),
+        click.option("--data", help="Folder of the deliveries, instead of the environment's."),
+        click.option(
+            "--env",
+            default="local",
+            show_default=True,
+            help="Where to run: conf/env/NAME.yaml beside the problem, or a path to such a file.",
+        ),
+        click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml."),
+    ):
+        command = option(command)
+    return command
+
+
+@cli.command()
+@_where
+def ingest(**options: Any) -> None:
+    """Deliveries → bronze.<source>: every record accounted for, each delivery once."""
+    _stage("ingest", options)
+
+
+@cli.command()
+@_where
+def validate(**options: Any) -> None:
+    """bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
+    _stage("validate", options)
+
+
+@cli.command()
+@_where
+@_AS_OF
+def features(as_of: datetime | None, **options: Any) -> None:
+    """silver → gold.features: what was known of each entity at each cut-off, and the label."""
+    _stage("features", options, as_of=_utc(as_of))
+
+
+@cli.command()
+@_where
+def train(**options: Any) -> None:
+    """gold.features → a model: cross-validated search, evaluation, gate, champion."""
+    _stage("train", options)
+
+
+@cli.command()
+@_where
+@_AS_OF
+def score(as_of: datetime | None, **options: Any) -> None:
+    """gold.features + champion → gold.predictions."""
+    _stage("score", options, as_of=_utc(as_of))
+
+
+@cli.command()
+@_where
+@click.option("--table", help="Compare this table, e.g. silver.orders. Default: all watched ones.")
+@click.option("--from", "from_version", type=click.IntRange(0), help="Reference version.")
+@click.option("--to", "to_version", type=click.IntRange(0), help="Current version.")
+def drift(**options: Any) -> None:
+    """Two versions of a table → ops.drift: what changed, column by column.
+
+    Without versions: what the champion was trained on against the newest. A table with as-ofs is
+    compared at the newest as-of of each version; one that only grew, by what was added.
+    """
+    wanted = {name: options.pop(name) for name in ("table", "from_version", "to_version")}
+    if wanted["table"] is None and (wanted["from_version"], wanted["to_version"]) != (None, None):
+        raise click.UsageError("--from and --to are versions of one table: name it by --table")
+    _stage("drift", options, **wanted)
+
+
+@cli.command()
+@_where
+def report(**options: Any) -> None:
+    """ops.* → one HTML page: rows, quality, model, drift, cost."""
+    _stage("report", options)
+
+
+@cli.command()
+@_where
+@_AS_OF
+@click.option(
+    "--stages",
+    default=",".join(STAGES),
+    show_default=True,
+    help="Which stages, separated by commas; they run in this order.",
+)
+def run(stages: str, as_of: datetime | None, **options: Any) -> None:
+    """All stages in one session; ends with a summary. What is up to date is left alone."""
+    wanted = stages.split(",")
+    for stage in wanted:
+        if stage not in STAGES:
+            hint = did_you_mean(stage, STAGES, otherwise="leave --stages out to run all")
+            raise click.UsageError(f"no stage '{stage}' ({', '.join(STAGES)}); {hint}")
+    line = _open(options)
+    ids = []
+    for stage in STAGES:
+        if stage in wanted:
+            dated = {"as_of": _utc(as_of)} if stage in ("features", "score") else {}
+            ids.append(_run(line, stage, **dated))
+    from driftline.jobs.summary import summary
+
+    click.echo("\n" + summary(line, ids))
+
+
+@cli.command()
+@click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml.")
+def explain(problem: str) -> None:
+    """Print a problem in plain words. Starts neither Java nor Spark."""
+    from driftline import explain as words
+
+    click.echo(words.explain(load_problem(Path(problem))))
+
+
+@cli.command()
+@click.option("--out", required=True, help="Folder for the deliveries, e.g. data/shop.")
+@click.option("--seed", default=7, show_default=True)
+@click.option("--customers", default=3000, show_default=True, help="About so many at any time.")
+@click.option("--months", default=12, show_default=True, help="How many months to write.")
+@click.option("--first-month", default=0, show_default=True, help="The first of them; 0 is 2024-01.")
+@click.option("--visits", default=None, type=float, help="Visits a customer and month.")
+@click.option("--malformed", default=0.0, help="Share of broken lines.")
+@click.option("--duplicates", default=0.0, help="Share of orders delivered twice.")
+@click.option("--late", default=0.0, help="Share of orders delivered up to 10 days late.")
+@click.option("--schema-change", "schema_change_month", type=int, help="Month of a new field.")
+@click.option("--covariate-drift", "covariate_drift_month", type=int, help="Month the mix changes.")
+@click.option("--concept-drift", "concept_drift_month", type=int, help="Month the behaviour does.")
+def simulate(out: str, months: int, first_month: int, visits: float | None, **shop: Any) -> None:
+    """A shop with known truth: access logs, orders and profiles, seeded, month by month.
+
+    Months written in several calls are the same bytes as months written in one. What no log says
+    (who lapsed when and why, what was planted) goes to truth/ beside the deliveries.
+    """
+    from driftline.simulate import Shop
+    from driftline.simulate import simulate as write
+
+    logs.configure()
+    try:
+        chosen = Shop(**shop, **({} if visits is None else {"visits_per_month": visits}))
+        written = write(
+            chosen,
+            Path(out),
+            first_month=first_month,
+            months=months,
+            on_progress=logs.LOGGER.info,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    click.echo(
+        f"{written.files:,} files with {written.log_lines:,} log lines and {written.orders:,} "
+        f"orders ({written.bytes / 1e6:.1f} MB) in {out}"
+    )
+
+
+def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
+    line = _open(options)
+    _run(line, stage, **arguments)
+
+
+def _run(line: Line, stage: str, **arguments: Any) -> str:
+    """Run one job; prints its one line and returns the id of its run."""
+    job = importlib.import_module(f"driftline.jobs.{stage}")
+    message = job.run(line, **arguments)
+    click.echo(f"{stage:<10}{message}")
+    return line.ledger.last_run_id
+
+
+def _open(options: dict[str, Any]) -> Line:
+    """Check conf first, then start Spark."""
+    problem, environment, root = _conf(options)
+    logs.configure(file=options["log_file"])
+    from driftline.jobs.line import open_line
+
+    return open_line(problem, environment, root, verbose=options["verbose"])
+
+
+def _conf(options: dict[str, Any]) -> tuple[Problem, Environment, Path]:
+    path = Path(options["problem"])
+    problem = load_problem(path)
+    name = options["env"]
+    root = project_folder(path)
+    beside = path.resolve().parent / "env" / f"{name}.yaml"
+    environment = load_environment(Path(name) if name.endswith(".yaml") else beside)
+    given = {key: options[key] for key in ("data", "warehouse") if options[key]}
+    changed = {
+        key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()
+    }
+    if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
+        changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
+    _check_suites(problem, root)
+    return problem, environment.model_copy(update=changed), root
+
+
+def _check_suites(problem: Problem, root: Path) -> None:
+    folder = root / "expectations" / problem.name
+    if not folder.is_dir():
+        raise ConfError(
+            "the problem has no expectation suites",
+            file=str(folder),
+            allowed="a folder with silver_<source>.json, gold_features.json, gold_predictions.json",
+            hint="a gate that cannot decide refuses: start from expectations/churn",
+        )
+
+
+def _utc(day: datetime | None) -> datetime | None:
+    return None if day is None else day.replace(tzinfo=timezone.utc)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point; turns errors into exit codes (see :mod:`driftline.errors`)."""
+    try:
+        cli.main(args=arguments, prog_name="driftline", standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except DriftlineError as error:
+        click.echo(f"driftline: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,101 @@
+"""A problem in plain words, without Spark."""
+
+from __future__ import annotations
+
+from driftline.problem import Events, Feature, Problem, TimeSplit
+
+_OPERATIONS = {
+    "count": "number of events",
+    "sum": "sum of {value}",
+    "mean": "mean of {value}",
+    "distinct": "number of different {value}",
+    "recency": "days since the last event (the window's length without one)",
+    "frequency": "days with an event",
+    "gap": "mean days between one day with an event and the next",
+    "trend": "newer half of the window against the older half, from -1 to 1",
+}
+
+
+def explain(problem: Problem) -> str:
+    """The problem as paragraphs for a reader who has never seen the file."""
+    entity = problem.entity
+    lines = [problem.question, "", f"Sources of {problem.name}, joined by {entity}:"]
+    for name, source in problem.sources.items():
+        key = f", a repeated ({', '.join(source.key)}) is kept once" if source.key else ""
+        lines.append(f"  {name}: {source.format} files {source.path}, event time {source.time}{key}")
+    asked = problem.population
+    when = f"in the {asked.within} days up to the as-of" if asked.within else "ever, up to it"
+    lines += ["", f"Asked about, at each as-of: every {entity} with {_events(asked)} {when}."]
+    label = problem.label
+    lines.append(
+        f"Label: {_outcome(problem)}, in the {label.horizon} days after the as-of; "
+        "unknown until the data reaches that far."
+    )
+    cutoffs = problem.cutoffs
+    lines.append(f"As-ofs: {cutoffs.first}, then every {cutoffs.every} days until the data ends.")
+    lines += ["", f"Features ({sum(len(each.windows) for each in problem.features)}):"]
+    lines += [f"  {_feature(each)}" for each in problem.features]
+    if problem.profile:
+        names = ", ".join(problem.profile.attributes)
+        lines.append(f"  {names}: from the latest row of {problem.profile.source} by the as-of")
+    prepare, train = problem.prepare, problem.train
+    clip = f"clipped to quantiles {prepare.clip[0]}-{prepare.clip[1]}, " if prepare.clip else ""
+    lines += [
+        "",
+        f"Preparation, learnt from training rows: missing numbers become the {prepare.impute}, "
+        f"{clip}scaled ({prepare.scale}); words one-hot.",
+        _split(problem),
+        f"Search: {train.folds}-fold cross-validation (each {entity} is in one fold), best "
+        f"{train.metric} wins:",
+    ]
+    for family, grid in train.candidates.items():
+        points = "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in grid.items())
+        lines.append(f"  {family}: {points or 'defaults'}")
+    gate = train.gate
+    conditions = [f"{train.metric} reaches {gate.floor}"] if gate.floor is not None else []
+    conditions += [f"it beats the {name.replace('_', ' ')} beyond doubt" for name in gate.beat]
+    lines.append(f"Champion only if, on the test rows: {'; '.join(conditions) or 'always'}.")
+    drift = problem.drift
+    lines += [
+        "",
+        f"Watched for drift: {', '.join(drift.tables)} (PSI {drift.psi}, KS {drift.ks}, "
+        f"JS {drift.js}, null rate {drift.null_rate}).",
+        f"Prices: {problem.prices.core_hour} {problem.prices.currency} a core-hour, "
+        f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
+    ]
+    return "\n".join(lines)
+
+
+def _events(events: Events) -> str:
+    where = f" where {events.where}" if events.where else ""
+    return f"an event in {events.source}{where}"
+
+
+def _outcome(problem: Problem) -> str:
+    label = problem.label
+    if label.outcome == "sum":
+        where = f" where {label.where}" if label.where else ""
+        return f"the sum of {label.value} over {label.source}{where}"
+    return f"1 when there is {'no' if label.outcome == 'none' else 'at least one'} " + _events(
+        label
+    ).removeprefix("an ")
+
+
+def _feature(feature: Feature) -> str:
+    what = _OPERATIONS[feature.operation].format(value=feature.value)
+    where = f" where {feature.where}" if feature.where else ""
+    days = ", ".join(str(each) for each in feature.windows)
+    return f"{feature.name}: {what} in {feature.source}{where}; over {days} days"
+
+
+def _split(problem: Problem) -> str:
+    split = problem.split
+    if isinstance(split, TimeSplit):
+        return (
+            f"Split by time: the newest {split.test} as-of(s) with a known label test, the "
+            f"{split.validation} before validate, the others train if their horizon had ended."
+        )
+    return (
+        f"Split at random by {problem.entity}: {split.test:.0%} test, "
+        f"{split.validation:.0%} validate, the others train."
+    )

@@ -1,0 +1,111 @@
+"""``silver.*`` → ``gold.features``: what was known of each entity at each as-of."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import features, labels, schemas
+from driftline.errors import Refused
+from driftline.jobs.gate import guard
+from driftline.jobs.line import Line
+from driftline.problem import digest
+
+
+def run(line: Line, *, as_of: datetime | None = None) -> str:
+    """Build features at every cut-off up to the data's end, or to ``as_of``."""
+    table = schemas.features(line.problem)
+    with line.ledger.run("features") as ledger, line.tables.lock(table.full_name):
+        problem = line.problem
+        versions = {f"silver.{source}": 0 for source in problem.sources}
+        for name in versions:
+            versions[name] = line.tables.version(name)
+            ledger.read(name, versions[name])
+        silver = {
+            name.removeprefix("silver."): line.tables.read(name, version=version)
+            for name, version in versions.items()
+        }
+        ledger.progress("finding the newest event")
+        watermark = _watermark(silver[problem.label.source], _time(line, problem.label.source))
+        times = features.as_ofs(problem.cutoffs, min(watermark, as_of or watermark))
+        if not times:
+            raise Refused(
+                "no cut-off lies before the end of the data",
+                where=f"cutoffs.first {problem.cutoffs.first}, data until {watermark:%Y-%m-%d}",
+                hint="set cutoffs.first inside the data, with room for the windows before it",
+            )
+        known = labels.mature(times, problem.label, watermark)
+        asked = problem.model_dump(
+            include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
+        )
+        key = "features:" + digest([asked, versions, times])[:16]
+        if key in line.tables.committed(table.full_name):
+            ledger.message = f"{len(times)} as-ofs are up to date"
+            return ledger.message
+        ledger.progress(f"{len(times)} as-ofs from {len(silver)} sources")
+        rows = _rows(line, silver, times, known).persist()
+        try:
+            guard(line, ledger, rows, table)
+            ledger.progress("writing gold.features")
+            ledger.wrote(line.tables.overwrite(rows, table, key=key))
+            counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()
+            assert counts is not None
+        finally:
+            rows.unpersist()
+        ledger.count(in_=counts[0], out=counts[0])
+        ledger.message = (
+            f"{counts[0]:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
+            f"{counts[1]:,} with a known label"
+        )
+        return ledger.message
+
+
+def _rows(
+    line: Line, silver: dict[str, DataFrame], times: list[datetime], known: list[datetime]
+) -> DataFrame:
+    problem = line.problem
+    entity = problem.entity
+    seen = {
+        source: features.at_as_ofs(rows, times, time=_time(line, source))
+        for source, rows in silver.items()
+    }
+    parts = []
+    for source, events in seen.items():
+        wanted = [feature for feature in problem.features if feature.source == source]
+        if wanted:
+            parts.append(
+                features.windowed(events, wanted, entity=entity, time=_time(line, source))
+            )
+    if problem.profile:
+        source = problem.profile.source
+        names = problem.profile.attributes
+        time = _time(line, source)
+        parts.append(features.attributes(seen[source], names, entity=entity, time=time))
+    asked = features.population(
+        seen[problem.population.source], problem.population, entity=entity
+    )
+    rows = features.join(asked, parts, problem)
+    label = problem.label
+    happened = labels.outcomes(
+        silver[label.source], known or times[:1], label, entity=entity, time=_time(line, label.source)
+    )
+    return labels.attach(rows, happened, known, label, entity=entity)
+
+
+def _time(line: Line, source: str) -> str:
+    return line.problem.sources[source].time
+
+
+def _watermark(rows: DataFrame, time: str) -> datetime:
+    """The newest event of the source the label is made from."""
+    newest = rows.agg(F.max(F.col(time).cast("timestamp"))).first()
+    if newest is None or newest[0] is None:
+        raise Refused(
+            "the label's source has no event",
+            where="silver",
+            hint="see ops.quarantine: every row may have broken a rule",
+        )
+    moment: datetime = newest[0]
+    return moment.replace(tzinfo=timezone.utc)

@@ -1,0 +1,207 @@
+"""The only module that touches MLflow: runs, models, versions, the champion alias.
+
+A model version remembers what it came from (problem, exact Delta versions) and the SHA-256 of each
+of its files. Nothing is loaded that differs from what was recorded: loading a model runs code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Read at import: nothing is reported to anybody, and no git is looked for.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+import mlflow
+import mlflow.artifacts
+import mlflow.spark
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from pyspark.ml import PipelineModel
+
+from driftline import __version__
+from driftline.errors import DriftlineError, Missing
+
+CHAMPION = "champion"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate as MLflow shows it: a child run."""
+
+    family: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered model version and what it remembers."""
+
+    number: int
+    run_id: str
+    source: str
+    tags: Mapping[str, str]
+
+    @property
+    def tables(self) -> dict[str, int]:
+        """The exact Delta versions it came from."""
+        return dict(json.loads(self.tags["tables"]))
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed the gate when it was trained."""
+        return self.tags.get("gate") == "passed"
+
+
+class Registry:
+    """The models of one problem in one MLflow store."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        for noisy in ("mlflow", "alembic"):
+            logging.getLogger(noisy).setLevel(logging.ERROR)
+        self._name = name
+        self._uri = uri
+        mlflow.set_tracking_uri(uri)
+        self._client = mlflow.MlflowClient(uri, uri)
+
+    def record(
+        self,
+        model: PipelineModel,
+        *,
+        trials: Sequence[Trial],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        files: Mapping[str, str],
+    ) -> tuple[Version, list[str]]:
+        """Log a search with its winner and register the winner; no alias moves.
+
+        ``files`` (name → text) are kept beside the model. Returns the version and the child run of
+        every trial. The version counts only once :meth:`judge` has said how the gate ended.
+        """
+        client = self._client
+        experiment = self._experiment()
+        parent = client.create_run(experiment, run_name="train", tags=dict(tags))
+        run_id = parent.info.run_id
+        children = [self._trial(experiment, run_id, trial) for trial in trials]
+        now = int(time.time() * 1000)
+        client.log_batch(
+            run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()]
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "model")
+            mlflow.spark.save_model(model, str(folder), pip_requirements=["pyspark==4.2.0"])
+            for name, text in files.items():
+                (folder / name).write_text(text, encoding="utf-8")
+            digests = _digests(folder)
+            client.log_artifacts(run_id, str(folder), "model")
+        client.set_terminated(run_id)
+        try:
+            client.create_registered_model(self._name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        artifacts = client.get_run(run_id).info.artifact_uri
+        created = client.create_model_version(
+            self._name,
+            source=f"{artifacts}/model",
+            run_id=run_id,
+            tags={**tags, "files": json.dumps(digests), "driftline": __version__},
+        )
+        return self.version(int(created.version)), children
+
+    def judge(self, version: Version, *, passed: bool) -> None:
+        """Write down how the gate ended; a version without this was never finished."""
+        verdict = "passed" if passed else "refused"
+        self._client.set_model_version_tag(self._name, str(version.number), "gate", verdict)
+
+    def promote(self, version: Version) -> None:
+        """Make a version the champion."""
+        self._client.set_registered_model_alias(self._name, CHAMPION, str(version.number))
+
+    def champion(self) -> Version | None:
+        """The champion, if there is one."""
+        try:
+            found = self._client.get_model_version_by_alias(self._name, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        return self.version(int(found.version))
+
+    def trained_on(self, key: str) -> Version | None:
+        """The finished version that was trained under ``key``, if there is one."""
+        for found in self._client.search_model_versions(f"name='{self._name}'"):
+            version = self.version(int(found.version))
+            if version.tags.get("training") == key and "gate" in version.tags:
+                return version
+        return None
+
+    def version(self, number: int) -> Version:
+        """One version with its tags."""
+        found = self._client.get_model_version(self._name, str(number))
+        return Version(number, found.run_id or "", found.source or "", dict(found.tags))
+
+    def load(self, version: Version) -> PipelineModel:
+        """Load a version after checking that every file is the one that was recorded."""
+        expected = json.loads(version.tags.get("files", "null"))
+        if expected is None:
+            raise Missing(
+                f"model {self._name} version {version.number} was not recorded by driftline",
+                where=self._uri,
+                hint="train it with `driftline train`; other models are not loaded",
+            )
+        folder = Path(mlflow.artifacts.download_artifacts(version.source))
+        if _digests(folder) != expected:
+            raise DriftlineError(
+                f"model {self._name} version {version.number} is not what was recorded",
+                where=version.source,
+                hint="a file was changed, added or lost; it was not loaded. Train again",
+            )
+        return PipelineModel.load(str(folder / "sparkml"))
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._name)
+        if found is not None:
+            return str(found.experiment_id)
+        # Beside the SQLite file, not in whatever folder the job was started from.
+        beside = (
+            Path(self._uri.removeprefix("sqlite:///")).with_name("mlartifacts").as_uri()
+            if self._uri.startswith("sqlite:///")
+            else None
+        )
+        return str(self._client.create_experiment(self._name, artifact_location=beside))
+
+    def _trial(self, experiment: str, parent: str, trial: Trial) -> str:
+        run = self._client.create_run(
+            experiment, run_name=trial.family, tags={"mlflow.parentRunId": parent}
+        )
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in trial.metrics.items()],
+            params=[Param(name, str(value)) for name, value in trial.parameters.items()],
+            tags=[RunTag("family", trial.family)],
+        )
+        self._client.set_terminated(run.info.run_id)
+        return str(run.info.run_id)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below ``folder``, by relative path."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -1,0 +1,299 @@
+"""What changed between two versions of a table, column by column, the most severe first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from driftline.report import words
+from driftline.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Chip,
+    Grid,
+    Section,
+    Strip,
+    Strips,
+    Table,
+    Tone,
+)
+from driftline.report.facts import Facts, Row, newest, rows
+from driftline.report.histograms import overlay
+from driftline.report.importance import ranked
+
+_OVERLAID = 6
+_ORDER = ("psi", "ks", "js", "null_rate", "categories", "schema", "rows")
+WHOLE_TABLE = "*"
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One column in one comparison; ``severity`` 1 is the threshold."""
+
+    column: str
+    statistics: dict[str, Row]
+
+    @property
+    def drifted(self) -> bool:
+        return any(row["drifted"] for row in self.statistics.values())
+
+    @property
+    def severity(self) -> float:
+        return max(severity(row) for row in self.statistics.values())
+
+    @property
+    def worst(self) -> Row:
+        """The statistic that says most."""
+        return max(self.statistics.values(), key=lambda row: (bool(row["drifted"]), severity(row)))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The newest comparison of a table: its columns, drifted and severe first."""
+
+    table: str
+    slice: str
+    before: int
+    after: int
+    shifts: list[Shift]
+
+    @property
+    def title(self) -> str:
+        which = "" if self.slice in ("", "whole") else f" ({self.slice})"
+        return f"{self.table}{which}, version {self.before} → {self.after}"
+
+    @property
+    def columns(self) -> int:
+        return sum(shift.column != WHOLE_TABLE for shift in self.shifts)
+
+    @property
+    def drifted(self) -> list[Shift]:
+        """Columns; what is said of the table as a whole is apart."""
+        return [each for each in self.shifts if each.drifted and each.column != WHOLE_TABLE]
+
+    @property
+    def changed(self) -> Shift | None:
+        """The table as a whole, if its schema or its rows moved beyond a threshold."""
+        found = [each for each in self.shifts if each.drifted and each.column == WHOLE_TABLE]
+        return found[0] if found else None
+
+
+def severity(row: Row) -> float:
+    """The statistic in units of its threshold; without one only the verdict speaks."""
+    value, threshold = row["value"], row["threshold"]
+    if value is None or not threshold or not math.isfinite(value):
+        return 1.0 if row["drifted"] else 0.0
+    return abs(float(value)) / float(threshold)
+
+
+def comparisons(facts: Facts) -> list[Comparison]:
+    """The newest comparison of every table and slice; the ones with most drift first."""
+    found = rows(facts.drift)
+    made = []
+    for last in newest(found, "table", "slice"):
+        same = ("table", "slice", "from_version", "to_version")
+        mine = [row for row in found if all(row[key] == last[key] for key in same)]
+        columns: dict[str, dict[str, Row]] = {}
+        for row in newest(mine, "column", "statistic"):
+            columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
+        shifts = [Shift(column, statistics) for column, statistics in columns.items()]
+        shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
+        made.append(
+            Comparison(
+                str(last["table"]),
+                str(last["slice"] or ""),
+                int(last["from_version"]),
+                int(last["to_version"]),
+                shifts,
+            )
+        )
+    return sorted(made, key=lambda each: -len(each.drifted))
+
+
+def chip(facts: Facts) -> Chip:
+    """How many columns drifted, of how many; drift is worth a look, not an alarm."""
+    found = comparisons(facts)
+    if not found:
+        return Chip(
+            "drift", "Drift", "not compared", "", "No two versions were compared yet.", "calm"
+        )
+    drifted = sum(len(each.drifted) for each in found)
+    columns = sum(each.columns for each in found)
+    where = list(dict.fromkeys(each.table for each in found if each.drifted))
+    changed = list(dict.fromkeys(each.table for each in found if each.changed))
+    said = f"Beyond a threshold in {words.listed(where)}." if where else "No column drifted."
+    if changed:
+        said += f" As a whole: {words.listed(changed)}."
+    elif not where:
+        tables = words.plural(len({each.table for each in found}), "table")
+        said = f"No column of {tables} is beyond its threshold."
+    value = f"{drifted} of {columns}"
+    tone: Tone = "watch" if where or changed else "good"
+    return Chip("drift", "Drift", value, "columns" if columns != 1 else "column", said, tone)
+
+
+def section(facts: Facts) -> Section:
+    """The section *Drift*."""
+    made = Section(
+        id="drift",
+        title="Drift between versions",
+        how="Each tile is a column, darker the nearer it comes to its threshold; a bordered tile is "
+        "beyond it. Drift says that the data changed, not that the model is wrong.",
+        missing="No two versions of a table have been compared yet.",
+    )
+    found = comparisons(facts)
+    if not found:
+        return made
+    blocks: list[Block] = [Strips([_strip(each) for each in found])]
+    charts = _overlays(facts, found)
+    if charts:
+        blocks.append(Grid(charts, key=[("then", "before"), ("now", "after")]))
+    blocks += [_table(each) for each in found]
+    return Section(made.id, made.title, made.how, _finding(facts, found), blocks)
+
+
+def _finding(facts: Facts, found: list[Comparison]) -> str:
+    columns = sum(each.columns for each in found)
+    changed = "".join(
+        f" {each.table} changed as a whole ({_said(each.changed.worst)})."
+        for each in found
+        if each.changed
+    )
+    drifted = [(each, shift) for each in found for shift in each.drifted]
+    if not drifted:
+        near = max(
+            (s for each in found for s in each.shifts if not s.drifted),
+            key=lambda shift: shift.severity,
+            default=found[0].shifts[0],
+        )
+        sentence = f"None of the {words.plural(columns, 'column')} compared drifted"
+        if near.severity and not near.drifted:
+            sentence += (
+                f"; nearest is {_called(near.column)} at {words.share(near.severity)} "
+                "of its threshold"
+            )
+        return f"{sentence}.{changed}"
+    drifted.sort(key=lambda pair: -pair[1].severity)
+    named = [f"{shift.column} in {each.table} ({_said(shift.worst)})" for each, shift in drifted]
+    more = [f"{len(named) - 3} more"] if len(named) > 3 else []
+    sentence = (
+        f"{len(drifted)} of {words.plural(columns, 'column')} drifted: "
+        f"{words.listed(named[:3] + more)}."
+    )
+    places = {name: place for place, (name, _) in enumerate(ranked(facts), 1)}
+    heavy = [
+        f"{shift.column} (no. {places[shift.column]})"
+        for each, shift in drifted
+        if each.table == "gold.features" and places.get(shift.column, 99) <= 10
+    ]
+    if heavy:
+        verb = "is" if len(heavy) == 1 else "are"
+        sentence += f" Of these, {words.listed(heavy)} {verb} among the model's ten top features."
+    elif places:
+        sentence += " None of them is among the model's ten top features."
+    return sentence + changed
+
+
+def _said(row: Row) -> str:
+    limit = "" if row["threshold"] is None else f", threshold {words.short(row['threshold'])}"
+    return f"{words.metric(row['statistic'])} {words.decimal(row['value'])}{limit}"
+
+
+def _heat(row: Row) -> int:
+    """0 far from the threshold … 2 near it, 3 drifted, 4 twice the threshold."""
+    if row["drifted"]:
+        return 4 if severity(row) >= 2 else 3
+    return 2 if severity(row) >= 0.75 else 1 if severity(row) >= 0.35 else 0
+
+
+def _called(column: str) -> str:
+    return "whole table" if column == WHOLE_TABLE else column
+
+
+def _strip(each: Comparison) -> Strip:
+    count = len(each.drifted)
+    said = (
+        f"{count} of {words.plural(each.columns, 'column')} drifted"
+        if count
+        else "no column drifted"
+    )
+    return Strip(
+        each.title,
+        said,
+        [
+            Cell(
+                _called(shift.column),
+                heat=max(_heat(row) for row in shift.statistics.values()),
+                title=f"{_called(shift.column)}: {_said(shift.worst)}"
+                + (", drifted" if shift.drifted else ""),
+            )
+            for shift in each.shifts
+        ],
+    )
+
+
+def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
+    """The most severe drifted columns that have a histogram on both sides."""
+    histograms = rows(facts.histograms)
+    pairs = sorted(
+        ((each, shift) for each in found for shift in each.drifted),
+        key=lambda pair: -pair[1].severity,
+    )
+    charts = []
+    for each, shift in pairs:
+        mine = [
+            row
+            for row in histograms
+            if (row["table"], row["slice"], row["column"]) == (each.table, each.slice, shift.column)
+        ]
+        before = [row for row in mine if row["version"] == each.before]
+        after = [row for row in mine if row["version"] == each.after]
+        if not (before and after):
+            continue
+        said = _said(shift.worst)
+        charts.append(
+            Chart(
+                overlay(before, after, names=(f"version {each.before}", f"version {each.after}")),
+                shift.column,
+                f"{shift.column} before and after: {said}. {shift.worst['detail'] or ''}",
+                f"{each.table} · {said}",
+                height=240,
+            )
+        )
+    return charts[:_OVERLAID]
+
+
+def _table(each: Comparison) -> Table:
+    seen = {name for shift in each.shifts for name in shift.statistics}
+    statistics = [name for name in _ORDER if name in seen] + sorted(seen - set(_ORDER))
+    limits = {name: _threshold(each, name) for name in statistics}
+    return Table(
+        f"{each.title}: every statistic",
+        ["verdict", "column", *(f"#{words.metric(n)}{limits[n]}" for n in statistics), "in words"],
+        [
+            [
+                Cell("drifted", tone="watch") if shift.drifted else Cell("steady", tone="good"),
+                Cell(_called(shift.column), code=shift.column != WHOLE_TABLE),
+                *(_cell(shift.statistics.get(name)) for name in statistics),
+                str(shift.worst["detail"] or ""),
+            ]
+            for shift in each.shifts
+        ],
+        fold=not (each.drifted or each.changed),
+    )
+
+
+def _threshold(each: Comparison, statistic: str) -> str:
+    known = {
+        shift.statistics[statistic]["threshold"]
+        for shift in each.shifts
+        if statistic in shift.statistics
+    } - {None}
+    return f" (≥ {words.short(known.pop())})" if len(known) == 1 else ""
+
+
+def _cell(row: Row | None) -> Cell:
+    if row is None or row["value"] is None:
+        return Cell("–")
+    return Cell(words.decimal(row["value"]), heat=_heat(row), title=str(row["detail"] or ""))

@@ -1,0 +1,142 @@
+"""Cross-validation without refitting the preparation: once a fold, shared by all candidates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.pool import ThreadPool
+from statistics import fmean, pstdev
+from typing import Any
+
+from pyspark import inheritable_thread_target
+from pyspark.ml import PipelineModel
+from pyspark.ml.evaluation import (
+    BinaryClassificationEvaluator,
+    Evaluator,
+    RegressionEvaluator,
+)
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import models, prepare
+from driftline.models import Candidate
+from driftline.prepare import Preparation
+from driftline.problem import Problem
+
+_SMALLER_IS_BETTER = ("rmse", "mae")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate with its metric on every fold it was not fitted on."""
+
+    candidate: Candidate
+    metric: str
+    folds: tuple[float, ...]
+    seconds: float
+
+    @property
+    def mean(self) -> float:
+        """Mean over the folds."""
+        return fmean(self.folds)
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over the folds (of the population: all folds are there)."""
+        return pstdev(self.folds)
+
+
+def search(
+    rows: DataFrame,
+    problem: Problem,
+    columns: Sequence[tuple[str, str]],
+    *,
+    parallelism: int,
+    on_trial: Callable[[Candidate], None],
+) -> list[Trial]:
+    """Measure every candidate on every fold; ``rows`` have ``label`` and ``fold``."""
+    wanted = models.candidates(problem.train.candidates)
+    measured: dict[Candidate, list[tuple[float, float]]] = {each: [] for each in wanted}
+    for fold in range(problem.train.folds):
+        fitting, held_out = _prepared(rows, fold, problem, columns)
+
+        def measure(
+            candidate: Candidate, fitting: DataFrame = fitting, held_out: DataFrame = held_out
+        ) -> tuple[float, float]:
+            on_trial(candidate)
+            started = time.monotonic()
+            estimator = models.estimator(
+                candidate, task=problem.task, seed=problem.train.seed
+            )
+            scored = estimator.fit(fitting).transform(held_out)
+            value = evaluator(problem.train.metric).evaluate(scored)
+            return value, time.monotonic() - started
+
+        with ThreadPool(parallelism) as pool:
+            results = pool.map(inheritable_thread_target(measure), wanted)
+        for candidate, result in zip(wanted, results, strict=True):
+            measured[candidate].append(result)
+        fitting.unpersist()
+        held_out.unpersist()
+    return [
+        Trial(
+            candidate,
+            problem.train.metric,
+            tuple(value for value, _ in results),
+            sum(seconds for _, seconds in results),
+        )
+        for candidate, results in measured.items()
+    ]
+
+
+def _prepared(
+    rows: DataFrame, fold: int, problem: Problem, columns: Sequence[tuple[str, str]]
+) -> tuple[DataFrame, DataFrame]:
+    inside = rows.where(F.col("fold") != fold)
+    transformer = prepare.fit(inside, columns, problem.prepare).transformer()
+    wanted = ("features", "label")
+    fitting = transformer.transform(inside).select(*wanted).persist()
+    held_out = transformer.transform(rows.where(F.col("fold") == fold)).select(*wanted).persist()
+    return fitting, held_out
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The trial with the best mean; of equals, the one declared first."""
+    smaller = trials[0].metric in _SMALLER_IS_BETTER
+    return min(trials, key=lambda trial: trial.mean if smaller else -trial.mean)
+
+
+def refit(
+    rows: DataFrame, candidate: Candidate, problem: Problem, columns: Sequence[tuple[str, str]]
+) -> tuple[PipelineModel, Preparation]:
+    """Fit preparation and model on all training rows."""
+    preparation = prepare.fit(rows, columns, problem.prepare)
+    transformer = preparation.transformer()
+    fitting = transformer.transform(rows).select("features", "label").persist()
+    estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
+    model: Any = estimator.fit(fitting)
+    fitting.unpersist()
+    return PipelineModel([*transformer.stages, model]), preparation
+
+
+def importances(model: PipelineModel, preparation: Preparation) -> dict[str, float]:
+    """How much each feature moves the model: impurity importance of trees, |coefficient| × spread.
+
+    Scaled features make coefficients comparable. Shares, summing to 1.
+    """
+    last: Any = model.stages[-1]
+    if hasattr(last, "featureImportances"):
+        raw = [float(value) for value in last.featureImportances.toArray()]
+    else:
+        raw = [abs(float(value)) for value in last.coefficients.toArray()]
+    total = sum(raw) or 1.0
+    return {name: value / total for name, value in zip(preparation.names, raw, strict=True)}
+
+
+def evaluator(metric: str) -> Evaluator:
+    """MLlib's evaluator of a metric, exact (no binning of the scores)."""
+    if metric in ("roc_auc", "pr_auc"):
+        name = {"roc_auc": "areaUnderROC", "pr_auc": "areaUnderPR"}[metric]
+        return BinaryClassificationEvaluator(metricName=name, numBins=0)
+    return RegressionEvaluator(metricName=metric)
