@@ -7,7 +7,8 @@ inherit :class:`Strict`. No Spark, no Java: a wrong conf is refused within a sec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +22,9 @@ from driftline.errors import ConfError, did_you_mean
 class Strict(BaseModel):
     """A frozen value whose unknown keys are errors that name the known ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -40,7 +43,7 @@ class Strict(BaseModel):
 
 
 def _days(value: Any) -> Any:
-    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,5})\s*d", value.strip())):
+    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5})\s*d", value.strip())):
         value = int(match[1])
         if value > 0:
             return value
@@ -57,6 +60,24 @@ def _days(value: Any) -> Any:
 Days = Annotated[int, BeforeValidator(_days)]
 """A length of time in whole days, written ``30d``."""
 
+
+def _day(value: Any) -> Any:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    hint = "write year, month and day, without a time"
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            hint = "the calendar has no such day"
+    raise PydanticCustomError(
+        "day", "not a day", {"allowed": "a day, written like 2024-05-31", "hint": hint}
+    )
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+"""A day of the calendar, written ``2024-05-31``."""
+
 Model = TypeVar("Model", bound=Strict)
 
 
@@ -66,7 +87,13 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a list or a mapping used as a key", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key '{key}' is there twice", key_node.start_mark
@@ -82,28 +109,32 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_yaml(path: Path) -> Any:
-    """Parse one YAML file; a missing or unparsable one is a :class:`ConfError`."""
+    """Parse one YAML file, lists as tuples; a missing or unparsable one is a ConfError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
+        found, hint = _unreadable(path, error)
         raise ConfError(
             "cannot read the file",
             file=str(path),
-            found=type(error).__name__,
+            found=found,
             allowed="a readable UTF-8 YAML file",
-            hint=_similar_files(path),
+            hint=hint,
         ) from None
     try:
-        return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader
-    except yaml.YAMLError as error:
+        return _tuples(yaml.load(text, Loader=_Loader))  # _Loader is a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number like 0x_
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        readable = isinstance(error, yaml.constructor.ConstructorError)
         raise ConfError(
             "not valid YAML",
             file=place,
-            found=str(getattr(error, "problem", error)),
-            allowed="YAML 1.1, each key once",
-            hint="look at the line above too; indentation must be spaces",
+            found=str(getattr(error, "problem", None) or error).split("\n", 1)[0],
+            allowed="YAML 1.1, each key once, nothing but texts, numbers, lists and mappings",
+            hint="remove or rename it"
+            if readable
+            else "look at the line above too; indent with spaces; quote a text that holds ': '",
         ) from None
 
 
@@ -114,14 +145,14 @@ def load(model: type[Model], path: Path) -> Model:
         raise ConfError(
             "not a mapping of keys to values",
             file=str(path),
-            found=type(content).__name__,
+            found={"NoneType": "nothing", "tuple": "a list"}.get(type(content).__name__, "a text"),
             allowed="key: value lines",
             hint="start from one of the files in conf/",
         )
     try:
-        return model.model_validate(_tuples(content))
+        return model.model_validate(content)
     except ValidationError as error:
-        raise _conf_error(error.errors()[0], path) from None
+        raise _conf_error(error.errors()[0], content, path) from None
 
 
 def _tuples(value: Any) -> Any:
@@ -131,48 +162,129 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(each) for each in value) if isinstance(value, list) else value
 
 
-def _conf_error(detail: ErrorDetails, path: Path) -> ConfError:
+def _conf_error(detail: ErrorDetails, content: Any, path: Path) -> ConfError:
     """Turn pydantic's first complaint into file, key, found, allowed, hint."""
-    context: dict[str, Any] = detail.get("ctx", {})
-    where = [str(part) for part in detail["loc"] if not str(part).startswith("function-")]
-    found = _shown(detail["input"])
+    kind, context = detail["type"], detail.get("ctx", {})
+    where, last = _reached(detail["loc"], content), detail["loc"][-1] if detail["loc"] else ""
+    what, found = detail["msg"], _shown(detail["input"])
     allowed, hint = str(context.get("allowed", "")), str(context.get("hint", ""))
-    what = detail["msg"]
-    if detail["type"] == "unknown_key":
-        where.append(context["key"])
+    if kind == "unknown_key":
         found = context["key"]
-        hint = did_you_mean(found, context["known"], otherwise="remove it, or see the README")
-    elif detail["type"] == "missing":
-        what, found = "a required key is missing", "nothing"
-        allowed, hint = f"{where[-1]}: …", f"add '{where[-1]}:'"
-    elif detail["type"] in ("literal_error", "enum", "union_tag_invalid"):
-        allowed = str(context.get("expected", context.get("expected_tags", "")))
+        where.append(found)
         hint = did_you_mean(
-            found, re.findall(r"'([^']+)'", allowed), otherwise="choose one of the allowed values"
+            found, context["known"], otherwise="remove it; the files in conf/ show every key"
         )
-        what = "not one of the allowed values"
+    elif kind == "missing" and isinstance(last, int):
+        what, allowed, hint = "too few entries", f"at least {last + 1}", "add what is missing"
+    elif kind in ("missing", "union_tag_not_found"):
+        name = str(last) if kind == "missing" else context["discriminator"].strip("'")
+        where.append(name)
+        what, found = "a required key is missing", "nothing"
+        allowed, hint = f"{name}: …", f"add '{name}:'"
+    elif kind in ("literal_error", "union_tag_invalid"):
+        expected = context.get("expected") or context["expected_tags"]
+        words = re.findall(r"'([^']+)'", expected)
+        if kind == "union_tag_invalid":
+            where.append(context["discriminator"].strip("'"))
+            found = _shown(detail["input"][where[-1]])
+        what, allowed = "not one of the allowed values", ", ".join(words)
+        hint = did_you_mean(found, words, otherwise="choose one of the allowed values")
+    elif allowed:  # a rule of problem.py, which says everything itself
+        where += [context["key"]] if context.get("key") else []
+        found = context.get("found") or found
+    else:
+        what, allowed, hint = _in_words(kind, context, detail["input"])
     return ConfError(
-        what[0].lower() + what[1:],
-        file=str(path),
-        key=".".join(where),
-        found=found,
-        allowed=allowed or _expected(detail),
-        hint=hint or "see the comments in conf/churn.yaml for an example of each key",
+        what, file=str(path), key=".".join(where), found=found, allowed=allowed, hint=hint
     )
 
 
-def _expected(detail: ErrorDetails) -> str:
-    """Say in words what pydantic wanted: ``Input should be …`` without its first words."""
-    return re.sub(r"^(Input should be|Value error,) ?", "", detail["msg"])
+def _reached(location: tuple[int | str, ...], content: Any) -> list[str]:
+    """The parts of pydantic's location that are in the file; it has names of its own as well."""
+    found = []
+    for part in location:
+        known = content if isinstance(content, Mapping) else {}
+        if isinstance(content, tuple):
+            known = dict(enumerate(content))
+        if part in known:
+            content = known[part]
+            found.append(str(part))
+    return found
+
+
+_TYPES = {
+    "int": ("not a whole number", "a whole number", "write digits only, without quotes"),
+    "float": ("not a number", "a number", "write it like 0.05, without quotes"),
+    "finite": ("not a number", "a finite number", "write it like 0.05"),
+    "string": ("not a text", "a text", "put it in quotes: '{found}'"),
+    "bool": ("neither true nor false", "true, false", "write true or false, without quotes"),
+    "tuple": ("not a list", "a list", "write it in brackets: [{found}]"),
+    "dict": ("not a mapping of keys to values", "key: value pairs", "write {{key: value, …}}"),
+    "model": ("not a mapping of keys to values", "key: value pairs", "write {{key: value, …}}"),
+}
+"""First word of pydantic's name of a type error → what, allowed, hint."""
+
+_BOUNDS = {"gt": "above {:g}", "ge": "{:g} or more", "lt": "below {:g}", "le": "{:g} or less"}
+
+
+def _in_words(kind: str, context: Mapping[str, Any], value: Any) -> tuple[str, str, str]:
+    """What is wrong, what is allowed and a hint, for the errors that are pydantic's own."""
+    if kind == "string_pattern_mismatch":
+        name = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_0123456789") or "a_name"
+        return "not a name", "lower-case letters, digits and _, a letter first", f"write {name}"
+    if kind in ("string_too_short", "string_too_long"):
+        least, most = context.get("min_length"), context.get("max_length")
+        if least:
+            return "the text is too short", f"at least {least} character", "write something there"
+        return "the text is too long", f"at most {most} character(s)", f"it has {len(value)}"
+    if kind in ("too_short", "too_long"):
+        least, most = context.get("min_length"), context.get("max_length")
+        if least:
+            return "too few entries", f"at least {least}", "add what is missing"
+        return "too many entries", f"at most {most}", f"there are {len(value)}"
+    for bound, words in _BOUNDS.items():
+        if bound in context:
+            allowed = words.format(context[bound])
+            share = bound in ("lt", "le") and context[bound] == 1
+            hint = "a share of 15 % is written 0.15" if share else f"write a number {allowed}"
+            return "out of range", allowed, hint
+    what, allowed, hint = _TYPES.get(
+        kind.split("_")[0], (f"not allowed here ({kind})", "see conf/churn.yaml", "compare the two")
+    )
+    if value is None:
+        return "a value is missing", allowed, "write a value after the colon, or remove the key"
+    if kind == "tuple_type" and value == "none":
+        return what, allowed, "no value is written null"
+    return what, allowed, hint.format(found=_shown(value))
 
 
 def _shown(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+    """A value the way YAML would have it, on one line."""
+    text = _flow(value) if value != "" else "an empty text"
+    return text if len(text) <= 80 else text[:79] + "…"
 
 
-def _similar_files(path: Path) -> str:
-    folder = path.parent if path.parent.is_dir() else Path()
-    names = [file.name for file in folder.glob("*.yaml")]
-    there = ", ".join(sorted(names)) or "none"
-    return did_you_mean(path.name, names, otherwise=f"YAML files in {folder}: {there}")
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_flow(each) for each in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "nothing" if value is None else str(value)
+
+
+def _unreadable(path: Path, error: OSError | UnicodeDecodeError) -> tuple[str, str]:
+    """What is there instead of a readable file, and a hint."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"bytes that are not UTF-8, in line {line}", "save the file as UTF-8"
+    if isinstance(error, PermissionError):
+        return "a file this user may not read", "change its permissions"
+    found = "a folder" if path.is_dir() else "no such file"
+    folder = path if path.is_dir() else path.parent
+    if not folder.is_dir():
+        return found, f"there is no folder {folder} either"
+    names = sorted(file.name for file in folder.glob("*.yaml") if file.is_file())
+    there = f"YAML files in {folder}: {', '.join(names) or 'none'}"
+    return found, there if path.is_dir() else did_you_mean(path.name, names, otherwise=there)

@@ -77,6 +77,9 @@ class TryAgain(DriftlineError):
 
 
 def did_you_mean(found: str, allowed: Iterable[str], *, otherwise: str) -> str:
-    """Return ``did you mean 'x'?`` for the nearest allowed word, or ``otherwise``."""
-    near = difflib.get_close_matches(found, list(allowed), n=1, cutoff=0.6)
+    """``did you mean 'x'?`` for the nearest allowed word, or the only one that ``found`` begins."""
+    words = list(allowed)
+    near = difflib.get_close_matches(found, words, n=1, cutoff=0.6)
+    begun = [word for word in words if found and word.startswith(found)]
+    near = near or (begun if len(begun) == 1 else [])
     return f"did you mean '{near[0]}'?" if near else otherwise

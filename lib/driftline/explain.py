@@ -22,7 +22,8 @@ def explain(problem: Problem) -> str:
     lines = [problem.question, "", f"Sources of {problem.name}, joined by {entity}:"]
     for name, source in problem.sources.items():
         key = f", a repeated ({', '.join(source.key)}) is kept once" if source.key else ""
-        lines.append(f"  {name}: {source.format} files {source.path}, event time {source.time}{key}")
+        time = f"event time {source.time}{key}"
+        lines.append(f"  {name}: {source.format} files {source.path}, {time}")
     asked = problem.population
     when = f"in the {asked.within} days up to the as-of" if asked.within else "ever, up to it"
     lines += ["", f"Asked about, at each as-of: every {entity} with {_events(asked)} {when}."]
@@ -96,6 +97,6 @@ def _split(problem: Problem) -> str:
             f"{split.validation} before validate, the others train if their horizon had ended."
         )
     return (
-        f"Split at random by {problem.entity}: {split.test:.0%} test, "
-        f"{split.validation:.0%} validate, the others train."
+        f"Split at random by {problem.entity}: {split.test * 100:g} % test, "
+        f"{split.validation * 100:g} % validate, the others train."
     )

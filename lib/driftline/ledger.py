@@ -153,7 +153,7 @@ class Ledger:
             run.message,
         )
         with self._tables.lock(RUNS.full_name):
-            self._tables.append_values([row], RUNS, key=f"run:{run.run_id}")
+            self._tables.append_values([row], RUNS, key=None)
         facts = _facts(run) | {"seconds": round(wall, 3), "money": cost}
         LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from driftline.conf import Days, Strict, load
+from driftline.conf import Day, Days, Strict, load
 from driftline.errors import ConfError, did_you_mean
 from driftline.models import FAMILIES, families_for
 
@@ -28,8 +27,23 @@ Expression = Annotated[str, Field(min_length=1)]
 """A Spark SQL expression over the columns of one source."""
 
 
-def _wrong(what: str, *, allowed: str, hint: str) -> PydanticCustomError:
-    return PydanticCustomError("rule", "{what}", {"what": what, "allowed": allowed, "hint": hint})
+def _wrong(
+    what: str, *, key: str = "", found: str = "", allowed: str, hint: str
+) -> PydanticCustomError:
+    """An error about ``key`` of the model that raises it; found is the key's value if not given."""
+    context = {"what": what, "key": key, "found": found, "allowed": allowed, "hint": hint}
+    return PydanticCustomError("rule", "{what}", context)
+
+
+def _grid_value(value: Any) -> Any:
+    if isinstance(value, float | int | str | bool):
+        return value
+    raise _wrong(
+        "not a value of a grid", allowed="numbers, texts, true, false", hint="write [1, 2, 3]"
+    )
+
+
+GridValue = Annotated[float | int | str | bool, BeforeValidator(_grid_value)]
 
 
 class Column(Strict):
@@ -66,16 +80,20 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Source:
-        for name in (self.time, *self.key):
+        for key, name in (("time", self.time), *(("key", name) for name in self.key)):
             if name not in self.columns:
                 raise _wrong(
-                    f"no such column: {name}",
+                    "no such column",
+                    key=key,
+                    found=name,
                     allowed=", ".join(self.columns),
                     hint=did_you_mean(name, self.columns, otherwise="declare it under columns"),
                 )
         if self.columns[self.time].type not in ("timestamp", "date"):
             raise _wrong(
-                f"event time '{self.time}' is a {self.columns[self.time].type}",
+                "the event time is not a time",
+                key="time",
+                found=f"{self.time}, a {self.columns[self.time].type}",
                 allowed="a column of type timestamp or date",
                 hint="give it a type, and a format if it is not ISO 8601",
             )
@@ -100,7 +118,9 @@ class Label(Events):
     def _value_for_sum(self) -> Label:
         if (self.outcome == "sum") != (self.value is not None):
             raise _wrong(
-                f"outcome '{self.outcome}' {'needs' if self.value is None else 'takes no'} value",
+                f"outcome {self.outcome} {'needs a' if self.value is None else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
                 allowed="outcome: sum with a value; outcome: none or any without",
                 hint="value is what is added up, e.g. amount",
             )
@@ -117,9 +137,7 @@ class Feature(Events):
     """One aggregate of a source's events over one or more windows that end at the as-of."""
 
     name: Identifier
-    operation: Literal[
-        "count", "sum", "mean", "distinct", "recency", "frequency", "gap", "trend"
-    ]
+    operation: Literal["count", "sum", "mean", "distinct", "recency", "frequency", "gap", "trend"]
     value: Expression | None = None
     windows: tuple[Days, ...] = Field(min_length=1)
 
@@ -128,7 +146,9 @@ class Feature(Events):
         needs = self.operation in ("sum", "mean", "distinct")
         if needs != (self.value is not None):
             raise _wrong(
-                f"{self.operation} {'needs' if needs else 'takes no'} value",
+                f"{self.operation} {'needs a' if needs else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
                 allowed="value with sum, mean, distinct; none with the others",
                 hint="value is a column or a SQL expression over the columns",
             )
@@ -150,7 +170,7 @@ class Profile(Strict):
 class Cutoffs(Strict):
     """The as-of days: ``first``, then one every ``every`` until the data ends."""
 
-    first: Annotated[date, Field(strict=False)]
+    first: Day
     every: Days
 
 
@@ -169,6 +189,17 @@ class RandomSplit(Strict):
     test: float = Field(default=0.2, gt=0, lt=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _some_train(self) -> RandomSplit:
+        if self.test + self.validation >= 1:
+            raise _wrong(
+                "nothing is left to train on",
+                found=f"test {self.test} + validation {self.validation}",
+                allowed="shares that add up to less than 1",
+                hint="test: 0.2, validation: 0.1 leaves 0.7",
+            )
+        return self
+
 
 class Prepare(Strict):
     """What happens to features before a model sees them; fitted on training rows only."""
@@ -181,7 +212,9 @@ class Prepare(Strict):
     def _low_below_high(self) -> Prepare:
         if self.clip and self.clip[0] >= self.clip[1]:
             raise _wrong(
-                f"clip {list(self.clip)} leaves nothing",
+                "clip leaves nothing",
+                key="clip",
+                found=str(list(self.clip)),
                 allowed="[low, high] quantiles with low < high",
                 hint="clip: [0.01, 0.99]",
             )
@@ -201,7 +234,7 @@ class Train(Strict):
     metric: Literal["roc_auc", "pr_auc", "rmse", "mae"]
     folds: int = Field(default=3, ge=2, le=20)
     seed: int = 7
-    candidates: dict[str, dict[str, tuple[float | int | str | bool, ...]]] = Field(min_length=1)
+    candidates: dict[str, dict[str, tuple[GridValue, ...]]] = Field(min_length=1)
     gate: Gate = Gate()
 
     @field_validator("candidates")
@@ -210,14 +243,18 @@ class Train(Strict):
         for family, grid in candidates.items():
             if family not in FAMILIES:
                 raise _wrong(
-                    f"no such model family: {family}",
+                    "no such model family",
+                    key=family,
+                    found=family,
                     allowed=", ".join(FAMILIES),
-                    hint=did_you_mean(family, FAMILIES, otherwise="see models.py"),
+                    hint=did_you_mean(family, FAMILIES, otherwise="choose one of the families"),
                 )
             for name, values in grid.items():
                 if name not in FAMILIES[family].parameters:
                     raise _wrong(
-                        f"{family} has no parameter {name}",
+                        f"{family} has no such parameter",
+                        key=f"{family}.{name}",
+                        found=name,
                         allowed=", ".join(FAMILIES[family].parameters),
                         hint=did_you_mean(
                             name, FAMILIES[family].parameters, otherwise="names are Spark MLlib's"
@@ -225,7 +262,9 @@ class Train(Strict):
                     )
                 if not values:
                     raise _wrong(
-                        f"{family}.{name} has no values",
+                        "a grid without values",
+                        key=f"{family}.{name}",
+                        found="[]",
                         allowed="one value or more",
                         hint=f"{name}: [value, …]",
                     )
@@ -247,7 +286,8 @@ class Drift(Strict):
         for table in tables:
             if table.partition(".")[0] not in ("bronze", "silver", "gold") or "." not in table:
                 raise _wrong(
-                    f"not a table: {table}",
+                    "not a table that can be watched",
+                    found=table,
                     allowed="bronze.<source>, silver.<source>, gold.features, gold.predictions",
                     hint="write layer.name",
                 )
@@ -289,67 +329,84 @@ class Problem(Strict):
         attributes = self.profile.attributes if self.profile else ()
         for name in attributes:
             assert self.profile is not None
-            self._check_column(f"profile.attributes: {name}", self.profile.source, name)
+            self._check_column("profile.attributes", self.profile.source, name)
         columns = [*(name for each in self.features for name in each.columns), *attributes]
+        taken = {self.entity, "as_of", "label"}
         for name in columns:
-            if columns.count(name) > 1:
+            if name in taken:
                 raise _wrong(
-                    f"two features would be called {name}",
-                    allowed="each feature column once",
-                    hint="rename one of the features, or remove a repeated window",
+                    "two columns of gold.features would have the same name",
+                    key="profile.attributes" if name in attributes else "features",
+                    found=name,
+                    allowed="each name once; the entity, as_of and label are taken",
+                    hint="rename one of the features, or remove a repeated window or attribute",
                 )
+            taken.add(name)
         regression = self.label.outcome == "sum"
         if regression != (self.task == "regression"):
             raise _wrong(
-                f"task {self.task} with label outcome '{self.label.outcome}'",
+                "the label does not fit the task",
+                key="task",
+                found=f"{self.task} with label.outcome {self.label.outcome}",
                 allowed="classification with none or any; regression with sum",
                 hint="change task or label.outcome",
             )
         if (self.train.metric in ("rmse", "mae")) != (self.task == "regression"):
             raise _wrong(
-                f"metric {self.train.metric} for {self.task}",
+                "the metric does not fit the task",
+                key="train.metric",
+                found=f"{self.train.metric} for {self.task}",
                 allowed="roc_auc, pr_auc for classification; rmse, mae for regression",
                 hint="change train.metric",
             )
         for family in self.train.candidates:
             if family not in families_for(self.task):
                 raise _wrong(
-                    f"{family} does not do {self.task}",
+                    f"the family does not do {self.task}",
+                    key=f"train.candidates.{family}",
+                    found=family,
                     allowed=", ".join(families_for(self.task)),
                     hint="remove it from train.candidates",
                 )
         for table in self.drift.tables:
-            layer, _, name = table.partition(".")
-            known = ("features", "predictions") if layer == "gold" else tuple(self.sources)
-            if name not in known:
+            layer = table.partition(".")[0]
+            names = ("features", "predictions") if layer == "gold" else tuple(self.sources)
+            known = [f"{layer}.{name}" for name in names]
+            if table not in known:
                 raise _wrong(
-                    f"no such table to watch: {table}",
-                    allowed=", ".join(f"{layer}.{each}" for each in known),
-                    hint=did_you_mean(name, known, otherwise="see drift.tables"),
+                    "no such table to watch",
+                    key="drift.tables",
+                    found=table,
+                    allowed=", ".join(known),
+                    hint=did_you_mean(table, known, otherwise="write layer.name"),
                 )
         return self
 
     def _parts(self) -> Iterator[tuple[str, Events | Profile]]:
         yield "label", self.label
         yield "population", self.population
-        yield from ((f"features.{each.name}", each) for each in self.features)
+        yield from ((f"features.{place}", each) for place, each in enumerate(self.features))
         if self.profile:
             yield "profile", self.profile
 
     def _check_source(self, key: str, name: str) -> None:
         if name not in self.sources:
             raise _wrong(
-                f"{key} names a source that is not there: {name}",
+                "no such source",
+                key=f"{key}.source",
+                found=name,
                 allowed=", ".join(self.sources),
                 hint=did_you_mean(name, self.sources, otherwise="declare it under sources"),
             )
-        self._check_column(f"{key}: entity {self.entity}", name, self.entity)
+        self._check_column("entity", name, self.entity, because=f", which {key} needs")
 
-    def _check_column(self, key: str, source: str, column: str) -> None:
+    def _check_column(self, key: str, source: str, column: str, because: str = "") -> None:
         columns = self.sources[source].columns
         if column not in columns:
             raise _wrong(
-                f"{key} is not a column of {source}",
+                f"not a column of {source}{because}",
+                key=key,
+                found=column,
                 allowed=", ".join(columns),
                 hint=did_you_mean(column, columns, otherwise=f"declare it in sources.{source}"),
             )
@@ -363,9 +420,9 @@ class Problem(Strict):
 class Environment(Strict):
     """Where a problem runs: folders, Spark, MLflow."""
 
-    warehouse: str
-    data: str
-    mlflow: str
+    warehouse: str = Field(min_length=1)
+    data: str = Field(min_length=1)
+    mlflow: str = Field(min_length=1)
     master: str | None = None
     catalog: bool = False
     cores: int = Field(default=2, ge=1)
@@ -396,13 +453,14 @@ def load_environment(path: Path) -> Environment:
     """Read an environment file; relative folders in it become absolute."""
     environment = load(Environment, path)
     root = project_folder(path)
-    if "://" in environment.mlflow and not environment.mlflow.startswith(("sqlite", "http")):
+    scheme, colon, _ = environment.mlflow.partition("://")
+    if colon and scheme not in ("sqlite", "http", "https"):
         raise ConfError(
             "not an MLflow tracking store",
             file=str(path),
             key="mlflow",
-            found=environment.mlflow,
-            allowed="a path to a SQLite file, or a URI that starts with sqlite or http",
+            found=f"{scheme}://…",  # the rest may hold a password
+            allowed="a path to a SQLite file, or a URI that starts with sqlite, http or https",
             hint="mlflow: warehouse/mlflow.db",
         )
     mlflow = environment.mlflow

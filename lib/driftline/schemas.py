@@ -28,7 +28,6 @@ class Table:
     name: str
     comment: str
     columns: tuple[Column, ...]
-    partition_by: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -152,7 +151,6 @@ PREDICTIONS = Table(
         "problem string — Digest of the problem file",
         _WHICH_RUN,
     ),
-    partition_by=("as_of",),
 )
 
 TRIALS = Table(
@@ -345,7 +343,6 @@ def features(problem: Problem) -> Table:
             *attributes,
             Column("label", "double", "What happened after the as-of; null until it is known"),
         ),
-        partition_by=("as_of",),
     )
 
 

@@ -89,15 +89,20 @@ class Tables:
             key.removeprefix(_APPLICATION) for key in keys if key.startswith(_APPLICATION)
         )
 
-    def append(self, rows: DataFrame, table: Table, *, key: str) -> Written:
-        """Add rows once: a second write with the same key changes nothing and says so."""
+    def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
+        """Add rows once: a second write with the same key changes nothing and says so.
+
+        ``key=None`` is for rows that carry the id of their run: no second run can write them.
+        """
         return self._write(rows, table, key=key, mode="append")
 
     def overwrite(self, rows: DataFrame, table: Table, *, key: str) -> Written:
         """Replace all rows once: a second write with the same key changes nothing and says so."""
         return self._write(rows, table, key=key, mode="overwrite")
 
-    def append_values(self, values: Sequence[Iterable[Any]], table: Table, *, key: str) -> Written:
+    def append_values(
+        self, values: Sequence[Iterable[Any]], table: Table, *, key: str | None
+    ) -> Written:
         """Append a few rows that the driver holds, as tuples in the table's column order."""
         rows = self.spark.createDataFrame([tuple(row) for row in values], table.ddl)
         return self.append(rows.coalesce(1), table, key=key)
@@ -115,21 +120,14 @@ class Tables:
                 held.enter_context(_locked(Path(self.root, "_locks", name), name))
             yield
 
-    def _write(self, rows: DataFrame, table: Table, *, key: str, mode: str) -> Written:
+    def _write(self, rows: DataFrame, table: Table, *, key: str | None, mode: str) -> Written:
         name = table.full_name
         self._ensure(table)
-        if key in self.committed(name):
-            return Written(name, self.version(name), skipped=True)
-        writer = (
-            rows.select(*table.column_names)
-            .write.format("delta")
-            .mode(mode)
-            .option("txnAppId", _APPLICATION + key)
-            .option("txnVersion", 1)
-            .option("userMetadata", key)
-        )
-        if table.partition_by:
-            writer = writer.partitionBy(*table.partition_by)
+        writer = rows.select(*table.column_names).write.format("delta").mode(mode)
+        if key is not None:
+            if key in self.committed(name):
+                return Written(name, self.version(name), skipped=True)
+            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
         writer.save(self.path(name))
         return Written(name, self.version(name))
 
@@ -140,8 +138,6 @@ class Tables:
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table.full_name))
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, comment=column.comment)
-        if table.partition_by:
-            builder = builder.partitionedBy(*table.partition_by)
         builder.comment(table.comment).execute()
         if self._catalog:
             database = f"{self._catalog}_{table.layer}"

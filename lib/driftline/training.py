@@ -74,7 +74,7 @@ def search(
             return value, time.monotonic() - started
 
         with ThreadPool(parallelism) as pool:
-            results = pool.map(inheritable_thread_target(measure), wanted)
+            results = pool.map(inheritable_thread_target(rows.sparkSession)(measure), wanted)
         for candidate, result in zip(wanted, results, strict=True):
             measured[candidate].append(result)
         fitting.unpersist()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from driftline.problem import Problem, load_problem
-from driftline.report import Facts
+from driftline.report import Facts, render, words
+from driftline.report.charts import curve, plain
 from driftline.report.facts import COLUMNS
+from driftline.report.histograms import overlay
+from driftline.report.page import _NAMES
 
 CONF = Path(__file__).parents[2] / "conf"
 START = datetime(2024, 11, 3, 4, 0)
@@ -469,9 +479,452 @@ def ingest_only() -> Facts:
     )
 
 
-ALL = {
+ALL: dict[str, Callable[[], Facts]] = {
     "full": full,
     "regression": regression,
     "ingest only": ingest_only,
     "nothing": lambda: nothing(load_problem(CONF / "churn.yaml")),
 }
+
+
+# --- reading the page back ---------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: tags, the text of every section, scripts, figures."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.sections: dict[str, str] = {"": ""}
+        self.scripts: list[str] = []
+        self.figures: list[dict[str, Any]] = []
+        self.style = ""
+        self._section, self._open = "", ("", "")
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        self._open = (tag, found.get("type") or "")
+        if tag == "section":
+            self._section = found["id"] or ""
+            self.sections[self._section] = ""
+        if tag == "script" and not self._open[1]:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ("", "")
+        if tag == "section":
+            self._section = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == ("script", "application/json"):
+            self.figures.append(json.loads(data))
+        elif self._open[0] == "script":
+            self.scripts[-1] += data
+        elif self._open[0] == "style":
+            self.style += data
+        else:
+            self.sections[self._section] += data
+
+    def says(self, section: str) -> str:
+        return " ".join(self.sections[section].split())
+
+
+@cache
+def page(which: str) -> Page:
+    return Page(render(ALL[which]()))
+
+
+def plainly(text: str) -> str:
+    """Without the spaces that do not break."""
+    return text.replace("\u00a0", " ")
+
+
+# --- the whole page ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_every_section_is_there_once_and_in_the_navigation(which: str) -> None:
+    ids = [attrs["id"] for tag, attrs in page(which).tags if tag == "section"]
+    links = [str(attrs["href"]) for tag, attrs in page(which).tags if tag == "a"]
+    assert ids == list(_NAMES)
+    assert {f"#{name}" for name in ids} <= set(links)
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_nothing_is_loaded_from_anywhere(which: str) -> None:
+    for tag, attrs in page(which).tags:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "video", "audio")
+        assert not {"src", "srcset", "data", "action", "poster", "background"} & set(attrs), tag
+        assert str(attrs.get("href", "#")).startswith("#")
+        assert not any(name.startswith("on") for name in attrs), tag
+        assert "url(" not in str(attrs.get("style", ""))
+    assert "@import" not in page(which).style
+    assert "url(" not in page(which).style
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_only_the_two_scripts_that_the_policy_names_can_run(which: str) -> None:
+    policy = next(
+        str(attrs["content"])
+        for tag, attrs in page(which).tags
+        if attrs.get("http-equiv") == "Content-Security-Policy"
+    )
+    digests = re.findall(r"'sha256-([^']+)'", policy)
+    made = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        for script in page(which).scripts
+    ]
+    assert digests == made and len(made) == 2
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe-eval" not in policy and "http" not in policy
+
+
+@pytest.mark.parametrize("which", ALL)
+def test_every_chart_is_told_in_words_and_has_room_kept(which: str) -> None:
+    plots = [attrs for tag, attrs in page(which).tags if attrs.get("class") == "plot"]
+    assert len(plots) == len(page(which).figures)
+    for attrs in plots:
+        assert attrs["role"] == "img" and len(str(attrs["aria-label"])) > 10
+        assert re.fullmatch(r"height:\d+px", str(attrs["style"]))
+
+
+def test_verdicts_have_a_mark_with_words_and_a_colour() -> None:
+    marks = {attrs.get("class") for _, attrs in page("full").tags if attrs.get("aria-label")}
+    assert {"mark good", "mark watch"} <= marks
+    for tone in ("good", "watch", "bad"):
+        assert f".mark.{tone}" in page("full").style
+
+
+def test_wide_tables_scroll_inside_their_own_box() -> None:
+    order = [(tag, attrs.get("class")) for tag, attrs in page("full").tags]
+    tables = [place for place, (tag, _) in enumerate(order) if tag == "table"]
+    assert len(tables) > 10
+    assert all(order[place - 1] == ("div", "scroll") for place in tables)
+
+
+def test_an_empty_frame_may_have_no_columns_but_a_full_one_needs_them() -> None:
+    with pytest.raises(ValueError, match="deliveries lacks the columns delivery, path"):
+        replace(full(), deliveries=deliveries().drop(columns=["delivery", "path"]))
+
+
+# --- what it says ------------------------------------------------------------------------------
+
+
+def test_hero_answers_in_plain_words() -> None:
+    said = plainly(page("full").says(""))
+    assert full().problem.question in said
+    assert "Champion: random forest, version 3." in said
+    assert "tells them apart 81 times in 100; the best single feature 73 times." in said
+    assert "0.812 [0.790, 0.834]" in said
+    assert "Best single feature 0.730, same answer for all 0.500." in said
+    assert "9 of 10 rules hold" in said
+
+
+def test_rows_are_those_of_the_deliveries() -> None:
+    frame = deliveries()
+    landed = frame[frame["status"] == "landed"]
+    said = page("full").says("flow")
+    assert (
+        f"{int(frame['records'].sum()):,} records in {len(frame)} deliveries: "
+        f"{int(landed['accepted'].sum()):,} accepted, {int(landed['rejected'].sum()):,} rejected, "
+        "2,204 already known."
+    ) in said
+    assert "Of 2,755,656 rows judged, 2,740,233 passed into silver" in said
+    assert "Every one accounted for" in page("full").says("")
+
+
+def test_records_that_do_not_balance_are_called_out() -> None:
+    broken = deliveries()
+    broken.loc[0, "accepted"] -= 17
+    read = Page(render(replace(full(), deliveries=broken)))
+    assert "17 of them do not balance." in read.says("")
+    assert "17 do not balance." in read.says("flow")
+
+
+def test_a_delivery_that_was_planned_and_landed_is_not_waiting() -> None:
+    lines = [
+        {"source": "orders", "delivery": "a", "status": "planned"},
+        {"source": "orders", "delivery": "b", "status": "planned"},
+        {"source": "orders", "delivery": "a", "status": "landed", "records": 5, "accepted": 5},
+    ]
+    read = Page(render(replace(ingest_only(), deliveries=frame("deliveries", lines))))
+    assert "1 delivery planned but not landed" in read.says("flow")
+    assert "5 records in 1 delivery: 5 accepted, 0 rejected, 0 already known." in read.says("flow")
+
+
+def test_a_table_judged_again_after_a_rebuild_is_not_counted_twice() -> None:
+    again = runs({"validate": (2_755_656, 2_750_000, 5_656, 9.0)}, rounds=2)
+    said = Page(render(replace(full(), runs=again))).says("flow")
+    assert "Of 2,755,656 rows judged, 2,750,000 passed into silver and 5,656" in said
+
+
+def test_only_the_newest_verdict_of_a_rule_counts() -> None:
+    said = page("full").says("quality")
+    assert "1 of 10 rules warned: known_channel on silver.orders." in said
+    assert "customer_known on silver.visits (15,205 rows)" in said
+
+
+def test_a_refusing_rule_is_bad_and_a_warning_is_not() -> None:
+    broken = quality()
+    broken["severity"] = "error"
+    read = Page(render(replace(full(), quality=broken)))
+    assert "1 rule refused the data." in read.says("")
+    assert "1 of 10 rules refused: known_channel on silver.orders." in read.says("quality")
+    assert "1 rule gave a warning; none refused." in page("full").says("")
+
+
+def test_candidates_are_ranked_by_the_metric() -> None:
+    said = page("full").says("candidates")
+    spread = f"{trials([('x', {}, 0.8012)], 'roc_auc')['std'][0]:.3f}"
+    assert f"Random forest won with ROC AUC 0.801 ± {spread} over 3 folds" in said
+    assert "gradient boosted trees 0.797 and logistic regression 0.783." in said
+    assert "decision stump" not in said  # of an older search
+    assert "Gradient boosted trees won with RMSE 71.90" in page("regression").says("candidates")
+
+
+def test_model_beats_its_baselines_only_beyond_its_interval() -> None:
+    def chip(low: float, value: float) -> str:
+        changed = evaluations(
+            {"roc_auc": {"model": (value, low, 0.9), "best_feature": (0.73,) * 3}}
+        )
+        return Page(render(replace(full(), evaluations=changed))).says("")
+
+    assert "lead is within" not in chip(0.74, 0.8) and "gate" not in chip(0.74, 0.8)
+    assert "The lead is within the interval." in chip(0.72, 0.8)
+    assert "The gate is not passed." in chip(0.7, 0.729)
+
+
+def test_confusion_and_curves_are_those_of_the_facts() -> None:
+    said = plainly(page("full").says("model"))
+    right = 100 * (2_287 + 895) / 4_067
+    assert f"{right:.1f} % of all answers are right" in said
+    assert f"of those flagged {100 * 2_287 / 2_780:.1f} % are right (precision)" in said
+    assert f"of all yes {100 * 2_287 / 2_679:.1f} % are found (recall)" in said
+    assert f"At 20 % false alarms, {100 * 0.2**0.232:.1f} % found." in said
+    assert "2,287" in said and "493" in said
+
+
+def test_importance_is_a_share_of_all() -> None:
+    said = plainly(page("full").says("importance"))
+    assert "visit_days_30d weighs most: 26.2 % of the importance" in said
+    assert "first three together 58.7 %; 1 feature unused." in said
+
+
+def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
+    read = page("full")
+    said = read.says("drift")
+    assert "4 of 20 columns drifted: spend_90d in gold.features (PSI 0.463, threshold 0.2)" in said
+    assert "spend_90d (no. 5) and visits_14d (no. 6) are among the model's ten top" in said
+    assert "9.0" not in said  # the older comparison, which said that everything drifted
+    tiles = [str(a["title"]) for tag, a in read.tags if tag == "li" and "title" in a]
+    assert [tile.split(":")[0] for tile in tiles][:3] == ["spend_90d", "visits_14d", "country"]
+
+
+def test_no_drift_is_said_with_the_nearest_column() -> None:
+    calm = drift()
+    calm = calm[(calm["to_version"] == 4) & ~calm["column"].isin(["spend_90d", "visits_14d"])]
+    calm = calm[~calm["column"].isin(["country", "category"])]
+    read = Page(render(replace(full(), drift=calm)))
+    said = plainly(read.says("drift"))
+    assert "None of the 16 columns compared drifted; nearest is score at 81.5 %" in said
+    assert "No column of 3 tables is beyond its threshold." in read.says("")
+
+
+def test_a_table_that_changed_as_a_whole_is_not_a_column() -> None:
+    rows = frame(
+        "drift",
+        [
+            {
+                "table": "silver.orders",
+                "from_version": 1,
+                "to_version": 2,
+                "slice": "whole",
+                "column": column,
+                "statistic": statistic,
+                "value": value,
+                "threshold": limit,
+                "drifted": drifted,
+                "detail": "",
+                "at": START,
+            }
+            for column, statistic, value, limit, drifted in (
+                ("*", "schema", 1.0, None, True),
+                ("amount", "psi", 0.01, 0.2, False),
+            )
+        ],
+    )
+    read = Page(render(replace(full(), drift=rows)))
+    assert "0 of 1 column" in read.says("")
+    assert "silver.orders changed as a whole (schema 1.000)." in read.says("drift")
+
+
+def test_money_and_time_are_those_of_the_newest_round() -> None:
+    history = runs(STAGES, rounds=3)
+    newest = history[history["run_id"].str.contains("-2-")]
+    said = page("full").says("cost")
+    time, money = newest["wall_seconds"].sum(), newest["money"].sum()
+    pass_ = f"One pass takes {words.duration(time)} and costs {words.money(money, 'EUR')}"
+    assert plainly(pass_) in said
+    everything = words.money(history["money"].sum(), "EUR")
+    assert plainly(f"All 18 runs so far: {everything}.") in said
+
+
+def test_a_stage_that_stopped_is_named_with_its_message() -> None:
+    stopped = frame(
+        "runs",
+        [
+            *runs({"ingest": STAGES["ingest"]}, rounds=1).to_dict("records"),
+            {
+                "run_id": "x",
+                "stage": "validate",
+                "status": "refused",
+                "started_at": START + timedelta(hours=1),
+                "message": "too few rows",
+            },
+        ],
+    )
+    said = Page(render(replace(ingest_only(), runs=stopped))).says("cost")
+    assert "The last validate run was refused: too few rows" in said
+
+
+def test_regression_has_no_curves_of_a_classifier() -> None:
+    read = page("regression")
+    said = read.says("model")
+    assert "RMSE 71.40 [63.20, 80.10] on 4,067 test rows." in said
+    assert "ROC" not in said and "recall" not in said and "Right and wrong" not in said
+    assert "Calibration" in said and "What is left over" in said
+    part = 100 * (1 - 71.4 / 88.2)
+    assert f"{part:.0f} % less than that of always giving the same answer" in plainly(said)
+    assert "Half of the predictions are below" in read.says("scores")
+
+
+def test_what_has_not_run_is_said() -> None:
+    read = page("ingest only")
+    assert "There is no model yet; ingest is the last stage that ran." in read.says("")
+    assert "No model has been evaluated yet." in read.says("model")
+    assert "128 deliveries" in read.says("flow")
+    assert "Nothing has run yet." in page("nothing").says("")
+    assert page("nothing").figures == []
+
+
+# --- data cannot break out ---------------------------------------------------------------------
+
+
+def test_data_stay_text() -> None:
+    """Every word of every table, as somebody hostile would write it."""
+    changed: dict[str, Any] = {}
+    keep = {"status", "stage", "kind", "slice", "curve", "statistic", "part", "model", "metric"}
+    keep |= {"parameters", "currency", "severity", "run_id"}
+    for name in COLUMNS:
+        hostile = getattr(full(), name).copy()
+        for column in hostile.columns:
+            texts = hostile[column].map(lambda value: isinstance(value, str))
+            if column not in keep and texts.any():
+                hostile[column] = hostile[column].where(~texts, EVIL + hostile[column].astype(str))
+        changed[name] = hostile
+    confusion = full().curves["curve"] == "confusion"
+    changed["curves"].loc[confusion, "name"] = full().curves.loc[confusion, "name"]
+    champion = {**(full().champion or {}), "family": EVIL, "parameters": {EVIL: EVIL}}
+    read = Page(render(replace(full(), champion=champion, **changed)))
+    assert len(read.scripts) == 2
+    assert not any("hacked" in script for script in read.scripts)
+    assert "img" not in {tag for tag, _ in read.tags}
+    assert all(EVIL in read.sections[name] for name in ("flow", "quality", "drift", "origin"))
+    # In a chart, plotly would read tags: there they are spelt out.
+    drawn = json.dumps(read.figures)
+    assert "&lt;/script&gt;" in drawn
+    assert "<script" not in drawn and "<img" not in drawn
+
+
+def test_a_chart_shows_words_as_they_are_and_cuts_long_ones() -> None:
+    assert plain("a<b> & c") == "a&lt;b&gt; &amp; c"
+    assert plain("x" * 40, 10) == "x" * 9 + "…"
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
+    points = [(place / 9_999, place / 9_999) for place in range(10_000)]
+    made = curve(
+        points, x="", y="", reference=[(0, 0), (1, 1)], reference_name="guessing", hover=""
+    )
+    drawn = made["data"][1]["x"]
+    assert len(drawn) == 400
+    assert (drawn[0], drawn[-1]) == (0, 1)
+
+
+def bins(*edges: float, share: float = 0.25) -> list[dict[str, Any]]:
+    return [
+        {"kind": "numeric", "low": low, "high": high, "share": share, "category": None}
+        for low, high in pairwise(edges)
+    ]
+
+
+def test_even_bins_are_shares_and_uneven_ones_are_densities() -> None:
+    even = overlay([], bins(0, 1, 2, 3, 4), names=("a", "b"))["data"][0]
+    assert list(even["y"]) == [0.25] * 4
+    uneven = overlay([], bins(0, 1, 2, 4), names=("a", "b"))["data"][0]
+    assert list(uneven["y"]) == [0.25, 0.25, 0.125]
+
+
+def test_a_constant_column_and_open_ends_can_be_drawn() -> None:
+    constant = overlay([], bins(7, 7, share=1.0), names=("a", "b"))["data"][0]
+    assert list(constant["y"]) == [1.0] and list(constant["width"]) == [1.0]
+    opened = overlay([], bins(float("-inf"), 0, 1, float("inf")), names=("a", "b"))["data"][0]
+    assert np.isfinite(opened["x"]).all()
+
+
+def test_categories_beyond_the_most_frequent_are_added_up() -> None:
+    made = [
+        {"kind": "categorical", "category": f"c{n:02}", "share": 0.05, "low": None, "high": None}
+        for n in range(20)
+    ]
+    figure = overlay(made, made, names=("a", "b"))
+    assert figure["layout"]["yaxis"]["ticktext"][-1].strip() == "12 others"
+    assert sum(figure["data"][0]["x"]) == pytest.approx(1)
+
+
+# --- numbers for people ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (words.count(12_345), "12,345"),
+        (words.plural(1, "delivery", "deliveries"), "1 delivery"),
+        (words.decimal(0.8117), "0.812"),
+        (words.decimal(45.234), "45.23"),
+        (words.decimal(1_234.5), "1,234"),
+        (words.decimal(0.00004), "4e-05"),
+        (words.decimal(0.0), "0"),
+        (words.decimal(None), "—"),
+        (words.interval(0.812, 0.79, 0.834), "0.812 [0.790, 0.834]"),
+        (words.interval(0.812, None, None), "0.812"),
+        (words.spread(71.9, 0.4), "71.90 ± 0.40"),
+        (words.share(0.123), "12.3 %"),
+        (words.share(0.0002), "under 0.1 %"),
+        (words.share(0.99996), "over 99.9 %"),
+        (words.share(1), "100 %"),
+        (words.share(0), "0 %"),
+        (words.duration(0.42), "0.4 s"),
+        (words.duration(72), "1 min 12 s"),
+        (words.duration(59.7), "1 min 0 s"),
+        (words.duration(7_500), "2 h 5 min"),
+        (words.money(0.00312, "EUR"), "€ 0.0031"),
+        (words.money(0.3, "GBP"), "£ 0.30"),
+        (words.money(12.3, "USD"), "$ 12.30"),
+        (words.money(0, "EUR"), "€ 0.00"),
+        (words.money(4_321, "CHF"), "CHF 4,321.00"),
+        (words.size(999), "999 B"),
+        (words.size(12_340_000), "12.3 MB"),
+        (words.size(4.2e15), "4200 TB"),
+        (words.when(datetime(2025, 5, 14, 9, 12)), "14 May 2025, 09:12 UTC"),
+        (words.listed(["a", "b", "c"]), "a, b and c"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(made: str, wanted: str) -> None:
+    assert plainly(made) == wanted

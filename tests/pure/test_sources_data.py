@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-
 from driftline.sources import Field, Layout, Parsed, blocks, header, parse, splits
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -67,7 +66,11 @@ def test_online_retail() -> None:
         (
             *(Field(name, "string") for name in ("InvoiceNo", "StockCode", "Description")),
             *(Field("Quantity", "long"), Field("InvoiceDate", "timestamp")),
-            *(Field("UnitPrice", "double"), Field("CustomerID", "long"), Field("Country", "string")),
+            *(
+                Field("UnitPrice", "double"),
+                Field("CustomerID", "long"),
+                Field("Country", "string"),
+            ),
         ),
     )
     days = sorted((DATA / "online_retail/by_day").glob("*.csv"))

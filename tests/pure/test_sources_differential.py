@@ -15,7 +15,6 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-
 from driftline.sources import Field, Layout, parse
 
 UNIX = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -210,6 +209,8 @@ def plain_csv_fields(text: str, separator: str) -> list[str | None] | None:
             if c == separator or c is None:
                 out.append(value)
                 state, value = "start", ""
+            elif c == '"':
+                return None
             else:
                 value += c
         elif state == "quoted":
@@ -295,7 +296,9 @@ def plain_json(text: str, layout: Layout) -> Any:
 
 
 def plain_parse(block: bytes, layout: Layout, offset: int, header: bytes | None) -> Any:
-    rows, rejects, at = [], [], offset
+    rows: list[Any] = []
+    rejects: list[Any] = []
+    at = offset
     for whole in block.split(b"\n"):
         line = whole[:-1] if whole.endswith(b"\r") else whole
         start, at = at, at + len(whole) + 1
@@ -411,7 +414,7 @@ def damaged_blocks(
 
 
 LOG = tuple(
-    Field(name, type)
+    Field(name, type)  # type: ignore[arg-type]
     for name, type in (
         *(("host", "string"), ("ident", "string"), ("user", "string"), ("time", "timestamp")),
         *(("method", "string"), ("path", "string"), ("protocol", "string"), ("status", "long")),
@@ -459,6 +462,13 @@ TYPED = (
 
 
 def typed_values(draw: random.Random) -> dict[str, str]:
+    values = good_values(draw)
+    if draw.random() < 0.1:  # a good value, but of another column
+        values[draw.choice(list(values))] = draw.choice(list(values.values()))
+    return values
+
+
+def good_values(draw: random.Random) -> dict[str, str]:
     return {
         "s": draw.choice(("ann", "", "a b", "é", "x" * 30, " lead")),
         "l": draw.choice(("5", "-17", "17850.0", "007", "", "123456789012345678")),
@@ -483,7 +493,9 @@ def typed_values(draw: random.Random) -> dict[str, str]:
 def test_csv(separator: str, named: bool) -> None:
     fields = tuple(field for field in TYPED if field.name not in ("b", "day") or not named)
     layout = Layout("csv", fields, separator=separator, header=named, max_line=300)
-    header = separator.join((*(field.name for field in TYPED), 'a"b')).encode() if named else None
+    header = (
+        separator.join((*(field.name for field in TYPED), '"a""b"')).encode() if named else None
+    )
 
     def make(draw: random.Random) -> bytes:
         values = typed_values(draw)

@@ -10,7 +10,6 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-
 from driftline.sources import (
     CorruptFile,
     Field,
@@ -54,9 +53,10 @@ def sample(draw: random.Random, encoding: str, end: str) -> tuple[bytes, int]:
     """A file's bytes and its number of records, some of them too long, malformed or blank."""
     lines, records = ["a,b"], 0
     for _ in range(draw.randrange(30)):
-        line = draw.choice(("1,x", "22,yy", "x,y", "3", "", " ", '4,"', "5," + "é" * 9, "6,Ċ਀"))
-        if draw.random() < 0.1:
+        line = draw.choice(("1,x", "22,yy", "x,y", "3", "", " ", '4,"', "5," + "é" * 9, "6,Ċ਀Ā਀Ċ"))
+        if draw.random() < 0.2:
             line = "7," + "z" * draw.choice((40, 58, 59, 60, 61, 200, 900))
+            line += draw.choice(("", "\r", "\rzzz"))
         records += bool(line.strip())
         lines.append(line)
     text = end.join(lines) + draw.choice(("", end))
@@ -96,7 +96,12 @@ def test_blocks_hold_whole_records_and_know_where_they_are(tmp_path: Path) -> No
 def test_splits_cover_a_file_once(tmp_path: Path) -> None:
     path = write(tmp_path, "x", b"x" * 100)
     found = splits(path, 100, target=30)
-    assert found == [Split(path, 0, 32), Split(path, 32, 32), Split(path, 64, 32), Split(path, 96, 4)]
+    assert found == [
+        Split(path, 0, 32),
+        Split(path, 32, 32),
+        Split(path, 64, 32),
+        Split(path, 96, 4),
+    ]
     packed = write(tmp_path, "x.gz", gzip.compress(b"x" * 100))
     assert splits(packed, 25, target=3) == [Split(packed, 0, 25)]
     assert splits(write(tmp_path, "empty", b""), 0) == []
@@ -177,6 +182,11 @@ def test_a_line_without_end_is_rejected_in_bounded_memory(tmp_path: Path, packed
     assert [(row["offset"], row["reason"], row["raw"]) for row in rejects] == [
         (8, "too_long", b"x" * 4_096)
     ]
+    tracemalloc.start()
+    first = list(blocks(Split(path, 0, 12), block_size=1 << 20, max_line=layout.max_line))
+    peak = max(peak, tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert packed or b"".join(block for _, block in first) == content[: 8 + 100_003] + b"\n"
     assert peak < 12_000_000
 
 

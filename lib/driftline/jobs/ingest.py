@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, Observation, Row
-from pyspark.sql import functions as F
 
 from driftline import ingest, schemas, sources
 from driftline.errors import Missing
@@ -21,6 +20,9 @@ from driftline.ledger import Run
 from driftline.logs import LOGGER
 
 _SPLIT_BYTES = 64 * 1024 * 1024
+
+Counts = dict[str, tuple[int, int, int]]
+"""Delivery → records read, accepted, rejected."""
 
 
 @dataclass(frozen=True)
@@ -38,61 +40,91 @@ def run(line: Line) -> str:
     names = [f"bronze.{source}" for source in line.problem.sources]
     locks = (*names, schemas.DELIVERIES.full_name, schemas.REJECTS.full_name)
     with line.ledger.run("ingest") as ledger, line.tables.lock(*locks):
-        said = [_source(line, ledger, source) for source in line.problem.sources]
-        ledger.message = "; ".join(said)
+        history = _history(line)
+        unfinished = _unfinished(history)
+        if unfinished:
+            LOGGER.info("finishing %d batches of an earlier run", len(unfinished))
+            _land(line, ledger, unfinished)
+            history = _history(line)
+        plans = {source: _plan(line, ledger, source, history) for source in line.problem.sources}
+        landed, corrupt = _land_new(
+            line, ledger, {source: plan.new for source, plan in plans.items()}
+        )
+        _duplicates(line, ledger, plans, history, landed)
+        ledger.message = "; ".join(
+            _said(source, plans[source], landed, corrupt, history) for source in plans
+        )
         return ledger.message
 
 
-def _source(line: Line, ledger: Run, source: str) -> str:
-    ledger.progress(f"looking for deliveries of {source}")
-    history = _history(line, source)
-    for batch in _unfinished(history, source):
-        LOGGER.info("%s: finishing batch %s of an earlier run", source, batch.id)
-        _land(line, ledger, batch)
-        history = _history(line, source)
-    dealt_with = [row for row in history if row.status != "planned"]
-    found = [_delivery(line, path) for path in _paths(line, source)]
-    plan = ingest.plan(found, ((row.delivery, row.path) for row in dealt_with))
-    for path in plan.changed:
-        LOGGER.info("%s: %s had landed with other bytes; its new content is new", source, path)
-    counts = {row.delivery: row.records for row in dealt_with if row.status == "landed"}
-    landed, corrupt = _land_new(line, ledger, source, plan.new)
-    if plan.duplicates:
-        _duplicates(line, ledger, source, plan.duplicates, counts | landed)
-    corrupt += sum(row.status == "corrupt" for row in dealt_with)
+def _said(
+    source: str, plan: ingest.Plan, landed: Counts, corrupt: set[str], history: list[Row]
+) -> str:
+    new = [each for each in plan.new if each.id in landed]
     parts = ["nothing new"]
-    if landed:
-        parts = [f"{len(landed):,} new deliveries with {sum(landed.values()):,} records"]
+    if new:
+        records = sum(landed[each.id][0] for each in new)
+        parts = [f"{len(new):,} new deliveries with {records:,} records"]
     parts += [f"{len(plan.duplicates)} known duplicates"] if plan.duplicates else []
-    parts += [f"{corrupt} corrupt deliveries kept out"] if corrupt else []
+    bad = {row.delivery for row in history if row.source == source and row.status == "corrupt"}
+    bad |= {each.id for each in plan.new} & corrupt
+    parts += [f"{len(bad)} corrupt deliveries kept out"] if bad else []
     return f"{source}: {', '.join(parts)}"
 
 
+def _plan(line: Line, ledger: Run, source: str, history: list[Row]) -> ingest.Plan:
+    ledger.progress(f"looking for deliveries of {source}")
+    found = [_delivery(line, path) for path in _paths(line, source)]
+    dealt_with = [
+        (row.delivery, row.path)
+        for row in history
+        if row.source == source and row.status != "planned"
+    ]
+    plan = ingest.plan(found, dealt_with)
+    for path in plan.changed:
+        LOGGER.info("%s: %s had landed with other bytes; its new content is new", source, path)
+    return plan
+
+
 def _land_new(
-    line: Line, ledger: Run, source: str, new: tuple[Delivery, ...]
-) -> tuple[dict[str, int], int]:
-    """Plan and land deliveries; returns the records of each that landed, and how many are corrupt.
+    line: Line, ledger: Run, new: Mapping[str, tuple[Delivery, ...]]
+) -> tuple[Counts, set[str]]:
+    """Plan and land deliveries; returns the counts of each that landed, and which are corrupt.
 
     A compressed file that is torn is found out while it is read. Then nothing of its batch was
     committed; the file is written down as corrupt as a whole, and the others are planned anew.
     """
-    if not new:
-        return {}, 0
     now = datetime.now(timezone.utc)
-    batch = Batch(source, ingest.batch_id(each.id for each in new), new, now)
-    _record(line, ledger, batch, "planned", {})
+    batches = [
+        Batch(source, ingest.batch_id(each.id for each in deliveries), deliveries, now)
+        for source, deliveries in new.items()
+        if deliveries
+    ]
+    if not batches:
+        return {}, set()
+    _record(line, ledger, batches, "planned", {})
     try:
-        return _land(line, ledger, batch), 0
+        return _land(line, ledger, batches), set()
     except PythonException:
-        corrupt = tuple(each for each in new if _is_corrupt(line, each))
+        corrupt = {
+            each.id for batch in batches for each in batch.deliveries if _is_corrupt(line, each)
+        }
         if not corrupt:
             raise
-    for each in corrupt:
-        LOGGER.warning("%s: %s is corrupt and was kept out as a whole", source, each.path)
-    _record(line, ledger, replace(batch, deliveries=corrupt), "corrupt", {})
-    rest = tuple(each for each in new if each not in corrupt)
-    landed, more = _land_new(line, ledger, source, rest)
-    return landed, len(corrupt) + more
+    kept_out = [
+        replace(batch, deliveries=tuple(each for each in batch.deliveries if each.id in corrupt))
+        for batch in batches
+    ]
+    for batch in kept_out:
+        for each in batch.deliveries:
+            LOGGER.warning("%s: %s is corrupt, kept out as a whole", batch.source, each.path)
+    _record(line, ledger, [batch for batch in kept_out if batch.deliveries], "corrupt", {})
+    rest = {
+        batch.source: tuple(each for each in batch.deliveries if each.id not in corrupt)
+        for batch in batches
+    }
+    landed, more = _land_new(line, ledger, rest)
+    return landed, corrupt | more
 
 
 def _is_corrupt(line: Line, delivery: Delivery) -> bool:
@@ -106,13 +138,13 @@ def _is_corrupt(line: Line, delivery: Delivery) -> bool:
     return False
 
 
-def _unfinished(history: list[Row], source: str) -> list[Batch]:
+def _unfinished(history: list[Row]) -> list[Batch]:
     """Batches that were planned and neither landed nor given up for a corrupt member."""
-    ended = {row.batch for row in history if row.status in ("landed", "corrupt")}
-    planned: dict[str, list[Row]] = {}
+    ended = {(row.source, row.batch) for row in history if row.status in ("landed", "corrupt")}
+    planned: dict[tuple[str, str], list[Row]] = {}
     for row in history:
-        if row.status == "planned" and row.batch not in ended:
-            planned.setdefault(row.batch, []).append(row)
+        if row.status == "planned" and (row.source, row.batch) not in ended:
+            planned.setdefault((row.source, row.batch), []).append(row)
     return [
         Batch(
             source,
@@ -120,7 +152,7 @@ def _unfinished(history: list[Row], source: str) -> list[Batch]:
             tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows),
             rows[0].at.replace(tzinfo=timezone.utc),
         )
-        for batch, rows in planned.items()
+        for (source, batch), rows in planned.items()
     ]
 
 
@@ -148,11 +180,21 @@ def _delivery(line: Line, path: Path) -> Delivery:
     return Delivery(sha256, os.path.relpath(path, line.environment.data), size)
 
 
-def _land(line: Line, ledger: Run, batch: Batch) -> dict[str, int]:
-    """Write a planned batch, return the records of each delivery.
+def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
+    """Write planned batches; returns what became of the records of each delivery.
 
     Every step is keyed, so that a second try does only what is left.
     """
+    counts: Counts = {}
+    for batch in batches:
+        counts |= _land_one(line, ledger, batch)
+    _record(line, ledger, batches, "landed", counts)
+    read, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
+    ledger.count(in_=read, out=kept, rejected=refused)
+    return counts
+
+
+def _land_one(line: Line, ledger: Run, batch: Batch) -> Counts:
     table = schemas.bronze(line.problem, batch.source)
     ledger.progress(f"landing {len(batch.deliveries)} deliveries of {batch.source}")
     records = _records(line, batch, batch.deliveries)
@@ -164,10 +206,14 @@ def _land(line: Line, ledger: Run, batch: Batch) -> dict[str, int]:
     ledger.wrote(written)
     if written.skipped:  # killed after this commit: count again, write nothing
         rows.write.format("noop").mode("overwrite").save()
-    counts: dict[str, list[int]] = {delivery.id: [0, 0, 0] for delivery in batch.deliveries}
+    counts = {delivery.id: (0, 0, 0) for delivery in batch.deliveries}
     for tally in observed.get["tallies"]:
-        for place, name in enumerate(("records", "accepted", "rejected")):
-            counts[tally.delivery][place] += tally[name]
+        before = counts[tally.delivery]
+        counts[tally.delivery] = (
+            before[0] + tally.records,
+            before[1] + tally.accepted,
+            before[2] + tally.rejected,
+        )
     faulty = [each for each in batch.deliveries if counts[each.id][2]]
     if faulty:
         # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
@@ -177,10 +223,7 @@ def _land(line: Line, ledger: Run, batch: Batch) -> dict[str, int]:
             again, source=batch.source, batch=batch.id, run_id=ledger.run_id
         )
         ledger.wrote(line.tables.append(rejects, schemas.REJECTS, key=f"ingest:{batch.id}"))
-    _record(line, ledger, batch, "landed", counts)
-    read, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
-    ledger.count(in_=read, out=kept, rejected=refused)
-    return {delivery: each[0] for delivery, each in counts.items()}
+    return counts
 
 
 def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFrame:
@@ -207,8 +250,9 @@ def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFr
 
 
 def _record(
-    line: Line, ledger: Run, batch: Batch, status: str, counts: dict[str, list[int]]
+    line: Line, ledger: Run, batches: list[Batch], status: str, counts: Counts
 ) -> None:
+    """Write down what became of the deliveries of some batches, in one commit."""
     rows = [
         (
             batch.source,
@@ -221,36 +265,40 @@ def _record(
             ledger.run_id,
             batch.planned_at,
         )
+        for batch in batches
         for delivery in batch.deliveries
     ]
-    key = f"{status}:{batch.source}:{batch.id}"
+    key = f"{status}:" + ingest.batch_id(f"{batch.source} {batch.id}" for batch in batches)
     ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
 
 
 def _duplicates(
     line: Line,
     ledger: Run,
-    source: str,
-    duplicates: tuple[Delivery, ...],
-    records: dict[str, int],
+    plans: Mapping[str, ingest.Plan],
+    history: list[Row],
+    landed: Counts,
 ) -> None:
     """Report deliveries whose bytes had landed under another name, each name once."""
+    records = {row.delivery: row.records for row in history if row.status == "landed"}
+    records |= {delivery: each[0] for delivery, each in landed.items()}
     now = datetime.now(timezone.utc)
     rows = []
-    for each in duplicates:
-        LOGGER.info("%s: %s has landed before under another name", source, each.path)
-        count = records[each.id]
-        rows.append(
-            (source, each.id, each.path, each.bytes, "duplicate", None, count, 0, 0)
-            + (ledger.run_id, now)
-        )
-        ledger.count(in_=count, out=0, duplicate=count)
-    key = f"duplicate:{source}:" + ingest.batch_id(f"{each.id} {each.path}" for each in duplicates)
-    ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
+    for source, plan in plans.items():
+        for each in plan.duplicates:
+            LOGGER.info("%s: %s has landed before under another name", source, each.path)
+            count = records.get(each.id, 0)  # 0 for the copy of a corrupt delivery
+            rows.append(
+                (source, each.id, each.path, each.bytes, "duplicate", None, count, 0, 0)
+                + (ledger.run_id, now)
+            )
+            ledger.count(in_=count, out=0, duplicate=count)
+    if rows:
+        key = "duplicate:" + ingest.batch_id(f"{row[0]} {row[1]} {row[2]}" for row in rows)
+        ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
 
 
-def _history(line: Line, source: str) -> list[Row]:
+def _history(line: Line) -> list[Row]:
     if not line.tables.exists(schemas.DELIVERIES.full_name):
         return []
-    rows = line.tables.read(schemas.DELIVERIES.full_name)
-    return rows.where(F.col("source") == source).collect()
+    return line.tables.read(schemas.DELIVERIES.full_name).collect()

@@ -52,7 +52,10 @@ def run(line: Line) -> str:
                 models.promote(trained)  # killed after the verdict, before the alias
             ledger.message = f"nothing new: version {trained.number} was trained on exactly this"
             return ledger.message
-        rows = _labelled(line, version).persist()
+        rows = _labelled(line, version)
+        # A task a core keeps small fits fast; a large table needs more, of half a million rows.
+        tasks = max(line.environment.cores, rows.count() // 500_000)
+        rows = rows.repartition(tasks).persist()
         try:
             return _train(line, ledger, models, rows, key=key, features_version=version)
         finally:

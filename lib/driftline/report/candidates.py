@@ -50,7 +50,7 @@ def _finding(trials: list[Row]) -> str:
         f"{words.capital(words.name(family))} won with {words.metric(chosen['metric'])} "
         f"{_spread(chosen)}" + (f" over {words.plural(folds, 'fold')}" if folds else "")
     )
-    others = []
+    others: list[Row] = []
     for row in trials:
         if row["family"] != family and row["mean"] is not None:
             family_seen = [each for each in others if each["family"] == row["family"]]
@@ -61,7 +61,7 @@ def _finding(trials: list[Row]) -> str:
         sentence += f"; {words.listed(named)}"
         near = others[0]
         if abs(near["mean"] - chosen["mean"]) <= max(chosen["std"] or 0, near["std"] or 0):
-            sentence += ". The first two are closer than the folds are to each other"
+            sentence += ". The lead is smaller than the spread between folds"
     return sentence + "."
 
 
@@ -111,9 +111,7 @@ def _table(trials: list[Row]) -> Table:
 
 
 def _spread(row: Row) -> str:
-    if row["std"] is None:
-        return words.decimal(row["mean"])
-    return f"{words.decimal(row['mean'])} ± {words.decimal(row['std'])}"
+    return words.spread(row["mean"], row["std"])
 
 
 def _folds(row: Row) -> list[float]:

@@ -1,4 +1,4 @@
-"""The figures, as plotly JSON. Colours are those of the light page; ``page.js`` knows the dark ones.
+"""The figures, as plotly JSON, in the colours of the light page; ``page.js`` knows the dark ones.
 
 Plotly reads a few HTML tags in its labels, so each word that comes from data goes through
 :func:`plain` first.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -75,7 +75,7 @@ def calibration(points: Sequence[tuple[float, float, int]], *, unit: str, percen
             go.Scatter(
                 x=[x for x, _, _ in points],
                 y=[y for _, y, _ in points],
-                customdata=[words.count(rows) if rows else "–" for _, _, rows in points],
+                customdata=[words.count(rows) if rows else words.MISSING for _, _, rows in points],
                 mode="lines+markers",
                 line={"color": BLUE, "width": 2},
                 marker={
@@ -133,11 +133,10 @@ def horizontal_bars(
 
 def stacked_over_time(
     labels: Sequence[str],
-    series: dict[str, Sequence[float]],
-    texts: dict[str, Sequence[str]],
+    series: Mapping[str, Sequence[float]],
+    texts: Mapping[str, Sequence[str]],
     *,
     y: str,
-    prefix: str = "",
 ) -> Figure:
     """One bar a label, one piece a series."""
     return figure(
@@ -155,12 +154,13 @@ def stacked_over_time(
         barmode="stack",
         bargap=0.35 if len(labels) > 2 else 0.7,
         xaxis={
+            "zeroline": False,
             "tickvals": list(range(len(labels))),
             "ticktext": [plain(label) for label in labels],
             "showgrid": False,
             "range": [-0.7, max(len(labels), 3) - 0.3],
         },
-        yaxis={"title": {"text": y}, "tickprefix": prefix, "rangemode": "tozero"},
+        yaxis={"title": {"text": y}, "rangemode": "tozero"},
         legend={"orientation": "h", "y": -0.22, "x": 0, "traceorder": "normal"},
         hovermode="x unified",
     )

@@ -116,9 +116,7 @@ def _bars(facts: Facts, found: list[Row]) -> list[Chart]:
 def _history(facts: Facts, past: list[list[Row]]) -> list[Chart]:
     labels = [f"{r[0]['started_at'].day} {r[0]['started_at']:%b}" for r in past]
     if len(set(labels)) < len(labels):
-        labels = [
-            f"{label} {r[0]['started_at']:%H:%M}" for label, r in zip(labels, past, strict=True)
-        ]
+        labels = [f"{r[0]['started_at'].day} {r[0]['started_at']:%b %H:%M}" for r in past]
     sign = currency(facts)
     charts = []
     for column, title, y, said in (

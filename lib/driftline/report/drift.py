@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 from driftline.report import words
 from driftline.report.blocks import (
     Block,
@@ -18,97 +15,14 @@ from driftline.report.blocks import (
     Table,
     Tone,
 )
-from driftline.report.facts import Facts, Row, newest, rows
+from driftline.report.facts import Facts, Row, rows
 from driftline.report.histograms import overlay
 from driftline.report.importance import ranked
+from driftline.report.shifts import WHOLE_TABLE, Comparison, Shift, comparisons, severity
 
 _OVERLAID = 6
+_OPEN = 10
 _ORDER = ("psi", "ks", "js", "null_rate", "categories", "schema", "rows")
-WHOLE_TABLE = "*"
-
-
-@dataclass(frozen=True)
-class Shift:
-    """One column in one comparison; ``severity`` 1 is the threshold."""
-
-    column: str
-    statistics: dict[str, Row]
-
-    @property
-    def drifted(self) -> bool:
-        return any(row["drifted"] for row in self.statistics.values())
-
-    @property
-    def severity(self) -> float:
-        return max(severity(row) for row in self.statistics.values())
-
-    @property
-    def worst(self) -> Row:
-        """The statistic that says most."""
-        return max(self.statistics.values(), key=lambda row: (bool(row["drifted"]), severity(row)))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The newest comparison of a table: its columns, drifted and severe first."""
-
-    table: str
-    slice: str
-    before: int
-    after: int
-    shifts: list[Shift]
-
-    @property
-    def title(self) -> str:
-        which = "" if self.slice in ("", "whole") else f" ({self.slice})"
-        return f"{self.table}{which}, version {self.before} → {self.after}"
-
-    @property
-    def columns(self) -> int:
-        return sum(shift.column != WHOLE_TABLE for shift in self.shifts)
-
-    @property
-    def drifted(self) -> list[Shift]:
-        """Columns; what is said of the table as a whole is apart."""
-        return [each for each in self.shifts if each.drifted and each.column != WHOLE_TABLE]
-
-    @property
-    def changed(self) -> Shift | None:
-        """The table as a whole, if its schema or its rows moved beyond a threshold."""
-        found = [each for each in self.shifts if each.drifted and each.column == WHOLE_TABLE]
-        return found[0] if found else None
-
-
-def severity(row: Row) -> float:
-    """The statistic in units of its threshold; without one only the verdict speaks."""
-    value, threshold = row["value"], row["threshold"]
-    if value is None or not threshold or not math.isfinite(value):
-        return 1.0 if row["drifted"] else 0.0
-    return abs(float(value)) / float(threshold)
-
-
-def comparisons(facts: Facts) -> list[Comparison]:
-    """The newest comparison of every table and slice; the ones with most drift first."""
-    found = rows(facts.drift)
-    made = []
-    for last in newest(found, "table", "slice"):
-        same = ("table", "slice", "from_version", "to_version")
-        mine = [row for row in found if all(row[key] == last[key] for key in same)]
-        columns: dict[str, dict[str, Row]] = {}
-        for row in newest(mine, "column", "statistic"):
-            columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
-        shifts = [Shift(column, statistics) for column, statistics in columns.items()]
-        shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
-        made.append(
-            Comparison(
-                str(last["table"]),
-                str(last["slice"] or ""),
-                int(last["from_version"]),
-                int(last["to_version"]),
-                shifts,
-            )
-        )
-    return sorted(made, key=lambda each: -len(each.drifted))
 
 
 def chip(facts: Facts) -> Chip:
@@ -138,8 +52,8 @@ def section(facts: Facts) -> Section:
     made = Section(
         id="drift",
         title="Drift between versions",
-        how="Each tile is a column, darker the nearer it comes to its threshold; a bordered tile is "
-        "beyond it. Drift says that the data changed, not that the model is wrong.",
+        how="Each tile is a column, darker the nearer it comes to its threshold; a tile with a "
+        "dark border is beyond it. Drift says that the data changed, not that the model is wrong.",
         missing="No two versions of a table have been compared yet.",
     )
     found = comparisons(facts)
@@ -149,7 +63,16 @@ def section(facts: Facts) -> Section:
     charts = _overlays(facts, found)
     if charts:
         blocks.append(Grid(charts, key=[("then", "before"), ("now", "after")]))
-    blocks += [_table(each) for each in found]
+    for each in found:
+        head = max(len(each.drifted) + 1, _OPEN) if each.drifted or each.changed else 0
+        blocks += [
+            _table(each, shifts, caption, fold=fold)
+            for shifts, caption, fold in (
+                (each.shifts[:head], "every statistic", False),
+                (each.shifts[head:], "the other columns" if head else "every statistic", True),
+            )
+            if shifts
+        ]
     return Section(made.id, made.title, made.how, _finding(facts, found), blocks)
 
 
@@ -213,11 +136,7 @@ def _called(column: str) -> str:
 
 def _strip(each: Comparison) -> Strip:
     count = len(each.drifted)
-    said = (
-        f"{count} of {words.plural(each.columns, 'column')} drifted"
-        if count
-        else "no column drifted"
-    )
+    said = f"{count or 'none'} of {words.plural(each.columns, 'column')} drifted"
     return Strip(
         each.title,
         said,
@@ -264,12 +183,12 @@ def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
     return charts[:_OVERLAID]
 
 
-def _table(each: Comparison) -> Table:
+def _table(each: Comparison, shifts: list[Shift], caption: str, *, fold: bool) -> Table:
     seen = {name for shift in each.shifts for name in shift.statistics}
     statistics = [name for name in _ORDER if name in seen] + sorted(seen - set(_ORDER))
     limits = {name: _threshold(each, name) for name in statistics}
     return Table(
-        f"{each.title}: every statistic",
+        f"{each.title}: {caption}",
         ["verdict", "column", *(f"#{words.metric(n)}{limits[n]}" for n in statistics), "in words"],
         [
             [
@@ -278,9 +197,9 @@ def _table(each: Comparison) -> Table:
                 *(_cell(shift.statistics.get(name)) for name in statistics),
                 str(shift.worst["detail"] or ""),
             ]
-            for shift in each.shifts
+            for shift in shifts
         ],
-        fold=not (each.drifted or each.changed),
+        fold=fold,
     )
 
 
@@ -295,5 +214,5 @@ def _threshold(each: Comparison, statistic: str) -> str:
 
 def _cell(row: Row | None) -> Cell:
     if row is None or row["value"] is None:
-        return Cell("–")
+        return Cell(words.MISSING)
     return Cell(words.decimal(row["value"]), heat=_heat(row), title=str(row["detail"] or ""))

@@ -52,10 +52,10 @@ COLUMNS: dict[str, list[str]] = {
 class Facts:
     """Everything the page needs; an empty frame means that the stage has not run.
 
-    ``rejects`` and ``quarantine`` are counted (``rows``), ``histograms`` are shares (0 to 1) per bin
-    or category of one column in one version of a table; bins are ``[low, high)``. ``champion`` has
-    ``version``, ``family``, ``parameters``, ``as_of`` (of the test rows) and ``tables`` (each with
-    ``table`` and ``version``: what it was trained from).
+    ``rejects`` and ``quarantine`` are counted (``rows``); ``histograms`` are shares (0 to 1) of a
+    bin or category of one column in one version of a table, bins being ``[low, high)``.
+    ``champion`` has ``version``, ``family``, ``parameters``, ``as_of`` (of the test rows) and
+    ``tables`` (each with ``table`` and ``version``: what it was trained from).
     """
 
     problem: Problem

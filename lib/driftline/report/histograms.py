@@ -122,9 +122,8 @@ def _words(low: float, high: float, height: float) -> str:
 
 def _categories(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]) -> Figure:
     then, now = _shares(before), _shares(after)
-    order = sorted(
-        {*then, *now}, key=lambda word: (-max(then.get(word, 0), now.get(word, 0)), word)
-    )
+    most = {word: max(then.get(word, 0), now.get(word, 0)) for word in {*then, *now}}
+    order = sorted(most, key=lambda word: (-most[word], word))
     shown = order[:_MOST_CATEGORIES]
     if rest := order[_MOST_CATEGORIES:]:
         other = f"{len(rest)} others"
@@ -137,7 +136,11 @@ def _categories(before: Sequence[Row], after: Sequence[Row], names: tuple[str, s
             x=[shares.get(word, 0) for word in shown],
             orientation="h",
             name=name,
-            marker={"color": fill, "line": {"color": edge, "width": 2 if edge == VERMILION else 0}},
+            marker={
+                "color": fill,
+                "opacity": 0.72 if fill == BLUE else 1,
+                "line": {"color": edge, "width": 0 if fill == BLUE else 2},
+            },
             hovertext=[plain(word, 60) for word in shown],
             hovertemplate=f"{plain(name)} %{{hovertext}}: %{{x:.1%}}<extra></extra>",
         )

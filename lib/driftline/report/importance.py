@@ -48,6 +48,6 @@ def section(facts: Facts) -> Section:
         if len(features) > len(shown)
         else f"All {len(features)} features",
         "Importance: " + "; ".join(f"{name} {words.share(value)}" for name, value in shown),
-        height=90 + 26 * len(shown),
+        height=60 + 26 * len(shown),
     )
     return Section(made.id, made.title, made.how, finding, [Grid([chart])])

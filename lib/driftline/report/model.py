@@ -27,7 +27,9 @@ def title(facts: Facts) -> str:
 def points(facts: Facts, curve: str) -> list[Row]:
     """One curve of that model, as its newest evaluation drew it."""
     wanted = version(facts)
-    mine = [row for row in rows(facts.curves) if row["model_version"] == wanted]
+    if wanted is None or facts.curves.empty:
+        return []
+    mine = rows(facts.curves[facts.curves["model_version"] == wanted])
     last = latest_run([row for row in rows(facts.evaluations) if row["model_version"] == wanted])
     runs = {row["run_id"] for row in last}
     if any(row["run_id"] in runs for row in mine):

@@ -97,7 +97,7 @@ def lead(facts: Facts) -> str:
     said = performance.explained(facts.problem, measured(facts))
     if facts.champion is None:
         return f"No champion yet: the newest model has not been promoted. {said}".strip()
-    return f"The champion is a {title(facts)}. {said}".strip()
+    return f"Champion: {title(facts)}. {said}".strip()
 
 
 def _templates() -> Environment:

@@ -157,17 +157,25 @@ def _table(measures: list[Row], caption: str, *, fold: bool = False) -> Table:
     models = [name for name in ("model", *BASELINES) if any(r["model"] == name for r in measures)]
     models += sorted({row["model"] for row in measures} - set(models))
     count = max(whole(row["rows"]) for row in measures)
-    found = []
+    found: list[list[Cell | str]] = []
+    said: list[str] = []
     for metric in dict.fromkeys(row["metric"] for row in measures):
         cells: list[Cell | str] = [words.metric(metric)]
         for name in models:
             row = value(measures, name, metric)
-            cells.append(words.interval(row["value"], row["low"], row["high"]) if row else "–")
-        said = [str(row["detail"]) for row in measures if row["metric"] == metric and row["detail"]]
-        found.append([*cells, "; ".join(dict.fromkeys(said))])
+            cells.append(
+                words.interval(row["value"], row["low"], row["high"]) if row else words.MISSING
+            )
+        details = [str(row["detail"] or "") for row in measures if row["metric"] == metric]
+        found.append(cells)
+        said.append("; ".join(filter(None, dict.fromkeys(details))))
+    columns = ["metric", *("#" + words.name(name) for name in models)]
+    if any(said):
+        columns.append("detail")
+        found = [[*cells, detail] for cells, detail in zip(found, said, strict=True)]
     return Table(
         f"{caption} ({words.plural(count, 'row')})",
-        ["metric", *("#" + words.name(name) for name in models), "detail"],
+        columns,
         found,
         fold=fold,
     )
@@ -188,7 +196,7 @@ def _earlier(facts: Facts) -> list[Block]:
         ["#version", "evaluated", "#" + words.metric(metric), "#rows", ""],
         [
             [
-                str(row["model_version"]),
+                str(int(row["model_version"])),
                 words.when(row["at"]),
                 words.interval(row["value"], row["low"], row["high"]),
                 words.count(whole(row["rows"])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from driftline.report import words
 from driftline.report.blocks import Block, Chart, Confusion, Grid, Side
 from driftline.report.charts import calibration, curve
@@ -23,7 +25,7 @@ def pictures(facts: Facts) -> list[Block]:
 
 
 def bins(facts: Facts, name: str) -> list[Bin]:
-    """``score`` or ``residual`` as (left edge, right edge, share), the last as wide as the first."""
+    """``score`` or ``residual`` as (left, right, share), the last bin as wide as the first."""
     found = sorted(
         (float(row["x"]), float(row["y"] or 0))
         for row in points(facts, name)
@@ -72,8 +74,10 @@ def _roc(facts: Facts) -> Chart | None:
 
 
 def _pr(facts: Facts) -> Chart | None:
-    # Equal recalls keep the order they were drawn in: precision falls along the curve.
+    # Equal recalls keep the order they were drawn in, from no recall to all of it.
     found = [row for row in points(facts, "pr") if row["x"] is not None and row["y"] is not None]
+    if found and found[0]["x"] > found[-1]["x"]:
+        found.reverse()
     line = [(float(r["x"]), float(r["y"])) for r in sorted(found, key=lambda r: float(r["x"]))]
     if not line:
         return None
@@ -99,7 +103,7 @@ def _pr(facts: Facts) -> Chart | None:
 
 def _at(line: list[tuple[float, float]], x: float, up: str, along: str) -> str:
     """The curve at one place, between its points."""
-    for (x0, y0), (x1, y1) in zip(line, line[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(line):
         if x0 <= x <= x1 and x1 > x0:
             y = y0 + (x - x0) / (x1 - x0) * (y1 - y0)
             return f"At {words.share(x)} {along}, {words.share(y)} {up}."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from driftline.report import words
 from driftline.report.blocks import Block, Cell, Section, Table
 from driftline.report.facts import Facts, Row
@@ -29,26 +32,32 @@ def section(facts: Facts) -> Section:
         return made
     code = sorted({str(row["code"]) for row in past if row["code"]})
     digests = {str(row["problem"]) for row in past if row["problem"]}
-    finding = (
-        f"{words.plural(len(past), 'run')} by driftline {words.listed(code) or '–'}, "
-        f"with {words.plural(len(digests), 'state')} of the problem file."
-    )
+    finding = words.plural(len(past), "run")
+    if code:
+        finding += f" by driftline {words.listed(code)}"
+    if len(digests) > 1:
+        finding += f"; the problem file had {len(digests)} states."
+    else:
+        finding += "; the problem file did not change between them." if len(past) > 1 else "."
     return Section(made.id, made.title, made.how, finding, blocks)
 
 
-def _champion(facts: Facts, champion: dict[str, object]) -> Table:
+def _champion(facts: Facts, champion: dict[str, Any]) -> Table:
     as_of, tables, parameters = (champion.get(key) for key in ("as_of", "tables", "parameters"))
     lines: list[tuple[str, str]] = [
         ("version", str(champion["version"])),
         ("family", words.name(str(champion["family"]))),
         ("parameters", words.parameters(dict(parameters) if isinstance(parameters, dict) else {})),
-        ("test as-ofs", words.listed([words.day(each) for each in _sequence(as_of)]) or "–"),
+        (
+            "test as-ofs",
+            words.listed([words.day(each) for each in _sequence(as_of)]) or words.MISSING,
+        ),
         ("trained from", versions(_sequence(tables))),
         ("problem", facts.problem.digest[:12]),
     ]
     return Table(
         "The champion",
-        ["", "value"],
+        ["what", "value"],
         [
             [name, Cell(said, code=name in ("parameters", "trained from", "problem"))]
             for name, said in lines
@@ -56,13 +65,13 @@ def _champion(facts: Facts, champion: dict[str, object]) -> Table:
     )
 
 
-def versions(tables: list[Row]) -> str:
+def versions(tables: Iterable[Any]) -> str:
     """``gold.features@3, silver.orders@2``"""
-    return ", ".join(f"{each['table']}@{each['version']}" for each in tables) or "–"
+    return ", ".join(f"{each['table']}@{each['version']}" for each in tables) or words.MISSING
 
 
-def _sequence(value: object) -> list[object]:
-    return [] if value is None else list(value)  # type: ignore[call-overload,no-any-return]
+def _sequence(value: Any) -> list[Any]:
+    return [] if value is None else list(value)
 
 
 def _runs(past: list[Row]) -> Table:

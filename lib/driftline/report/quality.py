@@ -47,8 +47,8 @@ def section(facts: Facts) -> Section:
     made = Section(
         id="quality",
         title="Quality of the data",
-        how="A rule is judged on every batch before its rows are let through; single bad rows go to "
-        "quarantine, and a rule that fails as a whole refuses the batch or warns.",
+        how="A rule is judged on every batch before its rows are let through; single bad rows "
+        "go to quarantine, and a rule that fails as a whole refuses the batch or warns.",
         missing="No expectation suite has judged a batch yet.",
     )
     found = verdicts(facts)
@@ -119,9 +119,7 @@ def _table(table: str, found: list[Row]) -> Table:
         key=lambda row: (order[tone(row)], -whole(row["unexpected_count"])),
     )
     failed = sum(tone(row) != "good" for row in mine)
-    said = (
-        "all hold" if not failed else f"{failed} do not hold" if failed > 1 else "1 does not hold"
-    )
+    said = f"{failed} {'does' if failed == 1 else 'do'} not hold" if failed else "all hold"
     return Table(
         f"{table}: {words.plural(len(mine), 'rule')}, {said}",
         ["verdict", "rule", "column", "#broken by", "#of rows", "why"],
@@ -129,10 +127,10 @@ def _table(table: str, found: list[Row]) -> Table:
             [
                 Cell(_MARKS[tone(row)], tone=tone(row)),
                 Cell(str(row["rule"]), code=True, title=str(row["type"] or "")),
-                Cell(str(row["column"] or "–"), code=bool(row["column"])),
+                Cell(str(row["column"] or words.MISSING), code=bool(row["column"])),
                 words.count(whole(row["unexpected_count"]))
                 if row["unexpected_count"] is not None
-                else Cell(str(row["observed"] or "–"), title="observed"),
+                else Cell(str(row["observed"] or words.MISSING), title="observed"),
                 words.count(whole(row["element_count"])),
                 str(row["why"] or ""),
             ]

@@ -15,8 +15,8 @@ def section(facts: Facts) -> Section:
     made = Section(
         id="scores",
         title="How the scores spread",
-        how="A score is the probability that the answer is yes; from 0.5 on it counts as yes. Heaps "
-        "at the ends mean a model that is sure."
+        how="A score is the probability that the answer is yes; from 0.5 on it counts as yes. "
+        "Heaps at the ends mean a model that is sure."
         if classes
         else "How often each size of prediction is given.",
         missing="No model has been evaluated yet.",

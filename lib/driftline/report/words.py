@@ -1,4 +1,4 @@
-"""Numbers, times and names as a person writes them."""
+"""Numbers, times and names as a person writes them; no line breaks between number and unit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
+
+MISSING = "—"
+"""Stands where there is no value."""
+
+_SPACE = "\u00a0"
 
 _METRICS = {
     "roc_auc": "ROC AUC",
@@ -38,19 +43,29 @@ def plural(value: float, one: str, many: str = "") -> str:
 
 
 def decimal(value: float | None) -> str:
-    """``0.812``, ``45.2``, ``1,235``; ``–`` for a missing one."""
+    """``0.812``, ``45.2``, ``1,235``; ``—`` for a missing one."""
     if value is None or not math.isfinite(value):
-        return "–"
+        return MISSING
     magnitude = abs(value)
+    if magnitude == 0:
+        return "0"
     if magnitude >= 1000:
         return f"{value:,.0f}"
     if magnitude >= 100:
         return f"{value:.1f}"
     if magnitude >= 10:
         return f"{value:.2f}"
-    if 0 < magnitude < 0.001:
+    if magnitude < 0.001:
         return f"{value:.1g}"
     return f"{value:.3f}"
+
+
+def spread(mean: float | None, deviation: float | None) -> str:
+    """``0.801 ± 0.006``, both with as many digits after the point."""
+    if mean is None or deviation is None:
+        return decimal(mean)
+    _, _, digits = decimal(mean).partition(".")
+    return f"{decimal(mean)} ± {deviation:,.{len(digits)}f}"
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
@@ -67,32 +82,34 @@ def share(value: float) -> str:
     """``12.3 %``; some is never ``0 %``, and not quite all is never ``100 %``."""
     percent = 100 * value
     if 0 < percent < 0.1:
-        return "under 0.1 %"
+        return f"under{_SPACE}0.1{_SPACE}%"
     if 99.9 < percent < 100:
-        return "over 99.9 %"
-    return f"{percent:.1f}".removesuffix(".0") + " %"
+        return f"over{_SPACE}99.9{_SPACE}%"
+    return f"{percent:.1f}".removesuffix(".0") + f"{_SPACE}%"
 
 
 def duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``1 min 12 s``, ``2 h 5 min``"""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
     minutes = round(seconds / 60)
-    return f"{minutes // 60:,} h {minutes % 60} min"
+    if seconds < 9.95:
+        parts = [f"{seconds:.1f}", "s"]
+    elif whole < 60:
+        parts = [f"{whole}", "s"]
+    elif whole < 3600:
+        parts = [f"{whole // 60}", "min", f"{whole % 60}", "s"]
+    else:
+        parts = [f"{minutes // 60:,}", "h", f"{minutes % 60}", "min"]
+    return _SPACE.join(parts)
 
 
 def money(amount: float, currency: str) -> str:
     """``€ 12.30``; amounts below one keep two significant digits: ``€ 0.0031``."""
     sign = _SIGNS.get(currency, currency)
     if amount == 0 or abs(amount) >= 0.995:
-        return f"{sign} {amount:,.2f}"
+        return f"{sign}{_SPACE}{amount:,.2f}"
     places = max(2, 1 - math.floor(math.log10(abs(amount))))
-    return f"{sign} {amount:.{min(places, 8)}f}"
+    return f"{sign}{_SPACE}{amount:.{min(places, 8)}f}"
 
 
 def size(amount: float) -> str:
@@ -101,13 +118,14 @@ def size(amount: float) -> str:
         if amount < 999.5 or unit == "TB":
             break
         amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 99.5 else f"{amount:.1f} {unit}"
+    places = 0 if unit == "B" or amount >= 99.5 else 1
+    return f"{amount:.{places}f}{_SPACE}{unit}"
 
 
 def when(moment: datetime | None) -> str:
     """``14 May 2025, 09:12 UTC``; a time without a zone is UTC."""
     if moment is None:
-        return "–"
+        return MISSING
     if moment.tzinfo is not None:
         moment = moment.astimezone(timezone.utc)
     return f"{moment.day} {moment:%b %Y, %H:%M} UTC"

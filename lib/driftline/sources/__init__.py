@@ -88,8 +88,7 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
     (see ``files.header``), needed for every block of such a file; others do without.
 
     Raises ValueError for a block of 2 GiB or more and for a layout that its format cannot serve,
-    and BadHeader for a header line
-    that is none. No record raises anything.
+    and BadHeader for a header line that is none. No record raises anything.
     """
     source = check(layout)
     if len(block) >= 2**31:
@@ -102,9 +101,13 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
 
     start, end = bounds(block, layout.encoding)
     pieces = []
-    for first in range(0, len(start), BATCH) or [0]:
-        piece = slice(first, first + BATCH)
-        pieces.append(_parse(block, start[piece], end[piece], offset, layout, header))
+    for at in range(0, len(start), BATCH) or [0]:
+        some = slice(at, at + BATCH)
+        left, right = (start[at], end[some][-1]) if len(start) > BATCH else (0, len(block))
+        piece = block[left:right]
+        pieces.append(
+            _parse(piece, start[some] - left, end[some] - left, offset + left, layout, header)
+        )
     rows = _together([piece[0] for piece in pieces])
     rejects = _together([piece[1] for piece in pieces])
     if rows.num_rows + rejects.num_rows != len(start):  # a bug of the format's module

@@ -36,7 +36,7 @@ _IN_QUOTES = ("method", "path", "protocol", "request", "referrer", "agent")
 def _expression(*words: str) -> re.Pattern[str]:
     front = " ".join(f"(?P<{word}>[^ ]+)" for word in words)
     request, referrer, agent = (
-        rf'"(?P<{part}>(?:[^"\\]|\\.)*)"' for part in ("request", "referrer", "agent")
+        rf'"(?P<{part}>[^"\\]*(?:\\.[^"\\]*)*)"' for part in ("request", "referrer", "agent")
     )
     return re.compile(
         rf'{front} \[(?P<time>[^"]*)\] {request}'

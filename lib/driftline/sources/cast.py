@@ -164,7 +164,7 @@ def _numbers(values: pa.Array, field: Field) -> tuple[pa.Array, Flags]:
 
 
 def _outside(values: pa.Array, first: int, last: int, unit: int) -> Flags:
-    low, high = -(-first // unit), last // unit
+    low, high = first // unit, last // unit
     return _flags(pc.or_(pc.less(values, low), pc.greater(values, high)))
 
 
@@ -225,8 +225,9 @@ def _fast_timestamp(values: pa.StringArray, format: str | None) -> pa.Array:
     sizes = np.diff(at)
     micros = np.zeros(len(values), np.int64)
     done = np.zeros(len(values), np.bool_)
+    null = _flags(pc.is_null(values))  # there may be text behind a null
     for each in forms:
-        chosen = np.flatnonzero((sizes == each.width) & ~done)
+        chosen = np.flatnonzero((sizes == each.width) & ~done & ~null)
         if not len(chosen):
             continue
         if len(chosen) == len(values):

@@ -1,8 +1,9 @@
 """Separated values as RFC 4180 has them, one record a line; tabs for commas make it TSV.
 
 A field that begins with a quote ends with the next single one, ``""`` within it being a quote; a
-separator or the line's end must follow. A quote elsewhere in a field is a character like others.
-A quoted line end is not supported: such a line is malformed, as its quote is never closed.
+separator or the line's end must follow. A quote in a field that does not begin with one makes the
+line malformed. A quoted line end is not supported: the line that opens the quote is malformed, as
+it is never closed there, and the one that closes it, too; lines between count as records.
 
 An empty field is null. A quoted empty one is the empty string in a string column, else null. More
 fields than columns are accepted if all those beyond are empty: some writers end every line with
@@ -46,6 +47,8 @@ def fields(text: str, separator: str) -> list[str | None] | None:
         else:
             end = text.find(separator, at)
             end = len(text) if end < 0 else end
+            if '"' in text[at:end]:
+                return None
             found.append(text[at:end] or None)
             at = end
         if at == len(text):

@@ -128,8 +128,9 @@ class Parsed:
     fields that the layout does not know, null if there are none) and ``_offset`` (int64: where
     the record starts in the decompressed file, in bytes). ``rejects``: ``offset`` (int64),
     ``reason`` (a key of REASONS), ``column`` (the column of a bad_value, else null) and ``raw``
-    (the record's bytes without the line end; of a too_long one the first 4,096, or max_line). Both are in the
-    order of the file. ``records`` is counted from the bytes, before anything is parsed.
+    (the record's bytes without the line end; of a too_long one the first 4,096, or max_line if
+    that is less). Both are in the order of the file. ``records`` is counted from the bytes, before
+    anything is parsed.
     """
 
     rows: pa.RecordBatch

@@ -76,8 +76,6 @@ def json_objects(
     The columns are of strings, or of int64 or booleans, which become JSON's own. The texts of a
     column that is to go in ``as_is`` are JSON already.
     """
-    if not len(columns[0]):  # Arrow joins scalars and empty arrays into an array of one
-        return pa.array([], pa.string())
     members = []
     for name, column, ready in zip(names, columns, as_is or [False] * len(names), strict=True):
         mark = ""
@@ -94,8 +92,6 @@ def json_objects(
         front = f",{quote(name)}:{mark}"
         members.append(pc.binary_join_element_wise(front, column, mark, ""))
     # Arrow leaves out the rows whose members are all null where it is asked to skip nulls.
-    joined = pc.binary_join_element_wise(
-        *members, "", null_handling="replace", null_replacement=""
-    )
+    joined = pc.binary_join_element_wise(*members, "", null_handling="replace", null_replacement="")
     objects = pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(joined, 1), "}", "")
     return pc.if_else(pc.not_equal(joined, ""), objects, None)

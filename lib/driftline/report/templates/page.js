@@ -8,7 +8,7 @@
     "#8c6d31": "#cdb078", "rgba(0,114,178,0.16)": "rgba(92,182,239,0.18)",
     "rgba(0,114,178,0.22)": "rgba(92,182,239,0.28)",
   };
-  const config = { displayModeBar: false, responsive: true, showTips: false, doubleClick: false };
+  const config = { displayModeBar: false, responsive: false, showTips: false, doubleClick: false };
 
   const read = (plot) =>
     JSON.parse(plot.parentElement.querySelector("script").textContent, (key, value) =>
@@ -17,7 +17,7 @@
   const dress = (plot, figure) => {
     const colour = (name) => getComputedStyle(plot).getPropertyValue(name).trim();
     const narrow = plot.clientWidth < 420;
-    const small = plot.clientHeight < 200;
+    const small = plot.clientHeight < 200 && plot.clientWidth < 330;
     const layout = figure.layout;
     layout.font = { family: getComputedStyle(document.body).fontFamily, size: narrow || small ? 11 : 12.5, color: colour("--soft") };
     layout.paper_bgcolor = layout.plot_bgcolor = "rgba(0,0,0,0)";
@@ -41,7 +41,7 @@
 
   const draw = (plot) => {
     const figure = read(plot);
-    plot.dataset.drawn = "yes";
+    plot.dataset.width = plot.clientWidth;
     Plotly.react(plot, figure.data, dress(plot, figure), config);
   };
 
@@ -55,9 +55,17 @@
     }
   }, { rootMargin: "600px 0px" });
   plots.forEach((plot) => near.observe(plot));
-  night.addEventListener("change", () => plots.filter((plot) => plot.dataset.drawn).forEach(draw));
+  const drawn = () => plots.filter((plot) => plot.dataset.width);
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const { width } = target.dataset;
+      if (width && target.clientWidth && Number(width) !== target.clientWidth) draw(target);
+    }
+  });
+  plots.forEach((plot) => resized.observe(plot));
+  night.addEventListener("change", () => drawn().forEach(draw));
   addEventListener("beforeprint", () =>
-    plots.filter((plot) => !plot.dataset.drawn && plot.clientWidth).forEach(draw));
+    plots.filter((plot) => !plot.dataset.width && plot.clientWidth).forEach(draw));
 
   const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
   const bar = document.querySelector("nav .inner");

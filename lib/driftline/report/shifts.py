@@ -1,0 +1,95 @@
+"""The newest comparison of every table, column by column."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from driftline.report.facts import Facts, Row, newest, rows
+
+WHOLE_TABLE = "*"
+"""Stands in place of a column for what is said of the table."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """One column in one comparison; ``severity`` 1 is the threshold."""
+
+    column: str
+    statistics: dict[str, Row]
+
+    @property
+    def drifted(self) -> bool:
+        return any(row["drifted"] for row in self.statistics.values())
+
+    @property
+    def severity(self) -> float:
+        return max(severity(row) for row in self.statistics.values())
+
+    @property
+    def worst(self) -> Row:
+        """The statistic that says most."""
+        return max(self.statistics.values(), key=lambda row: (bool(row["drifted"]), severity(row)))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The newest comparison of a table: its columns, drifted and severe first."""
+
+    table: str
+    slice: str
+    before: int
+    after: int
+    shifts: list[Shift]
+
+    @property
+    def title(self) -> str:
+        which = "" if self.slice in ("", "whole") else f" ({self.slice})"
+        return f"{self.table}{which}, version {self.before} → {self.after}"
+
+    @property
+    def columns(self) -> int:
+        return sum(shift.column != WHOLE_TABLE for shift in self.shifts)
+
+    @property
+    def drifted(self) -> list[Shift]:
+        """Columns; what is said of the table as a whole is apart."""
+        return [each for each in self.shifts if each.drifted and each.column != WHOLE_TABLE]
+
+    @property
+    def changed(self) -> Shift | None:
+        """The table as a whole, if its schema or its rows moved beyond a threshold."""
+        found = [each for each in self.shifts if each.drifted and each.column == WHOLE_TABLE]
+        return found[0] if found else None
+
+
+def severity(row: Row) -> float:
+    """The statistic in units of its threshold; without one only the verdict speaks."""
+    value, threshold = row["value"], row["threshold"]
+    if value is None or not threshold or not math.isfinite(value):
+        return 1.0 if row["drifted"] else 0.0
+    return abs(float(value)) / float(threshold)
+
+
+def comparisons(facts: Facts) -> list[Comparison]:
+    """The newest comparison of every table and slice; the ones with most drift first."""
+    found = rows(facts.drift)
+    made = []
+    for last in newest(found, "table", "slice"):
+        same = ("table", "slice", "from_version", "to_version")
+        mine = [row for row in found if all(row[key] == last[key] for key in same)]
+        columns: dict[str, dict[str, Row]] = {}
+        for row in newest(mine, "column", "statistic"):
+            columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
+        shifts = [Shift(column, statistics) for column, statistics in columns.items()]
+        shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
+        made.append(
+            Comparison(
+                str(last["table"]),
+                str(last["slice"] or ""),
+                int(last["from_version"]),
+                int(last["to_version"]),
+                shifts,
+            )
+        )
+    return sorted(made, key=lambda each: -len(each.drifted))
