@@ -82,7 +82,7 @@ def ingest(**options: Any) -> None:
 @cli.command()
 @_where
 def validate(**options: Any) -> None:
-    """bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
+    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
     _stage("validate", options)
 
 
@@ -90,7 +90,7 @@ def validate(**options: Any) -> None:
 @_where
 @_AS_OF
 def features(as_of: datetime | None, **options: Any) -> None:
-    """silver → gold.features: what was known of each entity at each cut-off, and the label."""
+    """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
     _stage("features", options, as_of=_utc(as_of))
 
 
@@ -174,7 +174,9 @@ def explain(problem: str) -> None:
 @click.option("--seed", default=7, show_default=True)
 @click.option("--customers", default=3000, show_default=True, help="About so many at any time.")
 @click.option("--months", default=12, show_default=True, help="How many months to write.")
-@click.option("--first-month", default=0, show_default=True, help="The first of them; 0 is 2024-01.")
+@click.option(
+    "--first-month", default=0, show_default=True, help="The first of them; 0 is 2024-01."
+)
 @click.option("--visits", default=None, type=float, help="Visits a customer and month.")
 @click.option("--malformed", default=0.0, help="Share of broken lines.")
 @click.option("--duplicates", default=0.0, help="Share of orders delivered twice.")
@@ -193,7 +195,9 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
     logs.configure()
     try:
-        chosen = Shop(**shop, **({} if visits is None else {"visits_per_month": visits}))
+        if visits is not None:
+            shop["visits_per_month"] = visits
+        chosen = Shop(**shop)
         written = write(
             chosen,
             Path(out),

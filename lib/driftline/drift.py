@@ -41,9 +41,7 @@ class Statistic:
 
 def psi(reference: Sequence[float], current: Sequence[float]) -> float:
     """Population stability index of two distributions over the same bins."""
-    floored = [
-        (max(p, _FLOOR), max(q, _FLOOR)) for p, q in zip(reference, current, strict=True)
-    ]
+    floored = [(max(p, _FLOOR), max(q, _FLOOR)) for p, q in zip(reference, current, strict=True)]
     return sum((q - p) * math.log(q / p) for p, q in floored)
 
 
@@ -113,9 +111,7 @@ def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     return found
 
 
-def _categories(
-    before: Profile, after: Profile
-) -> tuple[list[float], list[float], str, float]:
+def _categories(before: Profile, after: Profile) -> tuple[list[float], list[float], str, float]:
     """Shares over the union of categories, the rest as one; what is new or lost, and its share."""
     p_counts, q_counts = before.categories or {}, after.categories or {}
     names = sorted({*p_counts, *q_counts})

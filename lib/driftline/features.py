@@ -95,9 +95,7 @@ def aggregate(feature: Feature, days: int, *, time: str) -> Column:
     return result.cast("double")
 
 
-def attributes(
-    profiles: DataFrame, names: Sequence[str], *, entity: str, time: str
-) -> DataFrame:
+def attributes(profiles: DataFrame, names: Sequence[str], *, entity: str, time: str) -> DataFrame:
     """The latest non-later profile row of each entity at each as-of, from profiles at as-ofs.
 
     Rows with the same time are told apart by the delivery they came in, then by their place in it.

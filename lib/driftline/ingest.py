@@ -109,7 +109,7 @@ def records(
     the block, not by the file.
     """
     schema = f"{ddl}, _delivery string, _reject {REJECT}, _tally {TALLY}"
-    return numbers.mapInArrow(_reader(splits, layout), schema)  # type: ignore[arg-type]
+    return numbers.mapInArrow(_reader(splits, layout), schema)
 
 
 def _reader(

@@ -1,4 +1,4 @@
-"""Delta's JVM half: which jars, unchanged, and where; plus an archive that makes the JVM start fast.
+"""Delta's JVM half: which jars, unchanged, and where; and an archive for a fast start of the JVM.
 
 ``python -m driftline.jars`` (called by the scripts) puts both into the virtual environment, once.
 A session that finds them there starts without Ivy and without network; one that does not falls back
@@ -21,9 +21,15 @@ COORDINATES = "io.delta:delta-spark_4.2_2.13:4.4.0"
 
 # Delta by path needs these and nothing else that Spark does not ship (its Ivy closure is 33 jars).
 DIGESTS = {
-    "io.delta_delta-spark_4.2_2.13-4.4.0.jar": "27d4fd8b1f879535c573ed1c718177d6a27f24d3e626ba02e216369725721ead",
-    "io.delta_delta-storage-4.4.0.jar": "c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc",
-    "io.unitycatalog_unitycatalog-client-0.6.0.jar": "48257499a86b801a3e2372cec55ac226ca1c1c7eabe5c118e7302f29a1fdbc19",
+    "io.delta_delta-spark_4.2_2.13-4.4.0.jar": (
+        "27d4fd8b1f879535c573ed1c718177d6a27f24d3e626ba02e216369725721ead"
+    ),
+    "io.delta_delta-storage-4.4.0.jar": (
+        "c46735481fa8e326b0957be02b4420cbcab4b325bb08009b7f2045a95133f1cc"
+    ),
+    "io.unitycatalog_unitycatalog-client-0.6.0.jar": (
+        "48257499a86b801a3e2372cec55ac226ca1c1c7eabe5c118e7302f29a1fdbc19"
+    ),
 }
 
 # What a first job does, so that the archive holds the classes it will load.
@@ -77,7 +83,7 @@ def fetch() -> None:
                 raise Missing(
                     f"could not fetch {name}",
                     where=done.stderr.strip()[-600:],
-                    hint="the first set-up needs the network; behind a mirror, configure Ivy for it",
+                    hint="the first set-up needs the network; behind a mirror, configure Ivy",
                 )
             if hashlib.sha256(source.read_bytes()).hexdigest() != expected:
                 raise DriftlineError(

@@ -161,9 +161,7 @@ class Ledger:
 def money(prices: Prices, *, core_hours: float, gib_hours: float, gib_months: float) -> float:
     """What the resources cost by the price book, in its currency."""
     return (
-        core_hours * prices.core_hour
-        + gib_hours * prices.gib_hour
-        + gib_months * prices.gib_month
+        core_hours * prices.core_hour + gib_hours * prices.gib_hour + gib_months * prices.gib_month
     )
 
 

@@ -86,6 +86,4 @@ def estimator(candidate: Candidate, *, task: str, seed: int) -> Estimator[Any]:
     module = getattr(pyspark.ml, task)
     build: Callable[..., Estimator[Any]] = getattr(module, family.estimators[task])
     seeding = {"seed": seed} if family.seeded else {}
-    return build(
-        featuresCol="features", labelCol="label", **dict(candidate.parameters), **seeding
-    )
+    return build(featuresCol="features", labelCol="label", **dict(candidate.parameters), **seeding)

@@ -66,7 +66,8 @@ class Preparation:
             ]
         places = [f"_x{place}" for place in range(len(expressions))]
         projection = ", ".join(
-            f"{expression} AS {place}" for expression, place in zip(expressions, places, strict=True)
+            f"{expression} AS {place}"
+            for expression, place in zip(expressions, places, strict=True)
         )
         return PipelineModel(
             [
@@ -86,7 +87,9 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
     aggregates = []
     for name in numbers:
         wanted = F.array(F.lit(low), F.lit(0.5), F.lit(high))
-        aggregates.append(F.percentile_approx(value[name], wanted, F.lit(10_000)).alias(f"q_{name}"))
+        aggregates.append(
+            F.percentile_approx(value[name], wanted, F.lit(10_000)).alias(f"q_{name}")
+        )
         aggregates.append(F.avg(value[name]).alias(f"m_{name}"))
     seen = rows.agg(*aggregates).first()
     assert seen is not None
@@ -94,8 +97,8 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
     for name in numbers:
         quantiles = seen[f"q_{name}"] or (0.0, 0.0, 0.0)
         fill = {"median": quantiles[1], "mean": seen[f"m_{name}"] or 0.0, "zero": 0.0}[rule.impute]
-        bounds = (quantiles[0], quantiles[2]) if rule.clip else (None, None)
-        learnt[name] = Numeric(name, float(fill), *bounds, center=0.0, scale=1.0)
+        least, most = (quantiles[0], quantiles[2]) if rule.clip else (None, None)
+        learnt[name] = Numeric(name, float(fill), least, most, center=0.0, scale=1.0)
     moments = rows.agg(
         *(
             function(F.expr(_filled_and_scaled(learnt[name]))).alias(f"{letter}_{name}")

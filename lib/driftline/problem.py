@@ -369,16 +369,15 @@ class Problem(Strict):
                     hint="remove it from train.candidates",
                 )
         for table in self.drift.tables:
-            layer = table.partition(".")[0]
+            layer, _, name = table.partition(".")
             names = ("features", "predictions") if layer == "gold" else tuple(self.sources)
-            known = [f"{layer}.{name}" for name in names]
-            if table not in known:
+            if name not in names:
                 raise _wrong(
                     "no such table to watch",
                     key="drift.tables",
                     found=table,
-                    allowed=", ".join(known),
-                    hint=did_you_mean(table, known, otherwise="write layer.name"),
+                    allowed=", ".join(f"{layer}.{each}" for each in names),
+                    hint=did_you_mean(name, names, otherwise="choose one of these"),
                 )
         return self
 

@@ -30,7 +30,7 @@ _CATEGORICAL = ("string", "boolean")
 
 @dataclass(frozen=True)
 class Profile:
-    """One column of one slice of a table. ``nulls`` counts NaN too; times are seconds since 1970."""
+    """One column of one slice of a table. ``nulls`` counts NaN too; times are Unix seconds."""
 
     column: str
     type: str

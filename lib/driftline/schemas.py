@@ -262,7 +262,7 @@ RUNS = Table(
         "rows_in bigint — Records or rows read",
         "rows_out bigint — Rows written to the stage's table",
         "rows_rejected bigint — Kept out, with a reason, in ops.rejects or ops.quarantine",
-        "rows_duplicate bigint — Known duplicates; in = out + rejected + duplicate where it applies",
+        "rows_duplicate bigint — Known duplicates; in = out + rejected + duplicate",
         "tables_read array<struct<table:string,version:bigint>> — Exact versions read",
         "tables_written array<struct<table:string,version:bigint>> — Exact versions written",
         "cpu_seconds double — CPU time of the executors' JVM threads (Python workers not counted)",
@@ -328,9 +328,11 @@ def features(problem: Problem) -> Table:
         for feature in problem.features
         for name, days in zip(feature.columns, feature.windows, strict=True)
     )
+    profile = problem.profile
     attributes = tuple(
-        Column(name, _type_of(problem, problem.profile.source, name), "Latest up to the as-of")
-        for name in (problem.profile.attributes if problem.profile else ())
+        Column(name, _type_of(problem, profile.source, name), "Latest up to the as-of")
+        for name in (profile.attributes if profile else ())
+        if profile
     )
     return Table(
         "gold",

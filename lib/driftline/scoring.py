@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 def scored(rows: DataFrame, model: PipelineModel, *, task: str) -> DataFrame:
     """Add ``score`` (probability of label 1, or predicted value) and ``prediction``."""
     if task == "classification":
-        score: Column = vector_to_array("probability").getItem(1)
+        score: Column = vector_to_array(F.col("probability")).getItem(1)
         decision = (score >= 0.5).cast("double")
     else:
         score = F.col("prediction")

@@ -94,7 +94,9 @@ def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, 
     if archive and not java_options:
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", "-Xlog:disable"]
     if not verbose:
-        options.append(f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}")
+        options.append(
+            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+        )
     found = jars.jars()
     if found:
         classpath = os.pathsep.join(str(path) for path in found)

@@ -50,7 +50,7 @@ class Tables:
         """Whether there is such a Delta table."""
         if self._local and not Path(self.path(name), "_delta_log").is_dir():
             return False
-        return DeltaTable.isDeltaTable(self.spark, self.path(name))
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
 
     def version(self, name: str) -> int:
         """The newest version; :class:`Missing` when there is no such table."""

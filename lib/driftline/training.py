@@ -66,9 +66,7 @@ def search(
         ) -> tuple[float, float]:
             on_trial(candidate)
             started = time.monotonic()
-            estimator = models.estimator(
-                candidate, task=problem.task, seed=problem.train.seed
-            )
+            estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
             scored = estimator.fit(fitting).transform(held_out)
             value = evaluator(problem.train.metric).evaluate(scored)
             return value, time.monotonic() - started
@@ -136,7 +134,8 @@ def importances(model: PipelineModel, preparation: Preparation) -> dict[str, flo
 
 def evaluator(metric: str) -> Evaluator:
     """MLlib's evaluator of a metric, exact (no binning of the scores)."""
-    if metric in ("roc_auc", "pr_auc"):
-        name = {"roc_auc": "areaUnderROC", "pr_auc": "areaUnderPR"}[metric]
-        return BinaryClassificationEvaluator(metricName=name, numBins=0)
-    return RegressionEvaluator(metricName=metric)
+    if metric == "roc_auc":
+        return BinaryClassificationEvaluator(metricName="areaUnderROC", numBins=0)
+    if metric == "pr_auc":
+        return BinaryClassificationEvaluator(metricName="areaUnderPR", numBins=0)
+    return RegressionEvaluator(metricName="rmse" if metric == "rmse" else "mae")

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from driftline.conf import read_yaml
 from driftline.errors import ConfError, did_you_mean
 from driftline.problem import Environment, digest, load_environment, load_problem
@@ -627,7 +628,7 @@ CHANGES = {
             "drift.tables",
             "silver.order",
             WATCHED,
-            "did you mean 'silver.orders'?",
+            "did you mean 'orders'?",
         ),
     ),
     "watched gold table that is none": (
@@ -637,7 +638,7 @@ CHANGES = {
             "drift.tables",
             "gold.runs",
             "gold.features, gold.predictions",
-            "write layer.name",
+            "choose one of these",
         ),
     ),
     "threshold of 15": (
@@ -692,7 +693,8 @@ LOOK = "look at the line above too; indent with spaces; quote a text that holds 
         (
             "a: !!python/name:os.system\n",
             ":1:4",
-            "could not determine a constructor for the tag 'tag:yaml.org,2002:python/name:os.system'",
+            "could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/name:os.system'",
             "remove or rename it",
         ),
         ("a: 0x_\n", "", "invalid literal for int() with base 16: ''", LOOK),

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
 from driftline.problem import Problem, load_problem
 from driftline.report import Facts, render, words
 from driftline.report.charts import curve, plain

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from driftline.simulate import Shop, Written, simulate
 from driftline.simulate.process import (
     BAD_EXPERIENCE,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+
 from driftline import sources
 from driftline.sources import REASONS, BadHeader, Field, Layout, parse
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+
 from driftline.sources import Field, Layout, Parsed, blocks, header, parse, splits
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+
 from driftline.sources import Field, Layout, parse
 
 UNIX = datetime(1970, 1, 1, tzinfo=timezone.utc)

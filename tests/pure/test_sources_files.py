@@ -10,6 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+
 from driftline.sources import (
     CorruptFile,
     Field,

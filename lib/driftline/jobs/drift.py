@@ -120,9 +120,7 @@ def _rows(line: Line, side: Side, reference: int) -> DataFrame:
     return rows.drop(*apart, line.problem.entity)
 
 
-def _profiles(
-    line: Line, ledger: Run, side: Side, sides: tuple[Side, Side]
-) -> dict[str, Profile]:
+def _profiles(line: Line, ledger: Run, side: Side, sides: tuple[Side, Side]) -> dict[str, Profile]:
     """The profile of one side: read if it was made before, made in one scan if not."""
     key = "profile:" + digest([side.table, side.version, side.slice])[:16]
     if key in line.tables.committed(schemas.PROFILES.full_name):

@@ -75,21 +75,21 @@ def _rows(
     for source, events in seen.items():
         wanted = [feature for feature in problem.features if feature.source == source]
         if wanted:
-            parts.append(
-                features.windowed(events, wanted, entity=entity, time=_time(line, source))
-            )
+            parts.append(features.windowed(events, wanted, entity=entity, time=_time(line, source)))
     if problem.profile:
         source = problem.profile.source
         names = problem.profile.attributes
         time = _time(line, source)
         parts.append(features.attributes(seen[source], names, entity=entity, time=time))
-    asked = features.population(
-        seen[problem.population.source], problem.population, entity=entity
-    )
+    asked = features.population(seen[problem.population.source], problem.population, entity=entity)
     rows = features.join(asked, parts, problem)
     label = problem.label
     happened = labels.outcomes(
-        silver[label.source], known or times[:1], label, entity=entity, time=_time(line, label.source)
+        silver[label.source],
+        known or times[:1],
+        label,
+        entity=entity,
+        time=_time(line, label.source),
     )
     return labels.attach(rows, happened, known, label, entity=entity)
 

@@ -1,4 +1,4 @@
-"""The gate as a step that several jobs take: run the suite of a table, keep the verdicts, refuse."""
+"""The gate, a step several jobs take: run the suite of a table, keep the verdicts, refuse."""
 
 from __future__ import annotations
 

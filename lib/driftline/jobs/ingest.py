@@ -219,9 +219,7 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> Counts:
         # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
         ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
         again = _records(line, batch, faulty)
-        rejects = ingest.rejected(
-            again, source=batch.source, batch=batch.id, run_id=ledger.run_id
-        )
+        rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
         ledger.wrote(line.tables.append(rejects, schemas.REJECTS, key=f"ingest:{batch.id}"))
     return counts
 
@@ -249,9 +247,7 @@ def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFr
     return ingest.records(numbers, splits, layout, ddl)
 
 
-def _record(
-    line: Line, ledger: Run, batches: list[Batch], status: str, counts: Counts
-) -> None:
+def _record(line: Line, ledger: Run, batches: list[Batch], status: str, counts: Counts) -> None:
     """Write down what became of the deliveries of some batches, in one commit."""
     rows = [
         (

@@ -146,10 +146,8 @@ def _bins(table: str, present: dict[tuple[int, str], Profile]) -> list[dict[str,
         if numeric:
             shares = column.shares(edges[1:-1]) if len(edges) > 2 else [1.0]
             for low, high, share in zip(edges, edges[1:], shares, strict=False):
-                bin_ = {"low": low, "high": high, "category": None}
-                records.append({**where, **bin_, "share": share, "rows": rows})
+                records.append({**where, "low": low, "high": high, "share": share, "rows": rows})
         else:
             for category, count in (column.categories or {}).items():
-                bin_ = {"low": None, "high": None, "category": category}
-                records.append({**where, **bin_, "share": count / rows, "rows": rows})
+                records.append({**where, "category": category, "share": count / rows, "rows": rows})
     return records

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -193,14 +193,14 @@ def _judged(
     if counts["train"] > _BASELINE_ROWS:
         share = _BASELINE_ROWS / counts["train"]
         train = train.sample(fraction=share, seed=line.problem.train.seed)
-    known = train.select(*wanted).toPandas()
+    known: Any = train.select(*wanted).toPandas()
     label = known["label"].to_numpy()
     constant = float(np.mean(label))
     name, fill, slope, intercept = evaluation.best_feature(
         label, {column: known[column].to_numpy() for column in numbers}, task=task
     )
     found = scoring.scored(rows.where(F.col("part") != "train"), model, task=task)
-    held_out: pd.DataFrame = found.select(*wanted, "score", "part").toPandas()
+    held_out: Any = found.select(*wanted, "score", "part").toPandas()
     judged = {}
     for part, part_rows in held_out.groupby("part"):
         x = part_rows[name].to_numpy() if name else np.zeros(len(part_rows))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import plotly.graph_objects as go  # type: ignore[import-untyped]
+import plotly.graph_objects as go
 
 from driftline.report.charts import BLUE, VERMILION, Figure, figure, plain
 from driftline.report.facts import Row

@@ -20,10 +20,12 @@ class Shift:
 
     @property
     def drifted(self) -> bool:
+        """Whether any statistic of the column drifted."""
         return any(row["drifted"] for row in self.statistics.values())
 
     @property
     def severity(self) -> float:
+        """How far the worst statistic is beyond its threshold."""
         return max(severity(row) for row in self.statistics.values())
 
     @property
@@ -44,11 +46,13 @@ class Comparison:
 
     @property
     def title(self) -> str:
+        """Which table and versions were compared."""
         which = "" if self.slice in ("", "whole") else f" ({self.slice})"
         return f"{self.table}{which}, version {self.before} → {self.after}"
 
     @property
     def columns(self) -> int:
+        """How many columns were compared."""
         return sum(shift.column != WHOLE_TABLE for shift in self.shifts)
 
     @property

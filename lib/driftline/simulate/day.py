@@ -54,18 +54,22 @@ class MonthVisits:
 
     @classmethod
     def of(cls, visits: Visits, crowd: Crowd) -> MonthVisits:
+        """The visits of a month with what their lines need of the visitors."""
         who = visits.customer
         return cls(who, visits.day, visits.outcome, crowd.age[who], crowd.log_spend[who])
 
     @classmethod
     def none(cls) -> MonthVisits:
+        """No visits."""
         nothing = np.empty(0, np.int64)
         return cls(nothing, nothing, np.empty(0, np.int8), nothing, np.empty(0))
 
     def on(self, day: int) -> MonthVisits:
+        """Those of one day."""
         return self._between(day, day + 1)
 
     def since(self, day: int) -> MonthVisits:
+        """Those of a day and later."""
         return self._between(day, np.iinfo(np.int64).max)
 
     def _between(self, first: int, beyond: int) -> MonthVisits:

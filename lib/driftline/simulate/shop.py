@@ -92,6 +92,7 @@ class Shop:
         return range(self.first_day(month), self.first_day(month + 1))
 
     def date_of(self, day: int) -> date:
+        """The calendar date of a day counted from the start."""
         return self.start + timedelta(days=day)
 
     def rng(self, stream: Stream, index: int) -> np.random.Generator:

@@ -50,6 +50,7 @@ class FileTruth:
     resent_of: str | None = None
 
     def sent_again_as(self, file: str) -> FileTruth:
+        """The same content under another name."""
         return replace(self, file=file, resent_of=self.file)
 
 

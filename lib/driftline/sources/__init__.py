@@ -170,7 +170,8 @@ def _preamble(block: bytes, layout: Layout, with_header: bool) -> tuple[int, byt
 
 def _cast(part: Part, layout: Layout, source: Source) -> tuple[Part, dict[str, Positions]]:
     """The rows of a part whose values all cast, typed; the others by the first column that does
-    not."""
+    not.
+    """
     good = np.ones(len(part.rows), np.bool_)
     wrong: dict[str, Positions] = {}
     typed = []

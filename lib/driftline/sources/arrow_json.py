@@ -42,7 +42,8 @@ def read_at_once(records: Records, rows: Positions, layout: Layout) -> list[Part
 
 def _schema(records: Records, layout: Layout) -> pa.Schema | None:
     """Types under which Arrow reads most lines to the same effect as line by line; None if there
-    are none. What differs from the sample makes the reader fail, never give something else."""
+    are none. What differs from the sample makes the reader fail, never give something else.
+    """
     kinds: dict[str, Counter[type]] = {field.source: Counter() for field in layout.fields}
     for index in range(0, len(records), max(1, len(records) // SAMPLE)):
         try:

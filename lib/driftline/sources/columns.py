@@ -14,7 +14,8 @@ from driftline.sources.source import json_objects
 @dataclass(frozen=True)
 class Columns:
     """``width`` fields a record; ``places`` of the layout's fields among them, None for one that
-    the file does not have; ``others``: place and name of what the layout does not know."""
+    the file does not have; ``others``: place and name of what the layout does not know.
+    """
 
     width: int
     places: tuple[int | None, ...]
