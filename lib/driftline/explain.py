@@ -41,10 +41,12 @@ def explain(problem: Problem) -> str:
         lines.append(f"  {names}: from the latest row of {problem.profile.source} by the as-of")
     prepare, train = problem.prepare, problem.train
     clip = f"clipped to quantiles {prepare.clip[0]}-{prepare.clip[1]}, " if prepare.clip else ""
+    fill = "0" if prepare.impute == "zero" else f"the {prepare.impute}"
+    scale = "not scaled" if prepare.scale == "none" else f"scaled ({prepare.scale})"
     lines += [
         "",
-        f"Preparation, learnt from training rows: missing numbers become the {prepare.impute}, "
-        f"{clip}scaled ({prepare.scale}); words one-hot.",
+        f"Preparation, learnt from training rows: missing numbers become {fill}, {clip}{scale}; "
+        "words one-hot.",
         _split(problem),
         f"Search: {train.folds}-fold cross-validation (each {entity} is in one fold), best "
         f"{train.metric} wins:",

@@ -89,7 +89,8 @@ def build(
 
 def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, str]:
     """Settings the JVM must know before it starts; also written for ``spark-submit``."""
-    options = [java_options] if java_options else []
+    # A batch job wants throughput, not short pauses; on few cores this collector costs the least.
+    options = ["-XX:+UseParallelGC", java_options]
     archive = jars.archive()
     if archive and not java_options:
         options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", "-Xlog:disable"]
@@ -106,7 +107,7 @@ def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, 
         }
     else:
         delta = {"spark.jars.packages": jars.COORDINATES}
-    return {**delta, "spark.driver.extraJavaOptions": " ".join(options)}
+    return {**delta, "spark.driver.extraJavaOptions": " ".join(filter(None, options))}
 
 
 def check_java() -> None:

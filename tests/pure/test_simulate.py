@@ -152,7 +152,7 @@ def test_layout_has_one_file_a_day_and_nothing_unfinished(dirty: Path) -> None:
     assert ordinary == [f"{d}.ndjson" for d in days]
     months = ["2024-01", "2024-02", "2024-03", "2024-04"]
     assert sorted(p.name for p in (dirty / "customers").iterdir()) == [f"{m}.csv" for m in months]
-    assert [p for p in dirty.rglob(".*")] == []
+    assert list(dirty.rglob(".*")) == []
 
 
 def test_exactly_the_planted_lines_do_not_parse(dirty: Path) -> None:

@@ -1,4 +1,4 @@
-"""``bronze.<source>`` → ``silver.<source>``: good rows once, bad ones to quarantine, with reasons."""
+"""``bronze.<source>`` → ``silver.<source>``: good rows once, bad ones to quarantine."""
 
 from __future__ import annotations
 

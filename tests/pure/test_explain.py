@@ -1,0 +1,130 @@
+"""A problem in plain words: every part of it is said, in an order a reader can follow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from driftline.explain import explain
+from driftline.problem import Problem, load_problem
+
+CONF = Path(__file__).parents[2] / "conf"
+CHURN = load_problem(CONF / "churn.yaml")
+
+
+def words(problem: Problem) -> list[str]:
+    return explain(problem).split("\n")
+
+
+def changed(**parts: object) -> list[str]:
+    """The words after some parts of churn.yaml were replaced."""
+    content = CHURN.model_dump(by_alias=True, exclude_unset=True) | parts
+    for key in ("label", "population"):
+        content[key] = {
+            name: f"{value}d" if name in ("horizon", "within") else value
+            for name, value in content[key].items()
+        }
+    content["cutoffs"] = {"first": content["cutoffs"]["first"], "every": "30d"}
+    content["features"] = tuple(
+        {**each, "windows": tuple(f"{days}d" for days in each["windows"])}
+        for each in content["features"]
+    )
+    return words(Problem.model_validate(content))
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_problem_is_explained(path: Path) -> None:
+    problem = load_problem(path)
+    said = words(problem)
+    assert said[0] == problem.question
+    assert not [line for line in said if line != line.rstrip()]
+    text = "\n".join(said)
+    for name in (*problem.sources, *(feature.name for feature in problem.features)):
+        assert f"\n  {name}: " in text
+    for never in ("None", "{", "}", "()", "True", "False"):
+        assert never not in text
+
+
+def test_churn() -> None:
+    said = words(CHURN)
+    assert said[:12] == [
+        "Which customers of the shop will buy nothing in the next 30 days?",
+        "",
+        "Sources of churn, joined by customer_id:",
+        "  visits: access_log files shop/access/*.log.gz, event time time",
+        "  orders: ndjson files shop/orders/*.ndjson, event time time, a repeated (order_id) is "
+        "kept once",
+        "  customers: csv files shop/customers/*.csv, event time updated_at",
+        "",
+        "Asked about, at each as-of: every customer_id with an event in orders in the 90 days up "
+        "to the as-of.",
+        "Label: 1 when there is no event in orders, in the 30 days after the as-of; unknown until "
+        "the data reaches that far.",
+        "As-ofs: 2024-05-01, then every 30 days until the data ends.",
+        "",
+        "Features (17):",
+    ]
+    assert "  orders: number of events in orders; over 30, 90 days" in said
+    assert "  spend: sum of amount in orders; over 30, 90 days" in said
+    assert "  carts: number of events in visits where path = '/cart'; over 30 days" in said
+    assert "  age, gender, country: from the latest row of customers by the as-of" in said
+    assert (
+        "Preparation, learnt from training rows: missing numbers become the median, clipped to "
+        "quantiles 0.01-0.99, scaled (standard); words one-hot."
+    ) in said
+    assert "  random_forest: numTrees 40; maxDepth 6; minInstancesPerNode 10" in said
+    assert (
+        "Champion only if, on the test rows: roc_auc reaches 0.65; it beats the constant beyond "
+        "doubt; it beats the best feature beyond doubt."
+    ) in said
+    assert said[-1] == "Prices: 0.05 EUR a core-hour, 0.006 a GiB-hour, 0.02 a GiB-month."
+
+
+def test_a_sum_is_not_a_yes_or_no() -> None:
+    said = words(load_problem(CONF / "cdnow_spend.yaml"))
+    assert (
+        "Label: the sum of amount over purchases, in the 90 days after the as-of; unknown until "
+        "the data reaches that far."
+    ) in said
+    assert "Champion only if, on the test rows: it beats the constant beyond doubt." in said
+
+
+def test_conditions_are_said_where_they_apply() -> None:
+    said = words(load_problem(CONF / "online_retail.yaml"))
+    assert (
+        "Asked about, at each as-of: every customer_id with an event in lines where quantity > 0 "
+        "ever, up to it."
+    ) in said
+    assert (
+        "Label: 1 when there is no event in lines where quantity > 0, in the 30 days after the "
+        "as-of; unknown until the data reaches that far."
+    ) in said
+
+
+def test_any_is_the_opposite_of_none() -> None:
+    label = {"source": "orders", "horizon": 30, "outcome": "any"}
+    assert (
+        "Label: 1 when there is at least one event in orders, in the 30 days after the as-of; "
+        "unknown until the data reaches that far."
+    ) in changed(label=label)
+
+
+def test_a_random_split_says_its_shares() -> None:
+    said = changed(split={"by": "random", "test": 0.125, "validation": 0.005})
+    assert "Split at random by customer_id: 12.5 % test, 0.5 % validate, the others train." in said
+
+
+def test_what_is_left_out_is_not_said() -> None:
+    said = changed(
+        profile=None,
+        prepare={"impute": "zero", "clip": None, "scale": "none"},
+        train={"metric": "pr_auc", "candidates": {"random_forest": {}}, "gate": {"beat": ()}},
+    )
+    assert not [line for line in said if "from the latest row" in line]
+    assert (
+        "Preparation, learnt from training rows: missing numbers become 0, not scaled; words "
+        "one-hot."
+    ) in said
+    assert "  random_forest: defaults" in said
+    assert "Champion only if, on the test rows: always." in said
