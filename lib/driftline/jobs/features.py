@@ -54,7 +54,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             assert counts is not None
         finally:
             rows.unpersist()
-        ledger.count(in_=counts[0], out=counts[0])
+        ledger.rows_out = counts[0]
         ledger.message = (
             f"{counts[0]:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
             f"{counts[1]:,} with a known label"

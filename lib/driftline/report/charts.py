@@ -67,7 +67,7 @@ def calibration(points: Sequence[tuple[float, float, int]], *, unit: str, percen
     largest = max((rows for _, _, rows in points), default=0) or 1
     low = min(0.0, *(min(x, y) for x, y, _ in points))
     high = max(max(x, y) for x, y, _ in points) * 1.05 or 1.0
-    axis = {"range": [low, high], "tickformat": ".0%" if percent else "~s"}
+    axis = {"range": [low, high], "tickformat": ".0%" if percent else ""}
     value = ".1%" if percent else ",.3~r"
     return figure(
         [

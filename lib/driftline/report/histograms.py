@@ -25,7 +25,7 @@ def steps(bins: Sequence[tuple[float, float, float]], *, x: str, percent_x: bool
     """Bars for (low, high, share)."""
     return figure(
         [_bars(bins, "", density=False)],
-        xaxis={"title": {"text": x}, "tickformat": ".0%" if percent_x else "~s", "showgrid": False},
+        xaxis={"title": {"text": x}, "tickformat": ".0%" if percent_x else "", "showgrid": False},
         yaxis={"title": {"text": "share"}, "tickformat": "~%", "rangemode": "tozero"},
         bargap=0,
         showlegend=False,
@@ -44,7 +44,7 @@ def _numbers(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]
         traces,
         bargap=0,
         showlegend=False,
-        xaxis={"tickformat": "~s", "nticks": 5, "showgrid": False},
+        xaxis={"tickformat": "", "nticks": 5, "showgrid": False},
         yaxis={
             "tickformat": "" if density else "~%",
             "showticklabels": not density,
