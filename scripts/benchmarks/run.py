@@ -1,7 +1,7 @@
 """Run one benchmark: print a table, optionally write its rows as JSON.
 
-A benchmark is a module here with ``rows(quick) -> list[Row]``. It runs ours and the peer in turn on
-the same data, checks that both gave the right answer, and raises if not: fast and wrong is an error.
+A benchmark is a module here with ``rows(quick) -> list[Row]``. It runs ours and the peer in turn
+on the same data, checks that both are right, and raises if not: fast and wrong is an error.
 """
 
 import importlib

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
+from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import features, labels, schemas
-from driftline.errors import Refused
+from driftline.errors import ConfError, Refused
 from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
 from driftline.problem import digest
@@ -27,6 +29,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             name.removeprefix("silver."): line.tables.read(name, version=version)
             for name, version in versions.items()
         }
+        _check_expressions(line, silver)
         ledger.progress("finding the newest event")
         watermark = _watermark(silver[problem.label.source], _time(line, problem.label.source))
         times = features.as_ofs(problem.cutoffs, min(watermark, as_of or watermark))
@@ -60,6 +63,29 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             f"{counts[1]:,} with a known label"
         )
         return ledger.message
+
+
+def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
+    """Let Spark analyse every SQL expression of the problem before any work is done."""
+    problem = line.problem
+    wanted = [("label", problem.label), ("population", problem.population)]
+    wanted += [(f"features.{each.name}", each) for each in problem.features]
+    for key, events in wanted:
+        for name in ("where", "value"):
+            expression = getattr(events, name, None)
+            if not expression:
+                continue
+            try:
+                silver[events.source].select(F.expr(expression))
+            except (AnalysisException, ParseException) as error:
+                raise ConfError(
+                    "not a SQL expression over the source's columns",
+                    file=f"problem {problem.name}",
+                    key=f"{key}.{name}",
+                    found=expression,
+                    allowed=", ".join(problem.sources[events.source].columns),
+                    hint=str(error).split("\n", 1)[0][:200],
+                ) from None
 
 
 def _rows(

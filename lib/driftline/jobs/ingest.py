@@ -107,7 +107,10 @@ def _land_new(
         return _land(line, ledger, batches), set()
     except PythonException:
         corrupt = {
-            each.id for batch in batches for each in batch.deliveries if _is_corrupt(line, each)
+            each.id
+            for batch in batches
+            for each in batch.deliveries
+            if _is_corrupt(line, batch.source, each)
         }
         if not corrupt:
             raise
@@ -127,13 +130,18 @@ def _land_new(
     return landed, corrupt | more
 
 
-def _is_corrupt(line: Line, delivery: Delivery) -> bool:
+def _is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
+    """Whether a delivery cannot be read as a whole: a torn archive, or no header to go by."""
     path = os.path.join(line.environment.data, delivery.path)
+    layout = ingest.layout(line.problem.sources[source])
     try:
         for split in sources.splits(path, delivery.bytes):
-            for _ in sources.blocks(split):
-                pass
-    except sources.CorruptFile:
+            if layout.header:
+                sources.header(path, layout)
+            for offset, block in sources.blocks(split, encoding=layout.encoding):
+                if offset == 0:
+                    sources.parse(block, layout, offset=0)
+    except (sources.CorruptFile, sources.BadHeader):
         return True
     return False
 

@@ -1,0 +1,315 @@
+"""Metrics equal scikit-learn's; intervals and baselines behave as on data whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from sklearn import metrics as sk
+
+from driftline.evaluation import (
+    METRICS,
+    SMALLER_IS_BETTER,
+    Interval,
+    best_feature,
+    curves,
+    difference,
+    measure,
+    predict_by_line,
+)
+
+Floats = npt.NDArray[np.float64]
+Reference = Callable[[Floats, Floats], float]
+
+REFERENCES: dict[str, dict[str, Reference]] = {
+    "classification": {
+        "roc_auc": sk.roc_auc_score,
+        "pr_auc": sk.average_precision_score,
+        "log_loss": lambda label, score: sk.log_loss(label, score, labels=[0, 1]),
+        "brier": sk.brier_score_loss,
+        "accuracy": lambda label, score: sk.accuracy_score(label, score >= 0.5),
+        "precision": lambda label, score: sk.precision_score(label, score >= 0.5, zero_division=0),
+        "recall": lambda label, score: sk.recall_score(label, score >= 0.5, zero_division=0),
+        "f1": lambda label, score: sk.f1_score(label, score >= 0.5, zero_division=0),
+    },
+    "regression": {
+        "rmse": lambda label, score: float(np.sqrt(sk.mean_squared_error(label, score))),
+        "mae": sk.mean_absolute_error,
+        "r2": sk.r2_score,
+    },
+}
+NAMES = [(task, name) for task, names in REFERENCES.items() for name in names]
+
+
+def probabilities(seed: int, rows: int, decimals: int) -> tuple[Floats, Floats]:
+    """Labels of both classes and scores that know something; few decimals make many ties."""
+    generator = np.random.default_rng(seed)
+    score = generator.random(rows)
+    label = (generator.random(rows) < 0.2 + 0.6 * score).astype(np.float64)
+    label[:2] = 0.0, 1.0
+    return label, np.round(score, decimals)
+
+
+def test_the_metrics_are_these() -> None:
+    assert {task: set(names) for task, names in METRICS.items()} == {
+        task: set(names) for task, names in REFERENCES.items()
+    }
+
+
+@pytest.mark.parametrize(("task", "name"), NAMES)
+@pytest.mark.parametrize("decimals", [0, 1, 15])
+@pytest.mark.parametrize(("seed", "rows"), [(1, 2), (2, 3), (3, 10), (4, 101), (5, 4000)])
+def test_metrics_equal_scikit_learn(
+    task: str, name: str, decimals: int, seed: int, rows: int
+) -> None:
+    label, score = probabilities(seed, rows, decimals)
+    if task == "regression":
+        label, score = label * 40 + score * 13 - 7, score * 60 - 20
+    expected = REFERENCES[task][name](label, score)
+    assert METRICS[task][name](label, score) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", REFERENCES["classification"])
+@pytest.mark.parametrize(
+    "score",
+    [
+        [0.0, 0.0, 0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0],
+        [0.5, 0.5, 0.5, 0.5, 0.5],
+        [1.0, 0.0, 1.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 1.0, 1.0],
+        [0.2, 0.4, 0.1, 0.3, 0.4],
+    ],
+)
+def test_metrics_equal_scikit_learn_at_the_ends(name: str, score: list[float]) -> None:
+    label, scores = np.array([0.0, 1.0, 0.0, 1.0, 1.0]), np.array(score)
+    expected = REFERENCES["classification"][name](label, scores)
+    found = METRICS["classification"][name](label, scores)
+    assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_metrics_by_hand() -> None:
+    label, score = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.1, 0.6, 0.6, 0.9])
+    metric = METRICS["classification"]
+    # of the four pairs of a 0 and a 1, three are in order and one is tied
+    assert metric["roc_auc"](label, score) == 3.5 / 4
+    # at 0.9 one of two found, precision 1; at 0.6 the other, precision 2/3
+    assert metric["pr_auc"](label, score) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert metric["accuracy"](label, score) == 0.75
+    assert metric["precision"](label, score) == 2 / 3
+    assert metric["recall"](label, score) == 1.0
+    assert metric["f1"](label, score) == pytest.approx(0.8)
+    assert metric["brier"](label, score) == pytest.approx((0.01 + 0.36 + 0.16 + 0.01) / 4)
+    assert metric["log_loss"](label, score) == pytest.approx(
+        -np.log([0.9, 0.4, 0.6, 0.9]).sum() / 4
+    )
+
+
+def test_metrics_of_one_class() -> None:
+    score = np.array([0.2, 0.7])
+    metric = METRICS["classification"]
+    for label in (np.zeros(2), np.ones(2)):
+        assert np.isnan(metric["roc_auc"](label, score))
+    assert metric["pr_auc"](np.zeros(2), score) == 0.0
+    assert metric["recall"](np.zeros(2), score) == 0.0
+    assert metric["precision"](np.zeros(2), np.zeros(2)) == 0.0
+    assert metric["f1"](np.zeros(2), np.zeros(2)) == 0.0
+    assert METRICS["regression"]["r2"](np.full(3, 2.0), np.array([1.0, 2.0, 3.0])) == 0.0
+
+
+def test_intervals_hold_the_value_and_repeat_by_seed() -> None:
+    label, score = probabilities(6, 500, 15)
+    found = measure(label, score, task="classification", seed=1)
+    assert set(found) == set(METRICS["classification"])
+    for name, interval in found.items():
+        assert interval.value == METRICS["classification"][name](label, score)
+        assert interval.low < interval.value < interval.high
+    assert measure(label, score, task="classification", seed=1) == found
+    assert measure(label, score, task="classification", seed=2) != found
+
+
+def test_an_interval_is_as_wide_as_theory_says() -> None:
+    generator = np.random.default_rng(7)
+    right = generator.random(400) < 0.8
+    label = (generator.random(400) < 0.5).astype(np.float64)
+    score = np.where(right, label, 1 - label)
+    found = measure(label, score, task="classification", seed=3)["accuracy"]
+    share = float(right.mean())
+    normal = 2 * 1.96 * np.sqrt(share * (1 - share) / 400)
+    assert found.high - found.low == pytest.approx(normal, rel=0.15)
+
+
+def test_one_row_of_a_class_is_enough_for_an_interval() -> None:
+    label = np.array([1.0, *np.zeros(9)])
+    score = np.linspace(0.9, 0.1, 10)
+    found = measure(label, score, task="classification", seed=1)["roc_auc"]
+    assert found == Interval(1.0, 1.0, 1.0)
+
+
+def test_one_class_gives_no_interval_but_ends() -> None:
+    found = measure(np.zeros(5), np.full(5, 0.1), task="classification", seed=1)
+    assert np.isnan(found["roc_auc"].value)
+    assert found["accuracy"] == Interval(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(("task", "name"), NAMES)
+def test_better_is_above_zero_whichever_way_the_metric_points(task: str, name: str) -> None:
+    label, noise = probabilities(8, 300, 15)
+    if task == "classification":
+        ours, theirs = 0.3 * noise + 0.6 * label, 1 - (0.3 * noise + 0.6 * label)
+    else:
+        ours, theirs = label + 0.1 * noise, label + 0.5 * noise + 0.2
+    gain = difference(label, ours, theirs, name, task=task, seed=1)
+    assert 0 < gain.low <= gain.value <= gain.high
+    function = METRICS[task][name]
+    sign = -1 if name in SMALLER_IS_BETTER else 1
+    assert gain.value == sign * (function(label, ours) - function(label, theirs))
+    loss = difference(label, theirs, ours, name, task=task, seed=1)
+    assert loss.value == -gain.value
+    assert (loss.low, loss.high) == pytest.approx((-gain.high, -gain.low))
+
+
+def test_smaller_is_better_for_errors_and_losses() -> None:
+    assert set(SMALLER_IS_BETTER) == {"log_loss", "brier", "rmse", "mae"}
+
+
+def test_no_difference_is_exactly_zero() -> None:
+    label, score = probabilities(9, 50, 1)
+    gain = difference(label, score, score.copy(), "roc_auc", task="classification", seed=1)
+    assert gain == Interval(0.0, 0.0, 0.0)
+
+
+def test_the_same_rows_are_drawn_for_both() -> None:
+    """Ours is theirs plus a constant: paired, the gain in bias is the same in every resample."""
+    generator = np.random.default_rng(10)
+    label = generator.normal(size=200)
+    gain = difference(label, label + 1, label + 3, "mae", task="regression", seed=1)
+    assert (gain.low, gain.value, gain.high) == pytest.approx((2, 2, 2))
+
+
+def test_best_feature_of_a_regression_is_the_planted_line() -> None:
+    generator = np.random.default_rng(11)
+    x = generator.normal(size=200)
+    features = {"noise": generator.normal(size=200), "planted": x, "weak": x + 5}
+    features["weak"] = x + generator.normal(size=200)
+    name, fill, slope, intercept = best_feature(-3 * x + 2, features, task="regression")
+    assert name == "planted"
+    assert fill == np.median(x)
+    assert (slope, intercept) == pytest.approx((-3, 2))
+    given = np.array([1.0, np.nan])
+    assert predict_by_line(given, 0.5, -3.0, 2.0, "regression").tolist() == [-1.0, 0.5]
+
+
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_best_feature_of_a_classification_is_a_calibrated_probability(direction: float) -> None:
+    generator = np.random.default_rng(12)
+    x = generator.normal(100, 20, size=3000)
+    label = (generator.random(3000) < 1 / (1 + np.exp(-direction * (x - 90) / 10))).astype(float)
+    features = {"noise": generator.normal(size=3000), "planted": x}
+    name, fill, slope, intercept = best_feature(label, features, task="classification")
+    assert (name, fill) == ("planted", np.median(x))
+    assert slope == pytest.approx(direction / 10, rel=0.1)
+    assert -intercept / slope == pytest.approx(90, abs=2)
+    score = predict_by_line(x, fill, slope, intercept, "classification")
+    assert score.mean() == pytest.approx(label.mean(), abs=1e-4)
+    auc = METRICS["classification"]["roc_auc"]
+    assert auc(label, score) == pytest.approx(auc(label, direction * x), abs=1e-12)
+
+
+def test_best_feature_passes_over_columns_that_say_nothing() -> None:
+    label = np.array([0.0, 0.0, 1.0, 1.0])
+    features = {
+        "nothing": np.full(4, np.nan),
+        "constant": np.full(4, 3.0),
+        "constant_or_nothing": np.array([3.0, np.nan, 3.0, 3.0]),
+        "holes": np.array([1.0, np.nan, 2.0, 9.0]),
+    }
+    name, fill, slope, _ = best_feature(label, features, task="classification")
+    assert (name, fill) == ("holes", 2.0)
+    assert slope > 0
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_without_a_usable_feature_the_baseline_is_the_mean(task: str) -> None:
+    label = np.array([0.0, 0.0, 0.0, 1.0])
+    name, *line = best_feature(label, {"constant": np.full(4, 3.0)}, task=task)
+    assert name == ""
+    score = predict_by_line(np.zeros(2), *line, task)
+    assert score.tolist() == pytest.approx([0.25, 0.25])
+
+
+def test_far_values_do_not_overflow() -> None:
+    with np.errstate(all="raise"):
+        found = predict_by_line(np.array([-1e9, 1e9]), 0.0, 1.0, 0.0, "classification")
+    assert found.tolist() == pytest.approx([0.0, 1.0])
+
+
+LABEL, SCORE = probabilities(13, 2000, 15)
+POINTS = curves(LABEL, SCORE, task="classification")
+
+
+def points(curve: str) -> list[tuple[float, float]]:
+    return [(point.x, point.y) for point in POINTS if point.curve == curve]
+
+
+def test_roc_curve_goes_from_corner_to_corner() -> None:
+    roc = points("roc")
+    assert (roc[0], roc[-1]) == ((0.0, 0.0), (1.0, 1.0))
+    assert roc == sorted(roc)
+    assert 100 < len(roc) <= 200
+    area = np.trapezoid([y for _, y in roc], [x for x, _ in roc])
+    assert area == pytest.approx(sk.roc_auc_score(LABEL, SCORE), abs=0.005)
+
+
+def test_pr_curve_ends_at_the_share_of_ones() -> None:
+    pr = points("pr")
+    assert pr[0] == (0.0, 1.0)
+    assert pr[-1] == (1.0, pytest.approx(LABEL.mean(), abs=0.01))
+    assert [x for x, _ in pr] == sorted(x for x, _ in pr)
+    assert len(pr) <= 200
+
+
+def test_confusion_is_counted_at_one_half() -> None:
+    label = np.array([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    score = np.array([0.1, 0.5, 0.49, 0.9, 0.5, 0.2, 0.3])
+    found = {
+        point.name: (point.y, point.rows)
+        for point in curves(label, score, task="classification")
+        if point.curve == "confusion"
+    }
+    assert found == {"tn": (2.0, 2), "fp": (1.0, 1), "fn": (2.0, 2), "tp": (2.0, 2)}
+
+
+def test_calibration_has_ten_equal_groups_by_score() -> None:
+    groups = [point for point in POINTS if point.curve == "calibration"]
+    assert [point.rows for point in groups] == [200] * 10
+    assert sum(point.x for point in groups) / 10 == pytest.approx(SCORE.mean())
+    assert sum(point.y for point in groups) / 10 == pytest.approx(LABEL.mean())
+    order = np.argsort(SCORE)
+    assert groups[0].x == pytest.approx(SCORE[order[:200]].mean())
+    assert groups[0].y == pytest.approx(LABEL[order[:200]].mean())
+    assert groups[-1].y > groups[0].y + 0.3
+
+
+def test_fewer_rows_than_groups() -> None:
+    found = curves(np.array([0.0, 1.0]), np.array([0.2, 0.7]), task="classification")
+    groups = [point for point in found if point.curve == "calibration"]
+    assert [(each.x, each.y, each.rows) for each in groups] == [(0.2, 0.0, 1), (0.7, 1.0, 1)]
+
+
+def test_scores_are_counted_in_twenty_bins() -> None:
+    bins = [point for point in POINTS if point.curve == "score"]
+    assert [point.x for point in bins] == pytest.approx([place / 20 for place in range(20)])
+    assert sum(point.rows or 0 for point in bins) == 2000
+    assert sum(point.y for point in bins) == pytest.approx(1)
+    assert bins[3].rows == int(((SCORE >= 0.15) & (SCORE < 0.2)).sum())
+
+
+def test_a_regression_has_calibration_and_scores_only() -> None:
+    label = np.array([1.0, 2.0, 30.0, 4.0])
+    found = curves(label, label + 1, task="regression")
+    assert {point.curve for point in found} == {"calibration", "score"}
+    bins = [point for point in found if point.curve == "score"]
+    assert (bins[0].x, bins[0].rows, bins[-1].rows) == (2.0, 3, 1)
