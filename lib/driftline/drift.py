@@ -42,7 +42,7 @@ class Statistic:
 def psi(reference: Sequence[float], current: Sequence[float]) -> float:
     """Population stability index of two distributions over the same bins."""
     floored = [(max(p, _FLOOR), max(q, _FLOOR)) for p, q in zip(reference, current, strict=True)]
-    return sum((q - p) * math.log(q / p) for p, q in floored)
+    return math.fsum((q - p) * math.log(q / p) for p, q in floored)
 
 
 def js(reference: Sequence[float], current: Sequence[float]) -> float:
@@ -124,7 +124,7 @@ def _categories(before: Profile, after: Profile) -> tuple[list[float], list[floa
     new = [name for name in names if name not in p_counts]
     lost = [name for name in names if name not in q_counts]
     p, q = shares(before, p_counts), shares(after, q_counts)
-    unseen = sum(q[names.index(name)] for name in new)
+    unseen = math.fsum(q[names.index(name)] for name in new)
     parts = [
         f"{word} {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")
         for word, some in (("new", new), ("lost", lost))

@@ -148,7 +148,7 @@ def test_one_row_of_a_class_is_enough_for_an_interval() -> None:
     assert found == Interval(1.0, 1.0, 1.0)
 
 
-def test_one_class_gives_no_interval_but_ends() -> None:
+def test_one_class_has_no_ranking_but_ends() -> None:
     found = measure(np.zeros(5), np.full(5, 0.1), task="classification", seed=1)
     assert np.isnan(found["roc_auc"].value)
     assert found["accuracy"] == Interval(1.0, 1.0, 1.0)
@@ -192,7 +192,7 @@ def test_the_same_rows_are_drawn_for_both() -> None:
 def test_best_feature_of_a_regression_is_the_planted_line() -> None:
     generator = np.random.default_rng(11)
     x = generator.normal(size=200)
-    features = {"noise": generator.normal(size=200), "planted": x, "weak": x + 5}
+    features = {"noise": generator.normal(size=200), "planted": x}
     features["weak"] = x + generator.normal(size=200)
     name, fill, slope, intercept = best_feature(-3 * x + 2, features, task="regression")
     assert name == "planted"
@@ -259,7 +259,7 @@ def test_roc_curve_goes_from_corner_to_corner() -> None:
     assert (roc[0], roc[-1]) == ((0.0, 0.0), (1.0, 1.0))
     assert roc == sorted(roc)
     assert 100 < len(roc) <= 200
-    area = np.trapezoid([y for _, y in roc], [x for x, _ in roc])
+    area = sk.auc([x for x, _ in roc], [y for _, y in roc])
     assert area == pytest.approx(sk.roc_auc_score(LABEL, SCORE), abs=0.005)
 
 
@@ -312,4 +312,5 @@ def test_a_regression_has_calibration_and_scores_only() -> None:
     found = curves(label, label + 1, task="regression")
     assert {point.curve for point in found} == {"calibration", "score"}
     bins = [point for point in found if point.curve == "score"]
-    assert (bins[0].x, bins[0].rows, bins[-1].rows) == (2.0, 3, 1)
+    assert [point.rows for point in bins] == [2, 0, 1, *([0] * 16), 1]
+    assert bins[0].x == 2.0
