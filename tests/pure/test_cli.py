@@ -29,7 +29,7 @@ TEACHES = {
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
     "report": ("ops.* → one HTML page",),
-    "run": ("All stages in one session", "--stages", ",".join(STAGES), "up to date"),
+    "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
@@ -61,11 +61,11 @@ def test_every_command_is_known_here() -> None:
 def test_help_says_what_is_read_and_written(command: str, option: str) -> None:
     text = shown(command, option)
     for words in TEACHES[command]:
-        assert words in text.replace(", ", ",") or words in text
+        assert words.casefold() in text.casefold()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_has_a_name_that_says_all_or_help(command: str) -> None:
+def test_every_option_but_a_seed_has_help(command: str) -> None:
     silent = [
         parameter.name
         for parameter in cli.cli.commands[command].params

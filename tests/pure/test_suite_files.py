@@ -1,0 +1,295 @@
+"""Expectation suites: the shipped ones fit their tables, broken ones are refused; the verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from driftline import schemas
+from driftline.errors import ConfError
+from driftline.problem import load_problem
+from driftline.quality import RULES, Rule, Suite, Verdict, read_suite
+from driftline.schemas import Table
+
+PROJECT = Path(__file__).parents[2]
+
+
+def guarded() -> dict[str, Table]:
+    """Every table a suite must guard, by the suite's path in ``expectations/``."""
+    found = {}
+    for path in sorted((PROJECT / "conf").glob("*.yaml")):
+        problem = load_problem(path)
+        tables = [schemas.silver(problem, source) for source in problem.sources]
+        tables += [schemas.features(problem), schemas.PREDICTIONS]
+        for table in tables:
+            found[f"{problem.name}/{table.layer}_{table.name}.json"] = table
+    return found
+
+
+GUARDED = guarded()
+
+
+def test_every_guarded_table_has_a_suite_and_no_suite_is_left_over() -> None:
+    folder = PROJECT / "expectations"
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert there == set(GUARDED)
+    assert len(GUARDED) >= 14
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_shipped_suite_fits_its_table(name: str) -> None:
+    path = PROJECT / "expectations" / name
+    suite = read_suite(path, GUARDED[name].column_names)
+    entries = json.loads(path.read_text())["expectations"]
+    assert suite.name == name.removesuffix(".json").replace("/", ".")
+    assert len(suite.rules) == len(entries) > 0
+    for rule, entry in zip(suite.rules, entries, strict=True):
+        assert rule.why == entry["meta"]["why"]
+        assert rule.arguments == entry["kwargs"]
+        assert rule.severity == entry["meta"].get("severity", "error")
+    names = [rule.name for rule in suite.rules]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_shipped_suite_can_refuse_an_empty_batch(name: str) -> None:
+    suite = read_suite(PROJECT / "expectations" / name, GUARDED[name].column_names)
+    by_row = [rule for rule in suite.rules if rule.severity == "error" and rule.type in RULES]
+    assert by_row
+    empty = [Verdict(rule, True, 0, 0, 0, None).refusal for rule in by_row]
+    assert all(empty)
+
+
+COLUMNS = ["order_id", "customer_id", "amount"]
+
+
+def expectation(**changes: Any) -> dict[str, Any]:
+    return {
+        "type": "expect_column_values_to_not_be_null",
+        "kwargs": {"column": "order_id"},
+        "meta": {"why": "Orders have numbers"},
+    } | changes
+
+
+def suite_of(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "silver_orders.json"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def refused(path: Path) -> ConfError:
+    with pytest.raises(ConfError) as caught:
+        read_suite(path, iter(COLUMNS))
+    assert caught.value.exit_code == 2
+    assert caught.value.file == str(path)
+    assert caught.value.allowed
+    assert caught.value.hint
+    return caught.value
+
+
+def test_a_suite_is_read_as_it_is_written(tmp_path: Path) -> None:
+    pair = {"column_A": "amount", "column_B": "order_id"}
+    content = {
+        "name": "churn.silver_orders",
+        "expectations": [
+            expectation(),
+            expectation(
+                type="expect_column_values_to_be_between",
+                kwargs={"column": "amount", "min_value": 0},
+                meta={"why": "Refunds are elsewhere", "severity": "warn"},
+            ),
+            expectation(type="expect_column_pair_values_a_to_be_greater_than_b", kwargs=pair),
+            expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": 1}),
+        ],
+    }
+    suite = read_suite(suite_of(tmp_path, content), iter(COLUMNS))
+    why = "Orders have numbers"
+    assert suite == Suite(
+        "churn.silver_orders",
+        (
+            Rule(
+                "order_id: values_to_not_be_null",
+                "expect_column_values_to_not_be_null",
+                {"column": "order_id"},
+                why,
+            ),
+            Rule(
+                "amount: values_to_be_between",
+                "expect_column_values_to_be_between",
+                {"column": "amount", "min_value": 0},
+                "Refunds are elsewhere",
+                "warn",
+            ),
+            Rule(
+                "amount, order_id: pair_values_a_to_be_greater_than_b",
+                "expect_column_pair_values_a_to_be_greater_than_b",
+                pair,
+                why,
+            ),
+            Rule(
+                "table: table_row_count_to_be_between",
+                "expect_table_row_count_to_be_between",
+                {"min_value": 1},
+                why,
+            ),
+        ),
+        suite.digest,
+    )
+    assert [rule.column for rule in suite.rules] == ["order_id", "amount", None, None]
+
+
+def test_the_digest_is_of_what_is_said(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        return read_suite(suite_of(tmp_path, text), COLUMNS).digest
+
+    content = {"name": "n", "expectations": [expectation()]}
+    plain = digest(json.dumps(content))
+    assert digest(json.dumps(content, indent=4)) == plain
+    assert digest(json.dumps(dict(reversed(content.items())))) == plain
+    assert digest(json.dumps({**content, "name": "m"})) != plain
+
+
+def test_a_suite_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
+    path = suite_of(tmp_path, {"expectations": [expectation()]})
+    assert read_suite(path, COLUMNS).name == "silver_orders"
+
+
+def test_missing(tmp_path: Path) -> None:
+    error = refused(tmp_path / "silver_orders.json")
+    assert error.what == "the table has no expectation suite"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ('{"expectations": [1,]}', "Expecting value"),
+        ("", "Expecting value"),
+        (b'{"expectations": "\xff"}', "'utf-8' codec can't decode"),
+    ],
+)
+def test_not_json(tmp_path: Path, content: str | bytes, found: str) -> None:
+    error = refused(suite_of(tmp_path, content))
+    assert error.what == "cannot read the suite"
+    assert found in error.found
+
+
+@pytest.mark.parametrize("content", [{}, [], "null", {"expectations": []}, [expectation()]])
+def test_empty(tmp_path: Path, content: Any) -> None:
+    error = refused(suite_of(tmp_path, content))
+    assert (error.what, error.key) == ("the suite is empty", "expectations")
+
+
+@pytest.mark.parametrize(
+    "expectations", [["a word"], [None], {"type": "x"}, "words", [expectation(kwargs=[1])]]
+)
+def test_not_expectations(tmp_path: Path, expectations: Any) -> None:
+    error = refused(suite_of(tmp_path, {"expectations": expectations}))
+    assert error.key.startswith("expectations")
+
+
+@pytest.mark.parametrize("meta", [{}, None, {"why": ""}, {"why": None}, {"severity": "warn"}])
+def test_no_why(tmp_path: Path, meta: Any) -> None:
+    content = {"expectations": [expectation(), expectation(meta=meta)]}
+    error = refused(suite_of(tmp_path, content))
+    assert error.what == "an expectation does not say why it is there"
+    assert (error.key, error.found) == ("expectations.1.meta.why", "nothing")
+
+
+@pytest.mark.parametrize("severity", ["fatal", "Error", "", None, 1])
+def test_bad_severity(tmp_path: Path, severity: Any) -> None:
+    meta = {"why": "Because of this", "severity": severity}
+    error = refused(suite_of(tmp_path, {"expectations": [expectation(meta=meta)]}))
+    assert (error.what, error.key) == ("not a severity", "expectations.0.meta.severity")
+    assert (error.found, error.allowed) == (str(severity), "error, warn")
+
+
+@pytest.mark.parametrize(
+    ("argument", "column", "hint"),
+    [
+        ("column", "ammount", "did you mean 'amount'?"),
+        ("column_A", "customer", "did you mean 'customer_id'?"),
+        ("column_B", "zzz", "see schemas.py for the columns"),
+    ],
+)
+def test_unknown_column(tmp_path: Path, argument: str, column: str, hint: str) -> None:
+    content = {"expectations": [expectation(kwargs={argument: column})]}
+    error = refused(suite_of(tmp_path, content))
+    assert error.what == "an expectation about a column the table does not have"
+    assert error.key == f"expectations.0.kwargs.{argument}"
+    assert (error.found, error.allowed, error.hint) == (
+        column,
+        "order_id, customer_id, amount",
+        hint,
+    )
+
+
+# ---- verdicts --------------------------------------------------------------------------------
+
+
+def verdict(
+    success: bool,
+    elements: int | None,
+    unexpected: int | None = None,
+    missing: int | None = None,
+    observed: str | None = None,
+    *,
+    type: str = "expect_column_values_to_be_between",
+    severity: str = "error",
+) -> str | None:
+    rule = Rule("amount: between", type, {"column": "amount"}, "Refunds are elsewhere", severity)
+    return Verdict(rule, success, elements, unexpected, missing, observed).refusal
+
+
+def test_a_kept_rule_lets_the_batch_pass() -> None:
+    assert verdict(True, 10, 0, 0) is None
+    assert verdict(True, 10, 1, 9) is None
+    assert verdict(True, None, observed="10") is None
+
+
+def test_a_broken_rule_says_how_often_and_why_it_is_there() -> None:
+    assert verdict(False, 12_000, 1_500, 0) == (
+        "amount: between: 1,500 of 12,000 rows break it (Refunds are elsewhere)"
+    )
+
+
+def test_a_broken_rule_about_the_table_says_what_was_seen() -> None:
+    assert verdict(False, None, observed="3") == (
+        "amount: between: observed 3 (Refunds are elsewhere)"
+    )
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_no_row_cannot_be_judged(success: bool) -> None:
+    assert verdict(success, 0, 0, 0) == "amount: between: there is no row to judge"
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_nothing_but_nulls_cannot_be_judged(success: bool) -> None:
+    assert verdict(success, 10, 0, 10) == (
+        "amount: between: every value is null, nothing could be judged"
+    )
+
+
+def test_rules_about_nulls_judge_nulls() -> None:
+    null = "expect_column_values_to_be_null"
+    not_null = "expect_column_values_to_not_be_null"
+    assert verdict(True, 10, 0, 10, type=null) is None
+    assert verdict(False, 10, 10, 10, type=not_null) == (
+        "amount: between: 10 of 10 rows break it (Refunds are elsewhere)"
+    )
+    assert verdict(True, 0, 0, 0, type=not_null) == "amount: between: there is no row to judge"
+
+
+@pytest.mark.parametrize(
+    ("elements", "unexpected", "missing"), [(10, 10, 0), (0, 0, 0), (10, 0, 10), (None, None, None)]
+)
+def test_a_warning_never_refuses(
+    elements: int | None, unexpected: int | None, missing: int | None
+) -> None:
+    assert verdict(False, elements, unexpected, missing, "x", severity="warn") is None

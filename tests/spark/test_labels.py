@@ -1,0 +1,94 @@
+"""Labels: what happened after the as-of, and only once the data reaches far enough to know it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from driftline import labels
+from driftline.problem import Label
+
+T = datetime(2024, 3, 1, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
+
+
+def label(outcome: str, value: str | None = None, where: str | None = None) -> Label:
+    return Label(source="events", outcome=outcome, value=value, where=where, horizon="30d")
+
+
+def test_an_as_of_is_mature_when_its_whole_horizon_is_in_the_data() -> None:
+    times = [T, T + DAY, T + 2 * DAY]
+    assert labels.mature(times, label("none"), T + 31 * DAY) == [T, T + DAY]
+    assert labels.mature(times, label("none"), T + 31 * DAY - TICK) == [T]
+    assert labels.mature(times, label("none"), T) == []
+
+
+@pytest.fixture(scope="module")
+def events(spark):
+    return spark.createDataFrame(
+        [
+            ("at the as-of", T, 1.0, "sale"),
+            ("just after", T + TICK, 2.0, "sale"),
+            ("at the end", T + 30 * DAY, 4.0, "sale"),
+            ("just too late", T + 30 * DAY + TICK, 8.0, "sale"),
+            ("another kind", T + DAY, 16.0, "return"),
+            ("of no kind", T + DAY, 32.0, None),
+            ("twice", T + DAY, 0.5, "sale"),
+            ("twice", T + 2 * DAY, 0.25, "sale"),
+            ("without amount", T + DAY, None, "sale"),
+            (None, T + DAY, 64.0, "sale"),
+        ],
+        "who string, time timestamp, amount double, kind string",
+    )
+
+
+def attached(spark, events, rule: Label, known: list[datetime], as_of: datetime = T) -> dict:
+    asked = events.select("who").where("who is not null").distinct().crossJoin(
+        spark.createDataFrame([(as_of,)], "as_of timestamp")
+    )
+    found = labels.outcomes(events, known or [as_of], rule, entity="who", time="time")
+    rows = labels.attach(asked, found, known, rule, entity="who")
+    assert rows.columns == ["who", "as_of", "label"]
+    return {row.who: row.label for row in rows.collect()}
+
+
+SALES = {"just after": 2.0, "at the end": 4.0, "twice": 0.75, "without amount": 0.0}
+EVERYBODY = ("at the as-of", "just too late", "another kind", "of no kind", *SALES)
+
+
+def test_none_any_and_sum(spark, events) -> None:
+    where = "kind = 'sale'"
+    assert attached(spark, events, label("none", where=where), [T]) == {
+        who: 0.0 if who in SALES else 1.0 for who in EVERYBODY
+    }
+    assert attached(spark, events, label("any", where=where), [T]) == {
+        who: 1.0 if who in SALES else 0.0 for who in EVERYBODY
+    }
+    assert attached(spark, events, label("sum", "amount", where), [T]) == {
+        who: SALES.get(who, 0.0) for who in EVERYBODY
+    }
+
+
+def test_without_a_condition_every_event_counts(spark, events) -> None:
+    found = attached(spark, events, label("sum", "amount * 2"), [T])
+    assert found["another kind"] == 32.0
+    assert found["of no kind"] == 64.0
+    assert found["at the as-of"] == 0.0
+
+
+@pytest.mark.parametrize("known", [[], [T - DAY]], ids=["no as-of", "another as-of"])
+def test_what_is_not_known_yet_is_null_not_zero(spark, events, known) -> None:
+    found = attached(spark, events, label("none"), known)
+    assert found == dict.fromkeys(EVERYBODY)
+
+
+def test_overlapping_horizons_see_the_same_event(spark, events) -> None:
+    times = [T - 29 * DAY, T, T + DAY]
+    found = labels.outcomes(events, times, label("any"), entity="who", time="time")
+    seen = {
+        row.as_of.replace(tzinfo=timezone.utc)
+        for row in found.where("who = 'just after'").collect()
+    }
+    assert seen == {T - 29 * DAY, T}
