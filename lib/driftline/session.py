@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,8 +120,8 @@ def check_java() -> None:
         raise Missing("no Java found", where="JAVA_HOME, PATH", hint=hint)
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = said.partition('"')[2].partition('"')[0]
-    number = version.split(".")[0]
-    if not number.isdigit() or int(number) < JAVA_MINIMUM:
+    number = re.match(r"\d+", version)
+    if not number or int(number[0]) < JAVA_MINIMUM:
         raise Missing(f"Java {version or 'of unknown version'} is too old", where=java, hint=hint)
 
 

@@ -38,14 +38,16 @@ def windowed(rows, *wanted, as_ofs=(T,)) -> dict:
     """(who, as-of) → the values of every window of every feature."""
     seen = features.at_as_ofs(rows, list(as_ofs), time="time")
     found = features.windowed(seen, wanted, entity="who", time="time").collect()
-    return {
-        (row[0], row[1].replace(tzinfo=timezone.utc)): tuple(row)[2:] for row in found
-    }
+    return {(row[0], row[1].replace(tzinfo=timezone.utc)): tuple(row)[2:] for row in found}
 
 
 def test_as_ofs_go_from_the_first_to_the_end_of_the_data() -> None:
     cutoffs = Cutoffs(first="2024-02-28", every="2d")
-    days = [datetime(2024, 2, 28, tzinfo=timezone.utc), T, datetime(2024, 3, 3, tzinfo=timezone.utc)]
+    days = [
+        datetime(2024, 2, 28, tzinfo=timezone.utc),
+        T,
+        datetime(2024, 3, 3, tzinfo=timezone.utc),
+    ]
     assert features.as_ofs(cutoffs, days[2]) == days
     assert features.as_ofs(cutoffs, days[2] - TICK) == days[:2]
     assert features.as_ofs(cutoffs, days[0] - TICK) == []
@@ -209,7 +211,9 @@ def adversarial(seed: int, count: int) -> list[tuple]:
     for _ in range(count):
         time = draw.choice(edges) + draw.choice(near)
         if draw.random() < 0.3:
-            time = T + timedelta(microseconds=draw.randrange(-40 * 86_400 * 10**6, 30 * 86_400 * 10**6))
+            time = T + timedelta(
+                microseconds=draw.randrange(-40 * 86_400 * 10**6, 30 * 86_400 * 10**6)
+            )
         rows.append(
             (
                 draw.choice([*"abcdefghij", None]),
@@ -271,8 +275,10 @@ def test_two_thousand_random_events_against_plain_python(spark, random_rows) -> 
         for (operation, days), ours in zip(names, values, strict=True):
             theirs = reference(random_rows, operation, days, who, as_of)
             whole = operation in ("count", "distinct", "frequency")
-            same = ours == theirs if whole or theirs is None else ours == pytest.approx(
-                theirs, rel=1e-9, abs=1e-9
+            same = (
+                ours == theirs
+                if whole or theirs is None
+                else ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
             )
             if not same:
                 differences.append((operation, days, who, as_of, ours, theirs))

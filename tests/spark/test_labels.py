@@ -45,8 +45,11 @@ def events(spark):
 
 
 def attached(spark, events, rule: Label, known: list[datetime], as_of: datetime = T) -> dict:
-    asked = events.select("who").where("who is not null").distinct().crossJoin(
-        spark.createDataFrame([(as_of,)], "as_of timestamp")
+    asked = (
+        events.select("who")
+        .where("who is not null")
+        .distinct()
+        .crossJoin(spark.createDataFrame([(as_of,)], "as_of timestamp"))
     )
     found = labels.outcomes(events, known or [as_of], rule, entity="who", time="time")
     rows = labels.attach(asked, found, known, rule, entity="who")

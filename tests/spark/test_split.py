@@ -53,7 +53,7 @@ def test_at_random_a_person_is_in_one_part(people) -> None:
     rule = RandomSplit(by="random", test=0.2, validation=0.1)
     parts = sides(people.withColumn("part", split.part(rule, entity="who", seed=3)), "part")
     assert all(len(each) == 1 for each in parts.values())
-    counts = Counter(each for each, in parts.values())
+    counts = Counter(each for (each,) in parts.values())
     # Three standard deviations of a binomial with 5,000 draws.
     assert counts["test"] == pytest.approx(1_000, abs=85)
     assert counts["validation"] == pytest.approx(500, abs=64)
@@ -70,7 +70,7 @@ def test_folds(people) -> None:
 
     found = folds(people)
     assert all(len(each) == 1 for each in found.values())
-    counts = Counter(each for each, in found.values())
+    counts = Counter(each for (each,) in found.values())
     assert counts.keys() == {0, 1, 2, 3}
     assert all(count == pytest.approx(1_250, abs=93) for count in counts.values())
     # Nothing but the person and the seed decides: not the order, not who else is there.

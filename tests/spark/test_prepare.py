@@ -1,0 +1,168 @@
+"""Features → a vector: each number by hand, and no content of a column can break the projection."""
+
+from __future__ import annotations
+
+import math
+from statistics import stdev
+
+import pytest
+from pyspark.ml import PipelineModel
+
+from driftline import prepare
+from driftline.prepare import Categorical, Numeric, Preparation
+from driftline.problem import Prepare
+
+NAN, INF = float("nan"), float("inf")
+X = [("x", "double")]
+
+
+def column(spark, values: list, type_: str = "double"):
+    return spark.createDataFrame([(value,) for value in values], f"x {type_}")
+
+
+def vectors(rows, preparation: Preparation) -> list[list[float]]:
+    found = preparation.transformer().transform(rows)
+    assert found.columns[: len(rows.columns)] == rows.columns
+    return [[float(x) for x in row.features.toArray()] for row in found.collect()]
+
+
+def numbers(spark, training: list, given: list, **rule) -> list[float]:
+    fitted = prepare.fit(column(spark, training), X, Prepare(**{"clip": None, **rule}))
+    return [x for (x,) in vectors(column(spark, given), fitted)]
+
+
+def test_fill(spark) -> None:
+    training = [1.0, 2.0, 9.0, None, NAN]
+    plain = {"scale": "none"}
+    given = [None, NAN, 5.0]
+    assert numbers(spark, training, given, impute="median", **plain) == [2, 2, 5]
+    assert numbers(spark, training, given, impute="mean", **plain) == [4, 4, 5]
+    assert numbers(spark, training, given, impute="zero", **plain) == [0, 0, 5]
+
+
+def test_clip_at_quantiles_of_the_training_rows(spark) -> None:
+    training = [float(value) for value in range(101)]
+    given = [-5.0, 10.0, 50.0, 90.0, 90.5, INF, -INF]
+    found = numbers(spark, training, given, clip=(0.1, 0.9), scale="none")
+    assert found == [10, 10, 50, 90, 90, 90, 10]
+
+
+def test_scale_by_what_training_rows_look_like_after_fill_and_clip(spark) -> None:
+    training = [0.0, 1.0, 2.0, 3.0, 100.0, None]
+    clipped = [0.0, 1.0, 2.0, 3.0, 3.0, 2.0]
+    rule = {"impute": "median", "clip": (0.0, 0.8)}
+    mean, spread = sum(clipped) / 6, stdev(clipped)
+    found = numbers(spark, training, [3.0, 100.0, None], scale="standard", **rule)
+    assert found == pytest.approx([(3 - mean) / spread, (3 - mean) / spread, (2 - mean) / spread])
+    found = numbers(spark, training, [0.0, 1.5, 100.0], scale="minmax", **rule)
+    assert found == pytest.approx([0, 0.5, 1])
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
+def test_columns_that_say_nothing_are_finite(spark, scale) -> None:
+    """Constant, one row, all null, all NaN: no division by 0, no null in the vector."""
+    given = [7.0, None, NAN, 8.0]
+    for training in ([7.0, 7.0, 7.0], [7.0], [None, None], [NAN, NAN]):
+        found = numbers(spark, training, given, scale=scale)
+        assert all(math.isfinite(x) for x in found), training
+    if scale != "none":
+        assert numbers(spark, [7.0, 7.0], [7.0, None], scale=scale) == [0, 0]
+
+
+@pytest.mark.xfail(strict=True, reason="an infinite value makes mean, spread and vector NaN")
+@pytest.mark.parametrize(
+    "rule", [{"clip": None}, {"clip": (0.01, 0.99), "impute": "mean"}], ids=str
+)
+def test_one_infinite_value_spoils_no_vector(spark, rule) -> None:
+    training = [1.0, 2.0, 3.0, INF]
+    assert all(math.isfinite(x) for x in numbers(spark, training, [*training, -INF, None], **rule))
+
+
+def test_whole_numbers_and_truth_values_are_numbers(spark) -> None:
+    rows = spark.createDataFrame([(1, True), (3, False), (None, None)], "n bigint, b boolean")
+    fitted = prepare.fit(
+        rows, [("n", "bigint"), ("b", "boolean")], Prepare(clip=None, scale="none")
+    )
+    assert fitted.names == ["n", "b"]
+    assert vectors(rows, fitted)[:2] == [[1, 1], [3, 0]]
+
+
+def test_categories_are_places_and_what_is_unseen_is_none_of_them(spark) -> None:
+    fitted = prepare.fit(
+        column(spark, ["b", "a", "b", None, ""], "string"), [("x", "string")], Prepare()
+    )
+    assert fitted.names == ["x=", "x=a", "x=b"]
+    given = column(spark, ["a", "b", "", "new", None, "A", "a "], "string")
+    nothing = [0, 0, 0]
+    assert vectors(given, fitted) == [[0, 1, 0], [0, 0, 1], [1, 0, 0], *[nothing] * 4]
+
+
+def test_the_most_frequent_categories_have_places(spark) -> None:
+    words = [f"w{n:02d}" for n in range(40) for _ in range(40 - n)]
+    fitted = prepare.fit(column(spark, words, "string"), [("x", "string")], Prepare())
+    assert fitted.categorical[0].categories == tuple(f"w{n:02d}" for n in range(30))
+
+
+HOSTILE = [
+    "a'; DROP TABLE customers; --",
+    "back\\slash",
+    "\\",
+    "\\'",
+    "'",
+    "''",
+    '"',
+    "`",
+    "%_*",
+    "new\nline",
+    "\\n",
+    "tab\t",
+    "nul\0",
+    "\\u0041",
+    "größe",
+    "😀",
+    "{x}",
+    "--",
+    "/* */",
+    " ",
+]
+
+
+def one_hot(spark, words: list[str]) -> list[list[float]]:
+    fitted = Preparation((), (Categorical("x", tuple(words)),))
+    return vectors(column(spark, words, "string"), fitted)
+
+
+def test_no_category_leaves_its_literal(spark) -> None:
+    count = len(HOSTILE)
+    identity = [[float(row == place) for place in range(count)] for row in range(count)]
+    assert one_hot(spark, HOSTILE) == identity
+
+
+@pytest.mark.xfail(strict=True, reason="SQLTransformer and Spark substitute these in SQL texts")
+@pytest.mark.parametrize("word", ["__THIS__", "${spark.app.name}", "${env:PATH}"])
+def test_no_category_is_a_placeholder(spark, word) -> None:
+    assert one_hot(spark, [word, "other"]) == [[1, 0], [0, 1]]
+
+
+def test_a_saved_transformer_gives_the_same_vectors(spark, tmp_path) -> None:
+    ddl = "x double, n bigint, w string"
+    training = spark.createDataFrame(
+        [(1.0, 5, "a"), (2.5, None, "it's"), (None, 7, "\\"), (NAN, 9, None)], ddl
+    )
+    columns = [("x", "double"), ("n", "bigint"), ("w", "string")]
+    fitted = prepare.fit(training, columns, Prepare())
+    fitted.transformer().write().save(str(tmp_path / "prepared"))
+    loaded = PipelineModel.load(str(tmp_path / "prepared"))
+    rows = [list(row.features) for row in loaded.transform(training).collect()]
+    assert rows == vectors(training, fitted)
+    assert len({tuple(row) for row in rows}) == 4
+
+
+def test_odd_numbers_survive_the_projection(spark) -> None:
+    """Scale and centre are written as text: no digit may be lost, no exponent misread."""
+    odd = Numeric("x", fill=0.1 + 0.2, low=None, high=None, center=1e-300, scale=5e-324)
+    tiny = Numeric("x", fill=-1.7976931348623157e308, low=None, high=None, center=0.0, scale=1.0)
+    found = vectors(column(spark, [None]), Preparation((odd, tiny), ()))
+    assert found[0][1] == -1.7976931348623157e308
+    exact = Numeric("x", fill=0.1 + 0.2, low=None, high=None, center=0.0, scale=1.0)
+    assert vectors(column(spark, [None]), Preparation((exact,), ())) == [[0.30000000000000004]]

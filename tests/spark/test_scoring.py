@@ -1,0 +1,77 @@
+"""Scoring: as many rows come back as were given, each with a number."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pyspark.ml import PipelineModel
+
+from driftline import models, prepare, scoring
+from driftline.models import Candidate
+from driftline.problem import Prepare
+
+NAN, INF = float("nan"), float("inf")
+COLUMNS = [("x", "double"), ("w", "string")]
+DDL = "who string, x double, w string"
+TRAINING = [(f"{n}", float(n % 10), "ab"[n % 2], float(n % 10 > 4)) for n in range(60)]
+ASKED = [
+    ("low", 0.0, "a"),
+    ("high", 9.0, "b"),
+    ("null", None, "a"),
+    ("nan", NAN, "a"),
+    ("infinite", INF, "b"),
+    ("minus infinite", -INF, "b"),
+    ("huge", 1.7e308, "b"),
+    ("unseen category", 3.0, "never seen"),
+    ("no category", 3.0, None),
+    ("nothing at all", None, None),
+    (None, 3.0, "a"),
+    ("low", 0.0, "a"),
+]
+
+
+def fitted(spark, family: str, task: str, **parameters) -> PipelineModel:
+    rows = spark.createDataFrame(TRAINING, f"{DDL}, label double")
+    transformer = prepare.fit(rows, COLUMNS, Prepare()).transformer()
+    candidate = Candidate(family, tuple(parameters.items()))
+    estimator = models.estimator(candidate, task=task, seed=1)
+    return PipelineModel([*transformer.stages, estimator.fit(transformer.transform(rows))])
+
+
+@pytest.mark.parametrize(
+    ("family", "task", "parameters"),
+    [
+        ("logistic_regression", "classification", {"maxIter": 5, "regParam": 0.01}),
+        ("random_forest", "classification", {"numTrees": 3, "maxDepth": 3}),
+        ("gradient_boosted_trees", "regression", {"maxIter": 2, "maxDepth": 2}),
+        ("linear_regression", "regression", {"regParam": 0.1}),
+    ],
+)
+def test_every_row_is_scored(spark, family, task, parameters) -> None:
+    model = fitted(spark, family, task, **parameters)
+    asked = spark.createDataFrame(ASKED, DDL).repartition(3)
+    found = scoring.scored(asked, model, task=task)
+    assert found.columns == ["who", "x", "w", "score", "prediction"]
+    rows = found.collect()
+    assert sorted(str(row.who) for row in rows) == sorted(str(who) for who, *_ in ASKED)
+    assert all(math.isfinite(row.score) for row in rows)
+    score = {row.who: row.score for row in rows}
+    assert score["low"] < score["high"]
+    # Clipping, learnt from training rows, makes what is beyond them the same as their end.
+    assert score["infinite"] == score["huge"] == score["high"]
+    for row in rows:
+        if task == "classification":
+            assert 0 <= row.score <= 1
+            assert row.prediction == float(row.score >= 0.5)
+        else:
+            assert row.prediction == row.score
+
+
+def test_the_score_is_the_probability_of_label_one(spark) -> None:
+    """Not of label 0, and not the margin: above five the label is 1."""
+    model = fitted(spark, "logistic_regression", "classification", maxIter=50)
+    asked = spark.createDataFrame([("a", 0.0, "a"), ("b", 9.0, "b")], DDL)
+    low, high = scoring.scored(asked, model, task="classification").orderBy("who").collect()
+    assert (low.prediction, high.prediction) == (0, 1)
+    assert low.score < 0.1 < 0.9 < high.score
