@@ -25,15 +25,15 @@ def explain(problem: Problem) -> str:
         time = f"event time {source.time}{key}"
         lines.append(f"  {name}: {source.format} files {source.path}, {time}")
     asked = problem.population
-    when = f"in the {asked.within} days up to the as-of" if asked.within else "ever, up to it"
+    when = f"in the {_days(asked.within)} up to the as-of" if asked.within else "ever, up to it"
     lines += ["", f"Asked about, at each as-of: every {entity} with {_events(asked)} {when}."]
     label = problem.label
     lines.append(
-        f"Label: {_outcome(problem)}, in the {label.horizon} days after the as-of; "
+        f"Label: {_outcome(problem)}, in the {_days(label.horizon)} after the as-of; "
         "unknown until the data reaches that far."
     )
     cutoffs = problem.cutoffs
-    lines.append(f"As-ofs: {cutoffs.first}, then every {cutoffs.every} days until the data ends.")
+    lines.append(f"As-ofs: {cutoffs.first}, then every {_days(cutoffs.every)} until the data ends.")
     lines += ["", f"Features ({sum(len(each.windows) for each in problem.features)}):"]
     lines += [f"  {_feature(each)}" for each in problem.features]
     if problem.profile:
@@ -69,6 +69,10 @@ def explain(problem: Problem) -> str:
     return "\n".join(lines)
 
 
+def _days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number} days"
+
+
 def _events(events: Events) -> str:
     where = f" where {events.where}" if events.where else ""
     return f"an event in {events.source}{where}"
@@ -87,8 +91,9 @@ def _outcome(problem: Problem) -> str:
 def _feature(feature: Feature) -> str:
     what = _OPERATIONS[feature.operation].format(value=feature.value)
     where = f" where {feature.where}" if feature.where else ""
-    days = ", ".join(str(each) for each in feature.windows)
-    return f"{feature.name}: {what} in {feature.source}{where}; over {days} days"
+    *shorter, longest = feature.windows
+    windows = "".join(f"{each}, " for each in shorter) + _days(longest)
+    return f"{feature.name}: {what} in {feature.source}{where}; over {windows}"
 
 
 def _split(problem: Problem) -> str:

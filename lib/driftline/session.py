@@ -118,11 +118,15 @@ def check_java() -> None:
     hint = f"install a JDK or JRE, {JAVA_MINIMUM} or newer (Debian: openjdk-17-jre-headless)"
     if not java or not Path(java).exists():
         raise Missing("no Java found", where="JAVA_HOME, PATH", hint=hint)
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = said.partition('"')[2].partition('"')[0]
-    number = re.match(r"\d+", version)
-    if not number or int(number[0]) < JAVA_MINIMUM:
-        raise Missing(f"Java {version or 'of unknown version'} is too old", where=java, hint=hint)
+    try:
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=True).stderr
+    except (OSError, subprocess.CalledProcessError):
+        said = ""
+    version = re.search(r'version "((\d+)[^"]*)"', said)
+    if not version:
+        raise Missing("Java was found but cannot be run", where=java, hint=hint)
+    if int(version[2]) < JAVA_MINIMUM:
+        raise Missing(f"Java {version[1]} is too old", where=java, hint=hint)
 
 
 def _check_delta(spark: SparkSession) -> None:

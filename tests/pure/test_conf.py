@@ -16,7 +16,7 @@ from driftline.problem import Environment, digest, load_environment, load_proble
 
 PROJECT = Path(__file__).parents[2]
 CHURN = (PROJECT / "conf" / "churn.yaml").read_text(encoding="utf-8")
-PROBLEMS = ("cdnow.yaml", "cdnow_spend.yaml", "churn.yaml", "online_retail.yaml")
+PROBLEMS = sorted(path.name for path in (PROJECT / "conf").glob("*.yaml"))
 
 ORDERS = "{name: orders, source: orders, operation: count, windows: [30d, 90d]}"
 SPLIT = "{by: time, test: 1, validation: 1}"
@@ -920,10 +920,6 @@ def test_what_the_message_looks_like(tmp_path: Path) -> None:
 )
 def test_did_you_mean(found: str, allowed: list[str], expected: str) -> None:
     assert did_you_mean(found, iter(allowed), otherwise="look") == expected
-
-
-def test_every_shipped_problem_is_tested() -> None:
-    assert tuple(sorted(path.name for path in (PROJECT / "conf").glob("*.yaml"))) == PROBLEMS
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
