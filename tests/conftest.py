@@ -54,9 +54,10 @@ def tables(spark, tmp_path: Path):
 @pytest.fixture(scope="session")
 def open_line(spark) -> Callable:
     """A problem over the shared session: jobs run as in `driftline run`, minus the start."""
+    from driftline.environment import Environment
     from driftline.jobs.line import Line
     from driftline.ledger import Ledger
-    from driftline.problem import Environment, Problem
+    from driftline.problem import Problem
     from driftline.tables import Tables
 
     def opened(problem: Problem, *, data: Path, warehouse: Path, root: Path = REPOSITORY) -> Line:

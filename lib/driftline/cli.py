@@ -12,14 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from driftline import __version__, logs
+from driftline.environment import Environment, load_environment, project_folder
 from driftline.errors import ConfError, DriftlineError, did_you_mean
-from driftline.problem import (
-    Environment,
-    Problem,
-    load_environment,
-    load_problem,
-    project_folder,
-)
+from driftline.problem import Problem, load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from scipy.spatial.distance import jensenshannon
 
 from driftline import profile
-from driftline.problem import Drift
 from driftline.profile import Profile
+from driftline.sections import Drift
 
 _FLOOR = 1e-4
 """An empty bin counts as this share, or PSI would be infinite."""
@@ -91,6 +91,8 @@ def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     name = before.column
     difference = abs(after.null_rate - before.null_rate)
     said = f"{before.null_rate:.1%} → {after.null_rate:.1%} null"
+    if bool(before.rows) != bool(after.rows):
+        difference, said = 1.0, f"{before.rows} → {after.rows} rows: nothing to compare"
     found = [Statistic(name, "null_rate", difference, rule.null_rate, said)]
     if before.is_empty or after.is_empty:
         return found

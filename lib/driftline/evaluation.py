@@ -175,7 +175,11 @@ def best_feature(
         if best is None or strength > best[0]:
             best = (strength, name, fill)
     if best is None:
-        return "", 0.0, 0.0, float(np.mean(label))
+        mean = float(np.mean(label))
+        if task == "classification":  # the line is a logistic one
+            tiny = np.finfo(np.float64).eps
+            mean = float(np.log(max(mean, tiny) / max(1 - mean, tiny)))
+        return "", 0.0, 0.0, mean
     _, name, fill = best
     x = np.where(np.isnan(features[name]), fill, features[name])
     if task == "classification":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from driftline.problem import Events, Feature, Problem, TimeSplit
+from driftline.problem import Problem
+from driftline.sections import Events, Feature, TimeSplit
 
 _OPERATIONS = {
     "count": "number of events",

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta, timezone
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from driftline.problem import Cutoffs, Feature, Population, Problem
+from driftline.problem import Problem
+from driftline.sections import Cutoffs, Feature, Population
 
 _DAY = 86_400.0
 

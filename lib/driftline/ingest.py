@@ -14,7 +14,8 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline.problem import Source, digest
+from driftline.problem import digest
+from driftline.sections import Source
 from driftline.sources import Field, Layout, Split, blocks, header, parse
 
 TALLY = "struct<delivery:string,records:bigint,accepted:bigint,rejected:bigint>"

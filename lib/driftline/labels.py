@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline.problem import Label
+from driftline.sections import Label
 
 
 def mature(as_ofs: Sequence[datetime], label: Label, watermark: datetime) -> list[datetime]:

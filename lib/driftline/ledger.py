@@ -19,10 +19,12 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from driftline import __version__
+from driftline.environment import Environment
 from driftline.errors import DriftlineError, Refused
 from driftline.logs import LOGGER, Progress
-from driftline.problem import Environment, Prices, Problem
+from driftline.problem import Problem
 from driftline.schemas import RUNS
+from driftline.sections import Prices
 from driftline.tables import Tables, Written
 
 GIB = 1024**3

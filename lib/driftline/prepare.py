@@ -15,7 +15,7 @@ from pyspark.ml.feature import SQLTransformer, VectorAssembler
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline.problem import Prepare
+from driftline.sections import Prepare
 
 _CATEGORIES = 30
 """At most this many categories of a column get a place of their own; the others share none."""

@@ -55,7 +55,7 @@ class Profile:
 
     def quantiles(self, ranks: Sequence[float]) -> list[float]:
         """Values at the given ranks (0 to 1) of a numeric column that has values."""
-        return [float(value) for value in self._sketch.get_quantiles(list(ranks))]
+        return [float(value) for value in self._sketch.get_quantiles(list(ranks), True)]
 
     def shares(self, edges: Sequence[float]) -> list[float]:
         """Share of the values in (−∞, e₁], (e₁, e₂], …, (eₙ, ∞); edges ascend."""

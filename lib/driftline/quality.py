@@ -140,7 +140,7 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
             hint="check commas and quotes near that place",
         ) from None
     entries = content.get("expectations") if isinstance(content, dict) else None
-    if not entries:
+    if not entries or not isinstance(entries, list):
         raise wrong(
             "the suite is empty",
             key="expectations",
@@ -151,6 +151,14 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
     rules: list[Rule] = []
     for place, entry in enumerate(entries):
         key = f"expectations.{place}"
+        if not isinstance(entry, dict) or not isinstance(entry.get("kwargs", {}), dict):
+            raise wrong(
+                "not an expectation",
+                key=key,
+                found=type(entry).__name__,
+                allowed="{type: …, kwargs: {…}, meta: {why: …}}",
+                hint="compare with the suites in expectations/churn",
+            )
         type_, arguments = entry.get("type", ""), entry.get("kwargs", {})
         meta = entry.get("meta") or {}
         if not meta.get("why"):

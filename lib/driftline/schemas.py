@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from driftline.problem import Problem, Source
+from driftline.problem import Problem
+from driftline.sections import Source
 
 
 @dataclass(frozen=True)
@@ -280,20 +281,6 @@ RUNS = Table(
     ),
 )
 
-OPS = (
-    DELIVERIES,
-    REJECTS,
-    QUARANTINE,
-    QUALITY,
-    TRIALS,
-    EVALUATIONS,
-    CURVES,
-    PROFILES,
-    DRIFT,
-    RUNS,
-)
-"""The tables whose schema does not depend on the problem's columns, besides predictions."""
-
 
 def _source_columns(source: Source) -> tuple[Column, ...]:
     return tuple(
@@ -304,14 +291,14 @@ def _source_columns(source: Source) -> tuple[Column, ...]:
 
 def bronze(problem: Problem, source: str) -> Table:
     """``bronze.<source>``: every readable record as delivered, typed."""
-    columns = _source_columns(problem.sources[source])
-    return Table("bronze", source, f"Deliveries of {source} as they came", (*columns, *LANDING))
+    columns = (*_source_columns(problem.sources[source]), *LANDING)
+    return Table("bronze", source, f"Deliveries of {source} as they came", columns)
 
 
 def silver(problem: Problem, source: str) -> Table:
     """``silver.<source>``: the rows of bronze that keep every rule, each key once."""
-    columns = _source_columns(problem.sources[source])
-    return Table("silver", source, f"Rows of {source} that passed the gate", (*columns, *LANDING))
+    columns = (*_source_columns(problem.sources[source]), *LANDING)
+    return Table("silver", source, f"Rows of {source} that passed the gate", columns)
 
 
 def features(problem: Problem) -> Table:

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline.errors import Refused
-from driftline.problem import RandomSplit, TimeSplit
+from driftline.sections import RandomSplit, TimeSplit
 
 PARTS = ("train", "validation", "test")
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from measure import Row, in_turn
 
+from driftline.environment import Environment
 from driftline.jobs import ingest
 from driftline.jobs.line import Line, open_line
 from driftline.ledger import Ledger, Run
 from driftline.logs import Progress
-from driftline.problem import Environment, load_problem
+from driftline.problem import load_problem
 
 _CONF = Path(__file__).parents[2] / "conf" / "churn.yaml"
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from driftline.conf import read_yaml
+from driftline.environment import Environment, load_environment
 from driftline.errors import ConfError, did_you_mean
-from driftline.problem import Environment, digest, load_environment, load_problem
+from driftline.problem import digest, load_problem
 
 PROJECT = Path(__file__).parents[2]
 CHURN = (PROJECT / "conf" / "churn.yaml").read_text(encoding="utf-8")

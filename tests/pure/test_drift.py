@@ -14,8 +14,8 @@ from scipy.stats import ks_2samp
 
 from driftline import profile
 from driftline.drift import Statistic, compare, js, ks, psi
-from driftline.problem import Drift
 from driftline.profile import Profile
+from driftline.sections import Drift
 
 RULE = Drift(tables=("gold.features",), psi=0.2, ks=0.15, js=0.1, null_rate=0.05)
 Values = Sequence[float] | npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import pytest
 from driftline.errors import DriftlineError
 from driftline.ledger import Run, money
 from driftline.logs import Progress
-from driftline.problem import Prices
+from driftline.sections import Prices
 from driftline.tables import Written
 
 PRICES = Prices(currency="EUR", core_hour=0.05, gib_hour=0.006, gib_month=0.02)

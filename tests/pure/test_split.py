@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from driftline.errors import Refused
-from driftline.problem import TimeSplit
+from driftline.sections import TimeSplit
 from driftline.split import PARTS, by_time
 
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)

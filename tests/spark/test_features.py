@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from driftline import features
-from driftline.problem import Cutoffs, Feature, Population
+from driftline.sections import Cutoffs, Feature, Population
 
 DDL = "who string, time timestamp, amount double, kind string"
 T = datetime(2024, 3, 1, tzinfo=timezone.utc)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from driftline import labels
-from driftline.problem import Label
+from driftline.sections import Label
 
 T = datetime(2024, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)

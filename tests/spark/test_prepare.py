@@ -10,7 +10,7 @@ from pyspark.ml import PipelineModel
 
 from driftline import prepare
 from driftline.prepare import Categorical, Numeric, Preparation
-from driftline.problem import Prepare
+from driftline.sections import Prepare
 
 NAN, INF = float("nan"), float("inf")
 X = [("x", "double")]

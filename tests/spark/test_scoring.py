@@ -9,7 +9,7 @@ from pyspark.ml import PipelineModel
 
 from driftline import models, prepare, scoring
 from driftline.models import Candidate
-from driftline.problem import Prepare
+from driftline.sections import Prepare
 
 NAN, INF = float("nan"), float("inf")
 COLUMNS = [("x", "double"), ("w", "string")]

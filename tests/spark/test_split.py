@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from driftline import split
 from driftline.errors import Refused
-from driftline.problem import RandomSplit, TimeSplit
+from driftline.sections import RandomSplit, TimeSplit
 
 DAYS = [datetime(2024, month, 1, tzinfo=timezone.utc) for month in range(1, 8)]
 

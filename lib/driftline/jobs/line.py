@@ -8,8 +8,9 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from driftline import session
+from driftline.environment import Environment
 from driftline.ledger import Ledger
-from driftline.problem import Environment, Problem
+from driftline.problem import Problem
 from driftline.tables import Tables
 
 

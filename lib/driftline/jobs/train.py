@@ -18,8 +18,9 @@ from driftline.errors import Refused
 from driftline.evaluation import Interval
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.problem import TimeSplit, digest
+from driftline.problem import digest
 from driftline.registry import Registry
+from driftline.sections import TimeSplit
 from driftline.training import Trial
 
 _BASELINE_ROWS = 200_000

@@ -1,0 +1,298 @@
+"""The sections of a problem file, each a frozen value that checks itself.
+
+What can only be checked across sections is in ``problem.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from driftline.conf import Day, Days, Strict
+from driftline.errors import did_you_mean
+from driftline.models import FAMILIES
+
+ColumnType = Literal["string", "long", "double", "boolean", "timestamp", "date"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+Expression = Annotated[str, Field(min_length=1)]
+"""A Spark SQL expression over the columns of one source."""
+
+
+def wrong(
+    what: str, *, key: str = "", found: str = "", allowed: str, hint: str
+) -> PydanticCustomError:
+    """An error about ``key`` of the model that raises it; found is the key's value if not given."""
+    context = {"what": what, "key": key, "found": found, "allowed": allowed, "hint": hint}
+    return PydanticCustomError("rule", "{what}", context)
+
+
+def _grid_value(value: Any) -> Any:
+    if isinstance(value, float | int | str | bool):
+        return value
+    raise wrong(
+        "not a value of a grid", allowed="numbers, texts, true, false", hint="write [1, 2, 3]"
+    )
+
+
+GridValue = Annotated[float | int | str | bool, BeforeValidator(_grid_value)]
+
+
+class Column(Strict):
+    """One column of a bronze table and where the source has it."""
+
+    type: ColumnType
+    source: str | None = Field(default=None, alias="from")
+    format: str | None = None
+    comment: str = ""
+
+
+class Source(Strict):
+    """One kind of delivery: files of one format that land in ``bronze.<name>``."""
+
+    path: str
+    format: Literal["access_log", "csv", "ndjson", "whitespace"]
+    columns: dict[Identifier, Column] = Field(min_length=1)
+    time: Identifier
+    key: tuple[Identifier, ...] = ()
+    separator: str = Field(default=",", min_length=1, max_length=1)
+    header: bool = True
+    encoding: str = "utf-8"
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _short_form(cls, columns: Any) -> Any:
+        """``amount: double`` is short for ``amount: {type: double}``."""
+        if not isinstance(columns, Mapping):
+            return columns
+        return {
+            name: {"type": column} if isinstance(column, str) else column
+            for name, column in columns.items()
+        }
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Source:
+        for key, name in (("time", self.time), *(("key", name) for name in self.key)):
+            if name not in self.columns:
+                raise wrong(
+                    "no such column",
+                    key=key,
+                    found=name,
+                    allowed=", ".join(self.columns),
+                    hint=did_you_mean(name, self.columns, otherwise="declare it under columns"),
+                )
+        if self.columns[self.time].type not in ("timestamp", "date"):
+            raise wrong(
+                "the event time is not a time",
+                key="time",
+                found=f"{self.time}, a {self.columns[self.time].type}",
+                allowed="a column of type timestamp or date",
+                hint="give it a type, and a format if it is not ISO 8601",
+            )
+        return self
+
+
+class Events(Strict):
+    """Rows of one source, optionally narrowed by a SQL condition."""
+
+    source: Identifier
+    where: Expression | None = None
+
+
+class Label(Events):
+    """What is to be predicted, from the events in (as-of, as-of + horizon]."""
+
+    horizon: Days
+    outcome: Literal["none", "any", "sum"]
+    value: Expression | None = None
+
+    @model_validator(mode="after")
+    def _value_for_sum(self) -> Label:
+        if (self.outcome == "sum") != (self.value is not None):
+            raise wrong(
+                f"outcome {self.outcome} {'needs a' if self.value is None else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
+                allowed="outcome: sum with a value; outcome: none or any without",
+                hint="value is what is added up, e.g. amount",
+            )
+        return self
+
+
+class Population(Events):
+    """Which entities are asked about at an as-of: those with such an event lately (or ever)."""
+
+    within: Days | None = None
+
+
+class Feature(Events):
+    """One aggregate of a source's events over one or more windows that end at the as-of."""
+
+    name: Identifier
+    operation: Literal["count", "sum", "mean", "distinct", "recency", "frequency", "gap", "trend"]
+    value: Expression | None = None
+    windows: tuple[Days, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _value_where_needed(self) -> Feature:
+        needs = self.operation in ("sum", "mean", "distinct")
+        if needs != (self.value is not None):
+            raise wrong(
+                f"{self.operation} {'needs a' if needs else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
+                allowed="value with sum, mean, distinct; none with the others",
+                hint="value is a column or a SQL expression over the columns",
+            )
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature's columns in ``gold.features``, one a window: ``spend_30d``."""
+        return tuple(f"{self.name}_{days}d" for days in self.windows)
+
+
+class Profile(Strict):
+    """Attributes of an entity, taken from its latest row not after the as-of."""
+
+    source: Identifier
+    attributes: tuple[Identifier, ...] = Field(min_length=1)
+
+
+class Cutoffs(Strict):
+    """The as-of days: ``first``, then one every ``every`` until the data ends."""
+
+    first: Day
+    every: Days
+
+
+class TimeSplit(Strict):
+    """The newest mature as-ofs are the test set, those before them validation, the rest train."""
+
+    by: Literal["time"]
+    test: int = Field(default=1, ge=1)
+    validation: int = Field(default=1, ge=0)
+
+
+class RandomSplit(Strict):
+    """Entities at random, so that no entity is on two sides."""
+
+    by: Literal["random"]
+    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_train(self) -> RandomSplit:
+        if self.test + self.validation >= 1:
+            raise wrong(
+                "nothing is left to train on",
+                found=f"test {self.test} + validation {self.validation}",
+                allowed="shares that add up to less than 1",
+                hint="test: 0.2, validation: 0.1 leaves 0.7",
+            )
+        return self
+
+
+class Prepare(Strict):
+    """What happens to features before a model sees them; fitted on training rows only."""
+
+    impute: Literal["median", "mean", "zero"] = "median"
+    clip: tuple[Share, Share] | None = (0.01, 0.99)
+    scale: Literal["standard", "minmax", "none"] = "standard"
+
+    @model_validator(mode="after")
+    def _low_below_high(self) -> Prepare:
+        if self.clip and self.clip[0] >= self.clip[1]:
+            raise wrong(
+                "clip leaves nothing",
+                key="clip",
+                found=str(list(self.clip)),
+                allowed="[low, high] quantiles with low < high",
+                hint="clip: [0.01, 0.99]",
+            )
+        return self
+
+
+class Gate(Strict):
+    """What a model must reach on the test set to become champion."""
+
+    floor: float | None = None
+    beat: tuple[Literal["constant", "best_feature"], ...] = ("constant",)
+
+
+class Train(Strict):
+    """The search: candidates with grids, folds, the metric that chooses, the gate."""
+
+    metric: Literal["roc_auc", "pr_auc", "rmse", "mae"]
+    folds: int = Field(default=3, ge=2, le=20)
+    seed: int = 7
+    candidates: dict[str, dict[str, tuple[GridValue, ...]]] = Field(min_length=1)
+    gate: Gate = Gate()
+
+    @field_validator("candidates")
+    @classmethod
+    def _known_parameters(cls, candidates: Any) -> Any:
+        for family, grid in candidates.items():
+            if family not in FAMILIES:
+                raise wrong(
+                    "no such model family",
+                    key=family,
+                    found=family,
+                    allowed=", ".join(FAMILIES),
+                    hint=did_you_mean(family, FAMILIES, otherwise="choose one of the families"),
+                )
+            for name, values in grid.items():
+                if name not in FAMILIES[family].parameters:
+                    raise wrong(
+                        f"{family} has no such parameter",
+                        key=f"{family}.{name}",
+                        found=name,
+                        allowed=", ".join(FAMILIES[family].parameters),
+                        hint=did_you_mean(
+                            name, FAMILIES[family].parameters, otherwise="names are Spark MLlib's"
+                        ),
+                    )
+                if not values:
+                    raise wrong(
+                        "a grid without values",
+                        key=f"{family}.{name}",
+                        found="[]",
+                        allowed="one value or more",
+                        hint=f"{name}: [value, …]",
+                    )
+        return candidates
+
+
+class Drift(Strict):
+    """Which tables are watched, and from which value on a statistic counts as drift."""
+
+    tables: tuple[str, ...]
+    psi: float = Field(default=0.2, gt=0)
+    ks: Share = 0.15
+    js: Share = 0.1
+    null_rate: Share = 0.05
+
+    @field_validator("tables")
+    @classmethod
+    def _layer_and_name(cls, tables: Any) -> Any:
+        for table in tables:
+            if table.partition(".")[0] not in ("bronze", "silver", "gold") or "." not in table:
+                raise wrong(
+                    "not a table that can be watched",
+                    found=table,
+                    allowed="bronze.<source>, silver.<source>, gold.features, gold.predictions",
+                    hint="write layer.name",
+                )
+        return tables
+
+
+class Prices(Strict):
+    """The price book: what one unit of a resource costs."""
+
+    currency: str = "EUR"
+    core_hour: float = Field(default=0.05, ge=0)
+    gib_hour: float = Field(default=0.006, ge=0)
+    gib_month: float = Field(default=0.02, ge=0)
