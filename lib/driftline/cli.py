@@ -243,8 +243,27 @@ def _conf(options: dict[str, Any]) -> tuple[Problem, Environment, Path]:
     }
     if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
         changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
+    _check_sources(problem, path)
     _check_suites(problem, root)
     return problem, environment.model_copy(update=changed), root
+
+
+def _check_sources(problem: Problem, path: Path) -> None:
+    """Let the parsers judge each layout: encoding, separator, time formats, names of fields."""
+    from driftline import layouts, sources
+
+    for name, source in problem.sources.items():
+        try:
+            sources.check(layouts.layout(source))
+        except (ValueError, LookupError) as error:
+            raise ConfError(
+                "the source's files cannot be read like this",
+                file=str(path),
+                key=f"sources.{name}",
+                found=str(error),
+                allowed="a layout of its format",
+                hint="see encoding, separator, and each column's from and format",
+            ) from None
 
 
 def _check_suites(problem: Problem, root: Path) -> None:

@@ -15,8 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline.problem import digest
-from driftline.sections import Source
-from driftline.sources import Field, Layout, Split, blocks, header, parse
+from driftline.sources import Layout, Split, blocks, header, parse
 
 TALLY = "struct<delivery:string,records:bigint,accepted:bigint,rejected:bigint>"
 REJECT = "struct<offset:bigint,reason:string,column:string,raw:binary>"
@@ -82,21 +81,6 @@ def plan(found: Iterable[Delivery], seen: Iterable[tuple[str, str]]) -> Plan:
             new.append(delivery)
             ids.add(delivery.id)
     return Plan(tuple(new), tuple(duplicates), known, tuple(changed))
-
-
-def layout(source: Source) -> Layout:
-    """How the bytes of a source are laid out, for the parsers."""
-    fields = tuple(
-        Field(name, column.type, column.source or name, column.format)
-        for name, column in source.columns.items()
-    )
-    return Layout(
-        source.format,
-        fields,
-        separator=source.separator,
-        header=source.header,
-        encoding=source.encoding,
-    )
 
 
 def records(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 
 from rich.console import Console
 
@@ -41,6 +42,7 @@ def configure(*, file: str | None = None) -> None:
     LOGGER.handlers.clear()
     handler: logging.Handler
     if file:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(file, encoding="utf-8")
         handler.setFormatter(JsonLines())
     else:

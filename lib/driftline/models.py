@@ -22,33 +22,34 @@ class Family:
     """One kind of model: its tasks with MLlib's class for each, and the parameters of a grid."""
 
     estimators: Mapping[str, str]
-    parameters: tuple[str, ...]
+    parameters: Mapping[str, type]
     seeded: bool = True
 
 
-_TREES = ("maxDepth", "minInstancesPerNode", "maxBins", "subsamplingRate")
+_LINEAR = {"regParam": float, "elasticNetParam": float, "maxIter": int}
+_TREES = {"maxDepth": int, "minInstancesPerNode": int, "maxBins": int, "subsamplingRate": float}
 
 FAMILIES: Mapping[str, Family] = {
     "logistic_regression": Family(
         {"classification": "LogisticRegression"},
-        ("regParam", "elasticNetParam", "maxIter"),
+        _LINEAR,
         seeded=False,
     ),
     "linear_regression": Family(
         {"regression": "LinearRegression"},
-        ("regParam", "elasticNetParam", "maxIter"),
+        _LINEAR,
         seeded=False,
     ),
     "random_forest": Family(
         {"classification": "RandomForestClassifier", "regression": "RandomForestRegressor"},
-        ("numTrees", "featureSubsetStrategy", *_TREES),
+        {"numTrees": int, "featureSubsetStrategy": str, **_TREES},
     ),
     "gradient_boosted_trees": Family(
         {"classification": "GBTClassifier", "regression": "GBTRegressor"},
-        ("maxIter", "stepSize", *_TREES),
+        {"maxIter": int, "stepSize": float, **_TREES},
     ),
 }
-"""Every family by its name in ``train.candidates``; parameters have MLlib's own names."""
+"""Every family by its name in ``train.candidates``; parameters have MLlib's own names and types."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,15 @@ class Problem(Strict):
         for name in attributes:
             assert self.profile is not None
             self._check_column("profile.attributes", self.profile.source, name)
+            kind = self.sources[self.profile.source].columns[name].type
+            if kind in ("timestamp", "date"):
+                raise wrong(
+                    "a time cannot be an attribute",
+                    key="profile.attributes",
+                    found=f"{name}: {kind}",
+                    allowed="string, long, double, boolean",
+                    hint="a model needs how long ago, not when: use a feature with recency",
+                )
         columns = [*(name for each in self.features for name in each.columns), *attributes]
         taken = {self.entity, "as_of", "label"}
         for name in columns:

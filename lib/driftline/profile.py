@@ -138,7 +138,8 @@ def _profile(row: Any, name: str, type_: str, place: int) -> Profile:
             distinct=row[f"d{place}"],
         )
     if kind == "categorical":
-        top = {each["item"]: each["count"] for each in row[f"t{place}"] or () if each["item"]}
+        found = row[f"t{place}"] or ()
+        top = {each["item"]: each["count"] for each in found if each["item"] is not None}
         return Profile(name, type_, kind, **counted, categories=top, distinct=row[f"d{place}"])
     return Profile(name, type_, kind, **counted)
 

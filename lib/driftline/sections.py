@@ -38,6 +38,8 @@ def _grid_value(value: Any) -> Any:
     )
 
 
+_GRID_WORDS = {int: "whole numbers", float: "numbers", str: "words"}
+
 GridValue = Annotated[float | int | str | bool, BeforeValidator(_grid_value)]
 
 
@@ -263,6 +265,17 @@ class Train(Strict):
                         allowed="one value or more",
                         hint=f"{name}: [value, …]",
                     )
+                wanted = FAMILIES[family].parameters[name]
+                for value in values:
+                    fits = type(value) is wanted or (wanted is float and type(value) is int)
+                    if not fits:
+                        raise wrong(
+                            f"not a value of {name}",
+                            key=f"{family}.{name}",
+                            found=str(value),
+                            allowed=_GRID_WORDS[wanted],
+                            hint="types are Spark MLlib's",
+                        )
         return candidates
 
 

@@ -1,4 +1,4 @@
-"""Point-in-time features: what an as-of may see, to the microsecond, and every operation by hand."""
+"""Point-in-time features: what an as-of may see, to the microsecond; operations by hand."""
 
 from __future__ import annotations
 

@@ -58,15 +58,18 @@ def test_scale_by_what_training_rows_look_like_after_fill_and_clip(spark) -> Non
     assert found == pytest.approx([0, 0.5, 1])
 
 
-@pytest.mark.parametrize("scale", ["standard", "minmax", "none"])
+@pytest.mark.parametrize("scale", ["standard", "minmax"])
 def test_columns_that_say_nothing_are_finite(spark, scale) -> None:
-    """Constant, one row, all null, all NaN: no division by 0, no null in the vector."""
-    given = [7.0, None, NAN, 8.0]
-    for training in ([7.0, 7.0, 7.0], [7.0], [None, None], [NAN, NAN]):
-        found = numbers(spark, training, given, scale=scale)
-        assert all(math.isfinite(x) for x in found), training
-    if scale != "none":
-        assert numbers(spark, [7.0, 7.0], [7.0, None], scale=scale) == [0, 0]
+    """Constant, all null, all NaN: no division by 0, no null in the vector."""
+    ddl = "constant double, nulls double, nans double"
+    training = spark.createDataFrame([(7.0, None, NAN), (7.0, None, NAN)], ddl)
+    columns = [(name, "double") for name in ("constant", "nulls", "nans")]
+    given = spark.createDataFrame([(7.0, None, NAN), (None, 1.0, 2.0), (9.0, NAN, None)], ddl)
+    expected = [[0, 0, 0], [0, 1, 2], [2, 0, 0]]  # scale 1 where there is no spread
+    fitted = prepare.fit(training, columns, Prepare(clip=None, scale=scale))
+    assert vectors(given, fitted) == expected
+    alone = prepare.fit(training.limit(1), columns, Prepare(clip=None, scale=scale))
+    assert vectors(given, alone) == expected
 
 
 @pytest.mark.xfail(strict=True, reason="an infinite value makes mean, spread and vector NaN")
@@ -87,19 +90,23 @@ def test_whole_numbers_and_truth_values_are_numbers(spark) -> None:
     assert vectors(rows, fitted)[:2] == [[1, 1], [3, 0]]
 
 
+def words(spark, training: list[str | None]) -> Preparation:
+    """Learnt from a column of words, beside a constant number."""
+    rows = column(spark, training, "string").selectExpr("x", "1L AS n")
+    return prepare.fit(rows, [("n", "bigint"), ("x", "string")], Prepare())
+
+
 def test_categories_are_places_and_what_is_unseen_is_none_of_them(spark) -> None:
-    fitted = prepare.fit(
-        column(spark, ["b", "a", "b", None, ""], "string"), [("x", "string")], Prepare()
-    )
-    assert fitted.names == ["x=", "x=a", "x=b"]
-    given = column(spark, ["a", "b", "", "new", None, "A", "a "], "string")
-    nothing = [0, 0, 0]
-    assert vectors(given, fitted) == [[0, 1, 0], [0, 0, 1], [1, 0, 0], *[nothing] * 4]
+    fitted = words(spark, ["b", "a", "b", None, ""])
+    assert fitted.names == ["n", "x=", "x=a", "x=b"]
+    given = column(spark, ["a", "b", "", "new", None, "A", "a "], "string").selectExpr("x", "1L n")
+    nothing = [0, 0, 0, 0]
+    found = vectors(given, fitted)
+    assert found == [[0, 0, 1, 0], [0, 0, 0, 1], [0, 1, 0, 0], *[nothing] * 4]
 
 
 def test_the_most_frequent_categories_have_places(spark) -> None:
-    words = [f"w{n:02d}" for n in range(40) for _ in range(40 - n)]
-    fitted = prepare.fit(column(spark, words, "string"), [("x", "string")], Prepare())
+    fitted = words(spark, [f"w{n:02d}" for n in range(40) for _ in range(40 - n)])
     assert fitted.categorical[0].categories == tuple(f"w{n:02d}" for n in range(30))
 
 

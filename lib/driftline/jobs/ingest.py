@@ -12,7 +12,7 @@ from pathlib import Path
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, Observation, Row
 
-from driftline import ingest, schemas, sources
+from driftline import ingest, layouts, schemas, sources
 from driftline.errors import Missing
 from driftline.ingest import Delivery
 from driftline.jobs.line import Line
@@ -133,7 +133,7 @@ def _land_new(
 def _is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
     """Whether a delivery cannot be read as a whole: a torn archive, or no header to go by."""
     path = os.path.join(line.environment.data, delivery.path)
-    layout = ingest.layout(line.problem.sources[source])
+    layout = layouts.layout(line.problem.sources[source])
     try:
         for split in sources.splits(path, delivery.bytes):
             if layout.header:
@@ -251,7 +251,7 @@ def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFr
         for column in table.columns
         if column.name not in ("_delivery", "_batch", "_arrived_at")
     )
-    layout = ingest.layout(line.problem.sources[batch.source])
+    layout = layouts.layout(line.problem.sources[batch.source])
     return ingest.records(numbers, splits, layout, ddl)
 
 

@@ -1,0 +1,158 @@
+"""The registry: what was recorded is what is loaded, or nothing is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from pyspark.ml import PipelineModel
+
+from driftline.errors import DriftlineError, Missing
+from driftline.prepare import Numeric, Preparation
+from driftline.registry import Registry, Trial, Version
+
+
+@pytest.fixture(scope="module")
+def model() -> PipelineModel:
+    return Preparation((Numeric("x", 0.0, None, None, 1.0, 2.0),), ()).transformer()
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/new/folder/mlflow.db"
+
+
+@pytest.fixture
+def registry(spark, uri, request) -> Registry:
+    """The models of a problem of this test's own, in one store for all."""
+    return Registry(uri, request.node.name)
+
+
+def record(registry: Registry, model: PipelineModel, **tags: str) -> Version:
+    version, children = registry.record(
+        model,
+        trials=[
+            Trial("forest", {"numTrees": 3}, {"roc_auc": 0.7}),
+            Trial("forest", {"numTrees": 9}, {"roc_auc": 0.8}),
+        ],
+        metrics={"test_roc_auc": 0.75},
+        tags={"tables": json.dumps({"gold.features": 4}), **tags},
+        files={"problem.json": '{"name": "ü"}'},
+    )
+    assert len(set(children)) == 2
+    return version
+
+
+def folder(version: Version) -> Path:
+    return Path(urlparse(version.source).path)
+
+
+def test_what_was_recorded_comes_back(spark, registry, model) -> None:
+    version = record(registry, model, training="key")
+    assert (version.number, version.tables, version.passed) == (1, {"gold.features": 4}, False)
+    assert registry.version(1) == version
+    loaded = registry.load(version)
+    rows = spark.createDataFrame([(5.0,)], "x double")
+    assert [list(row.features) for row in loaded.transform(rows).collect()] == [[2.0]]
+    assert json.loads((folder(version) / "problem.json").read_text("utf-8")) == {"name": "ü"}
+    assert record(registry, model).number == 2
+
+
+def test_trials_are_child_runs(registry, model) -> None:
+    version = record(registry, model)
+    client = registry._client
+    parent = client.get_run(version.run_id)
+    assert parent.data.metrics == {"test_roc_auc": 0.75}
+    runs = client.search_runs(
+        [parent.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
+    )
+    assert sorted((run.data.params["numTrees"], run.data.metrics["roc_auc"]) for run in runs) == [
+        ("3", 0.7),
+        ("9", 0.8),
+    ]
+    assert {run.info.status for run in [parent, *runs]} == {"FINISHED"}
+
+
+def test_a_champion_is_made_by_promotion_alone(registry, model) -> None:
+    assert registry.champion() is None
+    first = record(registry, model)
+    assert registry.champion() is None
+    registry.judge(first, passed=True)
+    assert registry.champion() is None
+    registry.promote(first)
+    assert registry.champion().number == 1
+    assert registry.champion().passed
+    second = record(registry, model)
+    registry.judge(second, passed=False)
+    assert registry.champion().number == 1
+    assert not registry.version(2).passed
+    registry.promote(second)
+    assert registry.champion().number == 2
+
+
+def test_a_version_counts_as_trained_once_it_was_judged(registry, model) -> None:
+    assert registry.trained_on("k") is None
+    version = record(registry, model, training="k")
+    assert registry.trained_on("k") is None  # killed before the verdict: train again
+    registry.judge(version, passed=False)
+    assert registry.trained_on("k").number == version.number
+    assert registry.trained_on("other") is None
+
+
+def changed_byte(path: Path) -> None:
+    target = max(path.rglob("*"), key=lambda each: each.stat().st_size if each.is_file() else -1)
+    content = bytearray(target.read_bytes())
+    content[len(content) // 2] ^= 1
+    target.write_bytes(content)
+
+
+def added_file(path: Path) -> None:
+    (path / "sparkml" / "stages" / "more").write_bytes(b"")
+
+
+def lost_file(path: Path) -> None:
+    next(each for each in sorted(path.rglob("*.crc")) if each.is_file()).unlink()
+
+
+def moved_file(path: Path) -> None:
+    (path / "problem.json").rename(path / "other.json")
+
+
+def swapped_files(path: Path) -> None:
+    """The same files, the same digests, at each other's places."""
+    one, other = path / "problem.json", path / "requirements.txt"
+    one_bytes, other_bytes = one.read_bytes(), other.read_bytes()
+    one.write_bytes(other_bytes)
+    other.write_bytes(one_bytes)
+
+
+@pytest.mark.parametrize("tamper", [changed_byte, added_file, lost_file, moved_file, swapped_files])
+def test_nothing_that_was_tampered_with_is_loaded(registry, model, monkeypatch, tamper) -> None:
+    version = record(registry, model)
+    tamper(folder(version))
+    loaded = []
+    monkeypatch.setattr("driftline.registry.PipelineModel.load", loaded.append)
+    with pytest.raises(DriftlineError, match="is not what was recorded") as caught:
+        registry.load(version)
+    assert caught.value.exit_code == 1
+    assert loaded == []
+
+
+def test_a_model_of_somebody_else_is_not_loaded(registry, model, monkeypatch) -> None:
+    version = record(registry, model)
+    source = shutil.copytree(folder(version), folder(version).with_name("foreign"))
+    client = registry._client
+    created = client.create_model_version(registry._name, source=source.as_uri())
+    loaded = []
+    monkeypatch.setattr("driftline.registry.PipelineModel.load", loaded.append)
+    with pytest.raises(Missing, match="version 2 was not recorded by driftline"):
+        registry.load(registry.version(int(created.version)))
+    assert loaded == []
+
+
+def test_artifacts_are_beside_the_store_not_in_the_working_directory(registry, model, uri) -> None:
+    version = record(registry, model)
+    assert folder(version).is_relative_to(Path(uri.removeprefix("sqlite:///")).parent)

@@ -1,0 +1,174 @@
+"""Delta: a write happens once, versions are exact, and two processes do not share a table."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from driftline.errors import Missing, TryAgain
+from driftline.schemas import Column, Table
+from driftline.tables import Written
+
+THINGS = Table(
+    "silver",
+    "things",
+    "Things, for a test; it's a 'comment'",
+    (
+        Column("id", "bigint", "Which one"),
+        Column("name", "string", "What it's called"),
+        Column("tags", "array<struct<k:string,v:bigint>>", "What is tied to it"),
+    ),
+)
+NAME = THINGS.full_name
+
+
+def things(tables, *ids: int):
+    return tables.spark.createDataFrame(
+        [(id_, f"n{id_}", [("a", id_)], "not a column") for id_ in ids],
+        f"{THINGS.ddl}, more string",
+    )
+
+
+def ids(rows) -> list[int]:
+    return sorted(row.id for row in rows.collect())
+
+
+def test_a_key_is_written_once_and_the_second_time_says_so(tables) -> None:
+    assert tables.append(things(tables, 1, 2), THINGS, key="k1") == Written(NAME, 1)
+    # Even with other rows: the key stands for its content.
+    assert tables.append(things(tables, 3), THINGS, key="k1") == Written(NAME, 1, skipped=True)
+    assert tables.overwrite(things(tables, 3), THINGS, key="k1").skipped
+    assert ids(tables.read(NAME)) == [1, 2]
+    assert tables.append(things(tables, 3), THINGS, key="k2") == Written(NAME, 2)
+    assert tables.committed(NAME) == {"k1", "k2"}
+    assert ids(tables.read(NAME)) == [1, 2, 3]
+
+
+def test_rows_without_a_key_are_written_every_time(tables) -> None:
+    for version in (1, 2):
+        written = tables.append_values([(1, "a", [("k", 1)])], THINGS, key=None)
+        assert written == Written(NAME, version)
+    assert ids(tables.read(NAME)) == [1, 1]
+    assert tables.committed(NAME) == frozenset()
+
+
+def test_overwriting_leaves_the_old_versions_readable(tables) -> None:
+    tables.append(things(tables, 1, 2), THINGS, key="a")
+    tables.overwrite(things(tables, 3), THINGS, key="b")
+    assert ids(tables.read(NAME)) == [3]
+    assert ids(tables.read(NAME, version=1)) == [1, 2]
+    assert ids(tables.read(NAME, version=0)) == []
+    assert tables.committed(NAME) == {"a", "b"}
+
+
+def test_what_is_not_there_is_missing_not_empty(tables) -> None:
+    for ask in (tables.version, tables.read):
+        with pytest.raises(Missing, match="no table silver.things"):
+            ask(NAME)
+    assert not tables.exists(NAME)
+    assert tables.committed(NAME) == frozenset()
+    tables.append(things(tables, 1), THINGS, key="a")
+    assert tables.exists(NAME)
+    for version in (2, -1):
+        with pytest.raises(Missing, match=f"no version {version}"):
+            tables.read(NAME, version=version)
+
+
+def test_a_folder_that_a_killed_run_left_becomes_the_table(tables) -> None:
+    Path(tables.path(NAME), "_delta_log").mkdir(parents=True)
+    assert not tables.exists(NAME)
+    tables.append(things(tables, 1), THINGS, key="a")
+    assert ids(tables.read(NAME)) == [1]
+
+
+def test_types_comments_and_readers(tables) -> None:
+    tables.append(things(tables, 1), THINGS, key="a")
+    fields = tables.read(NAME).schema.fields
+    assert [(each.name, each.dataType.simpleString()) for each in fields] == [
+        (column.name, column.type) for column in THINGS.columns
+    ]
+    assert [each.metadata["comment"] for each in fields] == [
+        column.comment for column in THINGS.columns
+    ]
+    detail = tables.spark.sql(f"DESCRIBE DETAIL delta.`{tables.path(NAME)}`").first()
+    assert detail.description == THINGS.comment
+    # Features that delta-rs, DuckDB and Polars read.
+    assert (detail.minReaderVersion, detail.minWriterVersion) <= (1, 2)
+
+
+def test_added_rows_are_those_of_new_files(tables) -> None:
+    tables.append(things(tables, 1, 2), THINGS, key="a")
+    tables.append(things(tables, 3), THINGS, key="b")
+    tables.append(things(tables, 4, 5), THINGS, key="c")
+    assert ids(tables.added(NAME, since=1, until=3)) == [3, 4, 5]
+    assert ids(tables.added(NAME, since=1, until=2)) == [3]
+    assert ids(tables.added(NAME, since=0, until=1)) == [1, 2]
+    assert ids(tables.added(NAME, since=3, until=3)) == []
+    assert tables.files(NAME, version=1) < tables.files(NAME, version=3)
+
+
+def test_a_warehouse_with_spaces_and_percent_signs_in_its_path(spark, tmp_path) -> None:
+    from driftline.tables import Tables
+
+    odd = Tables(spark, str(tmp_path / "a b %20 ü"))
+    odd.append(things(odd, 1), THINGS, key="a")
+    odd.append(things(odd, 2), THINGS, key="b")
+    assert ids(odd.read(NAME)) == [1, 2]
+    assert ids(odd.added(NAME, since=1, until=2)) == [2]
+
+
+# --- locks: between processes, not threads --------------------------------------------------------
+
+_HOLD = """
+import sys
+from driftline.errors import DriftlineError
+from driftline.tables import Tables
+
+try:
+    with Tables(None, sys.argv[1]).lock("silver.other", "silver.things"):
+        print("held", flush=True)
+        sys.stdin.read()
+except DriftlineError as error:
+    print(error, flush=True)
+    sys.exit(error.exit_code)
+"""
+
+
+def holder(root: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(_HOLD), root],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_another_process_is_told_to_try_again(tables) -> None:
+    with tables.lock("gold.features", NAME):
+        loser = holder(tables.root)
+        said, _ = loser.communicate(timeout=60)
+    assert loser.returncode == 75
+    assert "silver.things is being written by another process (pid" in said
+    # What the loser had got is free again.
+    with tables.lock("silver.other"):
+        pass
+
+
+def test_a_lock_ends_with_its_process_even_a_killed_one(tables) -> None:
+    other = holder(tables.root)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(TryAgain) as caught, tables.lock(NAME):
+            pass
+        assert f"pid {other.pid}" in caught.value.what
+        with tables.lock("silver.third"):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with tables.lock(NAME, "silver.other"):
+        pass

@@ -1,0 +1,161 @@
+"""The search: what MLlib's own cross-validation measures, with nothing seen that is held out."""
+
+from __future__ import annotations
+
+import random
+from statistics import fmean, pstdev
+
+import pytest
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.regression import LinearRegression
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from sklearn.metrics import average_precision_score, mean_absolute_error, roc_auc_score
+
+from driftline import prepare, training
+from driftline.models import Candidate
+from driftline.problem import Prepare, Train, load_problem
+from driftline.training import Trial
+
+COLUMNS = [("x", "double"), ("y", "double")]
+FOLDS = 3
+
+
+@pytest.fixture(scope="module")
+def rows(spark):
+    """180 rows, two numbers that tell something of the label; one fold has values far away."""
+    draw = random.Random(3)
+    made = []
+    for n in range(180):
+        x, y = draw.gauss(0, 1), draw.gauss(0, 1)
+        label = float(x + 0.5 * y + draw.gauss(0, 1) > 0)
+        far = 60.0 if n % FOLDS == 1 and n % 7 == 0 else 1.0
+        made.append((x * far, y, label, n % FOLDS, 3 * x - y + draw.gauss(0, 1)))
+    ddl = "x double, y double, label double, fold int, amount double"
+    return spark.createDataFrame(made, ddl).coalesce(1).persist()
+
+
+@pytest.fixture(scope="module")
+def problem(repository):
+    """The flagship's problem with another search and preparation."""
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+
+    def changed(metric: str, candidates: dict, rule: Prepare, task: str = "classification"):
+        train = Train(metric=metric, folds=FOLDS, candidates=candidates)
+        return flagship.model_copy(update={"train": train, "prepare": rule, "task": task})
+
+    return changed
+
+
+def searched(rows, problem) -> list[Trial]:
+    asked = []
+    trials = training.search(rows, problem, COLUMNS, parallelism=2, on_trial=asked.append)
+    assert sorted(map(str, asked)) == sorted(
+        str(each.candidate) for each in trials for _ in range(FOLDS)
+    )
+    return trials
+
+
+RAW = Prepare(impute="zero", clip=None, scale="none")
+"""With these rows it changes nothing, so that MLlib alone can be asked."""
+
+
+def test_the_search_measures_what_cross_validator_measures(rows, problem) -> None:
+    grid = {"regParam": (0.01, 1.0), "maxIter": (7,)}
+    ours = searched(rows, problem("roc_auc", {"logistic_regression": grid}, RAW))
+    estimator = LogisticRegression(maxIter=7)
+    points = ParamGridBuilder().addGrid(estimator.regParam, [0.01, 1.0]).build()
+    theirs = CrossValidator(
+        estimator=estimator,
+        estimatorParamMaps=points,
+        evaluator=training.evaluator("roc_auc"),
+        numFolds=FOLDS,
+        foldCol="fold",
+    ).fit(VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(rows))
+    assert [each.mean for each in ours] == pytest.approx(theirs.avgMetrics, rel=1e-12)
+    assert [each.std for each in ours] == pytest.approx(theirs.stdMetrics, rel=1e-9)
+    assert ours[0].mean != ours[1].mean
+
+
+def by_hand(rows, fold: int, estimator, rule: Prepare, *, fitted_on=None) -> tuple[list, list]:
+    """Labels and scores of a fold, from a model and a preparation that never saw it."""
+    inside, held_out = rows.where(f"fold <> {fold}"), rows.where(f"fold = {fold}")
+    transformer = prepare.fit(fitted_on or inside, COLUMNS, rule).transformer()
+    found = estimator.fit(transformer.transform(inside)).transform(transformer.transform(held_out))
+    kind = "probability" if "probability" in found.columns else "prediction"
+    pairs = [(row.label, row[kind]) for row in found.select("label", kind).collect()]
+    scores = [float(score[1]) if kind == "probability" else score for _, score in pairs]
+    return [label for label, _ in pairs], scores
+
+
+def test_each_fold_is_prepared_without_itself(rows, problem) -> None:
+    """A model sensitive to scale, and a fold with far values: a leak would move the metric."""
+    rule = Prepare(impute="mean", clip=None, scale="minmax")
+    grid = {"logistic_regression": {"regParam": (0.3,), "maxIter": (20,)}}
+    [trial] = searched(rows, problem("pr_auc", grid, rule))
+    estimator = LogisticRegression(regParam=0.3, maxIter=20)
+    honest = [average_precision_score(*by_hand(rows, fold, estimator, rule)) for fold in range(3)]
+    leaky = average_precision_score(*by_hand(rows, 1, estimator, rule, fitted_on=rows))
+    # MLlib interpolates the area under precision and recall; average precision does not.
+    assert trial.folds == pytest.approx(honest, abs=0.01)
+    assert abs(trial.folds[1] - leaky) > 0.02
+    assert (trial.metric, trial.mean) == ("pr_auc", fmean(trial.folds))
+
+
+def test_regression_by_hand(rows, problem) -> None:
+    amounts = rows.drop("label").withColumnRenamed("amount", "label")
+    grid = {"linear_regression": {"regParam": (0.1,)}}
+    [trial] = searched(amounts, problem("mae", grid, Prepare(), "regression"))
+    expected = []
+    for fold in range(FOLDS):
+        labels, scores = by_hand(amounts, fold, LinearRegression(regParam=0.1), Prepare())
+        expected.append(mean_absolute_error(labels, scores))
+    assert trial.folds == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("metric", "chosen"), [("roc_auc", "b"), ("pr_auc", "b"), ("rmse", "a"), ("mae", "a")]
+)
+def test_the_best_has_the_best_mean_and_was_declared_first(metric, chosen) -> None:
+    trials = [
+        Trial(Candidate(name, ()), metric, folds, seconds=1.0)
+        for name, folds in {
+            "a": (0.1, 0.3),
+            "b": (0.9, 0.1),
+            "c": (0.5, 0.5),
+            "d": (0.2, 0.2),
+        }.items()
+    ]
+    assert training.best(trials).candidate.family == chosen
+    assert training.best(trials[::-1]).candidate.family == {"b": "c", "a": "d"}[chosen]
+    assert trials[1].std == pstdev((0.9, 0.1)) == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [
+        ("logistic_regression", {"maxIter": 10, "regParam": 0.01}),
+        ("random_forest", {"numTrees": 5, "maxDepth": 3}),
+    ],
+)
+def test_importances_are_shares_and_name_what_matters(rows, problem, family, parameters) -> None:
+    calm = rows.where("fold <> 1")
+    asked = problem("roc_auc", {family: {}}, Prepare())
+    candidate = Candidate(family, tuple(parameters.items()))
+    model, preparation = training.refit(calm, candidate, asked, COLUMNS)
+    found = training.importances(model, preparation)
+    assert list(found) == ["x", "y"]
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["x"] > found["y"] > 0
+    labels, scores = zip(
+        *((row.label, row.probability[1]) for row in model.transform(calm).collect()), strict=True
+    )
+    assert roc_auc_score(labels, scores) > 0.75
+
+
+def test_a_model_that_says_nothing_has_no_importances(rows, problem) -> None:
+    """All coefficients are 0: shares of nothing are 0, not a division by 0."""
+    asked = problem("roc_auc", {"logistic_regression": {}}, Prepare())
+    heavy = Candidate("logistic_regression", (("regParam", 1000.0), ("elasticNetParam", 1.0)))
+    model, preparation = training.refit(rows, heavy, asked, COLUMNS)
+    assert training.importances(model, preparation) == {"x": 0, "y": 0}
