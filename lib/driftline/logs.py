@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from rich import progress
 from rich.console import Console
 
 LOGGER = logging.getLogger("driftline")
@@ -54,24 +54,26 @@ def configure(*, file: str | None = None) -> None:
 
 
 class Progress:
-    """Says what is running now; on a terminal a line that stays, with the time elapsed."""
+    """Says what is running now and for how long: one line on a terminal, nothing elsewhere."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._since = time.monotonic()
-        self._status = _CONSOLE.status(stage, spinner="dots") if _CONSOLE.is_terminal else None
+        self._line = progress.Progress(
+            progress.SpinnerColumn(),
+            progress.TextColumn("{task.description}"),
+            progress.TimeElapsedColumn(),
+            console=_CONSOLE,
+            transient=True,
+            disable=not _CONSOLE.is_terminal,
+        )
+        self._task = self._line.add_task(stage, total=None)
 
     def __call__(self, doing: str) -> None:
         """Replace what is shown as running."""
-        if self._status:
-            elapsed = time.monotonic() - self._since
-            self._status.update(f"{self._stage}: {doing} [dim]({elapsed:.0f} s so far)[/dim]")
+        self._line.update(self._task, description=f"{self._stage}: {doing}")
 
     @contextmanager
     def shown(self) -> Iterator[Progress]:
         """Show the line while the block runs."""
-        if self._status is None:
-            yield self
-            return
-        with self._status:
+        with self._line:
             yield self

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from driftline import ledger as ledgers
+from driftline.environment import Environment
 from driftline.errors import DriftlineError, Refused
 from driftline.ledger import Ledger
-from driftline.problem import Environment, load_problem
+from driftline.problem import load_problem
 from driftline.tables import Written
 
 

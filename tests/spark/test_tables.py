@@ -67,7 +67,7 @@ def test_overwriting_leaves_the_old_versions_readable(tables) -> None:
 
 def test_what_is_not_there_is_missing_not_empty(tables) -> None:
     for ask in (tables.version, tables.read):
-        with pytest.raises(Missing, match="no table silver.things"):
+        with pytest.raises(Missing, match=r"no table silver\.things"):
             ask(NAME)
     assert not tables.exists(NAME)
     assert tables.committed(NAME) == frozenset()
