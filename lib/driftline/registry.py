@@ -58,6 +58,11 @@ class Version:
         return dict(json.loads(self.tags["tables"]))
 
     @property
+    def finished(self) -> bool:
+        """Whether the gate has said yes or no; if not, its training was killed before."""
+        return "gate" in self.tags
+
+    @property
     def passed(self) -> bool:
         """Whether it passed the gate when it was trained."""
         return self.tags.get("gate") == "passed"
@@ -84,17 +89,18 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Mapping[str, str],
-    ) -> tuple[Version, list[str]]:
+    ) -> Version:
         """Log a search with its winner and register the winner; no alias moves.
 
-        ``files`` (name → text) are kept beside the model. Returns the version and the child run of
-        every trial. The version counts only once :meth:`judge` has said how the gate ended.
+        ``files`` (name → text) are kept beside the model. The version counts only once
+        :meth:`judge` has said how the gate ended.
         """
         client = self._client
         experiment = self._experiment()
         parent = client.create_run(experiment, run_name="train", tags=dict(tags))
         run_id = parent.info.run_id
-        children = [self._trial(experiment, run_id, trial) for trial in trials]
+        for trial in trials:
+            self._trial(experiment, run_id, trial)
         now = int(time.time() * 1000)
         client.log_batch(
             run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()]
@@ -119,7 +125,7 @@ class Registry:
             run_id=run_id,
             tags={**tags, "files": json.dumps(digests), "driftline": __version__},
         )
-        return self.version(int(created.version)), children
+        return self.version(int(created.version))
 
     def judge(self, version: Version, *, passed: bool) -> None:
         """Write down how the gate ended; a version without this was never finished."""
@@ -141,10 +147,10 @@ class Registry:
         return self.version(int(found.version))
 
     def trained_on(self, key: str) -> Version | None:
-        """The finished version that was trained under ``key``, if there is one."""
+        """The version that was trained under ``key``, if there is one, finished or not."""
         for found in self._client.search_model_versions(f"name='{self._name}'"):
             version = self.version(int(found.version))
-            if version.tags.get("training") == key and "gate" in version.tags:
+            if version.tags.get("training") == key:
                 return version
         return None
 
@@ -183,7 +189,7 @@ class Registry:
         )
         return str(self._client.create_experiment(self._name, artifact_location=beside))
 
-    def _trial(self, experiment: str, parent: str, trial: Trial) -> str:
+    def _trial(self, experiment: str, parent: str, trial: Trial) -> None:
         run = self._client.create_run(
             experiment, run_name=trial.family, tags={"mlflow.parentRunId": parent}
         )
@@ -195,7 +201,6 @@ class Registry:
             tags=[RunTag("family", trial.family)],
         )
         self._client.set_terminated(run.info.run_id)
-        return str(run.info.run_id)
 
 
 def _digests(folder: Path) -> dict[str, str]:

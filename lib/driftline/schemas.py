@@ -167,7 +167,6 @@ TRIALS = Table(
         "folds array<double> — One value a fold",
         "seconds double — Time to fit and measure all folds",
         "chosen boolean — Refitted on all training rows and registered",
-        "mlflow_run string — The child run in MLflow",
         _WHICH_RUN,
         _AT,
     ),

@@ -21,7 +21,6 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare
 from driftline.models import Candidate
-from driftline.prepare import Preparation
 from driftline.problem import Problem
 
 _SMALLER_IS_BETTER = ("rmse", "mae")
@@ -107,21 +106,21 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def refit(
     rows: DataFrame, candidate: Candidate, problem: Problem, columns: Sequence[tuple[str, str]]
-) -> tuple[PipelineModel, Preparation]:
+) -> PipelineModel:
     """Fit preparation and model on all training rows."""
-    preparation = prepare.fit(rows, columns, problem.prepare)
-    transformer = preparation.transformer()
+    transformer = prepare.fit(rows, columns, problem.prepare).transformer()
     fitting = transformer.transform(rows).select("features", "label").persist()
     estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
     model: Any = estimator.fit(fitting)
     fitting.unpersist()
-    return PipelineModel([*transformer.stages, model]), preparation
+    return PipelineModel([*transformer.stages, model])
 
 
-def importances(model: PipelineModel, preparation: Preparation) -> dict[str, float]:
+def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:
     """How much each feature moves the model: impurity importance of trees, |coefficient| × spread.
 
-    Scaled features make coefficients comparable. Shares, summing to 1.
+    ``names`` says what each place of the vector is. Scaled features make coefficients comparable.
+    Shares, summing to 1.
     """
     last: Any = model.stages[-1]
     if hasattr(last, "featureImportances"):
@@ -129,7 +128,7 @@ def importances(model: PipelineModel, preparation: Preparation) -> dict[str, flo
     else:
         raw = [abs(float(value)) for value in last.coefficients.toArray()]
     total = sum(raw) or 1.0
-    return {name: value / total for name, value in zip(preparation.names, raw, strict=True)}
+    return {name: value / total for name, value in zip(names, raw, strict=True)}
 
 
 def evaluator(metric: str) -> Evaluator:

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
 
-import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import evaluation, registry, schemas, scoring, split, training
+from driftline import evaluation, prepare, registry, schemas, split, training
 from driftline.errors import Refused
-from driftline.evaluation import Interval
+from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.models import Candidate
 from driftline.problem import digest
-from driftline.registry import Registry
+from driftline.registry import Registry, Version
 from driftline.sections import TimeSplit
 from driftline.training import Trial
-
-_BASELINE_ROWS = 200_000
-"""Training rows the one-feature baseline is chosen on; a larger table is sampled."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One part of the data with labels, the model's scores and the baselines'."""
-
-    label: evaluation.Floats
-    scores: Mapping[str, evaluation.Floats]
 
 
 def run(line: Line) -> str:
@@ -47,7 +34,7 @@ def run(line: Line) -> str:
         )
         key = digest([asked, features, version])[:16]
         trained = models.trained_on(key)
-        if trained:
+        if trained and trained.finished:
             champion = models.champion()
             if trained.passed and (champion is None or champion.number < trained.number):
                 models.promote(trained)  # killed after the verdict, before the alias
@@ -58,38 +45,31 @@ def run(line: Line) -> str:
         tasks = max(line.environment.cores, rows.count() // 500_000)
         rows = rows.repartition(tasks).persist()
         try:
-            return _train(line, ledger, models, rows, key=key, features_version=version)
+            return _train(line, ledger, models, rows, trained, key=key, features_version=version)
         finally:
             rows.unpersist()
 
 
 def _train(
-    line: Line, ledger: Run, models: Registry, rows: DataFrame, *, key: str, features_version: int
+    line: Line,
+    ledger: Run,
+    models: Registry,
+    rows: DataFrame,
+    unfinished: Version | None,
+    *,
+    key: str,
+    features_version: int,
 ) -> str:
     problem = line.problem
     counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
-    columns = _feature_columns(line)
-    fitting = rows.where(F.col("part") == "train")
-    fitting = split.with_folds(
-        fitting, folds=problem.train.folds, entity=problem.entity, seed=problem.train.seed
-    ).persist()
-    try:
-        _check_classes(fitting, problem.task)
-        trials = training.search(
-            fitting,
-            problem,
-            columns,
-            parallelism=line.environment.cores,
-            on_trial=lambda candidate: ledger.progress(f"fitting {candidate}"),
-        )
-        winner = training.best(trials)
-        ledger.progress(f"refitting {winner.candidate}")
-        model, preparation = training.refit(fitting, winner.candidate, problem, columns)
-    finally:
-        fitting.unpersist()
+    if unfinished:  # killed after it was registered: go on from there
+        trials: list[Trial] = []
+        winner, model = _winner(unfinished), models.load(unfinished)
+    else:
+        trials, winner, model = _search(line, ledger, rows, key)
     ledger.progress("evaluating on rows the model never saw")
-    judged, detail = _judged(line, rows, model, counts)
+    judged, feature = judging.judged(line, rows, model, counts)
     measured = {
         (part, name): evaluation.measure(
             each.label, scores, task=problem.task, seed=problem.train.seed
@@ -97,46 +77,27 @@ def _train(
         for part, each in judged.items()
         for name, scores in each.scores.items()
     }
-    beaten = _beaten(line, judged["test"])
-    reasons = _reasons(line, measured["test", "model"], beaten)
-    versions = {schemas.features(problem).full_name: features_version}
-    version, children = models.record(
-        model,
-        trials=[
-            registry.Trial(
-                each.candidate.family,
-                dict(each.candidate.parameters),
-                {problem.train.metric: each.mean, f"{problem.train.metric}_std": each.std},
-            )
-            for each in trials
-        ],
-        metrics={
+    version = unfinished
+    if version is None:
+        metrics = {
             f"{part}_{name}": interval.value
-            for (part, who), metrics in measured.items()
+            for (part, who), found in measured.items()
             if who == "model"
-            for name, interval in metrics.items()
-        },
-        tags={
-            "training": key,
-            "problem": problem.digest,
-            "tables": json.dumps(versions | _silver_versions(line, features_version)),
-            "family": winner.candidate.family,
-            "parameters": json.dumps(dict(winner.candidate.parameters)),
-            "seed": str(problem.train.seed),
-        },
-        files={"problem.json": problem.model_dump_json(indent=2, by_alias=True)},
-    )
+            for name, interval in found.items()
+        }
+        version = _register(line, models, model, trials, winner, metrics, key, features_version)
     ledger.progress(f"writing down model version {version.number}")
-    _write_trials(line, ledger, trials, winner, children, key)
-    _write_evaluations(line, ledger, measured, beaten, judged, detail, version.number)
-    importance = training.importances(model, preparation)
-    _write_curves(line, ledger, judged["test"], importance, version.number)
+    beaten = judging.beaten(line, judged["test"])
+    judging.write_evaluations(line, ledger, measured, beaten, judged, feature, version.number)
+    importance = training.importances(model, _names(line, rows))
+    judging.write_curves(line, ledger, judged["test"], importance, version.number)
+    reasons = judging.reasons(line, measured["test", "model"], beaten)
     models.judge(version, passed=not reasons)
     metric = problem.train.metric
     got = measured["test", "model"][metric]
     ledger.status = "done"
     ledger.message = (
-        f"version {version.number}: {winner.candidate}, test {metric} "
+        f"version {version.number}: {winner}, test {metric} "
         f"{got.value:.3f} [{got.low:.3f}, {got.high:.3f}]"
     )
     if reasons:
@@ -148,6 +109,84 @@ def _train(
     models.promote(version)
     ledger.message += ", now champion"
     return ledger.message
+
+
+def _search(
+    line: Line, ledger: Run, rows: DataFrame, key: str
+) -> tuple[list[Trial], Candidate, PipelineModel]:
+    """Cross-validate every candidate, keep the trials, fit the best one on all training rows."""
+    problem = line.problem
+    columns = judging.feature_columns(line)
+    fitting = split.with_folds(
+        rows.where(F.col("part") == "train"),
+        folds=problem.train.folds,
+        entity=problem.entity,
+        seed=problem.train.seed,
+    ).persist()
+    try:
+        _check_classes(fitting, problem.task)
+        trials = training.search(
+            fitting,
+            problem,
+            columns,
+            parallelism=line.environment.cores,
+            on_trial=lambda candidate: ledger.progress(f"fitting {candidate}"),
+        )
+        best = training.best(trials)
+        _write_trials(line, ledger, trials, best, key)
+        ledger.progress(f"refitting {best.candidate}")
+        model = training.refit(fitting, best.candidate, problem, columns)
+    finally:
+        fitting.unpersist()
+    return trials, best.candidate, model
+
+
+def _register(
+    line: Line,
+    models: Registry,
+    model: PipelineModel,
+    trials: list[Trial],
+    winner: Candidate,
+    metrics: Mapping[str, float],
+    key: str,
+    features_version: int,
+) -> Version:
+    """Log the search and the winner in MLflow, with everything it came from."""
+    problem = line.problem
+    versions = {schemas.features(problem).full_name: features_version}
+    metric = problem.train.metric
+    return models.record(
+        model,
+        trials=[
+            registry.Trial(
+                each.candidate.family,
+                dict(each.candidate.parameters),
+                {metric: each.mean, f"{metric}_std": each.std},
+            )
+            for each in trials
+        ],
+        metrics=metrics,
+        tags={
+            "training": key,
+            "problem": problem.digest,
+            "tables": json.dumps(versions | _silver_versions(line, features_version)),
+            "family": winner.family,
+            "parameters": json.dumps(dict(winner.parameters)),
+            "seed": str(problem.train.seed),
+        },
+        files={"problem.json": problem.model_dump_json(indent=2, by_alias=True)},
+    )
+
+
+def _winner(version: Version) -> Candidate:
+    parameters = json.loads(version.tags["parameters"])
+    return Candidate(version.tags["family"], tuple(parameters.items()))
+
+
+def _names(line: Line, rows: DataFrame) -> list[str]:
+    """What each place of the model's vector is."""
+    train = rows.where(F.col("part") == "train")
+    return prepare.fit(train, judging.feature_columns(line), line.problem.prepare).names
 
 
 def _labelled(line: Line, version: int) -> DataFrame:
@@ -167,12 +206,6 @@ def _labelled(line: Line, version: int) -> DataFrame:
     return rows.withColumn("part", column).where(F.col("part").isNotNull())
 
 
-def _feature_columns(line: Line) -> list[tuple[str, str]]:
-    table = schemas.features(line.problem)
-    apart = (line.problem.entity, "as_of", "label")
-    return [(each.name, each.type) for each in table.columns if each.name not in apart]
-
-
 def _check_classes(fitting: DataFrame, task: str) -> None:
     seen = fitting.select("label").distinct().limit(2).count()
     if seen < 2:
@@ -181,77 +214,6 @@ def _check_classes(fitting: DataFrame, task: str) -> None:
             where="gold.features, part train",
             hint="look at label and population in the problem, or take more as-ofs",
         )
-
-
-def _judged(
-    line: Line, rows: DataFrame, model: PipelineModel, counts: Mapping[str, int]
-) -> tuple[dict[str, Judged], str]:
-    """Scores of the model and the baselines on validation and test, and which feature was best."""
-    task = line.problem.task
-    numbers = [name for name, type_ in _feature_columns(line) if type_ in ("double", "bigint")]
-    wanted = [F.col(name).cast("double").alias(name) for name in (*numbers, "label")]
-    train = rows.where(F.col("part") == "train")
-    if counts["train"] > _BASELINE_ROWS:
-        share = _BASELINE_ROWS / counts["train"]
-        train = train.sample(fraction=share, seed=line.problem.train.seed)
-    known: Any = train.select(*wanted).toPandas()
-    label = known["label"].to_numpy()
-    constant = float(np.mean(label))
-    name, fill, slope, intercept = evaluation.best_feature(
-        label, {column: known[column].to_numpy() for column in numbers}, task=task
-    )
-    found = scoring.scored(rows.where(F.col("part") != "train"), model, task=task)
-    held_out: Any = found.select(*wanted, "score", "part").toPandas()
-    judged = {}
-    for part, part_rows in held_out.groupby("part"):
-        x = part_rows[name].to_numpy() if name else np.zeros(len(part_rows))
-        judged[str(part)] = Judged(
-            part_rows["label"].to_numpy(),
-            {
-                "model": part_rows["score"].to_numpy(),
-                "constant": np.full(len(part_rows), constant),
-                "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
-            },
-        )
-    return judged, name
-
-
-def _beaten(line: Line, test: Judged) -> dict[str, Interval]:
-    """By how much the model beats each baseline on the same test rows."""
-    train = line.problem.train
-    return {
-        name: evaluation.difference(
-            test.label,
-            test.scores["model"],
-            test.scores[name],
-            train.metric,
-            task=line.problem.task,
-            seed=train.seed,
-        )
-        for name in ("constant", "best_feature")
-    }
-
-
-def _reasons(
-    line: Line, metrics: Mapping[str, Interval], beaten: Mapping[str, Interval]
-) -> list[str]:
-    """Why the gate says no; empty when it says yes."""
-    train = line.problem.train
-    got, floor = metrics[train.metric].value, train.gate.floor
-    reasons = []
-    if not np.isfinite(got):
-        reasons.append(f"{train.metric} is not a number")
-    if floor is not None:
-        smaller = train.metric in evaluation.SMALLER_IS_BETTER
-        if got > floor if smaller else got < floor:
-            reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
-    for name in train.gate.beat:
-        if not beaten[name].low > 0:
-            reasons.append(
-                f"does not beat {name}: better by {beaten[name].value:.4f} "
-                f"[{beaten[name].low:.4f}, {beaten[name].high:.4f}]"
-            )
-    return reasons
 
 
 def _silver_versions(line: Line, features_version: int) -> dict[str, int]:
@@ -266,9 +228,7 @@ def _silver_versions(line: Line, features_version: int) -> dict[str, int]:
     return {each["table"]: each["version"] for each in row[0]} if row else {}
 
 
-def _write_trials(
-    line: Line, ledger: Run, trials: list[Trial], winner: Trial, children: list[str], key: str
-) -> None:
+def _write_trials(line: Line, ledger: Run, trials: list[Trial], winner: Trial, key: str) -> None:
     now = datetime.now(timezone.utc)
     rows = [
         (
@@ -280,51 +240,9 @@ def _write_trials(
             list(trial.folds),
             trial.seconds,
             trial is winner,
-            child,
             ledger.run_id,
             now,
         )
-        for trial, child in zip(trials, children, strict=True)
+        for trial in trials
     ]
     ledger.wrote(line.tables.append_values(rows, schemas.TRIALS, key=f"trials:{key}"))
-
-
-def _write_evaluations(
-    line: Line,
-    ledger: Run,
-    measured: Mapping[tuple[str, str], Mapping[str, Interval]],
-    beaten: Mapping[str, Interval],
-    judged: Mapping[str, Judged],
-    feature: str,
-    version: int,
-) -> None:
-    now = datetime.now(timezone.utc)
-    rows = [
-        (version, part, who, name, each.value, each.low, each.high, len(judged[part].label))
-        + (feature if who == "best_feature" else None, ledger.run_id, now)
-        for (part, who), metrics in measured.items()
-        for name, each in metrics.items()
-    ]
-    metric = line.problem.train.metric
-    rows += [
-        (version, "test", "model", f"{metric}_above_{name}", each.value, each.low, each.high)
-        + (len(judged["test"].label), "paired bootstrap on the same rows", ledger.run_id, now)
-        for name, each in beaten.items()
-    ]
-    key = f"evaluations:{version}"
-    ledger.wrote(line.tables.append_values(rows, schemas.EVALUATIONS, key=key))
-
-
-def _write_curves(
-    line: Line, ledger: Run, test: Judged, importance: Mapping[str, float], version: int
-) -> None:
-    points = evaluation.curves(test.label, test.scores["model"], task=line.problem.task)
-    rows = [
-        (version, each.curve, each.name, each.x, each.y, each.rows, ledger.run_id)
-        for each in points
-    ]
-    rows += [
-        (version, "importance", name, float(place), share, None, ledger.run_id)
-        for place, (name, share) in enumerate(importance.items())
-    ]
-    ledger.wrote(line.tables.append_values(rows, schemas.CURVES, key=f"curves:{version}"))
