@@ -94,11 +94,37 @@ class Tables:
 
         ``key=None`` is for rows that carry the id of their run: no second run can write them.
         """
-        return self._write(rows, table, key=key, mode="append")
+        name = table.full_name
+        self._ensure(table)
+        writer = rows.select(*table.column_names).write.format("delta").mode("append")
+        if key is not None:
+            if key in self.committed(name):
+                return Written(name, self.version(name), skipped=True)
+            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
+        writer.save(self.path(name))
+        return Written(name, self.version(name))
 
     def overwrite(self, rows: DataFrame, table: Table, *, key: str) -> Written:
-        """Replace all rows once: a second write with the same key changes nothing and says so."""
-        return self._write(rows, table, key=key, mode="overwrite")
+        """Replace all rows by what ``key`` stands for, unless that is what the table holds.
+
+        The key is in the commit's user metadata, not among the keys of appends: content that was
+        there before, and was replaced since, must be written again.
+        """
+        name = table.full_name
+        self._ensure(table)
+        if self.content(name) == key:
+            return Written(name, self.version(name), skipped=True)
+        writer = rows.select(*table.column_names).write.format("delta").mode("overwrite")
+        writer.option("userMetadata", key).save(self.path(name))
+        return Written(name, self.version(name))
+
+    def content(self, name: str) -> str | None:
+        """The key of the overwrite that the newest version is, if it is one."""
+        if not self.exists(name):
+            return None
+        newest = DeltaTable.forPath(self.spark, self.path(name)).history(1)
+        row = newest.select("userMetadata").first()
+        return row[0] if row else None
 
     def append_values(
         self, values: Sequence[Iterable[Any]], table: Table, *, key: str | None
@@ -119,17 +145,6 @@ class Tables:
             for name in sorted(set(names)) if self._local else ():
                 held.enter_context(_locked(Path(self.root, "_locks", name), name))
             yield
-
-    def _write(self, rows: DataFrame, table: Table, *, key: str | None, mode: str) -> Written:
-        name = table.full_name
-        self._ensure(table)
-        writer = rows.select(*table.column_names).write.format("delta").mode(mode)
-        if key is not None:
-            if key in self.committed(name):
-                return Written(name, self.version(name), skipped=True)
-            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
-        writer.save(self.path(name))
-        return Written(name, self.version(name))
 
     def _ensure(self, table: Table) -> None:
         """Create an empty table with its comments, unless it is there."""

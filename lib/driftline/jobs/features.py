@@ -32,7 +32,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         _check_expressions(line, silver)
         ledger.progress("finding the newest event")
         watermark = _watermark(silver[problem.label.source], _time(line, problem.label.source))
-        times = features.as_ofs(problem.cutoffs, min(watermark, as_of or watermark))
+        watermark = min(watermark, as_of or watermark)
+        times = features.as_ofs(problem.cutoffs, watermark)
         if not times:
             raise Refused(
                 "no cut-off lies before the end of the data",
@@ -43,8 +44,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         asked = problem.model_dump(
             include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
         )
-        key = "features:" + digest([asked, versions, times])[:16]
-        if key in line.tables.committed(table.full_name):
+        key = "features:" + digest([asked, versions, times, known])[:16]
+        if key == line.tables.content(table.full_name):
             ledger.message = f"{len(times)} as-ofs are up to date"
             return ledger.message
         ledger.progress(f"{len(times)} as-ofs from {len(silver)} sources")
