@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -93,9 +92,8 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
         *arguments: object, cwd: Path = REPOSITORY, seconds: float = 600
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "driftline.cli", *map(str, arguments)],
+            [Path(sys.executable).with_name("driftline"), *map(str, arguments)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "lib")},
             capture_output=True,
             text=True,
             timeout=seconds,

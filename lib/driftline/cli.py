@@ -13,15 +13,14 @@ import click
 
 from driftline import __version__, logs
 from driftline.environment import Environment, load_environment, project_folder
-from driftline.errors import ConfError, DriftlineError, did_you_mean
+from driftline.errors import ConfError, DriftlineError, Missing, Refused, did_you_mean
+from driftline.jobs import STAGES
 from driftline.problem import Problem, load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-STAGES = ("ingest", "validate", "features", "train", "score", "drift", "report")
 
 _AS_OF = click.option(
     "--as-of",
@@ -146,13 +145,27 @@ def run(stages: str, as_of: datetime | None, **options: Any) -> None:
             raise click.UsageError(f"no stage '{stage}' ({', '.join(STAGES)}); {hint}")
     line = _open(options)
     ids = []
-    for stage in STAGES:
-        if stage in wanted:
-            dated = {"as_of": _utc(as_of)} if stage in ("features", "score") else {}
+    refusal: Refused | None = None
+    for stage in (each for each in STAGES if each in wanted):
+        dated = {"as_of": _utc(as_of)} if stage in ("features", "score") else {}
+        try:
             ids.append(_run(line, stage, **dated))
+        except Refused as error:
+            if stage != "train":
+                raise
+            # An older champion may score on, and the report shows why the new model was refused.
+            refusal = error
+            ids.append(line.ledger.last_run_id)
+            click.echo(f"{stage:<10}{error.what}")
+        except Missing as error:
+            if stage != "score" or refusal is None:
+                raise
+            click.echo(f"{stage:<10}{error.what}")
     from driftline.jobs.summary import summary
 
     click.echo("\n" + summary(line, ids))
+    if refusal:
+        raise refusal
 
 
 @cli.command()
@@ -267,14 +280,13 @@ def _check_sources(problem: Problem, path: Path) -> None:
 
 
 def _check_suites(problem: Problem, root: Path) -> None:
-    folder = root / "expectations" / problem.name
-    if not folder.is_dir():
-        raise ConfError(
-            "the problem has no expectation suites",
-            file=str(folder),
-            allowed="a folder with silver_<source>.json, gold_features.json, gold_predictions.json",
-            hint="a gate that cannot decide refuses: start from expectations/churn",
-        )
+    """Read every suite the problem needs: a wrong one is refused before any work."""
+    from driftline import schemas
+    from driftline.quality import read_suite
+
+    tables = [schemas.silver(problem, source) for source in problem.sources]
+    for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):
+        read_suite(root / "expectations" / problem.name / table.suite_file, table.column_names)
 
 
 def _utc(day: datetime | None) -> datetime | None:

@@ -48,6 +48,24 @@ def load_environment(path: Path) -> Environment:
             allowed="a path to a SQLite file, or a URI that starts with sqlite, http or https",
             hint="mlflow: warehouse/mlflow.db",
         )
+    if "@" in environment.mlflow:
+        raise ConfError(
+            "a secret in a conf file",
+            file=str(path),
+            key="mlflow",
+            found=f"{scheme}://…@…",
+            allowed="a URI without user and password",
+            hint="MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+    if "://" in environment.data:
+        raise ConfError(
+            "deliveries are read from a file system",
+            file=str(path),
+            key="data",
+            found=environment.data,
+            allowed="a folder that the driver and all executors see",
+            hint="mount the object store, or copy the deliveries",
+        )
     mlflow = environment.mlflow
     return environment.model_copy(
         update={

@@ -35,7 +35,7 @@ DIGESTS = {
 # What a first job does, so that the archive holds the classes it will load.
 _WARM_UP = """
 from driftline.session import build, warm_up
-warm_up(build(cores=2, memory_gib=2, java_options="-XX:ArchiveClassesAtExit={archive}"))
+warm_up(build(cores=2, memory_gib=2, java_options='"-XX:ArchiveClassesAtExit={archive}"'))
 """
 
 

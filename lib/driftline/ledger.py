@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from driftline import __version__
@@ -28,6 +29,9 @@ from driftline.sections import Prices
 from driftline.tables import Tables, Written
 
 GIB = 1024**3
+
+_PATIENCE = 120.0
+"""Seconds to wait for another stage that writes its own row."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ class Ledger:
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
-        """Measure a stage; its row is written however the stage ends."""
+        """Measure a stage; its row is written also when the stage fails or refuses."""
         spark = self._tables.spark
         with Progress(stage).shown() as progress:
             run = Run(stage, progress)
@@ -114,7 +118,7 @@ class Ledger:
                 run.balance()
             except Exception as error:
                 run.status = "refused" if isinstance(error, Refused) else "failed"
-                run.message = str(error).split("\n", 1)[0][:500]
+                run.message = _said(error)
                 self._finish(run, before, started)
                 raise
             self._finish(run, before, started)
@@ -154,10 +158,20 @@ class Ledger:
             __version__,
             run.message,
         )
-        with self._tables.lock(RUNS.full_name):
+        with self._tables.lock(RUNS.full_name, wait=_PATIENCE):
             self._tables.append_values([row], RUNS, key=None)
         facts = _facts(run) | {"seconds": round(wall, 3), "money": cost}
         LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
+
+
+def _said(error: Exception) -> str:
+    """What the ledger keeps of an error: of ours the first line, of others, which may quote a
+    row's value, only the kind.
+    """
+    if isinstance(error, DriftlineError):
+        return error.what[:500]
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    return type(error).__name__ + (f" {condition}" if condition else "")
 
 
 def money(prices: Prices, *, core_hours: float, gib_hours: float, gib_months: float) -> float:

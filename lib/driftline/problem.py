@@ -35,6 +35,9 @@ from driftline.sections import (
     wrong,
 )
 
+_TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
+"""Columns that stand beside the features on their way through training and scoring."""
+
 
 class Problem(Strict):
     """The whole question. See ``conf/churn.yaml`` for each key with a comment."""
@@ -73,17 +76,29 @@ class Problem(Strict):
                     hint="a model needs how long ago, not when: use a feature with recency",
                 )
         columns = [*(name for each in self.features for name in each.columns), *attributes]
-        taken = {self.entity, "as_of", "label"}
+        taken = {self.entity, *_TAKEN}
         for name in columns:
             if name in taken:
                 raise wrong(
                     "two columns of gold.features would have the same name",
                     key="profile.attributes" if name in attributes else "features",
                     found=name,
-                    allowed="each name once; the entity, as_of and label are taken",
+                    allowed=f"each name once; taken are {self.entity}, {', '.join(_TAKEN)}",
                     hint="rename one of the features, or remove a repeated window or attribute",
                 )
             taken.add(name)
+        kinds = {
+            part.source: self.sources[part.source].columns[self.entity].type
+            for _, part in self._parts()
+        }
+        if len(set(kinds.values())) > 1:
+            raise wrong(
+                "the entity has different types in different sources",
+                key="entity",
+                found=", ".join(f"{source}: {kind}" for source, kind in kinds.items()),
+                allowed="one type, or nothing joins",
+                hint=f"give {self.entity} the same type under each source's columns",
+            )
         regression = self.label.outcome == "sum"
         if regression != (self.task == "regression"):
             raise wrong(

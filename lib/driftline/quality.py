@@ -189,6 +189,14 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
                     hint=did_you_mean(name, known, otherwise="see schemas.py for the columns"),
                 )
         rules.append(Rule(_name(type_, arguments), type_, arguments, meta["why"], severity))
+    if all(rule.severity != "error" for rule in rules):
+        raise wrong(
+            "the suite can refuse nothing",
+            key="expectations",
+            found="warnings only",
+            allowed="at least one expectation of severity error",
+            hint="an empty delivery, at least, should not pass",
+        )
     return Suite(content.get("name", path.stem), tuple(rules), digest(content))
 
 
@@ -204,7 +212,10 @@ def judge(rows: DataFrame, suite: Suite) -> DataFrame:
     broken = [
         F.when(F.coalesce(RULES[rule.type](rule.arguments), F.lit(False)), F.lit(rule.name))
         for rule in suite.rules
-        if rule.severity == "error" and rule.type in RULES
+        if rule.severity == "error"
+        and rule.type in RULES
+        # Judged on some rows only: Great Expectations' verdict on the batch has to do.
+        and "row_condition" not in rule.arguments
     ]
     rules = F.array_compact(F.array(*broken)) if broken else F.array().cast("array<string>")
     return rows.withColumn("_rules", rules)

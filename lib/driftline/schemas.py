@@ -36,6 +36,11 @@ class Table:
         return f"{self.layer}.{self.name}"
 
     @property
+    def suite_file(self) -> str:
+        """The file of its expectation suite, in the problem's folder."""
+        return f"{self.layer}_{self.name}.json"
+
+    @property
     def column_names(self) -> list[str]:
         """Names in order."""
         return [column.name for column in self.columns]
@@ -68,7 +73,7 @@ DELIVERIES = Table(
         "delivery string — SHA-256 of the delivered bytes",
         "path string — Where it was found, from the data folder",
         "bytes bigint — Size as delivered",
-        "status string — planned, then landed; duplicate when the same bytes had landed before",
+        "status string — planned; then landed, corrupt or abandoned; or duplicate",
         "batch string — The deliveries that were planned together; one commit to bronze",
         "records bigint — Records read, counted before they were parsed",
         "accepted bigint — Records now in bronze",
@@ -239,7 +244,7 @@ DRIFT = Table(
         "to_version bigint — Current version",
         "slice string — Which rows of the two versions were compared",
         "column string — Column, or * for the table",
-        "statistic string — psi, ks, js, null_rate, categories, schema, rows",
+        "statistic string — psi, ks, js, null_rate, categories, schema",
         "value double — The statistic",
         "threshold double — From here on it is drift; null where none is set",
         "drifted boolean — The verdict",

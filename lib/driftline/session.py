@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def build(
     ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
     """
+    # PySpark hands times over in the process's zone: let that be the session's, wherever we run.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     builder = SparkSession.builder.appName("driftline")
     for name, value in _ALWAYS.items():
         builder = builder.config(name, value)
@@ -94,11 +98,10 @@ def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, 
     options = ["-XX:+UseParallelGC", java_options]
     archive = jars.archive()
     if archive and not java_options:
-        options += [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto", "-Xlog:disable"]
+        options += [f'"-XX:SharedArchiveFile={archive}"', "-Xshare:auto", "-Xlog:disable"]
     if not verbose:
-        options.append(
-            f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
-        )
+        quiet = Path(__file__).with_name("log4j2.properties")
+        options.append(f'"-Dlog4j2.configurationFile={quiet}"')
     found = jars.jars()
     if found:
         classpath = os.pathsep.join(str(path) for path in found)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ class Written:
     table: str
     version: int
     skipped: bool = False
+    rows: int | None = None
+    """Rows that Delta counted into the commit, where the write asked for it."""
 
 
 class Tables:
@@ -94,37 +98,51 @@ class Tables:
 
         ``key=None`` is for rows that carry the id of their run: no second run can write them.
         """
-        name = table.full_name
-        self._ensure(table)
-        writer = rows.select(*table.column_names).write.format("delta").mode("append")
-        if key is not None:
-            if key in self.committed(name):
-                return Written(name, self.version(name), skipped=True)
-            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
-        writer.save(self.path(name))
-        return Written(name, self.version(name))
+        return self._write(rows, table, key=key)
 
-    def overwrite(self, rows: DataFrame, table: Table, *, key: str) -> Written:
+    def replace(self, rows: DataFrame, table: Table, *, where: str, key: str) -> Written:
+        """Put ``rows`` in the place of those that match ``where``, once."""
+        return self._write(rows, table, key=key, where=where)
+
+    def overwrite(
+        self, rows: DataFrame, table: Table, *, key: str, made_from: Mapping[str, int]
+    ) -> Written:
         """Replace all rows by what ``key`` stands for, unless that is what the table holds.
 
-        The key is in the commit's user metadata, not among the keys of appends: content that was
-        there before, and was replaced since, must be written again.
+        The key is in the commit itself, not among the keys of appends: content that was there
+        before, and was replaced since, must be written again. ``made_from`` (table → version) is
+        kept beside it, see :meth:`made_from`. Columns follow ``table``.
         """
         name = table.full_name
         self._ensure(table)
         if self.content(name) == key:
             return Written(name, self.version(name), skipped=True)
-        writer = rows.select(*table.column_names).write.format("delta").mode("overwrite")
-        writer.option("userMetadata", key).save(self.path(name))
-        return Written(name, self.version(name))
+        commented = [
+            F.col(column.name).alias(column.name, metadata={"comment": column.comment})
+            for column in table.columns
+        ]
+        writer = rows.select(*commented).write.format("delta").mode("overwrite")
+        facts = json.dumps({"key": key, "made_from": dict(made_from)})
+        writer.option("overwriteSchema", "true").option("userMetadata", facts).save(self.path(name))
+        return Written(name, self.version(name), rows=self._rows_written(name))
 
     def content(self, name: str) -> str | None:
         """The key of the overwrite that the newest version is, if it is one."""
         if not self.exists(name):
             return None
-        newest = DeltaTable.forPath(self.spark, self.path(name)).history(1)
-        row = newest.select("userMetadata").first()
-        return row[0] if row else None
+        facts = self._commit_facts(name, self.version(name))
+        return str(facts["key"]) if facts else None
+
+    def made_from(self, name: str, version: int) -> dict[str, int]:
+        """The versions of other tables that an overwritten version was made from."""
+        facts = self._commit_facts(name, version)
+        if facts is None:
+            raise Missing(
+                f"{name} version {version} does not say what it was made from",
+                where=self.path(name),
+                hint="it was not written by driftline; run the stage that writes it",
+            )
+        return dict(facts["made_from"])
 
     def append_values(
         self, values: Sequence[Iterable[Any]], table: Table, *, key: str | None
@@ -134,8 +152,8 @@ class Tables:
         return self.append(rows.coalesce(1), table, key=key)
 
     @contextlib.contextmanager
-    def lock(self, *names: str) -> Iterator[None]:
-        """Hold the named tables for this process alone.
+    def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
+        """Hold the named tables for this process alone, after waiting so many seconds at most.
 
         Delta's commit on a local disk is not safe between processes (a rename there replaces an
         existing file), so local warehouses take a lock a table; object stores and HDFS commit
@@ -143,12 +161,49 @@ class Tables:
         """
         with contextlib.ExitStack() as held:
             for name in sorted(set(names)) if self._local else ():
-                held.enter_context(_locked(Path(self.root, "_locks", name), name))
+                held.enter_context(_locked(Path(self.root, "_locks", name), name, wait))
             yield
 
+    def _write(
+        self, rows: DataFrame, table: Table, *, key: str | None, where: str | None = None
+    ) -> Written:
+        name = table.full_name
+        self._ensure(table)
+        mode = "append" if where is None else "overwrite"
+        writer = rows.select(*table.column_names).write.format("delta").mode(mode)
+        if where is not None:
+            writer = writer.option("replaceWhere", where)
+        if key is not None:
+            if key in self.committed(name):
+                return Written(name, self.version(name), skipped=True)
+            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
+        writer.save(self.path(name))
+        counted = self._rows_written(name) if key is not None else None
+        return Written(name, self.version(name), rows=counted)
+
+    def _commit_facts(self, name: str, version: int) -> dict[str, Any] | None:
+        history = DeltaTable.forPath(self.spark, self.path(name)).history()
+        row = history.where(F.col("version") == version).select("userMetadata").first()
+        return dict(json.loads(row[0])) if row and row[0] else None
+
+    def _rows_written(self, name: str) -> int:
+        """How many rows Delta counted into the newest commit, whatever we believe we gave it."""
+        newest = DeltaTable.forPath(self.spark, self.path(name)).history(1)
+        row = newest.select(F.col("operationMetrics")["numOutputRows"]).first()
+        return int(row[0]) if row and row[0] is not None else 0
+
     def _ensure(self, table: Table) -> None:
-        """Create an empty table with its comments, unless it is there."""
+        """Create an empty table with its comments; give one that is there its new columns."""
         if self.exists(table.full_name):
+            path = self.path(table.full_name)
+            there = set(self.spark.read.format("delta").load(path).columns)
+            for column in table.columns:
+                if column.name not in there:
+                    comment = column.comment.replace("\\", "\\\\").replace("'", "\\'")
+                    self.spark.sql(
+                        f"ALTER TABLE delta.`{path}` "
+                        f"ADD COLUMNS (`{column.name}` {column.type} COMMENT '{comment}')"
+                    )
             return
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table.full_name))
         for column in table.columns:
@@ -178,18 +233,25 @@ class Tables:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, name: str) -> Iterator[None]:
+def _locked(path: Path, name: str, wait: float) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + wait
     with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise TryAgain(
-                f"{name} is being written by another process ({file.read().strip() or 'unknown'})",
-                where=str(path),
-                hint="wait until it is done and give the same command again",
-            ) from None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() < until:
+                    time.sleep(0.1)
+                    continue
+                file.seek(0)
+                raise TryAgain(
+                    f"{name} is being written by another process "
+                    f"({file.read().strip() or 'unknown'})",
+                    where=str(path),
+                    hint="wait until it is done and give the same command again",
+                ) from None
         file.truncate(0)
         file.write(f"pid {os.getpid()}")
         file.flush()

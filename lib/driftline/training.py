@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import models, prepare
+from driftline.errors import Refused
 from driftline.models import Candidate
 from driftline.problem import Problem
 
@@ -99,9 +101,16 @@ def _prepared(
 
 
 def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the best mean; of equals, the one declared first."""
+    """The trial with the best mean; of equals, the first. A mean that is no number never wins."""
+    measured = [trial for trial in trials if math.isfinite(trial.mean)]
+    if not measured:
+        raise Refused(
+            f"no candidate has a {trials[0].metric} that is a number",
+            where=", ".join(str(trial.candidate) for trial in trials),
+            hint="look for a fold with one class only, or features that are not finite",
+        )
     smaller = trials[0].metric in _SMALLER_IS_BETTER
-    return min(trials, key=lambda trial: trial.mean if smaller else -trial.mean)
+    return min(measured, key=lambda trial: trial.mean if smaller else -trial.mean)
 
 
 def refit(
@@ -117,7 +126,7 @@ def refit(
 
 
 def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:
-    """How much each feature moves the model: impurity importance of trees, |coefficient| × spread.
+    """How much each feature moves the model: impurity importance of trees, else |coefficient|.
 
     ``names`` says what each place of the vector is. Scaled features make coefficients comparable.
     Shares, summing to 1.

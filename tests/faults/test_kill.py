@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -80,7 +81,7 @@ def started(project, repository):
     def start(stage: str, warehouse: Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "driftline.cli", stage),
+                *(Path(sys.executable).with_name("driftline"), stage),
                 *("--problem", str(project / "conf" / "online_retail.yaml")),
                 *("--warehouse", str(warehouse)),
             ],
@@ -100,10 +101,8 @@ def started(project, repository):
 
 def kill(process: subprocess.Popen[str]) -> None:
     """SIGKILL the Python process and its JVM, both of which this test started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

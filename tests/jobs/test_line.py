@@ -174,6 +174,7 @@ def test_a_second_run_changes_nothing_but_the_ledger(first, second, tables) -> N
     assert second.done.stdout.count("unchanged") == 6
 
 
+@pytest.mark.slow
 def test_two_more_months_of_other_customers_drift(second, third, tables) -> None:
     assert third.done.returncode == 0, third.done.stderr
     grown = {name for name in DATA_TABLES if third.versions[name] > second.versions[name]}

@@ -21,7 +21,14 @@ from driftline.registry import Registry
 _OURS = ("_rescued", "_delivery", "_offset", "_batch", "_arrived_at")
 _APART = {
     "gold.features": ("as_of", "label"),
-    "gold.predictions": ("as_of", "entity", "problem", "run_id", "features_version"),
+    "gold.predictions": (
+        "as_of",
+        "entity",
+        "problem",
+        "run_id",
+        "features_version",
+        "model_version",
+    ),
 }
 """Columns that tell rows apart or say when they were made: they differ by design."""
 

@@ -53,7 +53,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         try:
             guard(line, ledger, rows, table)
             ledger.progress("writing gold.features")
-            ledger.wrote(line.tables.overwrite(rows, table, key=key))
+            ledger.wrote(line.tables.overwrite(rows, table, key=key, made_from=versions))
             counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()
             assert counts is not None
         finally:
@@ -127,12 +127,14 @@ def _time(line: Line, source: str) -> str:
 
 def _watermark(rows: DataFrame, time: str) -> datetime:
     """The newest event of the source the label is made from."""
-    newest = rows.agg(F.max(F.col(time).cast("timestamp"))).first()
+    moment = F.col(time).cast("timestamp")
+    # A time after its own arrival is a wrong clock; it must not make labels mature.
+    newest = rows.where(moment <= F.col("_arrived_at")).agg(F.max(moment)).first()
     if newest is None or newest[0] is None:
         raise Refused(
             "the label's source has no event",
             where="silver",
             hint="see ops.quarantine: every row may have broken a rule",
         )
-    moment: datetime = newest[0]
-    return moment.replace(tzinfo=timezone.utc)
+    found: datetime = newest[0]
+    return found.replace(tzinfo=timezone.utc)

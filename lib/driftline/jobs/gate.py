@@ -16,8 +16,7 @@ from driftline.schemas import Table
 
 def suite_path(line: Line, table: Table) -> Path:
     """``expectations/<problem>/<layer>_<table>.json``."""
-    name = f"{table.layer}_{table.name}.json"
-    return line.root / "expectations" / line.problem.name / name
+    return line.root / "expectations" / line.problem.name / table.suite_file
 
 
 def suite_of(line: Line, table: Table) -> Suite:
@@ -49,7 +48,7 @@ def guard(line: Line, ledger: Run, rows: DataFrame, table: Table) -> list[Verdic
         )
         for verdict in verdicts
     ]
-    with line.tables.lock(schemas.QUALITY.full_name):
+    with line.tables.lock(schemas.QUALITY.full_name, wait=120.0):
         line.tables.append_values(values, schemas.QUALITY, key=None)
     suites.refuse(verdicts, table.full_name)
     return verdicts

@@ -44,7 +44,7 @@ def run(line: Line) -> str:
         unfinished = _unfinished(history)
         if unfinished:
             LOGGER.info("finishing %d batches of an earlier run", len(unfinished))
-            _land(line, ledger, unfinished)
+            _finish(line, ledger, unfinished)
             history = _history(line)
         plans = {source: _plan(line, ledger, source, history) for source in line.problem.sources}
         landed, corrupt = _land_new(
@@ -78,7 +78,7 @@ def _plan(line: Line, ledger: Run, source: str, history: list[Row]) -> ingest.Pl
     dealt_with = [
         (row.delivery, row.path)
         for row in history
-        if row.source == source and row.status != "planned"
+        if row.source == source and row.status not in ("planned", "abandoned")
     ]
     plan = ingest.plan(found, dealt_with)
     for path in plan.changed:
@@ -103,6 +103,13 @@ def _land_new(
     if not batches:
         return {}, set()
     _record(line, ledger, batches, "planned", {})
+    return _settle(line, ledger, batches)
+
+
+def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, set[str]]:
+    """Land planned batches; what is corrupt in them is kept out, the rest planned anew."""
+    if not batches:
+        return {}, set()
     try:
         return _land(line, ledger, batches), set()
     except PythonException:
@@ -114,20 +121,22 @@ def _land_new(
         }
         if not corrupt:
             raise
+    hit = [batch for batch in batches if corrupt & {each.id for each in batch.deliveries}]
     kept_out = [
         replace(batch, deliveries=tuple(each for each in batch.deliveries if each.id in corrupt))
-        for batch in batches
+        for batch in hit
     ]
     for batch in kept_out:
         for each in batch.deliveries:
             LOGGER.warning("%s: %s is corrupt, kept out as a whole", batch.source, each.path)
-    _record(line, ledger, [batch for batch in kept_out if batch.deliveries], "corrupt", {})
+    _record(line, ledger, kept_out, "corrupt", {})
     rest = {
         batch.source: tuple(each for each in batch.deliveries if each.id not in corrupt)
-        for batch in batches
+        for batch in hit
     }
-    landed, more = _land_new(line, ledger, rest)
-    return landed, corrupt | more
+    landed, more = _settle(line, ledger, [batch for batch in batches if batch not in hit])
+    again, worse = _land_new(line, ledger, rest)
+    return landed | again, corrupt | more | worse
 
 
 def _is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
@@ -148,20 +157,48 @@ def _is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
 
 def _unfinished(history: list[Row]) -> list[Batch]:
     """Batches that were planned and neither landed nor given up for a corrupt member."""
-    ended = {(row.source, row.batch) for row in history if row.status in ("landed", "corrupt")}
-    planned: dict[tuple[str, str], list[Row]] = {}
+    over = ("landed", "corrupt", "abandoned")
+    ended = {(row.source, row.batch) for row in history if row.status in over}
+    planned: dict[tuple[str, str], dict[str, Row]] = {}
     for row in history:
         if row.status == "planned" and (row.source, row.batch) not in ended:
-            planned.setdefault((row.source, row.batch), []).append(row)
+            # Planned again after a corrupt member of another batch, it is still one delivery.
+            planned.setdefault((row.source, row.batch), {})[row.delivery] = row
     return [
         Batch(
             source,
             batch,
-            tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows),
-            rows[0].at.replace(tzinfo=timezone.utc),
+            tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows.values()),
+            next(iter(rows.values())).at.replace(tzinfo=timezone.utc),
         )
         for (source, batch), rows in planned.items()
     ]
+
+
+def _finish(line: Line, ledger: Run, batches: list[Batch]) -> None:
+    """Land what an earlier run planned, if its deliveries are still what they were."""
+    changed = {
+        each.id for batch in batches for each in batch.deliveries if not _is_unchanged(line, each)
+    }
+    whole = [each for each in batches if not changed & {one.id for one in each.deliveries}]
+    broken = [each for each in batches if each not in whole]
+    for batch in broken:
+        if f"ingest:{batch.id}" in line.tables.committed(f"bronze.{batch.source}"):
+            names = ", ".join(one.path for one in batch.deliveries if one.id in changed)
+            raise Missing(
+                f"deliveries of {batch.source} landed but cannot be counted again: {names}",
+                where=line.environment.data,
+                hint="an earlier run was killed after it landed them: put the files back once",
+            )
+    if broken:
+        LOGGER.warning("%d planned deliveries are gone or changed; planned anew", len(changed))
+        _record(line, ledger, broken, "abandoned", {})
+    _settle(line, ledger, whole)
+
+
+def _is_unchanged(line: Line, delivery: Delivery) -> bool:
+    path = Path(line.environment.data, delivery.path)
+    return path.is_file() and sources.digest(str(path)) == (delivery.bytes, delivery.id)
 
 
 def _paths(line: Line, source: str) -> list[Path]:
@@ -194,15 +231,18 @@ def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
     Every step is keyed, so that a second try does only what is left.
     """
     counts: Counts = {}
+    sums = []
     for batch in batches:
-        counts |= _land_one(line, ledger, batch)
+        found, sum_ = _land_one(line, ledger, batch)
+        counts |= found
+        sums.append(sum_)
     _record(line, ledger, batches, "landed", counts)
-    read, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
-    ledger.count(in_=read, out=kept, rejected=refused)
+    for read, kept, refused in sums:
+        ledger.count(in_=read, out=kept, rejected=refused)
     return counts
 
 
-def _land_one(line: Line, ledger: Run, batch: Batch) -> Counts:
+def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int, int, int]]:
     table = schemas.bronze(line.problem, batch.source)
     ledger.progress(f"landing {len(batch.deliveries)} deliveries of {batch.source}")
     records = _records(line, batch, batch.deliveries)
@@ -222,14 +262,19 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> Counts:
             before[1] + tally.accepted,
             before[2] + tally.rejected,
         )
+    read, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
     faulty = [each for each in batch.deliveries if counts[each.id][2]]
     if faulty:
         # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
         ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
         again = _records(line, batch, faulty)
         rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
-        ledger.wrote(line.tables.append(rejects, schemas.REJECTS, key=f"ingest:{batch.id}"))
-    return counts
+        kept_out = line.tables.append(rejects, schemas.REJECTS, key=f"ingest:{batch.id}")
+        ledger.wrote(kept_out)
+        refused = refused if kept_out.rows is None else kept_out.rows
+    # Records are counted before they are parsed, rows by Delta when it commits.
+    kept = kept if written.rows is None else written.rows
+    return counts, (read, kept, refused)
 
 
 def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFrame:

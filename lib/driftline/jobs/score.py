@@ -29,9 +29,15 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         version = line.tables.version(features)
         ledger.read(features, version)
         rows = line.tables.read(features, version=version)
-        newest = rows.agg(F.max("as_of")).first()
-        assert newest is not None
-        day = as_of or newest[0].replace(tzinfo=timezone.utc)
+        known = rows if as_of is None else rows.where(F.col("as_of") <= F.lit(as_of))
+        newest = known.agg(F.max("as_of")).first()
+        if newest is None or newest[0] is None:
+            raise Missing(
+                "there is no cut-off to score",
+                where=f"{features} version {version}, as-of {as_of or 'any'}",
+                hint="as-ofs are the cut-offs of the problem; see `driftline explain`",
+            )
+        day = newest[0].replace(tzinfo=timezone.utc)
         key = f"score:{champion.number}:{version}:{day:%Y-%m-%d}"
         if key in line.tables.committed(table.full_name):
             ledger.message = f"as of {day:%Y-%m-%d} is scored by version {champion.number} already"
@@ -51,12 +57,6 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         found = found.persist()
         try:
             given, scored = asked.count(), found.count()
-            if not given:
-                raise Missing(
-                    f"there is nobody to score as of {day:%Y-%m-%d}",
-                    where=f"{features} version {version}",
-                    hint="the as-of must be one of the cut-offs; see `driftline explain`",
-                )
             if given != scored:
                 raise DriftlineError(
                     f"{given} rows were given to the model and {scored} came back",
@@ -64,7 +64,10 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
                     hint="this is a bug in driftline, please report it",
                 )
             guard(line, ledger, found, table)
-            ledger.wrote(line.tables.append(found, table, key=key))
+            where = (
+                f"as_of = TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}' AND model_version = {champion.number}"
+            )
+            ledger.wrote(line.tables.replace(found, table, where=where, key=key))
         finally:
             found.unpersist()
         ledger.count(in_=given, out=scored)

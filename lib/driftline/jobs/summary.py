@@ -6,10 +6,9 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import schemas
+from driftline.jobs import STAGES
 from driftline.jobs.line import Line
 from driftline.schemas import Table
-
-STAGES = ("ingest", "validate", "features", "train", "score", "drift", "report")
 
 
 def summary(line: Line, run_ids: list[str]) -> str:

@@ -38,7 +38,14 @@ def run(line: Line) -> str:
             champion = models.champion()
             if trained.passed and (champion is None or champion.number < trained.number):
                 models.promote(trained)  # killed after the verdict, before the alias
-            ledger.message = f"nothing new: version {trained.number} was trained on exactly this"
+            said = f"version {trained.number} was trained on exactly this"
+            if not trained.passed:
+                raise Refused(
+                    f"nothing new: {said}, and the gate refused it",
+                    where=f"model {line.problem.name}",
+                    hint="see ops.evaluations; other data, features or candidates may do better",
+                )
+            ledger.message = f"nothing new: {said}"
             return ledger.message
         rows = _labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
@@ -153,7 +160,8 @@ def _register(
 ) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
     problem = line.problem
-    versions = {schemas.features(problem).full_name: features_version}
+    features = schemas.features(problem).full_name
+    made_from = line.tables.made_from(features, features_version)
     metric = problem.train.metric
     return models.record(
         model,
@@ -169,7 +177,7 @@ def _register(
         tags={
             "training": key,
             "problem": problem.digest,
-            "tables": json.dumps(versions | _silver_versions(line, features_version)),
+            "tables": json.dumps(made_from | {features: features_version}),
             "family": winner.family,
             "parameters": json.dumps(dict(winner.parameters)),
             "seed": str(problem.train.seed),
@@ -214,18 +222,6 @@ def _check_classes(fitting: DataFrame, task: str) -> None:
             where="gold.features, part train",
             hint="look at label and population in the problem, or take more as-ofs",
         )
-
-
-def _silver_versions(line: Line, features_version: int) -> dict[str, int]:
-    """The silver versions that the ledger says this version of gold.features was made from."""
-    runs = line.tables.read(schemas.RUNS.full_name).where(F.col("stage") == "features")
-    table = schemas.features(line.problem).full_name
-    wrote = F.exists(
-        "tables_written",
-        lambda each: (each["table"] == table) & (each["version"] == features_version),
-    )
-    row = runs.where(wrote).select("tables_read").first()
-    return {each["table"]: each["version"] for each in row[0]} if row else {}
 
 
 def _write_trials(line: Line, ledger: Run, trials: list[Trial], winner: Trial, key: str) -> None:

@@ -6,6 +6,7 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import quality, schemas
+from driftline.errors import Refused
 from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
 from driftline.ledger import Run
@@ -20,23 +21,45 @@ def run(line: Line) -> str:
         line.ledger.run("validate") as ledger,
         line.tables.lock(*names, schemas.QUARANTINE.full_name),
     ):
-        said = [_source(line, ledger, source) for source in line.problem.sources]
+        batches = _landed(line)
+        refused: list[Refused] = []
+        said = [
+            _source(line, ledger, source, batches[source], refused)
+            for source in line.problem.sources
+        ]
         ledger.message = "; ".join(said)
+        if refused:
+            raise Refused(
+                f"{len(refused)} batches were refused; what else was new went through",
+                where="; ".join(each.where for each in refused),
+                hint=refused[0].hint,
+            )
         return ledger.message
 
 
-def _source(line: Line, ledger: Run, source: str) -> str:
+def _landed(line: Line) -> dict[str, list[str]]:
+    """The batches of each source that are in bronze, in the order in which they were planned."""
+    rows = line.tables.read(schemas.DELIVERIES.full_name).where(F.col("status") == "landed")
+    ordered = rows.groupBy("source", "batch").agg(F.min("at").alias("at")).orderBy("at", "batch")
+    found: dict[str, list[str]] = {source: [] for source in line.problem.sources}
+    for row in ordered.collect():
+        found.setdefault(row.source, []).append(row.batch)
+    return found
+
+
+def _source(line: Line, ledger: Run, source: str, landed: list[str], refused: list[Refused]) -> str:
+    """Judge the new batches of one source; one that is refused does not hold up the others."""
     bronze = f"bronze.{source}"
     version = line.tables.version(bronze)
     ledger.read(bronze, version)
     done = line.tables.committed(f"silver.{source}")
-    landed = [
-        key.removeprefix("ingest:")
-        for key in sorted(line.tables.committed(bronze))
-        if key.startswith("ingest:")
-    ]
-    new = [batch for batch in landed if f"validate:{batch}" not in done]
-    totals = [_batch(line, ledger, source, version, batch) for batch in new]
+    totals = []
+    for batch in landed:
+        if f"validate:{batch}" not in done:
+            try:
+                totals.append(_batch(line, ledger, source, version, batch))
+            except Refused as refusal:
+                refused.append(refusal)
     if not totals:
         return f"{source}: nothing new"
     good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
@@ -64,18 +87,23 @@ def _batch(line: Line, ledger: Run, source: str, version: int, batch: str) -> tu
             ).first()
             assert isinstance(counts, Row)
             key = f"validate:{batch}"
+            bad = 0
             if counts.bad:
                 columns = list(declared.columns)
-                bad = quality.quarantined(
+                rejected = quality.quarantined(
                     judged, columns, table=table.full_name, run_id=ledger.run_id
                 )
-                ledger.wrote(line.tables.append(bad, schemas.QUARANTINE, key=key))
-            good = judged.where((F.size("_rules") == 0) & ~F.col("_repeat"))
-            ledger.wrote(line.tables.append(good, table, key=key))
+                written = line.tables.append(rejected, schemas.QUARANTINE, key=key)
+                ledger.wrote(written)
+                bad = counts.bad if written.rows is None else written.rows
+            passed = judged.where((F.size("_rules") == 0) & ~F.col("_repeat"))
+            written = line.tables.append(passed, table, key=key)
+            ledger.wrote(written)
         finally:
             judged.unpersist()
     finally:
         rows.unpersist()
-    passed = counts["all"] - counts.bad - counts.repeats
-    ledger.count(in_=counts["all"], out=passed, rejected=counts.bad, duplicate=counts.repeats)
-    return passed, counts.bad, counts.repeats
+    # What Delta says it wrote against what was read: the two are counted apart.
+    good = written.rows or 0
+    ledger.count(in_=counts["all"], out=good, rejected=bad, duplicate=counts.repeats)
+    return good, bad, counts.repeats

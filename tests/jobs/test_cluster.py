@@ -1,0 +1,157 @@
+"""A real standalone cluster, a master and two workers, gives the tables that one process gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import functions as F
+
+from driftline.simulate import Shop, simulate
+from driftline.tables import Tables
+
+pytestmark = pytest.mark.slow
+
+DATA_TABLES = [f"{layer}.{name}" for layer in ("bronze", "silver") for name in ("visits", "orders")]
+DATA_TABLES += ["bronze.customers", "silver.customers", "ops.deliveries", "ops.rejects"]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory, repository) -> Iterator[str]:
+    """The URL of a master with two workers of one core, each a process of its own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    find = [sys.executable, "-m", "pyspark.find_spark_home"]
+    home = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
+    environment = {
+        **os.environ,
+        "SPARK_HOME": home,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_NO_DAEMONIZE": "1",
+    }
+    port = free_port()
+    url = f"spark://127.0.0.1:{port}"
+    spark_class = Path(home, "bin", "spark-class")
+    deploy = "org.apache.spark.deploy"
+    master = [f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", port, "--webui-port", 0]
+    worker = [f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--cores", 1, "--memory", "2g"]
+    worker += ["--webui-port", 0, "--work-dir", folder / "work", url]
+    processes = []
+    try:
+        for name, arguments in (("master", master), ("one", worker), ("two", worker)):
+            with (folder / f"{name}.log").open("w") as log:
+                processes.append(
+                    subprocess.Popen(
+                        [str(spark_class), *map(str, arguments)],
+                        env=environment,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                    )
+                )
+        deadline = time.monotonic() + 120
+        while (folder / "master.log").read_text().count("Registering worker") < 2:
+            assert time.monotonic() < deadline, (folder / "master.log").read_text()[-2000:]
+            assert all(each.poll() is None for each in processes)
+            time.sleep(0.2)
+        yield url
+    finally:
+        for each in reversed(processes):
+            each.terminate()
+        for each in processes:
+            each.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, repository) -> Path:
+    """A small shop, a small search, and two environments: one process, or what the master says."""
+    root = tmp_path_factory.mktemp("project")
+    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    problem["train"] |= {
+        "folds": 2,
+        "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
+        "gate": {"floor": 0.5, "beat": ["constant"]},
+    }
+    (root / "conf" / "env").mkdir(parents=True)
+    (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
+    for name in ("local", "cluster"):
+        place = {"warehouse": name, "data": "data", "mlflow": f"{name}/mlflow.db", "cores": 2}
+        place |= {"memory_gib": 2, "spark": {"spark.sql.shuffle.partitions": "3"}}
+        (root / "conf" / "env" / f"{name}.yaml").write_text(yaml.safe_dump(place), "utf-8")
+    shutil.copytree(repository / "expectations" / "churn", root / "expectations" / "churn")
+    simulate(Shop(customers=400, malformed=0.01, duplicates=0.02), root / "data" / "shop", months=9)
+    return root
+
+
+@pytest.fixture(scope="module")
+def both(spark, project, cluster, command, repository) -> tuple[Tables, Tables]:
+    """The line run here and there; (one process, cluster)."""
+    options = ["--problem", str(project / "conf" / "churn.yaml"), "--env"]
+    here = command("run", *options, "local")
+    assert here.returncode == 0, here.stderr
+    there = subprocess.run(
+        [repository / "scripts" / "submit", "run", "--master", cluster]
+        + ["--conf", "spark.executor.memory=1g", "--conf", "spark.driver.host=127.0.0.1"]
+        + ["--", *options, "cluster"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert there.returncode == 0, there.stderr[-4000:]
+    return Tables(spark, str(project / "local/churn")), Tables(
+        spark, str(project / "cluster/churn")
+    )
+
+
+@pytest.mark.parametrize("table", DATA_TABLES)
+def test_a_table_is_the_same(both, multiset, table) -> None:
+    one, other = both
+    expected = multiset(one.read(table))
+    assert multiset(other.read(table)) == expected
+    assert expected
+
+
+def test_the_work_was_done_by_executors(both, cluster) -> None:
+    """A driver that did everything by itself would prove nothing."""
+    _, other = both
+    runs = other.read("ops.runs").where("stage = 'ingest'").collect()
+    assert all(row.task_seconds > 0 for row in runs)
+
+
+def rounded(rows, multiset):
+    """Sums of doubles depend on the order of rows, which no cluster promises."""
+    columns = [
+        F.round(name, 9).alias(name) if type_ == "double" else F.col(name)
+        for name, type_ in rows.dtypes
+    ]
+    return multiset(rows.select(*columns))
+
+
+def test_features_are_the_same(both, multiset) -> None:
+    one, other = (rounded(each.read("gold.features"), multiset) for each in both)
+    assert other == one
+    assert one
+
+
+def test_predictions_differ_by_no_more_than_rounding(both) -> None:
+    one, other = (
+        {(row.entity, row.as_of): row.score for row in each.read("gold.predictions").collect()}
+        for each in both
+    )
+    assert other == {key: pytest.approx(score, abs=1e-6) for key, score in one.items()}
+    assert one

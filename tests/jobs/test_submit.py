@@ -1,0 +1,57 @@
+"""spark-submit and the command line are the same command: same options, same tables."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from driftline.tables import Tables
+
+pytestmark = pytest.mark.slow
+
+
+def test_spark_submit_writes_what_driftline_writes(
+    spark, repository, public_data, command, multiset, tmp_path
+) -> None:
+    data = public_data("cdnow")
+
+    def options(name: str) -> list[str]:
+        place = ["--data", str(data), "--warehouse", str(tmp_path / name)]
+        return ["--problem", str(repository / "conf" / "cdnow.yaml"), *place]
+
+    ours = command("ingest", *options("command"))
+    assert ours.returncode == 0, ours.stderr
+    theirs = subprocess.run(
+        [repository / "scripts" / "submit", "ingest", "--master", "local[2]", "--"]
+        + options("submit"),
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert theirs.returncode == 0, theirs.stderr
+    assert theirs.stdout == ours.stdout != ""
+    one, other = (Tables(spark, str(tmp_path / name / "cdnow")) for name in ("command", "submit"))
+    for table in ("bronze.purchases", "ops.deliveries"):
+        assert multiset(one.read(table)) == multiset(other.read(table))
+    assert one.read("bronze.purchases").count() == 69_659
+
+
+def test_an_exit_code_comes_through_spark_submit(repository, tmp_path) -> None:
+    """No deliveries: 4, so that a scheduler does not retry."""
+    done = subprocess.run(
+        [repository / "scripts" / "submit", "ingest", "--"]
+        + ["--problem", str(repository / "conf" / "cdnow.yaml")]
+        + ["--data", str(tmp_path), "--warehouse", str(tmp_path / "warehouse")],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "no deliveries of purchases found" in done.stderr
+    assert not Path(tmp_path, "warehouse", "cdnow", "bronze").exists()
