@@ -193,8 +193,8 @@ def test_a_problem_without_suites_exits_2(
         copy.write_text((PROJECT / "conf" / name).read_text())
     code, _, error = call(capsys, "validate", "--problem", str(tmp_path / "conf" / "churn.yaml"))
     assert code == 2
-    assert error.startswith("driftline: the problem has no expectation suites\n")
-    assert f"file:    {tmp_path / 'expectations' / 'churn'}\n" in error
+    assert error.startswith("driftline: the table has no expectation suite\n")
+    assert f"file:    {tmp_path / 'expectations' / 'churn' / 'silver_visits.json'}\n" in error
 
 
 def test_options_replace_the_folders_of_the_environment(

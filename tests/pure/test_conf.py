@@ -339,7 +339,8 @@ CHANGES = {
             "two columns of gold.features would have the same name",
             "profile.attributes",
             "customer_id",
-            "each name once; the entity, as_of and label are taken",
+            "each name once; taken are customer_id, as_of, label, part, fold, features, score, "
+            "prediction, probability",
             "rename one of the features, or remove a repeated window or attribute",
         ),
     ),
@@ -349,7 +350,8 @@ CHANGES = {
             "two columns of gold.features would have the same name",
             "features",
             "spend_90d",
-            "each name once; the entity, as_of and label are taken",
+            "each name once; taken are customer_id, as_of, label, part, fold, features, score, "
+            "prediction, probability",
             "rename one of the features, or remove a repeated window or attribute",
         ),
     ),

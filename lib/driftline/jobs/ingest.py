@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, Observation, Row
@@ -15,6 +13,7 @@ from pyspark.sql import DataFrame, Observation, Row
 from driftline import ingest, layouts, schemas, sources
 from driftline.errors import Missing
 from driftline.ingest import Delivery
+from driftline.jobs import deliveries
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -74,7 +73,7 @@ def _said(
 
 def _plan(line: Line, ledger: Run, source: str, history: list[Row]) -> ingest.Plan:
     ledger.progress(f"looking for deliveries of {source}")
-    found = [_delivery(line, path) for path in _paths(line, source)]
+    found = [deliveries.identified(line, path) for path in deliveries.paths(line, source)]
     dealt_with = [
         (row.delivery, row.path)
         for row in history
@@ -96,9 +95,9 @@ def _land_new(
     """
     now = datetime.now(timezone.utc)
     batches = [
-        Batch(source, ingest.batch_id(each.id for each in deliveries), deliveries, now)
-        for source, deliveries in new.items()
-        if deliveries
+        Batch(source, ingest.batch_id(each.id for each in files), files, now)
+        for source, files in new.items()
+        if files
     ]
     if not batches:
         return {}, set()
@@ -117,7 +116,7 @@ def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, set[
             each.id
             for batch in batches
             for each in batch.deliveries
-            if _is_corrupt(line, batch.source, each)
+            if deliveries.is_corrupt(line, batch.source, each)
         }
         if not corrupt:
             raise
@@ -137,22 +136,6 @@ def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, set[
     landed, more = _settle(line, ledger, [batch for batch in batches if batch not in hit])
     again, worse = _land_new(line, ledger, rest)
     return landed | again, corrupt | more | worse
-
-
-def _is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
-    """Whether a delivery cannot be read as a whole: a torn archive, or no header to go by."""
-    path = os.path.join(line.environment.data, delivery.path)
-    layout = layouts.layout(line.problem.sources[source])
-    try:
-        for split in sources.splits(path, delivery.bytes):
-            if layout.header:
-                sources.header(path, layout)
-            for offset, block in sources.blocks(split, encoding=layout.encoding):
-                if offset == 0:
-                    sources.parse(block, layout, offset=0)
-    except (sources.CorruptFile, sources.BadHeader):
-        return True
-    return False
 
 
 def _unfinished(history: list[Row]) -> list[Batch]:
@@ -178,7 +161,10 @@ def _unfinished(history: list[Row]) -> list[Batch]:
 def _finish(line: Line, ledger: Run, batches: list[Batch]) -> None:
     """Land what an earlier run planned, if its deliveries are still what they were."""
     changed = {
-        each.id for batch in batches for each in batch.deliveries if not _is_unchanged(line, each)
+        each.id
+        for batch in batches
+        for each in batch.deliveries
+        if not deliveries.is_unchanged(line, each)
     }
     whole = [each for each in batches if not changed & {one.id for one in each.deliveries}]
     broken = [each for each in batches if each not in whole]
@@ -194,35 +180,6 @@ def _finish(line: Line, ledger: Run, batches: list[Batch]) -> None:
         LOGGER.warning("%d planned deliveries are gone or changed; planned anew", len(changed))
         _record(line, ledger, broken, "abandoned", {})
     _settle(line, ledger, whole)
-
-
-def _is_unchanged(line: Line, delivery: Delivery) -> bool:
-    path = Path(line.environment.data, delivery.path)
-    return path.is_file() and sources.digest(str(path)) == (delivery.bytes, delivery.id)
-
-
-def _paths(line: Line, source: str) -> list[Path]:
-    """The files that match the source's pattern; hidden ones are named, never silently left out."""
-    pattern = os.path.join(line.environment.data, line.problem.sources[source].path)
-    paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-    if not paths:
-        raise Missing(
-            f"no deliveries of {source} found",
-            where=pattern,
-            hint="check sources.*.path and the data folder (--data), or fetch the data first",
-        )
-    files = []
-    for path in paths:
-        if not path.is_file():
-            LOGGER.warning("%s: %s is not a file and was left alone", source, path.name)
-        else:
-            files.append(path)
-    return files
-
-
-def _delivery(line: Line, path: Path) -> Delivery:
-    size, sha256 = sources.digest(str(path))
-    return Delivery(sha256, os.path.relpath(path, line.environment.data), size)
 
 
 def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
@@ -277,10 +234,10 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int,
     return counts, (read, kept, refused)
 
 
-def _records(line: Line, batch: Batch, deliveries: Iterable[Delivery]) -> DataFrame:
+def _records(line: Line, batch: Batch, files: Iterable[Delivery]) -> DataFrame:
     splits = [
         (delivery.id, split)
-        for delivery in deliveries
+        for delivery in files
         for split in sources.splits(
             os.path.join(line.environment.data, delivery.path),
             delivery.bytes,
