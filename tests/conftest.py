@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,10 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
+
+# Far from UTC, as many a machine is: no result may depend on it.
+os.environ["TZ"] = "Pacific/Auckland"
+time.tzset()
 
 
 @pytest.fixture(scope="session")

@@ -91,7 +91,7 @@ def test_bytes_read_are_those_of_the_files(spark, tmp_path) -> None:
 
 def test_a_stage_that_fails_is_written_down_too(ledger) -> None:
     errors = {
-        "refused": Refused("the gate says no\nand more", where="x"),
+        "refused": Refused("the gate says no\nand more"),
         "failed": DriftlineError("a promise did not hold"),
         "a bug": ZeroDivisionError("division by zero"),
     }
@@ -106,15 +106,14 @@ def test_a_stage_that_fails_is_written_down_too(ledger) -> None:
         run.count(in_=10, out=8, rejected=1)
     found = rows(ledger)
     assert [(row.status, row.message) for row in found] == [
-        ("refused", "the gate says no"),
+        ("refused", "the gate says no\nand more"),
         ("failed", "a promise did not hold"),
-        ("failed", "division by zero"),
+        ("failed", "ZeroDivisionError"),  # others may quote a row: only their kind
         ("failed", caught.value.what),
     ]
     assert [tuple(each) for each in found[0].tables_written] == [("silver.x", 7)]
 
 
-@pytest.mark.xfail(strict=True, reason="the lock of ops.runs does not wait: the row is lost")
 def test_a_row_is_not_lost_when_two_stages_end_together(ledger) -> None:
     """Two stages of one problem may run at once; both write to ops.runs at their ends."""
     code = (

@@ -41,15 +41,15 @@ def ids(rows) -> list[int]:
 def grown(spark, tmp_path_factory):
     """A warehouse with one table: three appends, one overwrite, and keys that are used again."""
     tables = Tables(spark, str(tmp_path_factory.mktemp("grown")))
+    source = {"bronze.x": 8}
     written = [
         tables.append(things(tables, 1, 2), THINGS, key="a"),
         # With other rows even: the key stands for its content.
         tables.append(things(tables, 99), THINGS, key="a"),
         tables.append(things(tables, 3), THINGS, key="b"),
         tables.append(things(tables, 4, 5), THINGS, key="c"),
-        tables.overwrite(things(tables, 99), THINGS, key="c"),
-        tables.overwrite(things(tables, 6), THINGS, key="d"),
-        tables.append(things(tables, 99), THINGS, key="d"),
+        tables.overwrite(things(tables, 6), THINGS, key="d", made_from=source),
+        tables.overwrite(things(tables, 99), THINGS, key="d", made_from=source),
     ]
     return tables, written
 
@@ -57,15 +57,38 @@ def grown(spark, tmp_path_factory):
 def test_a_key_is_written_once_and_the_second_time_says_so(grown) -> None:
     tables, written = grown
     assert written == [
-        Written(NAME, 1),
+        Written(NAME, 1, rows=2),
         Written(NAME, 1, skipped=True),
-        Written(NAME, 2),
-        Written(NAME, 3),
-        Written(NAME, 3, skipped=True),
-        Written(NAME, 4),
+        Written(NAME, 2, rows=1),
+        Written(NAME, 3, rows=2),
+        Written(NAME, 4, rows=1),
         Written(NAME, 4, skipped=True),
     ]
-    assert tables.committed(NAME) == {"a", "b", "c", "d"}
+    assert tables.committed(NAME) == {"a", "b", "c"}
+    assert tables.content(NAME) == "d"
+    assert tables.made_from(NAME, 4) == {"bronze.x": 8}
+    with pytest.raises(Missing, match="does not say what it was made from"):
+        tables.made_from(NAME, 3)
+
+
+def test_content_that_was_replaced_since_is_written_again(tables) -> None:
+    """Features of a past day, then of today, then of that day again."""
+    versions = [
+        tables.overwrite(things(tables, id_), THINGS, key=f"k{id_}", made_from={}).version
+        for id_ in (1, 2, 1)
+    ]
+    assert versions == [1, 2, 3]
+    assert ids(tables.read(NAME)) == [1]
+    assert [each.metadata["comment"] for each in tables.read(NAME).schema.fields] == [
+        column.comment for column in THINGS.columns
+    ]
+
+
+def test_a_replacement_touches_only_what_it_names(tables) -> None:
+    tables.append(things(tables, 1, 2, 3), THINGS, key="a")
+    assert tables.replace(things(tables, 2), THINGS, where="id = 2", key="b").version == 2
+    assert tables.replace(things(tables, 2), THINGS, where="id = 2", key="b").skipped
+    assert ids(tables.read(NAME)) == [1, 2, 3]
 
 
 def test_every_version_is_readable(grown) -> None:
