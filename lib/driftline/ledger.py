@@ -165,7 +165,7 @@ class Ledger:
 
 
 def _said(error: Exception) -> str:
-    """What the ledger keeps of an error: of ours the first line, of others, which may quote a
+    """What the ledger keeps of an error: of ours what was wrong, of others, which may quote a
     row's value, only the kind.
     """
     if isinstance(error, DriftlineError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import SQLTransformer, VectorAssembler
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline.sections import Prepare
@@ -23,7 +23,7 @@ _CATEGORIES = 30
 
 @dataclass(frozen=True)
 class Numeric:
-    """A numeric column: (clip(fill(x)) − center) / scale. A null or NaN is filled."""
+    """A number column: (clip(fill(x)) − center) / scale. Null, NaN and infinity are filled."""
 
     column: str
     fill: float
@@ -82,7 +82,7 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
     """Learn from ``rows``; ``columns`` are (name, Spark SQL type). Three Spark jobs at most."""
     numbers = [name for name, type_ in columns if type_ in ("double", "bigint", "boolean")]
     words = [name for name, type_ in columns if type_ == "string"]
-    value = {name: F.nanvl(F.col(name).cast("double"), F.lit(None)) for name in numbers}
+    value = {name: _finite(F.col(name).cast("double")) for name in numbers}
     low, high = rule.clip or (0.0, 1.0)
     aggregates = []
     for name in numbers:
@@ -133,10 +133,19 @@ def _frequent(rows: DataFrame, column: str) -> tuple[str, ...]:
 def _filled_and_scaled(rule: Numeric) -> str:
     """The projection of one number, in Spark SQL."""
     fill, center, scale = (_number(x) for x in (rule.fill, rule.center, rule.scale))
-    value = f"coalesce(nanvl(CAST(`{rule.column}` AS DOUBLE), NULL), {fill})"
+    number = f"CAST(`{rule.column}` AS DOUBLE)"
+    value = f"CASE WHEN abs({number}) < {_INFINITY} THEN {number} ELSE {fill} END"
     if rule.low is not None and rule.high is not None:
         value = f"least(greatest({value}, {_number(rule.low)}), {_number(rule.high)})"
     return f"({value} - {center}) / {scale}"
+
+
+_INFINITY = "CAST('Infinity' AS DOUBLE)"
+
+
+def _finite(value: Column) -> Column:
+    """NaN (which Spark orders above infinity) and infinities as null."""
+    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def _number(value: float) -> str:
@@ -144,5 +153,8 @@ def _number(value: float) -> str:
 
 
 def _text(value: str) -> str:
-    """A string literal of Spark SQL that no content can leave."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A string literal of Spark SQL that no content can leave, nor have substituted in it."""
+    escaped = "".join(
+        each if each.isalnum() or ord(each) > 0xFFFF else f"\\u{ord(each):04x}" for each in value
+    )
+    return f"'{escaped}'"

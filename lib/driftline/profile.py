@@ -160,8 +160,10 @@ def even_edges(profiles: Sequence[Profile], *, bins: int = 20) -> list[float]:
     full = [each for each in profiles if not each.is_empty]
     if not full:
         return []
-    low = min(each.quantiles([0.01])[0] for each in full)
-    high = max(each.quantiles([0.99])[0] for each in full)
-    if not math.isfinite(low) or not math.isfinite(high) or low == high:
+    ends = [end for each in full for end in each.quantiles([0.01, 0.99]) if math.isfinite(end)]
+    if not ends:
+        return []
+    low, high = min(ends), max(ends)
+    if low == high:
         return [low - 0.5, low + 0.5]
     return [low + (high - low) * place / bins for place in range(bins + 1)]

@@ -188,6 +188,14 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
                     allowed=", ".join(known),
                     hint=did_you_mean(name, known, otherwise="see schemas.py for the columns"),
                 )
+        if any(rule.type == type_ and rule.arguments == arguments for rule in rules):
+            raise wrong(
+                "an expectation is there twice",
+                key=key,
+                found=type_,
+                allowed="each type with the same kwargs once",
+                hint="remove one; Great Expectations would run only one of them",
+            )
         rules.append(Rule(_name(type_, arguments), type_, arguments, meta["why"], severity))
     if all(rule.severity != "error" for rule in rules):
         raise wrong(

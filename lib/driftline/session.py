@@ -38,6 +38,8 @@ _ALWAYS = {
 }
 
 _LOCAL = {
+    # Vectored reads of Parquet escape the counters that the ledger reads.
+    "spark.hadoop.parquet.hadoop.vectored.io.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     # Delta replays its log with this many tasks; the default of 50 is for clusters.

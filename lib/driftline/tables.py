@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class Tables:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a Delta table."""
-        if self._local and not Path(self.path(name), "_delta_log").is_dir():
+        if self._local and not any(Path(self.path(name), "_delta_log").glob("*.json")):
             return False
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
 
@@ -75,8 +76,9 @@ class Tables:
         return reader.load(self.path(name))
 
     def files(self, name: str, *, version: int) -> frozenset[str]:
-        """The data files a version consists of, as URIs."""
-        return frozenset(self.read(name, version=version).inputFiles())
+        """The data files of a version that have rows, as Spark spells their paths."""
+        paths = self.read(name, version=version).select("_metadata.file_path").distinct()
+        return frozenset(row[0] for row in paths.collect())
 
     def added(self, name: str, *, since: int, until: int) -> DataFrame:
         """The rows of ``until`` that are in files which ``since`` did not have."""
@@ -184,7 +186,11 @@ class Tables:
     def _commit_facts(self, name: str, version: int) -> dict[str, Any] | None:
         history = DeltaTable.forPath(self.spark, self.path(name)).history()
         row = history.where(F.col("version") == version).select("userMetadata").first()
-        return dict(json.loads(row[0])) if row and row[0] else None
+        try:
+            facts = json.loads(row[0]) if row and row[0] else None
+        except ValueError:  # another writer's metadata
+            return None
+        return facts if isinstance(facts, dict) and "key" in facts else None
 
     def _rows_written(self, name: str) -> int:
         """How many rows Delta counted into the newest commit, whatever we believe we gave it."""
@@ -205,6 +211,10 @@ class Tables:
                         f"ADD COLUMNS (`{column.name}` {column.type} COMMENT '{comment}')"
                     )
             return
+        log = Path(self.path(table.full_name), "_delta_log")
+        if self._local and log.is_dir() and not any(log.glob("*.json")):
+            # Killed between making the folder and the first commit: Delta would refuse for ever.
+            shutil.rmtree(log)
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table.full_name))
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, comment=column.comment)

@@ -79,7 +79,6 @@ def test_metrics_are_those_of_the_stage_alone(ledger, spark, tmp_path) -> None:
     assert 0 < wrote.task_seconds <= 3 * wrote.wall_seconds
 
 
-@pytest.mark.xfail(strict=True, reason="vectored reads of local files are not counted by Hadoop")
 def test_bytes_read_are_those_of_the_files(spark, tmp_path) -> None:
     path = str(tmp_path / "numbers")
     spark.range(0, 100_000, 1, 2).selectExpr("uuid() u").write.parquet(path)

@@ -72,7 +72,6 @@ def test_columns_that_say_nothing_are_finite(spark, scale) -> None:
     assert vectors(given, alone) == expected
 
 
-@pytest.mark.xfail(strict=True, reason="an infinite value makes mean, spread and vector NaN")
 @pytest.mark.parametrize(
     "rule", [{"clip": None}, {"clip": (0.01, 0.99), "impute": "mean"}], ids=str
 )
@@ -145,7 +144,6 @@ def test_no_category_leaves_its_literal(spark) -> None:
     assert one_hot(spark, HOSTILE) == identity
 
 
-@pytest.mark.xfail(strict=True, reason="SQLTransformer and Spark substitute these in SQL texts")
 @pytest.mark.parametrize("word", ["__THIS__", "${spark.app.name}", "${env:PATH}"])
 def test_no_category_is_a_placeholder(spark, word) -> None:
     assert one_hot(spark, [word, "other"]) == [[1, 0], [0, 1]]

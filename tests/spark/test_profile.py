@@ -144,7 +144,6 @@ def test_infinite_values_are_values(spark) -> None:
     assert x.ranks([0.0, 1.0]) == pytest.approx([1 / 3, 2 / 3])
 
 
-@pytest.mark.xfail(strict=True, reason="both ends are -inf: a bin without width")
 def test_bins_to_draw_are_finite(spark) -> None:
     rows = spark.createDataFrame([(1.0,), (2.0,), (INF,), (-INF,)], "x double")
     edges = profile.even_edges(profile.profiles(rows))

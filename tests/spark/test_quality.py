@@ -115,7 +115,6 @@ def test_an_empty_batch_an_all_null_column_and_a_broken_rule_are_refusals(rows) 
     ]
 
 
-@pytest.mark.xfail(strict=True, raises=KeyError, reason="GX drops the second; suites.py counts it")
 def test_an_expectation_that_is_there_twice_is_judged_or_refused(rows) -> None:
     """Once as an error, once as a warning, is how people try out a severity."""
     rule = Rule("b", "expect_column_values_to_be_between", {**COLUMN_N, "min_value": 1}, "why")

@@ -141,7 +141,6 @@ def test_what_is_not_there_is_missing_not_empty(tables) -> None:
     assert tables.committed(NAME) == frozenset()
 
 
-@pytest.mark.xfail(strict=True, reason="createIfNotExists fails on an empty _delta_log, for ever")
 def test_a_folder_that_a_killed_run_left_becomes_the_table(tables) -> None:
     """Delta makes the folder of the log before the first commit; a kill may fall in between."""
     Path(tables.path(NAME), "_delta_log").mkdir(parents=True)
@@ -149,7 +148,6 @@ def test_a_folder_that_a_killed_run_left_becomes_the_table(tables) -> None:
     assert ids(tables.read(NAME)) == [1]
 
 
-@pytest.mark.xfail(strict=True, reason="inputFiles and _metadata.file_path quote differently")
 def test_a_warehouse_with_spaces_and_other_signs_in_its_path(spark, tmp_path) -> None:
     odd = Tables(spark, str(tmp_path / "a b %20 #ü"))
     odd.append(things(odd, 1), THINGS, key="a")
