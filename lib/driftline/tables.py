@@ -126,7 +126,8 @@ class Tables:
         writer = rows.select(*commented).write.format("delta").mode("overwrite")
         facts = json.dumps({"key": key, "made_from": dict(made_from)})
         writer.option("overwriteSchema", "true").option("userMetadata", facts).save(self.path(name))
-        return Written(name, self.version(name), rows=self._rows_written(name))
+        version = self.version(name)
+        return Written(name, version, rows=self._rows_written(name, version))
 
     def content(self, name: str) -> str | None:
         """The key of the overwrite that the newest version is, if it is one."""
@@ -180,23 +181,43 @@ class Tables:
                 return Written(name, self.version(name), skipped=True)
             writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
         writer.save(self.path(name))
-        counted = self._rows_written(name) if key is not None else None
-        return Written(name, self.version(name), rows=counted)
+        version = self.version(name)
+        counted = self._rows_written(name, version) if key is not None else None
+        return Written(name, version, rows=counted)
 
     def _commit_facts(self, name: str, version: int) -> dict[str, Any] | None:
-        history = DeltaTable.forPath(self.spark, self.path(name)).history()
-        row = history.where(F.col("version") == version).select("userMetadata").first()
         try:
-            facts = json.loads(row[0]) if row and row[0] else None
+            facts = json.loads(self._commit_info(name, version).get("userMetadata", "null"))
         except ValueError:  # another writer's metadata
             return None
         return facts if isinstance(facts, dict) and "key" in facts else None
 
-    def _rows_written(self, name: str) -> int:
-        """How many rows Delta counted into the newest commit, whatever we believe we gave it."""
-        newest = DeltaTable.forPath(self.spark, self.path(name)).history(1)
-        row = newest.select(F.col("operationMetrics")["numOutputRows"]).first()
-        return int(row[0]) if row and row[0] is not None else 0
+    def _rows_written(self, name: str, version: int) -> int:
+        """How many rows Delta counted into a commit, whatever we believe we gave it."""
+        metrics = self._commit_info(name, version).get("operationMetrics", {})
+        return int(metrics.get("numOutputRows", 0))
+
+    def _commit_info(self, name: str, version: int) -> dict[str, Any]:
+        """What a commit says of itself, empty when the log no longer has it.
+
+        Read from the commit's own file: asking for the history starts a Spark job each time.
+        """
+        jvm: Any = self.spark._jvm
+        file = f"{self.path(name)}/_delta_log/{version:020d}.json"
+        path = jvm.org.apache.hadoop.fs.Path(file)
+        system = path.getFileSystem(self.spark._jsparkSession.sessionState().newHadoopConf())
+        if not system.exists(path):
+            return {}
+        stream = system.open(path)
+        try:
+            text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+        finally:
+            stream.close()
+        for line in text.splitlines():
+            action = json.loads(line)
+            if "commitInfo" in action:
+                return dict(action["commitInfo"])
+        return {}
 
     def _ensure(self, table: Table) -> None:
         """Create an empty table with its comments; give one that is there its new columns."""
