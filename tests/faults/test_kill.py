@@ -132,7 +132,7 @@ def finished(lined, warehouse: Path, multiset) -> dict:
 @pytest.mark.parametrize(
     ("stage", "table", "version"),
     [
-        ("ingest", "ops.deliveries", 1),
+        pytest.param("ingest", "ops.deliveries", 1, marks=pytest.mark.slow),
         pytest.param("ingest", "bronze.lines", 0, marks=pytest.mark.slow),
         pytest.param("ingest", "bronze.lines", 1, marks=pytest.mark.slow),
         pytest.param("ingest", "ops.rejects", 1, marks=pytest.mark.slow),
