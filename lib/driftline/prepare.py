@@ -23,7 +23,7 @@ _CATEGORIES = 30
 
 @dataclass(frozen=True)
 class Numeric:
-    """A number column: (clip(fill(x)) − center) / scale. Null, NaN and infinity are filled."""
+    """A number column: (clip(fill(x)) − center) / scale. Null and NaN are filled."""
 
     column: str
     fill: float
@@ -134,9 +134,11 @@ def _filled_and_scaled(rule: Numeric) -> str:
     """The projection of one number, in Spark SQL."""
     fill, center, scale = (_number(x) for x in (rule.fill, rule.center, rule.scale))
     number = f"CAST(`{rule.column}` AS DOUBLE)"
-    value = f"CASE WHEN abs({number}) < {_INFINITY} THEN {number} ELSE {fill} END"
     if rule.low is not None and rule.high is not None:
-        value = f"least(greatest({value}, {_number(rule.low)}), {_number(rule.high)})"
+        filled = f"coalesce(nanvl({number}, NULL), {fill})"
+        value = f"least(greatest({filled}, {_number(rule.low)}), {_number(rule.high)})"
+    else:  # nothing bounds an infinite value: it counts as missing
+        value = f"CASE WHEN abs({number}) < {_INFINITY} THEN {number} ELSE {fill} END"
     return f"({value} - {center}) / {scale}"
 
 

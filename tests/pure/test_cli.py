@@ -385,6 +385,7 @@ def test_old_java_is_one_clear_line_and_exit_4(
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(java(tmp_path / "jdk", OLD)))
     monkeypatch.delenv("PYSPARK_GATEWAY_PORT", raising=False)
+    monkeypatch.setattr("pyspark.SparkContext._active_spark_context", None)  # of other tests
     monkeypatch.setattr("driftline.logs.configure", lambda **_: None)
     arguments = ("ingest", "--problem", CHURN, "--warehouse", str(tmp_path / "warehouse"))
     code, out, error = call(capsys, *arguments)

@@ -7,7 +7,6 @@ from datetime import datetime
 import pytest
 
 from driftline import quality, suites
-from driftline.errors import ConfError
 from driftline.quality import RULES, Rule, Suite
 
 DDL = "id int, n bigint, m bigint, word string, _delivery string, _offset bigint"
@@ -113,17 +112,6 @@ def test_an_empty_batch_an_all_null_column_and_a_broken_rule_are_refusals(rows) 
         None,
         None,
     ]
-
-
-def test_an_expectation_that_is_there_twice_is_judged_or_refused(rows) -> None:
-    """Once as an error, once as a warning, is how people try out a severity."""
-    rule = Rule("b", "expect_column_values_to_be_between", {**COLUMN_N, "min_value": 1}, "why")
-    warn = Rule("w", rule.type, rule.arguments, "why", "warn")
-    try:
-        verdicts = suites.validate(rows, suite(rule, warn), file="test")
-    except ConfError:
-        return
-    assert [each.success for each in verdicts] == [False, False]
 
 
 def test_bad_rows_keep_their_reasons_and_their_values(rows) -> None:
