@@ -22,10 +22,9 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare
 from driftline.errors import Refused
+from driftline.evaluation import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.problem import Problem
-
-_SMALLER_IS_BETTER = ("rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def best(trials: Sequence[Trial]) -> Trial:
             where=", ".join(str(trial.candidate) for trial in trials),
             hint="look for a fold with one class only, or features that are not finite",
         )
-    smaller = trials[0].metric in _SMALLER_IS_BETTER
+    smaller = trials[0].metric in SMALLER_IS_BETTER
     return min(measured, key=lambda trial: trial.mean if smaller else -trial.mean)
 
 
