@@ -42,6 +42,14 @@ class Strict(BaseModel):
         return value
 
 
+def wrong(
+    what: str, *, key: str = "", found: str = "", allowed: str, hint: str
+) -> PydanticCustomError:
+    """An error about ``key`` of the model that raises it; found is the key's value if not given."""
+    context = {"what": what, "key": key, "found": found, "allowed": allowed, "hint": hint}
+    return PydanticCustomError("rule", "{what}", context)
+
+
 def _days(value: Any) -> Any:
     if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5})\s*d", value.strip())):
         value = int(match[1])

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from driftline.conf import Strict, load
+from driftline.conf import Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.models import families_for
 from driftline.sections import (
@@ -32,7 +32,6 @@ from driftline.sections import (
     Source,
     TimeSplit,
     Train,
-    wrong,
 )
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")

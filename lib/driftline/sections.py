@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
-from driftline.conf import Day, Days, Strict
+from driftline.conf import Day, Days, Strict, wrong
 from driftline.errors import did_you_mean
 from driftline.models import FAMILIES
 
@@ -20,14 +19,6 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 Expression = Annotated[str, Field(min_length=1)]
 """A Spark SQL expression over the columns of one source."""
-
-
-def wrong(
-    what: str, *, key: str = "", found: str = "", allowed: str, hint: str
-) -> PydanticCustomError:
-    """An error about ``key`` of the model that raises it; found is the key's value if not given."""
-    context = {"what": what, "key": key, "found": found, "allowed": allowed, "hint": hint}
-    return PydanticCustomError("rule", "{what}", context)
 
 
 def _grid_value(value: Any) -> Any:
