@@ -10,11 +10,12 @@ from pathlib import Path
 from pydantic import Field
 
 from driftline.conf import Strict, load
+from driftline.connections import Connections
 from driftline.errors import ConfError
 
 
 class Environment(Strict):
-    """Where a problem runs: folders, Spark, MLflow."""
+    """Where a problem runs: folders, Spark, MLflow, the databases and APIs it pulls from."""
 
     warehouse: str = Field(min_length=1)
     data: str = Field(min_length=1)
@@ -24,6 +25,7 @@ class Environment(Strict):
     cores: int = Field(default=2, ge=1)
     memory_gib: float = Field(default=4, gt=0)
     spark: dict[str, str] = {}
+    connections: Connections = {}
 
 
 def project_folder(conf: Path) -> Path:

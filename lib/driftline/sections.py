@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from driftline.conf import Day, Days, Strict, wrong
 from driftline.errors import did_you_mean
 from driftline.models import FAMILIES
+from driftline.pulls.sections import Api, Database, check_watermark, with_format
 
 ColumnType = Literal["string", "long", "double", "boolean", "timestamp", "date"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -44,9 +45,14 @@ class Column(Strict):
 
 
 class Source(Strict):
-    """One kind of delivery: files of one format that land in ``bronze.<name>``."""
+    """One kind of delivery: files of one format that land in ``bronze.<name>``.
 
-    path: str
+    They lie at ``path``, or are pulled from a ``database`` or an ``api``.
+    """
+
+    path: str = ""
+    database: Database | None = None
+    api: Api | None = None
     format: Literal["access_log", "csv", "ndjson", "whitespace"]
     columns: dict[Identifier, Column] = Field(min_length=1)
     time: Identifier
@@ -54,6 +60,11 @@ class Source(Strict):
     separator: str = Field(default=",", min_length=1, max_length=1)
     header: bool = True
     encoding: str = "utf-8"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_origin(cls, value: Any) -> Any:
+        return with_format(value)
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -85,6 +96,7 @@ class Source(Strict):
                 allowed="a column of type timestamp or date",
                 hint="give it a type, and a format if it is not ISO 8601",
             )
+        check_watermark(self.database or self.api, self.columns, self.key)
         return self
 
 
