@@ -76,11 +76,11 @@ def test_rejects_say_where_why_and_what() -> None:
     assert parsed.records == 7
     assert [row["_offset"] for row in parsed.rows.to_pylist()] == [4, 53]
     assert [tuple(row.values()) for row in parsed.rejects.to_pylist()] == [
-        (8, "bad_value", "b", b"1,x"),
-        (13, "field_count", None, b"1"),
-        (15, "malformed", None, b'"'),
-        (17, "encoding", None, b"\xff,1"),
-        (21, "too_long", None, b"9" * 20),
+        (8, 3, "bad_value", "b", b"1,x"),
+        (13, 1, "field_count", None, b"1"),
+        (15, 1, "malformed", None, b'"'),
+        (17, 3, "encoding", None, b"\xff,1"),
+        (21, 30, "too_long", None, b"9" * 20),
     ]
     assert {reason for reason, _ in [*REASONS.items()]} == {
         *("bad_value", "field_count", "malformed", "encoding", "too_long")
@@ -136,6 +136,8 @@ def test_results_do_not_depend_on_the_block_staying_alive() -> None:
         (lambda: strings("csv", "a", separator=";;"), "one ASCII character"),
         (lambda: strings("csv", "a", separator='"'), "one ASCII character"),
         (lambda: strings("csv", "a", max_line=0), "at least 1"),
+        (lambda: strings("ndjson", "a", max_depth=501), "max_depth must be 1 to 500, found 501"),
+        (lambda: strings("ndjson", "a", max_expansion=0.5), "max_expansion must be at least 1"),
         (lambda: strings("csv", "a", encoding="utf-9"), "not one that Python decodes"),
         (lambda: strings("csv", "a", encoding="hex"), "not one that Python decodes"),
         (lambda: strings("csv", "a", encoding="utf-16"), "utf-16-le or utf-16-be"),
@@ -447,7 +449,7 @@ def test_csv_other_encodings() -> None:
     assert parsed.rows["a"].to_pylist() == ["é", "€"]
     assert parsed.rows["_offset"].to_pylist() == [0, 8]
     assert parsed.rejects.to_pylist() == [
-        {"offset": 4, "reason": "encoding", "column": None, "raw": b"\x81,2"}
+        {"offset": 4, "length": 3, "reason": "encoding", "column": None, "raw": b"\x81,2"}
     ]
     layout = strings("csv", "a", "b", header=False, encoding="utf-7")
     assert rejects(layout, b"+AAo-,x\n") == [("encoding", None)]

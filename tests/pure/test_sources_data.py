@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from driftline.sources import Field, Layout, Parsed, blocks, header, parse, splits
+from driftline import sources
+from driftline.sources import Field, Layout, Parsed
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -17,11 +18,10 @@ def read(name: str, layout: Layout, target: int = 1 << 26) -> Parsed:
     path = DATA / name
     if not path.exists():
         pytest.skip(f"the public data set {name} is not beside the repository")
-    first = header(str(path), layout)
     parsed = [
-        parse(block, layout, offset=offset, header=first)
-        for split in splits(str(path), path.stat().st_size, target=target)
-        for offset, block in blocks(split)
+        block
+        for split in sources.splits(str(path), path.stat().st_size, layout, target=target)
+        for block in sources.read(split, layout)
     ]
     rows = pa.Table.from_batches([each.rows for each in parsed]).combine_chunks()
     rejects = pa.Table.from_batches([each.rejects for each in parsed]).combine_chunks()

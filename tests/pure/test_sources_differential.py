@@ -306,12 +306,13 @@ def plain_parse(block: bytes, layout: Layout, offset: int, header: bytes | None)
         if not line.strip():
             continue
         if len(line) > layout.max_line:
-            rejects.append((start, "too_long", None, line[: min(4096, layout.max_line)]))
+            kept = line[: min(4096, layout.max_line)]
+            rejects.append((start, len(line), "too_long", None, kept))
             continue
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            rejects.append((start, "encoding", None, line))
+            rejects.append((start, len(line), "encoding", None, line))
             continue
         log = layout.format == "access_log"
         if log:
@@ -327,7 +328,7 @@ def plain_parse(block: bytes, layout: Layout, offset: int, header: bytes | None)
                 text, layout, header, lambda text: [w for w in re.split("[ \t]", text) if w]
             )
         if isinstance(got, str):
-            rejects.append((start, got, None, line))
+            rejects.append((start, len(line), got, None, line))
             continue
         blank = layout.format != "ndjson"
         values = [
@@ -336,7 +337,7 @@ def plain_parse(block: bytes, layout: Layout, offset: int, header: bytes | None)
         ]
         if BAD in values:
             column = layout.fields[values.index(BAD)].name
-            rejects.append((start, "bad_value", column, line))
+            rejects.append((start, len(line), "bad_value", column, line))
         else:
             rows.append((*values, got[1], start))
     return rows, rejects

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import pickle
@@ -11,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from driftline import sources
 from driftline.sources import (
-    CorruptFile,
+    Fault,
     Field,
     Layout,
     Parsed,
     Split,
-    blocks,
     digest,
-    header,
-    parse,
+    read,
+    record,
     splits,
 )
+from driftline.sources.files import Block, blocks, header
 
 NAMED = Layout("csv", (Field("a", "long"), Field("b", "string")), max_line=60)
 
@@ -34,13 +36,10 @@ def write(folder: Path, name: str, content: bytes) -> str:
 
 
 def read_all(path: str, layout: Layout, target: int, block_size: int) -> list[Parsed]:
-    first = header(path, layout)
     return [
-        parse(block, layout, offset=offset, header=first)
-        for split in splits(path, Path(path).stat().st_size, target=target)
-        for offset, block in blocks(
-            split, block_size=block_size, max_line=layout.max_line, encoding=layout.encoding
-        )
+        parsed
+        for split in splits(path, Path(path).stat().st_size, layout, target=target)
+        for parsed in read(split, layout, block_size=block_size)
     ]
 
 
@@ -87,16 +86,20 @@ def test_how_a_file_is_cut_does_not_matter(tmp_path: Path, encoding: str, end: s
 def test_blocks_hold_whole_records_and_know_where_they_are(tmp_path: Path) -> None:
     content = b"one\ntwo\r\n\nthree"
     path = write(tmp_path, "x", content)
-    assert list(blocks(Split(path, 0, len(content)))) == [(0, content)]
-    assert list(blocks(Split(path, 0, 4))) == [(0, b"one\n")]
-    assert list(blocks(Split(path, 1, 4))) == [(4, b"two\r\n")]
-    assert list(blocks(Split(path, 5, 4))) == []
-    assert list(blocks(Split(path, 10, 5))) == [(10, b"three")]
+
+    def cut(start: int, length: int) -> list[Block]:
+        return list(blocks(Split(path, start, length), NAMED, block_size=1 << 20))
+
+    assert cut(0, len(content)) == [(0, content, None)]
+    assert cut(0, 4) == [(0, b"one\n", None)]
+    assert cut(1, 4) == [(4, b"two\r\n", None)]
+    assert cut(5, 4) == []
+    assert cut(10, 5) == [(10, b"three", None)]
 
 
 def test_splits_cover_a_file_once(tmp_path: Path) -> None:
     path = write(tmp_path, "x", b"x" * 100)
-    found = splits(path, 100, target=30)
+    found = splits(path, 100, NAMED, target=30)
     assert found == [
         Split(path, 0, 32),
         Split(path, 32, 32),
@@ -104,8 +107,8 @@ def test_splits_cover_a_file_once(tmp_path: Path) -> None:
         Split(path, 96, 4),
     ]
     packed = write(tmp_path, "x.gz", gzip.compress(b"x" * 100))
-    assert splits(packed, 25, target=3) == [Split(packed, 0, 25)]
-    assert splits(write(tmp_path, "empty", b""), 0) == []
+    assert splits(packed, 25, NAMED, target=3) == [Split(packed, 0, 25)]
+    assert splits(write(tmp_path, "empty", b""), 0, NAMED) == []
 
 
 def test_a_split_survives_being_sent(tmp_path: Path) -> None:
@@ -131,7 +134,7 @@ def test_a_gzip_file_may_have_several_members_and_padding(tmp_path: Path) -> Non
     for padding in (b"", b"\0" * 512, b"\0" * (1 << 21)):
         path = write(tmp_path, "x", members + padding)
         (parsed,) = read_all(path, NAMED, 1 << 20, 1 << 20)[-1:]
-        assert [b for _, b in blocks(Split(path, 0, 1))] and parsed.rejects.num_rows == 0
+        assert parsed.rejects.num_rows == 0
         rows, _ = together(read_all(path, NAMED, 1, 1))
         assert [(row["a"], row["b"], row["_offset"]) for row in rows] == [
             (1, "x", 4),
@@ -140,55 +143,73 @@ def test_a_gzip_file_may_have_several_members_and_padding(tmp_path: Path) -> Non
         ]
 
 
-def test_a_damaged_gzip_file_is_told_by_name_after_what_was_whole(tmp_path: Path) -> None:
-    draw = random.Random(5)
-    lines = [b"%d,%d\n" % (n, draw.randrange(10**9)) for n in range(200_000)]
-    packed = gzip.compress(b"".join(lines))
-    flipped = bytearray(packed)
-    flipped[len(flipped) // 2 : len(flipped) // 2 + 40] = b"\xff" * 40
-    wrong_sum = packed[:-8] + bytes(4) + packed[-4:]
-    cut = [packed[: len(packed) * 2 // 3], packed[:-1], packed[:-8], packed[:5]]
-    for content in (*cut, bytes(flipped), wrong_sum, packed + b"garbage"):
-        path = write(tmp_path, "x.gz", content)
-        got = b""
-        with pytest.raises(CorruptFile) as caught:
-            for offset, block in blocks(Split(path, 0, len(content)), block_size=1 << 16):
-                assert offset == len(got)
-                got += block
-        assert not got or got.endswith(b"\n")
-        # Of flipped bits, the checksum behind the content is the first to know.
-        assert content == bytes(flipped) or b"".join(lines).startswith(got)
-        assert caught.value.path == path
-        assert len(got) <= caught.value.offset <= sum(map(len, lines))
-        assert "damaged or cut off" in str(caught.value)
-        again = pickle.loads(pickle.dumps(caught.value))
-        assert (again.path, again.offset) == (path, caught.value.offset)
-
-
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_line_without_end_is_rejected_in_bounded_memory(tmp_path: Path, packed: bool) -> None:
     layout = Layout("ndjson", (Field("a", "long"),), max_line=100_000)
-    content = b'{"a":1}\n' + b"x" * 60_000_000 + b'\n{"a":2}\n'
+    content = b'{"a":1}\n' + b"x" * 60_000_000 + b'\r\n{"a":2}\n'
     path = write(tmp_path, "x", gzip.compress(content, 1) if packed else content)
-    (split,) = splits(path, Path(path).stat().st_size)
+    (split,) = splits(path, Path(path).stat().st_size, layout)
     rows, rejects = [], []
     tracemalloc.start()
-    for offset, block in blocks(split, block_size=1 << 20, max_line=layout.max_line):
-        parsed = parse(block, layout, offset=offset)
+    for parsed in read(split, layout, block_size=1 << 20):
         rows += parsed.rows.to_pylist()
         rejects += parsed.rejects.to_pylist()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [(row["a"], row["_offset"]) for row in rows] == [(1, 0), (2, 60_000_009)]
-    assert [(row["offset"], row["reason"], row["raw"]) for row in rejects] == [
-        (8, "too_long", b"x" * 4_096)
+    assert [(row["a"], row["_offset"]) for row in rows] == [(1, 0), (2, 60_000_010)]
+    assert rejects == [
+        {"offset": 8, "length": 60_000_000, "reason": "too_long", "column": None}
+        | {"raw": b"x" * 4_096}
     ]
     tracemalloc.start()
-    first = list(blocks(Split(path, 0, 12), block_size=1 << 20, max_line=layout.max_line))
+    first = list(blocks(Split(path, 0, 12), layout, block_size=1 << 20))
     peak = max(peak, tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
-    assert packed or b"".join(block for _, block in first) == content[: 8 + 100_003] + b"\n"
+    assert packed or [tuple(block) for block in first] == [
+        (0, content[:8], None),
+        (8, b"x" * 100_003, 60_000_000),
+    ]
     assert peak < 12_000_000
+
+
+def test_a_reject_can_be_read_again_in_full(tmp_path: Path) -> None:
+    lines = [b"1,x", b"2," + b"y" * 500 + b"\r", b"x,z", b"3," + b"w" * 900]
+    content = b"a,b\n" + b"\n".join(lines)
+    for each in (content, gzip.compress(content), bz2.compress(content)):
+        path = write(tmp_path, "x", each)
+        for block_size in (16, 1 << 20):
+            _, rejects = together(read_all(path, NAMED, 1 << 20, block_size))
+            again = [record(path, reject["offset"], reject["length"]) for reject in rejects]
+            assert again == [lines[1][:-1], lines[2], lines[3]]
+            assert [len(reject["raw"]) for reject in rejects] == [60, 3, 60]
+        with pytest.raises(ValueError, match="ends before the record at 8"):
+            record(path, 8, len(content))
+        with pytest.raises(ValueError, match="ends before"):
+            record(path, 10_000, 1)
+
+
+def test_a_line_that_begins_with_much_white_space_is_a_record(tmp_path: Path) -> None:
+    blank, line = b" " * 5_000 + b"\n", b" " * 5_000 + b"x\n"
+    path = write(tmp_path, "x", b"a,b\n" + blank + line + blank[:-1])
+    for block_size in (16, 1 << 20):
+        rows, rejects = together(read_all(path, NAMED, 1 << 20, block_size))
+        assert (rows, [(r["offset"], r["length"]) for r in rejects]) == ([], [(5_005, 5_001)])
+
+
+def test_a_header_that_is_none_keeps_the_file_out(tmp_path: Path) -> None:
+    for content in (b"x,y\n1,2\n", b"x,y\n", b"\xff,b\n1,2\n", b"a" * 100 + b",b\n1,2\n"):
+        path = write(tmp_path, "x", content)
+        for block_size in (16, 1 << 20):
+            with pytest.raises(Fault, match="the header line") as caught:
+                read_all(path, NAMED, 1 << 20, block_size)
+            assert (caught.value.path, caught.value.reason) == (path, "header")
+    assert together(read_all(write(tmp_path, "x", b"\n \n"), NAMED, 1, 1)) == ([], [])
+
+
+def test_formats_of_lines_alone_can_parse_a_block() -> None:
+    layout = Layout("parquet", (Field("a", "long"),))
+    with pytest.raises(ValueError, match="not one of lines"):
+        sources.parse(b"", layout, offset=0)
 
 
 def test_a_header_is_read_once_and_no_further_than_needed(tmp_path: Path) -> None:
@@ -197,7 +218,6 @@ def test_a_header_is_read_once_and_no_further_than_needed(tmp_path: Path) -> Non
     assert header(path, NAMED) == b"\xef\xbb\xbfa,b\r"
     assert header(write(tmp_path, "y", gzip.compress(content)), NAMED) == b"\xef\xbb\xbfa,b\r"
     assert header(write(tmp_path, "z", b"a,b"), NAMED) == b"a,b"
-    assert header(path, Layout("csv", NAMED.fields, header=False)) is None
 
 
 def test_digest(tmp_path: Path) -> None:

@@ -1,37 +1,21 @@
-"""Files → splits → blocks of whole records, in bounded memory; compression by the first bytes.
+"""Files → splits → blocks of whole records, in bounded memory.
 
 A record belongs to the split in which it begins. Of a record longer than ``max_line``, no more
-than that many bytes and two blocks are ever held; if it does not fit, what is left of it in its
-block is just long enough to be rejected as too long, and the next block begins behind it.
+than that many bytes and two blocks are ever held; if it does not fit, its block is its beginning,
+and the next block begins behind it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple
 
+from driftline.sources.compression import MIB, Content, Stream, compression
 from driftline.sources.layout import Layout, newline
-from driftline.sources.records import after_break, after_last_break
-
-MIB = 1 << 20
-
-
-class CorruptFile(Exception):
-    """A compressed file is torn or damaged: nothing can be read beyond ``offset`` of its content.
-
-    ``offset`` counts the decompressed bytes that could be had. gzip has its checksum behind the
-    content: of a damaged file, what came before this may be wrong already, so none of it is good.
-    """
-
-    def __init__(self, path: str, offset: int) -> None:
-        super().__init__(path, offset)
-        self.path, self.offset = path, offset
-
-    def __str__(self) -> str:
-        return f"{self.path}: compressed content is damaged or cut off after {self.offset} bytes"
+from driftline.sources.records import after_break, after_last_break, bounds
 
 
 @dataclass(frozen=True)
@@ -46,102 +30,56 @@ class Split:
     length: int
 
 
-class Stream(Protocol):
-    """Where content comes from."""
+class Block(NamedTuple):
+    """Whole records: ``data`` begins at byte ``offset`` of the decompressed file.
 
-    def read(self, size: int, /) -> bytes:
-        """At most ``size`` bytes; none only at the end."""
+    Every one but the file's last ends with a line end. With ``length`` it is the beginning of a
+    single record that has this many bytes, its line end left out.
+    """
 
-
-class Gzip:
-    """Content of a gzip file of one or more members; zeros behind the last one are padding."""
-
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self._file, self._path = file, path
-        self._member = zlib.decompressobj(wbits=31)
-        self._started = False  # whether the current member has been given any byte
-        self._offset = 0
-        self._rest = b""
-
-    def read(self, size: int, /) -> bytes:
-        """At most ``size`` decompressed bytes. Raises CorruptFile where there should be more."""
-        while True:
-            if self._member.eof:
-                self._next_member()
-            given = self._rest or self._file.read(MIB)
-            if not given and not self._started:
-                return b""
-            self._started = True
-            try:
-                content = self._member.decompress(given, size)
-            except zlib.error:
-                raise CorruptFile(self._path, self._offset) from None
-            self._rest = self._member.unconsumed_tail
-            self._offset += len(content)
-            if content:
-                return content
-            if not given and not self._member.eof:
-                raise CorruptFile(self._path, self._offset)
-
-    def _next_member(self) -> None:
-        rest = self._member.unused_data.lstrip(b"\0")
-        while not rest and (more := self._file.read(MIB)):
-            rest = more.lstrip(b"\0")
-        self._rest, self._started = rest, False
-        self._member = zlib.decompressobj(wbits=31)
+    offset: int
+    data: bytes
+    length: int | None = None
 
 
-COMPRESSIONS: dict[bytes, Callable[[BinaryIO, str], Stream]] = {b"\x1f\x8b": Gzip}
-"""First bytes of a compressed file → what reads its content. None of them can begin a text."""
-
-
-def _compression(file: BinaryIO) -> Callable[[BinaryIO, str], Stream] | None:
-    first = file.read(8)
-    file.seek(0)
-    return next((kind for magic, kind in COMPRESSIONS.items() if first.startswith(magic)), None)
-
-
-def splits(path: str, size: int, *, target: int = 64 * MIB) -> list[Split]:
-    """Splits of a file of ``size`` bytes, each about ``target``; none for an empty file."""
+def ranges(path: str, size: int, target: int) -> list[Split]:
+    """Splits of a plain file of ``size`` bytes, each about ``target``; none for an empty file."""
     if target < 1:
         raise ValueError(f"target must be at least 1 byte, found {target}")
-    if size == 0:
-        return []
-    with open(path, "rb") as file:
-        if _compression(file):
-            return [Split(path, 0, size)]
     step = -(-target // 4) * 4  # never within a character of UTF-16 or UTF-32
     return [Split(path, start, min(step, size - start)) for start in range(0, size, step)]
 
 
-def blocks(
-    split: Split,
-    *,
-    block_size: int = 8 * MIB,
-    max_line: int = 1_000_000,
-    encoding: str = "utf-8",
-) -> Iterator[tuple[int, bytes]]:
-    """Whole records of a split, about ``block_size`` bytes at a time, with where each block begins.
+def is_compressed(path: str) -> bool:
+    """Whether a file is compressed, by its first bytes."""
+    with open(path, "rb") as file:
+        return compression(file) is not None
 
-    The offset is in the decompressed file. Every block but the file's last ends with a line end;
-    a record that is cut off for being longer than ``max_line`` gets one. ``max_line`` and
-    ``encoding`` are those of the layout.
 
-    Raises CorruptFile where a compressed file cannot be read, after the whole records before.
+def _content(file: BinaryIO, path: str, limit: float | None) -> tuple[Stream, bool]:
+    """What a file contains, and whether it is compressed."""
+    kind = compression(file)
+    if not kind:
+        return file, False
+    return Content(kind(file), path, os.fstat(file.fileno()).st_size, limit), True
+
+
+def blocks(split: Split, layout: Layout, *, block_size: int) -> Iterator[Block]:
+    """Whole records of a split, about ``block_size`` bytes at a time.
+
+    Raises Fault where a compressed file cannot be read, perhaps after records before.
     """
-    mark = newline(encoding)
-    # Enough to be too long even if the cut leaves a carriage return at the end.
-    enough = (max_line // len(mark) + 3) * len(mark)
+    encoding, mark = layout.encoding, newline(layout.encoding)
+    # Enough to be too long even if what follows is a carriage return and the line end.
+    enough = (layout.max_line // len(mark) + 3) * len(mark)
     with open(split.path, "rb") as file:
-        kind = _compression(file)
-        stream: Stream = kind(file, split.path) if kind else file
-        stop = None if kind else split.start + split.length
+        stream, compressed = _content(file, split.path, layout.max_expansion)
+        stop = None if compressed else split.start + split.length
         at, data = split.start, b""
         if split.start:
             file.seek(split.start - len(mark))
-            at -= len(mark)
-            skipped, data = _skip(stream, b"", mark, block_size)
-            at += skipped
+            line, data = _skip(stream, b"", encoding, block_size)
+            at += line.size - len(mark)
         while stop is None or at < stop:
             # Beyond the split there is but the rest of one record.
             left = block_size if stop is None else max(stop - at - len(data), MIB // 16)
@@ -152,49 +90,66 @@ def blocks(
             if stop is not None and at + len(data) >= stop:
                 end = after_break(data, mark, max(0, stop - at - len(mark)))
                 if end:
-                    yield at, data[:end]
+                    yield Block(at, data[:end])
                     return
                 if not ended and len(data) - cut <= enough:
                     continue
             if ended:
                 if data:
-                    yield at, data
+                    yield Block(at, data)
                 return
             if cut:
-                yield at, data[:cut]
+                yield Block(at, data[:cut])
                 at, data = at + cut, data[cut:]
             elif len(data) > enough:
-                kept = data[:enough] + mark
-                skipped, rest = _skip(stream, data, mark, block_size)
-                yield at, kept
-                at, data = at + skipped, rest
+                kept = data[:enough]
+                line, rest = _skip(stream, data, encoding, block_size)
+                if not line.blank:
+                    yield Block(at, kept, line.length)
+                at, data = at + line.size, rest
 
 
-def _skip(stream: Stream, data: bytes, mark: bytes, block_size: int) -> tuple[int, bytes]:
-    """Pass over the rest of a line: bytes passed, ``data`` included, and what was read beyond."""
-    passed = 0
+class _Line(NamedTuple):
+    size: int  # in bytes, with its line end
+    length: int  # without it
+    blank: bool  # nothing but white space
+
+
+def _skip(stream: Stream, data: bytes, encoding: str, block_size: int) -> tuple[_Line, bytes]:
+    """Pass over a line that begins with ``data``; what it was, and what was read beyond it."""
+    mark = newline(encoding)
+    width, carriage = len(mark), mark.replace(b"\n", b"\r")
+    passed, blank, last = 0, True, b""
+
+    def passing(piece: bytes) -> None:
+        nonlocal passed, blank, last
+        passed += len(piece)
+        blank = blank and not len(bounds(piece, encoding)[0])
+        last = piece[-width:] or last
+
     while not (end := after_break(data, mark)):
-        torn = len(data) % len(mark)
-        passed += len(data) - torn
+        torn = len(data) % width
+        passing(data[: len(data) - torn])
         more = stream.read(block_size)
         if not more:
-            return passed + torn, b""
+            size = passed + torn
+            ending = width if last == carriage and not torn else 0
+            return _Line(size, size - ending, blank and not torn), b""
         data = data[len(data) - torn :] + more
-    return passed + end, data[end:]
+    passing(data[: end - width])
+    length = passed - (width if last == carriage else 0)
+    return _Line(passed + width, length, blank), data[end:]
 
 
-def header(path: str, layout: Layout) -> bytes | None:
-    """The first line of a file without its line end; None for a layout without a header.
+def header(path: str, layout: Layout) -> bytes:
+    """The first line of a file without its line end; no more than ``max_line`` is read of it.
 
-    No more than the layout's ``max_line`` is read of it.
+    Raises Fault where a compressed file cannot be read.
     """
-    if not layout.header:
-        return None
     mark = newline(layout.encoding)
     data = b""
     with open(path, "rb") as file:
-        kind = _compression(file)
-        stream: Stream = kind(file, path) if kind else file
+        stream, _ = _content(file, path, layout.max_expansion)
         while len(data) <= layout.max_line and after_last_break(data, mark) == 0:
             more = stream.read(64 * 1024)
             if not more:
@@ -202,6 +157,31 @@ def header(path: str, layout: Layout) -> bytes | None:
             data += more
     end = after_break(data, mark)
     return data[: end - len(mark)] if end else data
+
+
+def record(path: str, offset: int, length: int) -> bytes:
+    """The bytes of one record of a file of lines, as ``REJECTS`` tells where it is.
+
+    To try a reject again of which only the beginning was kept. A compressed file is read up to
+    there, in bounded memory.
+
+    Raises Fault where it cannot be read, and ValueError if it ends before the record does.
+    """
+    with open(path, "rb") as file:
+        stream, compressed = _content(file, path, None)
+        left = offset
+        if not compressed:
+            file.seek(offset)
+            left = 0
+        while left and (passed := stream.read(min(left, MIB))):
+            left -= len(passed)
+        pieces = []
+        while length and (piece := stream.read(min(length, MIB))):
+            pieces.append(piece)
+            length -= len(piece)
+    if left or length:
+        raise ValueError(f"{path}: ends before the record at {offset} does")
+    return b"".join(pieces)
 
 
 def digest(path: str) -> tuple[int, str]:

@@ -29,7 +29,7 @@ REASONS: dict[str, str] = {
     "encoding": "The record's bytes are not valid text in the encoding of the layout.",
     "malformed": "The record does not have the form of its format at all.",
     "field_count": "The record has fewer or more fields than the layout or header names.",
-    "bad_value": "A field's text is not a value of the field's type.",
+    "bad_value": "A field's content is not a value of the field's type.",
     "too_long": "The record has more bytes than the layout's max_line; only the first are kept.",
 }
 """Closed vocabulary of reasons for a reject, a sentence each."""
@@ -37,11 +37,15 @@ REASONS: dict[str, str] = {
 REJECTS = pa.schema(
     [
         pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
         pa.field("column", pa.string()),
         pa.field("raw", pa.binary(), nullable=False),
     ]
 )
+
+DEEPEST = 500
+"""Levels of JSON that Python's own reader can always do."""
 
 RESCUED, OFFSET = "_rescued", "_offset"
 """Columns that every source adds behind the layout's own."""
@@ -88,7 +92,12 @@ class Layout:
     """A kind of input: its format and the fields wanted from it.
 
     ``separator`` is for csv ("\\t" for TSV), ``header`` for csv and whitespace: whether the first
-    line of a file names the fields. ``max_line`` is in bytes of the file, without the line end.
+    line of a file names the fields. ``encoding`` and what follows it are for all but Parquet.
+
+    Limits: ``max_line`` bytes of a record in the decompressed file, without its line end;
+    ``max_depth`` levels of objects and arrays in a line of ndjson, its own object being the first;
+    ``max_expansion`` bytes of content for each byte of a compressed file, judged beyond the first
+    64 MiB of content.
     """
 
     format: str
@@ -97,6 +106,8 @@ class Layout:
     header: bool = True
     encoding: str = "utf-8"
     max_line: int = 1_000_000
+    max_depth: int = 200
+    max_expansion: float = 200.0
 
     def __post_init__(self) -> None:
         if not self.fields:
@@ -109,6 +120,10 @@ class Layout:
             raise ValueError("separator must be one ASCII character, not a quote or a line end")
         if self.max_line < 1:
             raise ValueError(f"max_line must be at least 1 byte, found {self.max_line}")
+        if not 1 <= self.max_depth <= DEEPEST:
+            raise ValueError(f"max_depth must be 1 to {DEEPEST}, found {self.max_depth}")
+        if not self.max_expansion >= 1:
+            raise ValueError(f"max_expansion must be at least 1, found {self.max_expansion}")
         newline(self.encoding)
 
     @property
@@ -126,11 +141,14 @@ class Parsed:
 
     ``rows``: the layout's columns in its order, then ``_rescued`` (string: JSON object of the
     fields that the layout does not know, null if there are none) and ``_offset`` (int64: where
-    the record starts in the decompressed file, in bytes). ``rejects``: ``offset`` (int64),
-    ``reason`` (a key of REASONS), ``column`` (the column of a bad_value, else null) and ``raw``
-    (the record's bytes without the line end; of a too_long one the first 4,096, or max_line if
-    that is less). Both are in the order of the file. ``records`` is counted from the bytes, before
-    anything is parsed.
+    the record starts in the decompressed file, in bytes). ``rejects``: ``offset`` and ``length``
+    (int64: the record in the decompressed file without its line end), ``reason`` (a key of
+    REASONS), ``column`` (the column of a bad_value, else null) and ``raw`` (the record's bytes; of
+    a too_long one the first 4,096, or max_line if that is less). Both are in the order of the
+    file. ``records`` is counted from the bytes, before anything is parsed.
+
+    Of Parquet, ``offset`` is the number of the row in its file, from 0; ``raw`` is the row as a
+    JSON object, ``length`` that of ``raw``.
     """
 
     rows: pa.RecordBatch
@@ -143,7 +161,7 @@ def _pattern(format: str) -> bool:
 
 
 class BadHeader(ValueError):
-    """The header line of a file cannot be read as one; nothing in the file can be placed."""
+    """The header line of a block's file is none; ``read`` makes it a Fault, knowing the file."""
 
 
 def newline(encoding: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One JSON object a line.
+r"""One JSON object a line.
 
 A missing key and a JSON null are null. In a string column, a number is its text: an integer its
 digits, another the shortest decimal that reads back as the same float64, without ``.0``; true and
@@ -8,7 +8,10 @@ key that stands twice the last value counts. The keys that the layout does not k
 ``_rescued`` in the order of their names, without nulls; a number beyond float64, or an integer of
 more than 4,300 digits, is a string there.
 
-Malformed: what is no object; NaN and Infinity; half a surrogate pair; nesting beyond 200 levels.
+Malformed: what is no object; NaN and Infinity; half a surrogate pair; nesting beyond the layout's
+``max_depth``. nginx writes such lines with ``log_format … escape=json``; its ``escape=default``
+writes ``\xHH``, which JSON does not have: those lines are malformed, too, as nothing says in which
+encoding the byte is meant.
 """
 
 from __future__ import annotations
@@ -26,9 +29,6 @@ from driftline.sources.cast import EXACT
 from driftline.sources.layout import Layout
 from driftline.sources.records import Positions, Records
 from driftline.sources.source import Part, Read
-
-DEPTH = 200
-"""Levels of objects and arrays in a line, its own object being the first."""
 
 
 class _TooBig(str):
@@ -77,10 +77,12 @@ _TEXTS: dict[type, Callable[[Any], str | None]] = {
 }
 
 
-def line(text: str, wanted: Sequence[str]) -> tuple[list[str | None], str | None] | None:
+def line(
+    text: str, wanted: Sequence[str], max_depth: int
+) -> tuple[list[str | None], str | None] | None:
     """The texts of one line's wanted members and a JSON object of its others; None if malformed."""
     try:
-        members = _decode(text)
+        members = _decode(text, max_depth)
         if type(members) is not dict:
             return None
         found = []
@@ -97,12 +99,12 @@ def line(text: str, wanted: Sequence[str]) -> tuple[list[str | None], str | None
     return found, rescued
 
 
-def _decode(text: str) -> Any:
+def _decode(text: str, max_depth: int) -> Any:
     try:
         value = _DECODE(text)
     except ValueError:
         value = _DECODE_LONG(text)
-    if text.count("{") + text.count("[") > DEPTH and _depth(value) > DEPTH:
+    if text.count("{") + text.count("[") > max_depth and _depth(value) > max_depth:
         raise ValueError("nested too deeply")
     return value
 
@@ -141,7 +143,7 @@ def _line_by_line(
     values: list[list[str | None]] = []
     rescued: list[str | None] = []
     for index in rows.tolist():
-        found = line(records.text(index), wanted)
+        found = line(records.text(index), wanted, layout.max_depth)
         if found is None:
             refused[index] = "malformed"
         else:

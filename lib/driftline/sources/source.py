@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.sources.layout import Layout
-from driftline.sources.records import Positions, Records
+from driftline.sources.files import Split
+from driftline.sources.layout import Layout, Parsed
+from driftline.sources.records import Positions
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,20 @@ class Read:
     refused: dict[int, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Source:
-    """One kind of input.
+class Source(Protocol):
+    """One kind of input."""
 
-    ``read(records, layout, header)`` tells the fields of records apart; every record must end in
-    one part or be refused. ``check(layout)`` raises ValueError for a layout that the kind cannot
-    serve. ``has_header``: whether the first line of a file may be one. ``blank_is_null``: whether
-    a blank text stands for null where something other than a string is expected. ``time_format``
-    is that of times whose field has none, instead of ISO-8601.
-    """
+    def check(self, layout: Layout) -> None:
+        """Raise ValueError for a layout that the kind cannot serve."""
 
-    read: Callable[[Records, Layout, bytes | None], Read]
-    check: Callable[[Layout], None]
-    has_header: bool
-    blank_is_null: bool
-    time_format: str | None = None
+    def splits(self, path: str, size: int, target: int) -> list[Split]:
+        """Splits of a file of ``size`` bytes, each about ``target``; each record is in one."""
+
+    def read(self, split: Split, layout: Layout, block_size: int) -> Iterator[Parsed]:
+        """Rows and rejects of a split, in bounded memory: about ``block_size`` bytes at a time.
+
+        Raises Fault where the file cannot be read as a whole, perhaps after some of it.
+        """
 
 
 def rows_of(rows: Sequence[Sequence[str | None]], width: int) -> list[pa.Array]:
