@@ -25,6 +25,7 @@ from driftline.sources.layout import (
     Parsed,
 )
 from driftline.sources.lines import Lines
+from driftline.sources.parquet import Parquet
 from driftline.sources.source import Source
 
 __all__ = [
@@ -59,6 +60,7 @@ FORMATS: dict[str, Source] = {
     ),
     "csv": Lines(csv.read, csv.check, has_header=True, blank_is_null=True),
     "ndjson": Lines(ndjson.read, ndjson.check, has_header=False, blank_is_null=False),
+    "parquet": Parquet(),
     "whitespace": Lines(whitespace.read, whitespace.check, has_header=True, blank_is_null=True),
 }
 

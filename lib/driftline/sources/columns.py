@@ -51,20 +51,25 @@ def place(
     found = split(text)
     if found is None or len(text) > layout.max_line:
         raise BadHeader("the header line is not a record of its format")
-    names: list[str] = []
-    for name in found:
-        name = unique = (name or "").strip(" \t")
-        again = 1
-        while unique in names:
-            again += 1
-            unique = f"{name}_{again}"
-        names.append(unique)
+    names = unique([(name or "").strip(" \t") for name in found])
     wanted = [field.source for field in layout.fields]
     places = tuple(names.index(name) if name in names else None for name in wanted)
     if all(place is None for place in places):
         raise BadHeader("the header line names none of the layout's fields")
     others = tuple((at, name) for at, name in enumerate(names) if name not in wanted)
     return Columns(len(names), places, others)
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """Names of columns, of which one that stands there twice is the second time ``name_2``."""
+    found: list[str] = []
+    for name in names:
+        again, each = 1, name
+        while each in found:
+            again += 1
+            each = f"{name}_{again}"
+        found.append(each)
+    return found
 
 
 def _without_header(layout: Layout) -> Columns:
