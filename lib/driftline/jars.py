@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from driftline.errors import DriftlineError, Missing
@@ -31,6 +33,22 @@ DIGESTS = {
         "48257499a86b801a3e2372cec55ac226ca1c1c7eabe5c118e7302f29a1fdbc19"
     ),
 }
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A database's JDBC driver: fetched when a problem first reads from such a database."""
+
+    coordinates: str
+    file: str
+    sha256: str
+
+
+POSTGRESQL = Driver(
+    "org.postgresql:postgresql:42.7.7",
+    "org.postgresql_postgresql-42.7.7.jar",
+    "157963d60ae66d607e09466e8c0cdf8087e9cb20d0159899ffca96bca2528460",
+)
 
 # What a first job does, so that the archive holds the classes it will load.
 _WARM_UP = """
@@ -56,7 +74,20 @@ def archive() -> Path | None:
     return path if path.exists() else None
 
 
+def driver(wanted: Driver) -> Path:
+    """The driver's jar, fetched if it is not there."""
+    path = folder() / wanted.file
+    if not path.exists():
+        _fetch(wanted.coordinates, {wanted.file: wanted.sha256})
+    return path
+
+
 def fetch() -> None:
+    """Fetch Delta's jars."""
+    _fetch(COORDINATES, DIGESTS)
+
+
+def _fetch(coordinates: str, digests: Mapping[str, str]) -> None:
     """Let Spark's own Ivy resolve the coordinates, check the digests, keep the few jars needed."""
     folder().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -68,7 +99,7 @@ def fetch() -> None:
             [
                 f"{home}/bin/spark-submit",
                 *("--conf", f"spark.jars.ivy={scratch}/ivy"),
-                *("--packages", COORDINATES),
+                *("--packages", coordinates),
                 *("--exclude-packages", "org.apache.hadoop:hadoop-client-runtime"),
                 str(nothing),
             ],
@@ -77,7 +108,7 @@ def fetch() -> None:
             env={**os.environ, "SPARK_HOME": home, "PYSPARK_PYTHON": sys.executable},
             check=False,
         )
-        for name, expected in DIGESTS.items():
+        for name, expected in digests.items():
             source = Path(scratch, "ivy", "jars", name)
             if not source.exists():
                 raise Missing(
@@ -88,10 +119,12 @@ def fetch() -> None:
             if hashlib.sha256(source.read_bytes()).hexdigest() != expected:
                 raise DriftlineError(
                     f"{name} is not the file that was expected",
-                    where=COORDINATES,
+                    where=coordinates,
                     hint="its SHA-256 differs from the one in driftline/jars.py: do not use it",
                 )
-            shutil.copy(source, folder() / name)
+            part = folder() / f"{name}.part"
+            shutil.copy(source, part)
+            part.rename(folder() / name)  # another process may be looking for it
 
 
 def make_archive() -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pyspark import SparkContext
@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from driftline import jars
 from driftline.errors import Missing
+from driftline.jars import Driver
 
 JAVA_MINIMUM = 17
 
@@ -55,12 +56,14 @@ def build(
     cores: int,
     memory_gib: float,
     settings: Mapping[str, str] | None = None,
+    drivers: Sequence[Driver] = (),
     java_options: str = "",
     log: Path | None = None,
     verbose: bool = False,
 ) -> SparkSession:
     """Return a session with Delta; under ``spark-submit`` the one whose JVM is already running.
 
+    ``drivers`` of databases are fetched if need be; under ``spark-submit`` they are ``--packages``.
     ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
     """
@@ -84,6 +87,10 @@ def build(
         builder = builder.config("spark.driver.memory", f"{int(memory_gib * 1024)}m")
         for name, value in jvm_settings(java_options=java_options, verbose=verbose).items():
             builder = builder.config(name, value)
+        if drivers:
+            # Not on the class path: that must begin as the class-data archive was made with it.
+            paths = ",".join(str(jars.driver(each)) for each in drivers)
+            builder = builder.config("spark.jars", paths)
     for name, value in (settings or {}).items():
         builder = builder.config(name, value)
     with _stderr_to(None if verbose or submitted else log):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from driftline import session
+from driftline import jars, session
 from driftline.environment import Environment
 from driftline.ledger import Ledger
 from driftline.problem import Problem
@@ -37,11 +37,14 @@ def open_line(
 ) -> Line:
     """Start Spark and open the problem's tables."""
     folder = f"{environment.warehouse}/{problem.name}"
+    asked = any(source.database for source in problem.sources.values())
+    drivers = [jars.POSTGRESQL] if asked else []
     spark = session.build(
         master=environment.master,
         cores=environment.cores,
         memory_gib=environment.memory_gib,
         settings=environment.spark,
+        drivers=drivers,
         log=None if "://" in folder else Path(folder, "_logs", "spark.log"),
         verbose=verbose,
     )

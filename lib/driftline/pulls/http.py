@@ -47,7 +47,7 @@ def pull(
                 for record in json_text.items(page, api.records):
                     file.write(record.encode("utf-8", "surrogateescape") + b"\n")
                     records += 1
-        path = spool.keep(part, at=at, suffix=".ndjson") if records else None
+        path = spool.keep(part, folder, at=at, suffix=".ndjson") if records else None
     return Pulled(path, records, client.requests, client.retries)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,33 +29,34 @@ class Pulled:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """A path to write to, never listed as a delivery, that is gone afterwards unless it was kept.
+    """A path for a file or a folder, never listed as a delivery, that is gone afterwards.
 
-    One pull at a time writes into a folder; what a killed one left is removed.
+    One pull at a time writes into a spool folder; what a killed one left is removed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / "pull.part"
-    part.unlink(missing_ok=True)
+    _remove(part)
     try:
         yield part
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
 
 
-def keep(part: Path, *, at: datetime, suffix: str) -> Path | None:
-    """Give a file that is written its name, at once and for good; None if its bytes are known.
+def keep(part: Path, folder: Path, *, at: datetime, suffix: str) -> Path | None:
+    """Move a file that is written into the spool folder, at once and for good.
 
-    The name, ``20250131T120000000000Z-0123456789ab.ndjson``, sorts by the time of the pull.
+    Returns None if a file there has the same bytes. The name sorts by the time of the pull:
+    ``20250131T120000000000Z-0123456789ab.ndjson``.
     """
     _, digest = found = sources.digest(str(part))
-    for known in part.parent.glob(f"*-{digest[:_DIGITS]}{suffix}"):
+    for known in folder.glob(f"*-{digest[:_DIGITS]}{suffix}"):
         if sources.digest(str(known)) == found:
             return None
     stamp = at.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-    target = part.with_name(f"{stamp}-{digest[:_DIGITS]}{suffix}")
+    target = folder / (f"{stamp}-{digest[:_DIGITS]}{suffix}")
     _sync(part)
     part.rename(target)
-    _sync(target.parent)  # the name too must outlive a power cut
+    _sync(folder)  # the name too must outlive a power cut
     return target
 
 
@@ -62,6 +64,13 @@ def is_known(path: Path, deliveries: frozenset[str]) -> bool:
     """Whether a kept file is one of the deliveries, which are known by their SHA-256."""
     start = path.stem.rpartition("-")[2]
     return any(each.startswith(start) for each in deliveries)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
