@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from driftline import __version__, logs
+from driftline import __version__, connections, logs
 from driftline.environment import Environment, load_environment, project_folder
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, did_you_mean
 from driftline.jobs import STAGES
@@ -249,7 +249,10 @@ def _conf(options: dict[str, Any]) -> tuple[Problem, Environment, Path]:
     name = options["env"]
     root = project_folder(path)
     beside = path.resolve().parent / "env" / f"{name}.yaml"
-    environment = load_environment(Path(name) if name.endswith(".yaml") else beside)
+    place = Path(name) if name.endswith(".yaml") else beside
+    environment = load_environment(place)
+    pulls = {name: source.pull for name, source in problem.sources.items() if source.pull}
+    connections.check(pulls, environment.connections, str(place))
     given = {key: options[key] for key in ("data", "warehouse") if options[key]}
     changed = {
         key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()

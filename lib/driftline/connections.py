@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from driftline.conf import Strict, wrong
 from driftline.errors import ConfError, Missing, did_you_mean
+from driftline.pulls.sections import Api, Database
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -131,24 +132,23 @@ Connections = dict[str, Annotated[Connection, BeforeValidator(_section)]]
 """Name in the problem file → where it is."""
 
 
-def check(
-    wanted: Mapping[str, tuple[str, str]], known: Mapping[str, Connection], file: str
-) -> None:
-    """Raise :class:`ConfError` unless each source's connection is known and of its kind.
+def check(pulls: Mapping[str, Database | Api], known: Mapping[str, Connection], file: str) -> None:
+    """Raise :class:`ConfError` unless the connection of each source is known and of its kind.
 
-    ``wanted`` maps a source to the name of its connection and its kind, database or api; ``file``
-    is the environment's.
+    ``pulls`` are sections of sources by the sources' names, ``file`` is the environment's.
     """
-    for source, (name, kind) in wanted.items():
-        names = [each for each, connection in known.items() if connection.kind == kind]
-        if name not in names:
+    for source, section in pulls.items():
+        kind = "database" if isinstance(section, Database) else "api"
+        names = [name for name, connection in known.items() if connection.kind == kind]
+        if section.connection not in names:
+            other = known.get(section.connection)
             raise ConfError(
-                f"no {kind if kind == 'database' else 'API'} that sources.{source} could be from",
+                f"sources.{source} is to be pulled from nowhere",
                 file=file,
-                key=f"connections.{name}",
-                found=f"one for a {known[name].kind}" if name in known else "nothing",
-                allowed=", ".join(names) or f"{name}: {{url: …}}",
-                hint=did_you_mean(name, names, otherwise="add it, or name another environment"),
+                key=f"connections.{section.connection}",
+                found=f"one of kind {other.kind}" if other else "nothing",
+                allowed=", ".join(names) or f"{section.connection}: {{url: …}}",
+                hint=did_you_mean(section.connection, names, otherwise="add it here"),
             )
 
 

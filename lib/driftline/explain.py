@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from driftline.problem import Problem
-from driftline.sections import Events, Feature, TimeSplit
+from driftline.pulls.sections import Api
+from driftline.sections import Events, Feature, Source, TimeSplit
 
 _OPERATIONS = {
     "count": "number of events",
@@ -24,7 +25,7 @@ def explain(problem: Problem) -> str:
     for name, source in problem.sources.items():
         key = f", a repeated ({', '.join(source.key)}) is kept once" if source.key else ""
         time = f"event time {source.time}{key}"
-        lines.append(f"  {name}: {source.format} files {source.path}, {time}")
+        lines.append(f"  {name}: {_origin(source)}, {time}")
     asked = problem.population
     when = f"in the {_days(asked.within)} up to the as-of" if asked.within else "ever, up to it"
     lines += ["", f"Asked about, at each as-of: every {entity} with {_events(asked)} {when}."]
@@ -68,6 +69,19 @@ def explain(problem: Problem) -> str:
         f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
     ]
     return "\n".join(lines)
+
+
+def _origin(source: Source) -> str:
+    pull = source.pull
+    if pull is None:
+        return f"{source.format} files {source.path}"
+    if isinstance(pull, Api):
+        place = f"path {pull.path} of the API {pull.connection}"
+    else:
+        what = f"table {pull.table}" if pull.table else f"query {pull.query}"
+        place = f"{' '.join(what.split())} of the database {pull.connection}"
+    extent = f"from the newest {pull.watermark} on" if pull.watermark else "all of it each time"
+    return f"{place}, {extent}"
 
 
 def _days(number: int) -> str:

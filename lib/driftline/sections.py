@@ -53,7 +53,7 @@ class Source(Strict):
     path: str = ""
     database: Database | None = None
     api: Api | None = None
-    format: Literal["access_log", "csv", "ndjson", "whitespace"]
+    format: Literal["access_log", "csv", "ndjson", "parquet", "whitespace"]
     columns: dict[Identifier, Column] = Field(min_length=1)
     time: Identifier
     key: tuple[Identifier, ...] = ()
@@ -96,8 +96,13 @@ class Source(Strict):
                 allowed="a column of type timestamp or date",
                 hint="give it a type, and a format if it is not ISO 8601",
             )
-        check_watermark(self.database or self.api, self.columns, self.key)
+        check_watermark(self.pull, self.columns, self.key)
         return self
+
+    @property
+    def pull(self) -> Database | Api | None:
+        """What it is pulled from; None where files lie at ``path``."""
+        return self.database or self.api
 
 
 class Events(Strict):

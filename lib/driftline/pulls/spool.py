@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -60,7 +60,12 @@ def keep(part: Path, folder: Path, *, at: datetime, suffix: str) -> Path | None:
     return target
 
 
-def is_known(path: Path, deliveries: frozenset[str]) -> bool:
+def files(folder: Path) -> list[Path]:
+    """The files of a spool folder, the oldest first; what is being written is none."""
+    return sorted(folder.glob("*Z-*"))
+
+
+def is_known(path: Path, deliveries: Collection[str]) -> bool:
     """Whether a kept file is one of the deliveries, which are known by their SHA-256."""
     start = path.stem.rpartition("-")[2]
     return any(each.startswith(start) for each in deliveries)
