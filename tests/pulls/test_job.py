@@ -1,0 +1,195 @@
+"""What a run of ingest does before it looks for deliveries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from driftline import schemas
+from driftline.environment import Environment
+from driftline.errors import ConfError, Missing
+from driftline.jobs import pulls
+from driftline.jobs.line import Line
+from driftline.problem import Problem, load_problem
+from driftline.pulls import spool
+
+from .postgres import PASSWORD, Postgres
+from .server import says, serving
+
+DATABASE = {"connection": "shop", "table": "orders", "watermark": "time"}
+API = {"connection": "desk", "path": "/orders", "since": "after", "watermark": "time"}
+
+
+def problem(folder: Path, repository: Path, **origin: Any) -> Problem:
+    content = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    orders = content["sources"]["orders"]
+    orders["columns"] = {"order_id": "string", "customer_id": "string", "time": "timestamp"}
+    content["sources"]["orders"] = {
+        key: each for key, each in orders.items() if key not in ("path", "format")
+    } | origin
+    content["features"] = [{**content["features"][0]}]
+    (folder / "x.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    return load_problem(folder / "x.yaml")
+
+
+Opened = Callable[..., Line]
+
+
+@pytest.fixture
+def opened(open_line: Callable[..., Line], tmp_path: Path, repository: Path) -> Opened:
+    def line(connections: dict[str, Any], **origin: Any) -> Line:
+        chosen = problem(tmp_path, repository, **origin)
+        plain = open_line(chosen, data=tmp_path / "data", warehouse=tmp_path / "warehouse")
+        content = {"warehouse": "w", "data": "d", "mlflow": "m", "connections": connections}
+        update = {"connections": Environment.model_validate(content).connections}
+        return replace(plain, environment=plain.environment.model_copy(update=update))
+
+    return line
+
+
+def land(line: Line, *rows: tuple[Any, ...]) -> None:
+    """Put rows into bronze as a run would that had read them from somewhere."""
+    ddl = "order_id string, customer_id string, time timestamp"
+    table = schemas.bronze(line.problem, "orders")
+    others = ", ".join(
+        f"CAST(NULL AS {column.type}) AS {column.name}"
+        for column in table.columns
+        if column.name.startswith("_")
+    )
+    found = line.spark.createDataFrame(rows, ddl).selectExpr("*", *others.split(", "))
+    line.tables.append(found, table, key=str(rows))
+
+
+def ids(*paths: Path | None) -> set[str]:
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path}
+
+
+def test_an_api_from_the_watermark_in_bronze(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("DESK_TOKEN", "t0k3n")
+    with serving(says([{"order_id": "1"}]), says([{"order_id": "2"}]), says([])) as server:
+        place = {"url": server.url, "token": "DESK_TOKEN", "requests_per_second": 1e9}
+        line = opened({"desk": place}, api=API)
+        first = pulls.pull(line, "orders", known=())
+        assert first is not None
+        assert first.parent == tmp_path / "warehouse" / "churn" / "_spool" / "orders"
+        # Killed before it was planned: the file lands before anything more is asked for.
+        assert pulls.pull(line, "orders", known=()) is None
+        assert server.asked == ["/orders"]
+        moment = datetime(2025, 1, 31, 12, 0, 0, 1, timezone.utc)
+        land(line, ("1", "a", moment), ("0", "a", None))
+        second = pulls.pull(line, "orders", known=ids(first))
+        assert server.asked[1:] == ["/orders?after=2025-01-31T12%3A00%3A00.000001Z"]
+        assert spool.files(first.parent) == [first, second]
+        assert pulls.pull(line, "orders", known=ids(first, second)) is None
+    assert server.tokens == ["Bearer t0k3n"] * 3
+
+
+def test_nothing_is_pulled_for_a_source_of_files(opened: Opened) -> None:
+    line = opened({}, path="x.csv", format="csv")
+    assert pulls.pull(line, "orders", known=()) is None
+    assert pulls.folder(line, "orders") is None
+
+
+def test_what_is_missing_is_said_before_anything_is_asked(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DESK_TOKEN", raising=False)
+    with serving(says([])) as server:
+        line = opened({"desk": {"url": server.url, "token": "DESK_TOKEN"}}, api=API)
+        with pytest.raises(Missing, match="DESK_TOKEN is not set"):
+            pulls.pull(line, "orders", known=())
+        with pytest.raises(ConfError, match="is to be pulled from nowhere"):
+            pulls.pull(opened({}, api=API), "orders", known=())
+    assert server.asked == []
+
+
+def test_a_warehouse_in_an_object_store_has_no_spool(opened: Opened) -> None:
+    line = opened({}, api=API)
+    away = line.environment.model_copy(update={"warehouse": "s3a://bucket/warehouse"})
+    with pytest.raises(Missing, match="no folder to keep what is pulled for orders"):
+        pulls.pull(replace(line, environment=away), "orders", known=())
+
+
+def test_a_watermark_in_the_future_is_said(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(logging.getLogger("driftline"), "propagate", True)
+    with serving(says([])) as server:
+        line = opened({"desk": {"url": server.url}}, api=API)
+        land(line, ("1", "a", datetime(2999, 1, 1, tzinfo=timezone.utc)))
+        pulls.pull(line, "orders", known=())
+    assert "orders: the newest time, 2999-01-01, is in the future" in caplog.text
+
+
+PROCESS = """
+import json, sys
+from pathlib import Path
+from driftline import logs
+from driftline.environment import load_environment
+from driftline.jobs import pulls
+from driftline.jobs.line import open_line
+from driftline.problem import load_problem
+
+logs.configure()
+line = open_line(load_problem(Path("x.yaml")), load_environment(Path("env.yaml")), Path("."))
+first = pulls.pull(line, "orders", known=())
+print(first)
+print(pulls.pull(line, "orders", known=(first.stem.rpartition("-")[2] + "0" * 52,)))
+"""
+
+
+@pytest.mark.slow
+def test_a_database_in_a_process_that_starts_with_its_driver(
+    tmp_path: Path, repository: Path, postgres: Postgres
+) -> None:
+    """The driver comes by its coordinates; the password is in nothing that is written."""
+    postgres.run(
+        """DROP SCHEMA public CASCADE; CREATE SCHEMA public;
+        CREATE TABLE orders (order_id int, customer_id text, time timestamptz);
+        INSERT INTO orders VALUES (1, 'a', '2025-01-01Z')"""
+    )
+    problem(tmp_path, repository, database=DATABASE)
+    (tmp_path / "events").mkdir()
+    place = {"warehouse": "warehouse", "data": "data", "mlflow": "mlflow.db", "memory_gib": 2}
+    place["connections"] = {
+        "shop": {"url": postgres.url, "user": "SHOP_USER", "password": "SHOP_PASSWORD"}
+    }
+    place["spark"] = {"spark.eventLog.enabled": "true"}
+    place["spark"] |= {"spark.eventLog.dir": f"file://{tmp_path}/events"}
+    (tmp_path / "env.yaml").write_text(json.dumps(place), "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "SHOP_USER": "shop", "SHOP_PASSWORD": PASSWORD},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, again = done.stdout.split()
+    assert pq.read_table(first).to_pylist() == [
+        {"order_id": "1", "customer_id": "a", "time": "2025-01-01 00:00:00+00"}
+    ]
+    assert again == "None"
+    assert "orders: pulled 1 records that were pulled before" in done.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path for path in written if "events" in path.parts]
+    logged = [done.stderr.encode(), *(path.read_bytes() for path in written)]
+    for never in (PASSWORD, json.dumps(PASSWORD)[1:-1]):
+        assert not [text for text in logged if never.encode() in text]
