@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from driftline import __version__, connections, logs
+from driftline import __version__, connections, logs, storage
 from driftline.environment import Environment, load_environment, project_folder
-from driftline.errors import ConfError, DriftlineError, Missing, Refused, did_you_mean
+from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
 from driftline.problem import Problem, load_problem
 
@@ -68,9 +69,20 @@ def _where(command: Command) -> Command:
 
 @cli.command()
 @_where
-def ingest(**options: Any) -> None:
-    """Deliveries → bronze.<source>: every record accounted for, each delivery once."""
-    _stage("ingest", options)
+@click.option(
+    "--retry-rejects",
+    is_flag=True,
+    help="Try rejected records and refused deliveries again, after a fix of the problem file.",
+)
+def ingest(retry_rejects: bool, **options: Any) -> None:
+    """Deliveries → bronze.<source>: every record accounted for, each delivery once.
+
+    A delivery is known by its content: the same bytes under another name are a known duplicate, new
+    bytes under the same name a new delivery. A record that cannot be read goes to ops.rejects with
+    its reason; a delivery that cannot be taken as a whole (torn archive, too many rejects) is
+    refused, and the others land (exit code 3).
+    """
+    _stage("ingest", options, retry_rejects=retry_rejects)
 
 
 @cli.command()
@@ -296,8 +308,19 @@ def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
+def _terminate(number: int, frame: object) -> None:
+    """Stop cleanly: what is committed stays, what is not is as if it had not begun."""
+    signal.signal(number, signal.SIG_IGN)
+    click.echo("driftline: told to stop; nothing is half-written, run it again to go on", err=True)
+    if "driftline.session" in sys.modules:
+        sys.modules["driftline.session"].cancel_jobs()
+    # Not one of our errors: the bridge to the JVM swallows whatever is an Exception.
+    sys.exit(TryAgain.exit_code)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Entry point; turns errors into exit codes (see :mod:`driftline.errors`)."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         cli.main(args=arguments, prog_name="driftline", standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -310,3 +333,9 @@ def main(arguments: list[str] | None = None) -> None:
     except DriftlineError as error:
         click.echo(f"driftline: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        explained = storage.explained(f"{type(error).__name__} {error}")
+        if explained is None:
+            raise
+        click.echo(f"driftline: {explained}", err=True)
+        sys.exit(explained.exit_code)

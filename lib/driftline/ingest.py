@@ -6,8 +6,10 @@ written down before it is read, so that a killed run finishes exactly that batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -15,23 +17,28 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline.problem import digest
-from driftline.sources import Layout, Split, blocks, header, parse
-
-TALLY = "struct<delivery:string,records:bigint,accepted:bigint,rejected:bigint>"
-REJECT = "struct<offset:bigint,reason:string,column:string,raw:binary>"
+from driftline.sources import REJECTS, RESCUED, Fault, Layout, Parsed, Split, read
 
 _TALLY = pa.struct(
     [("delivery", pa.string())]
     + [(name, pa.int64()) for name in ("records", "accepted", "rejected")]
 )
-_REJECT = pa.struct(
-    [
-        ("offset", pa.int64()),
-        ("reason", pa.string()),
-        ("column", pa.string()),
-        ("raw", pa.binary()),
-    ]
-)
+_REJECT = pa.struct([field.with_nullable(True) for field in REJECTS])
+TALLY = "struct<delivery:string,records:bigint,accepted:bigint,rejected:bigint>"
+REJECT = "struct<offset:bigint,length:bigint,reason:string,column:string,raw:binary>"
+
+FIELDS = 10_000
+"""Names of unknown fields that are looked at in a split: a file may have a million."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a delivery is refused as a whole: nothing of it lands."""
+
+    rejects: float = 1.0
+    """Share of the records of a split that may be unreadable; a small file is one split."""
+    unknown: bool = True
+    """Whether there may be fields that the layout does not name."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,22 @@ def batch_id(deliveries: Iterable[str]) -> str:
     return digest(sorted(deliveries))[:16]
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,59}")
+
+
+def new_columns(fields: Iterable[str], known: Iterable[str], *, at_most: int) -> list[str]:
+    """The unknown fields that can be columns: plain names that differ by more than their case
+    from each other and from those known; the others stay in ``_rescued``.
+    """
+    taken = {name.lower() for name in known}
+    columns: list[str] = []
+    for name in sorted(fields):
+        if len(columns) < at_most and _NAME.fullmatch(name) and name.lower() not in taken:
+            columns.append(name)
+            taken.add(name.lower())
+    return columns
+
+
 def plan(found: Iterable[Delivery], seen: Iterable[tuple[str, str]]) -> Plan:
     """Compare what was found with the (delivery id, path) pairs that were dealt with before."""
     pairs = set(seen)
@@ -84,46 +107,106 @@ def plan(found: Iterable[Delivery], seen: Iterable[tuple[str, str]]) -> Plan:
 
 
 def records(
-    numbers: DataFrame, splits: Sequence[tuple[str, Split]], layout: Layout, ddl: str
+    numbers: DataFrame,
+    splits: Sequence[tuple[str, Split]],
+    layout: Layout,
+    policy: Policy,
+    ddl: str,
 ) -> DataFrame:
     """Read splits into the columns of ``ddl``, plus ``_delivery``, ``_reject`` and ``_tally``.
 
     ``numbers`` has one ``id`` a split, an index into ``splits`` (delivery id, split). Each row is
     a record (``_reject`` and ``_tally`` null), a reject (only ``_delivery`` and ``_reject`` set) or
     the tally of a split. Splits are read in the executors, block by block: memory is bounded by
-    the block, not by the file.
+    the block, not by the file. A delivery that cannot be taken as a whole fails the task, before
+    anything is committed; :func:`examine` tells which it was.
     """
     schema = f"{ddl}, _delivery string, _reject {REJECT}, _tally {TALLY}"
-    return numbers.mapInArrow(_reader(splits, layout), schema)
 
-
-def _reader(
-    splits: Sequence[tuple[str, Split]], layout: Layout
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                delivery, split = splits[number]
-                yield from _read_split(delivery, split, layout)
+        for delivery, split in _chosen(batches, splits):
+            tally = Tally()
+            for parsed in _checked(split, layout, policy, tally):
+                yield from _rows(parsed, layout, delivery)
+            row = {"delivery": delivery, **asdict(tally)}
+            yield _batch(layout, 1, delivery, {"_tally": pa.array([row], _TALLY)})
 
-    return read
+    return numbers.mapInArrow(read, schema)
 
 
-def _read_split(delivery: str, split: Split, layout: Layout) -> Iterator[pa.RecordBatch]:
-    first = header(split.path, layout) if layout.header else None
-    total = accepted = rejected = 0
-    for offset, block in blocks(split, max_line=layout.max_line, encoding=layout.encoding):
-        parsed = parse(block, layout, offset=offset, header=first)
-        total += parsed.records
-        accepted += parsed.rows.num_rows
-        rejected += parsed.rejects.num_rows
-        columns = dict(zip(parsed.rows.schema.names, parsed.rows.columns, strict=True))
-        yield _batch(layout, parsed.rows.num_rows, delivery, columns)
-        if parsed.rejects.num_rows:
-            reject = pa.StructArray.from_arrays(parsed.rejects.columns, fields=list(_REJECT))
-            yield _batch(layout, parsed.rejects.num_rows, delivery, {"_reject": reject})
-    tally = {"delivery": delivery, "records": total, "accepted": accepted, "rejected": rejected}
-    yield _batch(layout, 1, delivery, {"_tally": pa.array([tally], _TALLY)})
+def examine(
+    numbers: DataFrame, splits: Sequence[tuple[str, Split]], layout: Layout, policy: Policy
+) -> DataFrame:
+    """What :func:`records` would meet: a row a split with ``delivery``, ``fault`` (a word of
+    ``sources.FAULTS``, null for none) and ``fields``, the names the layout does not know.
+    """
+
+    def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for delivery, split in _chosen(batches, splits):
+            fields: set[str] = set()
+            fault = None
+            try:
+                for parsed in _checked(split, layout, policy, Tally()):
+                    if len(fields) < FIELDS:
+                        for text in _rescued(parsed).unique().drop_null().to_pylist():
+                            fields |= json.loads(text).keys()
+            except Fault as found:
+                fault = found.reason
+            row = {"delivery": delivery, "fault": fault, "fields": sorted(fields)}
+            yield pa.RecordBatch.from_pylist([row], _EXAMINED)
+
+    return numbers.mapInArrow(look, "delivery string, fault string, fields array<string>")
+
+
+_EXAMINED = pa.schema(
+    [("delivery", pa.string()), ("fault", pa.string()), ("fields", pa.list_(pa.string()))]
+)
+
+
+@dataclass
+class Tally:
+    """Records of a split so far."""
+
+    records: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+
+def _chosen(
+    batches: Iterator[pa.RecordBatch], splits: Sequence[tuple[str, Split]]
+) -> Iterator[tuple[str, Split]]:
+    for batch in batches:
+        for number in batch.column(0).to_pylist():
+            yield splits[number]
+
+
+def _checked(split: Split, layout: Layout, policy: Policy, tally: Tally) -> Iterator[Parsed]:
+    """The blocks of a split; counts them, and raises Fault where the policy refuses them."""
+    for parsed in read(split, layout):
+        tally.records += parsed.records
+        tally.accepted += parsed.rows.num_rows
+        tally.rejected += parsed.rejects.num_rows
+        if not policy.unknown and _rescued(parsed).null_count < parsed.rows.num_rows:
+            raise Fault(split.path, "new_field", "it has fields that the columns do not name")
+        yield parsed
+    if tally.rejected > policy.rejects * tally.records:
+        raise Fault(
+            split.path,
+            "rejects",
+            f"{tally.rejected:,} of {tally.records:,} records cannot be read",
+        )
+
+
+def _rescued(parsed: Parsed) -> pa.Array:
+    return parsed.rows.column(parsed.rows.schema.get_field_index(RESCUED))
+
+
+def _rows(parsed: Parsed, layout: Layout, delivery: str) -> Iterator[pa.RecordBatch]:
+    columns = dict(zip(parsed.rows.schema.names, parsed.rows.columns, strict=True))
+    yield _batch(layout, parsed.rows.num_rows, delivery, columns)
+    if parsed.rejects.num_rows:
+        reject = pa.StructArray.from_arrays(parsed.rejects.columns, fields=list(_REJECT))
+        yield _batch(layout, parsed.rejects.num_rows, delivery, {"_reject": reject})
 
 
 def _batch(

@@ -1,21 +1,33 @@
-"""A source of a problem file, as its parser wants it."""
+"""A source of a problem file, as its parser and its reader want it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from driftline.ingest import Policy
 from driftline.sections import Source
 from driftline.sources import Field, Layout
 
 
-def layout(source: Source) -> Layout:
-    """How the bytes of a source are laid out, for the parsers."""
+def layout(source: Source, added: Iterable[str] = ()) -> Layout:
+    """How the bytes of a source are laid out, for the parsers; ``added`` fields are strings."""
     fields = tuple(
         Field(name, column.type, column.source or name, column.format)
         for name, column in source.columns.items()
     )
+    fields += tuple(Field(name, "string") for name in added)
     return Layout(
         source.format,
         fields,
         separator=source.separator,
         header=source.header,
         encoding=source.encoding,
+        max_line=source.limits.line,
+        max_depth=source.limits.depth,
+        max_expansion=source.limits.expansion,
     )
+
+
+def policy(source: Source) -> Policy:
+    """When a delivery of a source is refused as a whole."""
+    return Policy(rejects=source.limits.rejects, unknown=source.unknown != "fail")

@@ -6,6 +6,7 @@ from the problem file; everything else is fixed here. Columns that start with ``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from driftline.problem import Problem
@@ -73,11 +74,12 @@ DELIVERIES = Table(
         "delivery string — SHA-256 of the delivered bytes",
         "path string — Where it was found, from the data folder",
         "bytes bigint — Size as delivered",
-        "status string — planned; then landed, corrupt or abandoned; or duplicate",
+        "status string — planned; then landed, refused or abandoned; or duplicate",
+        "reason string — Why it was refused, one of the words in driftline.sources.FAULTS",
         "batch string — The deliveries that were planned together; one commit to bronze",
         "records bigint — Records read, counted before they were parsed",
         "accepted bigint — Records now in bronze",
-        "rejected bigint — Records now in ops.rejects",
+        "rejected bigint — Records put into ops.rejects; below 0 for those a retry took out again",
         _WHICH_RUN,
         _AT,
     ),
@@ -99,9 +101,10 @@ REJECTS = Table(
         "source string — Source in the problem file",
         "delivery string — SHA-256 of the delivery the record came from",
         "offset bigint — Byte at which the record starts in the delivery, decompressed",
+        "length bigint — Bytes the record has there; raw may hold only the first of them",
         "reason string — One of the words in driftline.sources.REASONS",
         "column string — The column whose value could not be read, if it was one",
-        "raw binary — The record as it was delivered",
+        "raw binary — The record as it was delivered, or its beginning if it is too long",
         "batch string — See ops.deliveries",
         _WHICH_RUN,
     ),
@@ -261,7 +264,7 @@ RUNS = Table(
     _columns(
         "run_id string — One stage of one run",
         "stage string — ingest, validate, features, train, score, drift, report",
-        "status string — done, unchanged (nothing new to do), refused, failed",
+        "status string — done, unchanged (nothing new to do), refused, stopped, failed",
         "started_at timestamp — UTC",
         "wall_seconds double — From start to end of the stage",
         "rows_in bigint — Records or rows read",
@@ -293,9 +296,10 @@ def _source_columns(source: Source) -> tuple[Column, ...]:
     )
 
 
-def bronze(problem: Problem, source: str) -> Table:
-    """``bronze.<source>``: every readable record as delivered, typed."""
-    columns = (*_source_columns(problem.sources[source]), *LANDING)
+def bronze(problem: Problem, source: str, added: Iterable[str] = ()) -> Table:
+    """``bronze.<source>``: every readable record as delivered, typed; ``added``: unknown fields."""
+    new = (Column(name, "string", "Not in the problem file; added as delivered") for name in added)
+    columns = (*_source_columns(problem.sources[source]), *LANDING, *new)
     return Table("bronze", source, f"Deliveries of {source} as they came", columns)
 
 

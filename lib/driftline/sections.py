@@ -44,6 +44,19 @@ class Column(Strict):
     comment: str = ""
 
 
+class Limits(Strict):
+    """What a delivery may be: a longer or deeper record is rejected, a worse delivery refused."""
+
+    line: int = Field(default=1_000_000, ge=1)
+    """Bytes a record may have."""
+    depth: int = Field(default=200, ge=1, le=1000)
+    """Levels of objects and arrays in a JSON record."""
+    expansion: float = Field(default=200, ge=1)
+    """Bytes that one byte of a compressed file may become."""
+    rejects: Share = 0.5
+    """Share of a delivery's records that may be unreadable."""
+
+
 class Source(Strict):
     """One kind of delivery: files of one format that land in ``bronze.<name>``.
 
@@ -60,6 +73,12 @@ class Source(Strict):
     separator: str = Field(default=",", min_length=1, max_length=1)
     header: bool = True
     encoding: str = "utf-8"
+    unknown: Literal["rescue", "add", "fail"] = "rescue"
+    """Fields the columns do not name: kept as JSON in ``_rescued``, added to bronze as columns of
+    strings, or reason to refuse the delivery."""
+    settle: float = Field(default=1, ge=0)
+    """Seconds for which a file must not have changed before it is taken."""
+    limits: Limits = Limits()
 
     @model_validator(mode="before")
     @classmethod

@@ -101,8 +101,13 @@ def build(
     return spark
 
 
-def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, str]:
-    """Settings the JVM must know before it starts; also written for ``spark-submit``."""
+def jvm_settings(
+    *, java_options: str = "", verbose: bool = False, local: bool = True
+) -> dict[str, str]:
+    """Settings the JVM must know before it starts; also written for ``spark-submit``.
+
+    Not ``local``: the executors are other machines, and get the jars from the driver.
+    """
     # A batch job wants throughput, not short pauses; on few cores this collector costs the least.
     options = ["-XX:+UseParallelGC", java_options]
     archive = jars.archive()
@@ -112,15 +117,21 @@ def jvm_settings(*, java_options: str = "", verbose: bool = False) -> dict[str, 
         quiet = Path(__file__).with_name("log4j2.properties")
         options.append(f'"-Dlog4j2.configurationFile={quiet}"')
     found = jars.jars()
-    if found:
+    if found and not local:
+        delta = {"spark.jars": ",".join(str(path) for path in found)}
+    elif found:
         classpath = os.pathsep.join(str(path) for path in found)
-        delta = {
-            "spark.driver.extraClassPath": classpath,
-            "spark.executor.extraClassPath": classpath,
-        }
+        delta = {"spark.driver.extraClassPath": classpath}
     else:
         delta = {"spark.jars.packages": jars.COORDINATES}
     return {**delta, "spark.driver.extraJavaOptions": " ".join(filter(None, options))}
+
+
+def cancel_jobs() -> None:
+    """End what Spark is doing, so that a process that is told to stop can."""
+    context = SparkContext._active_spark_context
+    if context is not None:
+        context.cancelAllJobs()
 
 
 def check_java() -> None:

@@ -154,6 +154,17 @@ class Tables:
         rows = self.spark.createDataFrame([tuple(row) for row in values], table.ddl)
         return self.append(rows.coalesce(1), table, key=key)
 
+    def delete(self, table: Table, *, matching: DataFrame) -> None:
+        """Take away the rows that have the same values as ``matching`` in all of its columns."""
+        same = " AND ".join(f"old.`{name}` <=> gone.`{name}`" for name in matching.columns)
+        (
+            DeltaTable.forPath(self.spark, self.path(table.full_name))
+            .alias("old")
+            .merge(matching.distinct().alias("gone"), same)
+            .whenMatchedDelete()
+            .execute()
+        )
+
     @contextlib.contextmanager
     def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the named tables for this process alone, after waiting so many seconds at most.

@@ -1,60 +1,100 @@
-"""The files that were delivered: which there are, what each is, whether it can be read."""
+"""The files that were delivered: which there are, whether they are whole, what each is."""
 
 from __future__ import annotations
 
 import glob
 import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from driftline import layouts, sources
+from driftline import sources
 from driftline.errors import Missing
 from driftline.ingest import Delivery
 from driftline.jobs.line import Line
 from driftline.logs import LOGGER
 
 
-def paths(line: Line, source: str) -> list[Path]:
-    """The files that match the source's pattern, as a shell would match it."""
+def found(line: Line, source: str) -> list[Delivery]:
+    """What lies there for a source, each known by its content.
+
+    A file that changes while it is looked at is still being written: it is left for another run.
+    """
+    settled = _settled(_paths(line, source), line.problem.sources[source].settle)
+    with ThreadPoolExecutor(line.environment.cores) as pool:  # hashing lets other threads run
+        digests = list(pool.map(lambda each: sources.digest(str(each)), settled))
+    whole = []
+    for (path, before), (size, sha256) in zip(settled.items(), digests, strict=True):
+        if _state(path) == before:
+            whole.append(Delivery(sha256, os.path.relpath(path, line.environment.data), size))
+        else:
+            LOGGER.warning("%s: %s is still being written, left for another run", source, path.name)
+    return whole
+
+
+def is_unchanged(line: Line, delivery: Delivery) -> bool:
+    """Whether a delivery is still where it was, with the bytes it had."""
+    path = location(line, delivery)
+    return path.is_file() and sources.digest(str(path)) == (delivery.bytes, delivery.id)
+
+
+def location(line: Line, delivery: Delivery) -> Path:
+    """Where a delivery lies."""
+    return Path(line.environment.data, delivery.path)
+
+
+def _paths(line: Line, source: str) -> list[Path]:
+    """The files that match the source's pattern, as a shell would match it; says what it leaves."""
     pattern = os.path.join(line.environment.data, line.problem.sources[source].path)
-    paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
-    if not paths:
+    names = sorted(glob.glob(pattern, recursive=True))
+    if not names:
         raise Missing(
             f"no deliveries of {source} found",
             where=pattern,
             hint="check sources.*.path and the data folder (--data), or fetch the data first",
         )
-    files = []
-    for path in paths:
-        if not path.is_file():
-            LOGGER.warning("%s: %s is not a file and was left alone", source, path.name)
-        else:
-            files.append(path)
+    folder, name = os.path.split(pattern)
+    hidden = glob.glob(os.path.join(folder, "." + name)) if name.startswith(("*", "?", "[")) else []
+    if hidden:
+        LOGGER.warning(
+            "%s: %d hidden files were left alone, as a shell leaves them: %s",
+            source,
+            len(hidden),
+            _some(hidden),
+        )
+    files = [path for path in map(Path, names) if path.is_file()]
+    others = [path for path in names if not os.path.isfile(path)]
+    if others:
+        LOGGER.warning(
+            "%s: %d are folders, dangling links or the like and were left alone: %s",
+            source,
+            len(others),
+            _some(others),
+        )
     return files
 
 
-def identified(line: Line, path: Path) -> Delivery:
-    """A file as a delivery: known by its content."""
-    size, sha256 = sources.digest(str(path))
-    return Delivery(sha256, os.path.relpath(path, line.environment.data), size)
+def _some(paths: Iterable[str]) -> str:
+    names = sorted(os.path.basename(path) for path in paths)
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
-def is_unchanged(line: Line, delivery: Delivery) -> bool:
-    """Whether a delivery is still where it was, with the bytes it had."""
-    path = Path(line.environment.data, delivery.path)
-    return path.is_file() and sources.digest(str(path)) == (delivery.bytes, delivery.id)
+_State = tuple[int, int, int]
 
 
-def is_corrupt(line: Line, source: str, delivery: Delivery) -> bool:
-    """Whether a delivery cannot be read as a whole: a torn archive, or no header to go by."""
-    path = os.path.join(line.environment.data, delivery.path)
-    layout = layouts.layout(line.problem.sources[source])
-    try:
-        for split in sources.splits(path, delivery.bytes):
-            if layout.header:
-                sources.header(path, layout)
-            for offset, block in sources.blocks(split, encoding=layout.encoding):
-                if offset == 0:
-                    sources.parse(block, layout, offset=0)
-    except (sources.CorruptFile, sources.BadHeader):
-        return True
-    return False
+def _settled(paths: Iterable[Path], settle: float) -> dict[Path, _State]:
+    """Each file's state, looked at when it should have been quiet for ``settle`` seconds.
+
+    A clock that stands behind the files' makes none wait longer than that, whatever they say.
+    """
+    states = {path: _state(path) for path in paths}
+    newest = max((state[1] for state in states.values()), default=0) / 1e9
+    time.sleep(min(settle, max(0.0, newest + settle - time.time())))
+    return states
+
+
+def _state(path: Path) -> _State:
+    """What changes when a file is written: size, time of change, inode."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns, found.st_ino

@@ -77,15 +77,18 @@ def _finding(facts: Facts, found: list[Row]) -> str:
     return sentence + "."
 
 
+_BAD_ENDS = {"refused": "was refused", "stopped": "was told to stop", "failed": "failed"}
+
+
 def _stopped(facts: Facts) -> list[Block]:
     """Stages whose very last run did not end well."""
     notes: list[Block] = []
     for stage in stages(facts):
         past = runs_of(facts, stage)
-        if past and past[-1]["status"] in ("refused", "failed"):
+        verb = _BAD_ENDS.get(past[-1]["status"]) if past else None
+        if verb:
             said = f": {past[-1]['message']}" if past[-1]["message"] else "."
-            verb = "was refused" if past[-1]["status"] == "refused" else "failed"
-            tone: Tone = "watch" if past[-1]["status"] == "refused" else "bad"
+            tone: Tone = "bad" if verb == "failed" else "watch"
             notes.append(Note(f"The last {stage} run {verb}{said}", tone))
     return notes
 

@@ -1,0 +1,325 @@
+"""Planned batches → bronze, each record once: the one place where exactly-once is decided.
+
+A batch is written down before it is read. Its rows, its rejects and its end are each one keyed
+commit, in that order, so that whoever is killed between two of them finishes the same batch first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, Observation, Row
+
+from driftline import ingest, layouts, schemas, sources
+from driftline.errors import Missing, Refused
+from driftline.ingest import Delivery, Policy
+from driftline.jobs import deliveries
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+from driftline.logs import LOGGER
+from driftline.sources import Layout, Split
+
+_SPLIT_BYTES = 64 * 1024 * 1024
+
+_ADDED = 100
+"""Columns that unknown fields may become in a table; the fields beyond stay in ``_rescued``."""
+
+Counts = dict[str, tuple[int, int, int]]
+"""Delivery → records read, accepted, rejected."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Deliveries of one source that were planned together, and when."""
+
+    source: str
+    id: str
+    deliveries: tuple[Delivery, ...]
+    planned_at: datetime
+
+
+def history(line: Line) -> list[Row]:
+    """What became of all deliveries so far."""
+    if not line.tables.exists(schemas.DELIVERIES.full_name):
+        return []
+    return line.tables.read(schemas.DELIVERIES.full_name).collect()
+
+
+def land_new(
+    line: Line, ledger: Run, new: Mapping[str, tuple[Delivery, ...]], *, attempt: str = ""
+) -> tuple[Counts, dict[str, str]]:
+    """Plan and land deliveries; returns the counts of each that landed, and why others did not.
+
+    That a delivery cannot be taken is found out while it is read. Then nothing of its batch was
+    committed; it is written down as refused as a whole, and the others are planned anew. An
+    ``attempt`` sets a batch apart from an earlier one of the same deliveries.
+    """
+    now = datetime.now(timezone.utc)
+    salt = [attempt] if attempt else []
+    batches = [
+        Batch(source, ingest.batch_id([each.id for each in files] + salt), files, now)
+        for source, files in new.items()
+        if files
+    ]
+    if not batches:
+        return {}, {}
+    _record(line, ledger, batches, "planned")
+    return _settle(line, ledger, batches)
+
+
+def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, dict[str, str]]:
+    """Land planned batches; what is faulty in them is kept out, the rest planned anew."""
+    if not batches:
+        return {}, {}
+    try:
+        return _land(line, ledger, batches), {}
+    except (PySparkException, Py4JJavaError):  # which one depends on how far the write had come
+        faults = _faults(line, ledger, batches)
+        if not faults:
+            raise
+    hit = [batch for batch in batches if any(each.id in faults for each in batch.deliveries)]
+    refused = [
+        replace(batch, deliveries=tuple(each for each in batch.deliveries if each.id in faults))
+        for batch in hit
+    ]
+    for batch in refused:
+        for each in batch.deliveries:
+            why = sources.FAULTS[faults[each.id]]
+            LOGGER.warning("%s: %s is refused as a whole: %s", batch.source, each.path, why)
+    _record(line, ledger, refused, "refused", faults=faults)
+    rest = {
+        batch.source: tuple(each for each in batch.deliveries if each.id not in faults)
+        for batch in hit
+    }
+    landed, more = _settle(line, ledger, [batch for batch in batches if batch not in hit])
+    again, worse = land_new(line, ledger, rest)
+    return landed | again, faults | more | worse
+
+
+def _faults(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
+    """Delivery → why it cannot be taken, for those that cannot."""
+    faults = {}
+    for batch in batches:
+        ledger.progress(f"looking for what is wrong with deliveries of {batch.source}")
+        source = line.problem.sources[batch.source]
+        layout = layouts.layout(source)
+        numbers, splits = _splits(line, batch.deliveries, layout)
+        seen = ingest.examine(numbers, splits, layout, layouts.policy(source))
+        for row in seen.where("fault IS NOT NULL").select("delivery", "fault").collect():
+            faults[row.delivery] = row.fault
+    return faults
+
+
+def unfinished(history: list[Row]) -> list[Batch]:
+    """Batches that were planned and neither landed nor were given up for a refused member."""
+    over = ("landed", "refused", "abandoned")
+    ended = {(row.source, row.batch) for row in history if row.status in over}
+    planned: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in history:
+        if row.status == "planned" and (row.source, row.batch) not in ended:
+            # Planned again after a refused member of another batch, it is still one delivery.
+            planned.setdefault((row.source, row.batch), {})[row.delivery] = row
+    return [
+        Batch(
+            source,
+            batch,
+            tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows.values()),
+            next(iter(rows.values())).at.replace(tzinfo=timezone.utc),
+        )
+        for (source, batch), rows in planned.items()
+    ]
+
+
+def finish(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
+    """Land what an earlier run planned, if its deliveries are still what they were."""
+    changed = {
+        each.id
+        for batch in batches
+        for each in batch.deliveries
+        if not deliveries.is_unchanged(line, each)
+    }
+    whole = [each for each in batches if not changed & {one.id for one in each.deliveries}]
+    broken = [each for each in batches if each not in whole]
+    for batch in broken:
+        if _key(batch) in line.tables.committed(f"bronze.{batch.source}"):
+            names = ", ".join(one.path for one in batch.deliveries if one.id in changed)
+            raise Missing(
+                f"deliveries of {batch.source} landed but cannot be counted again: {names}",
+                where=line.environment.data,
+                hint="an earlier run was killed after it landed them: put the files back once",
+            )
+    if broken:
+        LOGGER.warning("%d planned deliveries are gone or changed; planned anew", len(changed))
+        _record(line, ledger, broken, "abandoned")
+    _, faults = _settle(line, ledger, whole)
+    return faults
+
+
+def _key(batch: Batch) -> str:
+    return f"ingest:{batch.id}"
+
+
+def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
+    """Write planned batches; returns what became of the records of each delivery.
+
+    Every step is keyed, so that a second try does only what is left.
+    """
+    counts: Counts = {}
+    sums = []
+    for batch in batches:
+        found, sum_ = _land_one(line, ledger, batch)
+        counts |= found
+        sums.append(sum_)
+    _record(line, ledger, batches, "landed", counts=counts)
+    for read, kept, refused in sums:
+        ledger.count(in_=read, out=kept, rejected=refused)
+    return counts
+
+
+def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int, int, int]]:
+    new = _added(line, ledger, batch)
+    table = schemas.bronze(line.problem, batch.source, new)
+    ledger.progress(f"landing {len(batch.deliveries)} deliveries of {batch.source}")
+    records = read(line, batch.source, batch.deliveries, new)
+    observed = Observation()
+    rows = ingest.accepted(
+        records.observe(observed, ingest.tallies()), batch=batch.id, arrived_at=batch.planned_at
+    )
+    written = line.tables.append(rows, table, key=_key(batch))
+    ledger.wrote(written)
+    if written.skipped:  # killed after this commit: count again, write nothing
+        rows.write.format("noop").mode("overwrite").save()
+    counts = {delivery.id: (0, 0, 0) for delivery in batch.deliveries}
+    for tally in observed.get["tallies"]:
+        before = counts[tally.delivery]
+        counts[tally.delivery] = (
+            before[0] + tally.records,
+            before[1] + tally.accepted,
+            before[2] + tally.rejected,
+        )
+    total, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
+    faulty = [each for each in batch.deliveries if counts[each.id][2]]
+    if faulty:
+        # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
+        ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
+        again = read(line, batch.source, faulty, new)
+        rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
+        kept_out = line.tables.append(rejects, schemas.REJECTS, key=_key(batch))
+        ledger.wrote(kept_out)
+        refused = refused if kept_out.rows is None else kept_out.rows
+    # Records are counted before they are parsed, rows by Delta when it commits.
+    kept = kept if written.rows is None else written.rows
+    return counts, (total, kept, refused)
+
+
+def added(line: Line, source: str) -> list[str]:
+    """The columns that unknown fields of a source became in bronze, where that is asked for."""
+    table = schemas.bronze(line.problem, source)
+    if line.problem.sources[source].unknown != "add" or not line.tables.exists(table.full_name):
+        return []
+    there = line.tables.read(table.full_name).dtypes
+    return [name for name, type_ in there if type_ == "string" and name not in table.column_names]
+
+
+def _added(line: Line, ledger: Run, batch: Batch) -> list[str]:
+    """The columns that unknown fields became before, and become with this batch."""
+    source = line.problem.sources[batch.source]
+    if source.unknown != "add":
+        return []
+    table = schemas.bronze(line.problem, batch.source)
+    before = added(line, batch.source)
+    ledger.progress(f"looking for new fields in {len(batch.deliveries)} deliveries")
+    layout = layouts.layout(source, before)
+    numbers, splits = _splits(line, batch.deliveries, layout)
+    seen = ingest.examine(numbers, splits, layout, layouts.policy(source)).select("fields")
+    fields = {name for row in seen.collect() for name in row.fields}
+    theirs = [column.source or name for name, column in source.columns.items()]
+    known = [*table.column_names, *theirs, *before]
+    new = ingest.new_columns(fields, known, at_most=_ADDED - len(before))
+    if new:
+        LOGGER.info("%s: new columns %s", table.full_name, ", ".join(new))
+    return before + new
+
+
+def read(
+    line: Line,
+    source: str,
+    files: Iterable[Delivery],
+    new: Iterable[str] = (),
+    *,
+    policy: Policy | None = None,
+) -> DataFrame:
+    """The records, rejects and tallies of some deliveries, see ``ingest.records``.
+
+    ``new`` are unknown fields that are columns; the policy is the source's if none is given.
+    """
+    new = list(new)
+    declared = line.problem.sources[source]
+    layout = layouts.layout(declared, new)
+    numbers, splits = _splits(line, files, layout)
+    columns = {column.name: column.type for column in schemas.bronze(line.problem, source).columns}
+    theirs = [*declared.columns, *new, sources.RESCUED, sources.OFFSET]
+    ddl = ", ".join(f"`{name}` {columns.get(name, 'string')}" for name in theirs)
+    return ingest.records(numbers, splits, layout, policy or layouts.policy(declared), ddl)
+
+
+def _splits(
+    line: Line, files: Iterable[Delivery], layout: Layout
+) -> tuple[DataFrame, list[tuple[str, Split]]]:
+    """The splits of some deliveries with whose they are, and their numbers spread over tasks."""
+    splits = [
+        (delivery.id, split)
+        for delivery in files
+        for split in sources.splits(
+            str(deliveries.location(line, delivery)), delivery.bytes, layout, target=_SPLIT_BYTES
+        )
+    ]
+    size = sum(split.length for _, split in splits)
+    tasks = max(1, min(len(splits), max(line.environment.cores, -(-size // _SPLIT_BYTES))))
+    return line.spark.range(0, len(splits), 1, tasks), splits
+
+
+def _record(
+    line: Line,
+    ledger: Run,
+    batches: list[Batch],
+    status: str,
+    *,
+    counts: Mapping[str, tuple[int, int, int]] = {},
+    faults: Mapping[str, str] = {},
+) -> None:
+    """Write down what became of the deliveries of some batches, in one commit."""
+    rows = [
+        (
+            batch.source,
+            delivery.id,
+            delivery.path,
+            delivery.bytes,
+            status,
+            faults.get(delivery.id),
+            batch.id,
+            *counts.get(delivery.id, (None, None, None)),
+            ledger.run_id,
+            batch.planned_at,
+        )
+        for batch in batches
+        for delivery in batch.deliveries
+    ]
+    key = f"{status}:" + ingest.batch_id(f"{batch.source} {batch.id}" for batch in batches)
+    ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
+
+
+def refuse(line: Line, faults: Mapping[str, str]) -> None:
+    """Raise Refused if deliveries were refused in this run."""
+    if faults:
+        reasons = sorted(set(faults.values()))
+        raise Refused(
+            f"{len(faults)} deliveries were refused; what else was new has landed",
+            where="; ".join(sources.FAULTS[reason] for reason in reasons),
+            hint="see ops.deliveries; mend the files or the problem's limits, then "
+            "driftline ingest --retry-rejects",
+        )

@@ -1,0 +1,103 @@
+"""Rejected records, read again after a fix of the problem file.
+
+A record is known by its delivery and offset. So nothing here needs a plan: rows that are in bronze
+are not added again, rejects that are in bronze are taken away, and the books are made to say what
+the tables hold. Killed anywhere, the same command goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import ingest, schemas
+from driftline.ingest import Delivery, Policy
+from driftline.jobs import deliveries, landing
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+from driftline.logs import LOGGER
+
+_RECORD = ["_delivery", "_offset"]
+
+
+def rejects(line: Line, ledger: Run, source: str) -> str:
+    """Give the rejects of a source another try; returns what happened in words."""
+    table = schemas.bronze(line.problem, source)
+    needed = (schemas.REJECTS.full_name, table.full_name)
+    if not all(line.tables.exists(name) for name in needed):
+        return f"{source}: no rejects"
+    bronze = line.tables.version(table.full_name)
+    kept = (
+        line.tables.read(schemas.REJECTS.full_name)
+        .where(F.col("source") == source)
+        .select(F.col("delivery").alias("_delivery"), F.col("offset").alias("_offset"))
+    )
+    waiting = kept.groupBy("_delivery").count().collect()
+    if not waiting:
+        return f"{source}: no rejects"
+    ledger.progress(f"reading {sum(row['count'] for row in waiting):,} rejects of {source} again")
+    faulty = _deliveries(line, source, {row._delivery for row in waiting})
+    landed = line.tables.read(table.full_name, version=bronze).select(*_RECORD)
+    batch = ingest.batch_id(["rejects", source, str(bronze)])
+    added = landing.added(line, source)
+    readable = ingest.accepted(
+        landing.read(line, source, _unchanged(line, source, faulty), added, policy=Policy()),
+        batch=batch,
+        arrived_at=datetime.now(timezone.utc),
+    )
+    rows = readable.join(kept, _RECORD, "left_semi").join(landed, _RECORD, "left_anti")
+    written = line.tables.append(
+        rows, schemas.bronze(line.problem, source, added), key=f"rejects:{batch}"
+    )
+    ledger.wrote(written)
+    now = line.tables.read(table.full_name).where(F.col("_delivery").isin(list(faulty)))
+    # Before the rejects are taken away: they are what a killed retry is found by.
+    total = _reconcile(line, ledger, source, now, faulty)
+    records = now.select(F.col("_delivery").alias("delivery"), F.col("_offset").alias("offset"))
+    line.tables.delete(schemas.REJECTS, matching=records)
+    left = sum(row["count"] for row in waiting) - total
+    return f"{source}: {total:,} rejects have landed after all, {left:,} are left"
+
+
+def _deliveries(line: Line, source: str, wanted: set[str]) -> dict[str, Delivery]:
+    return {
+        row.delivery: Delivery(row.delivery, row.path, row.bytes)
+        for row in landing.history(line)
+        if row.source == source and row.status == "landed" and row.delivery in wanted
+    }
+
+
+def _unchanged(line: Line, source: str, faulty: Mapping[str, Delivery]) -> list[Delivery]:
+    """The deliveries that are still where they were; says which are not."""
+    files = []
+    for each in faulty.values():
+        if deliveries.is_unchanged(line, each):
+            files.append(each)
+        else:
+            LOGGER.warning("%s: %s is gone or changed; its rejects wait for it", source, each.path)
+    return files
+
+
+def _reconcile(
+    line: Line, ledger: Run, source: str, bronze: DataFrame, faulty: Mapping[str, Delivery]
+) -> int:
+    """Write down the batches of bronze that the books do not have; returns their rows."""
+    known = {row.batch for row in landing.history(line) if row.source == source}
+    found = bronze.groupBy("_delivery", "_batch").agg(
+        F.count("*").alias("rows"), F.max("_arrived_at").alias("at")
+    )
+    new = [row for row in found.collect() if row._batch not in known]
+    rows = [
+        (source, row._delivery, faulty[row._delivery].path, faulty[row._delivery].bytes)
+        + ("landed", None, row._batch, 0, row.rows, -row.rows, ledger.run_id, row.at)
+        for row in sorted(new, key=lambda row: (row._delivery, row._batch))
+    ]
+    if rows:
+        key = "rejects:" + ingest.batch_id(f"{row[0]} {row[1]} {row[6]}" for row in rows)
+        ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
+    total = sum(int(row.rows) for row in new)
+    ledger.count(in_=total, out=total)
+    return total

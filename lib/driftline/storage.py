@@ -1,0 +1,46 @@
+"""What went wrong below the tables, in words: a full disk, a lost file, a torn commit.
+
+Spark and Delta say it in traces of a hundred lines; the person who is called at night needs the
+folder and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+
+from driftline.errors import Missing
+
+_COPY = "put it back from a copy; versions of the table without that file can still be read"
+_UNCHANGED = "nothing half-written is visible; then give the same command again"
+
+# What the engines' messages say, in the order in which it is looked for; a group is the place.
+_SIGNS: tuple[tuple[str, str, str], ...] = (
+    (r"No space left on device", "the disk is full", f"make room; {_UNCHANGED}"),
+    (r"Disk quota exceeded", "the disk quota is used up", f"make room; {_UNCHANGED}"),
+    (
+        r"(?:Read-only file system|Permission denied|AccessDeniedException|Mkdirs failed to create)"
+        r"[:\s]*(?:file:)?(/[^\s,()]*)?",
+        "a folder cannot be written",
+        f"check who owns it and how it is mounted; {_UNCHANGED}",
+    ),
+    (
+        r"(?:FILE_NOT_EXIST|FileNotFoundException)[^/]*(?:file:)?(/\S+\.parquet)",
+        "a data file of a table is gone",
+        _COPY,
+    ),
+    (
+        r"(?:FAILED_READ_FILE|is not a Parquet file)[^/]*(?:file:)?(/\S+\.parquet)",
+        "a data file of a table is damaged",
+        _COPY,
+    ),
+)
+
+
+def explained(text: str) -> Missing | None:
+    """The error that the trace of a failed job comes down to; None if it is none of these."""
+    for pattern, what, hint in _SIGNS:
+        found = re.search(pattern, text)
+        if found:
+            place = (found[1] or "") if found.re.groups else ""
+            return Missing(what, where=place.rstrip(".]"), hint=hint)
+    return None
