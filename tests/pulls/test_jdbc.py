@@ -18,11 +18,11 @@ from driftline.pulls import jdbc
 from driftline.pulls.jdbc import Server
 from driftline.pulls.sections import Database
 from driftline.pulls.spool import Pulled
-from driftline.sources import Field
+from driftline.sources import Field, Layout, digest, read, splits
 
 from .postgres import PASSWORD, Postgres
 
-pytestmark = pytest.mark.slow  # a minute
+slow = pytest.mark.slow
 
 AT = datetime(2025, 1, 31, 12, tzinfo=timezone.utc)
 ORDERS = (
@@ -119,6 +119,7 @@ def test_a_snapshot_is_one_file_and_again_the_same(
     assert first.path.read_bytes() == before
 
 
+@slow
 def test_an_empty_table_is_no_file(pull: Pull, tmp_path: Path) -> None:
     assert pull() == Pulled(None, 0)
     assert list(tmp_path.iterdir()) == []
@@ -150,6 +151,7 @@ def test_from_a_watermark_on_with_ties(pull: Pull, database: Postgres) -> None:
     ]
 
 
+@slow
 def test_rows_without_a_watermark_are_neither_lost_nor_repeated(
     pull: Pull, database: Postgres, warnings: Callable[[], list[str]]
 ) -> None:
@@ -167,6 +169,7 @@ def test_rows_without_a_watermark_are_neither_lost_nor_repeated(
     assert warnings() == [said, said, said.replace("1 rows", "2 rows")]
 
 
+@slow
 def test_a_row_at_the_watermark_that_cannot_be_read_comes_again(
     pull: Pull, database: Postgres
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_row_at_the_watermark_that_cannot_be_read_comes_again(
         ),
     ],
 )
+@slow
 def test_watermarks_of_other_types(
     pull: Pull, database: Postgres, type: str, field: Any, values: str, since: Any, new: list[str]
 ) -> None:
@@ -228,6 +232,7 @@ VALUES = {
 }
 
 
+@slow
 def test_every_type_comes_as_its_text(pull: Pull, database: Postgres) -> None:
     database.run("CREATE TYPE mood AS ENUM ('so so'); CREATE TYPE pair AS (a int, b text)")
     columns = ", ".join(f"c{place} {type}" for place, type in enumerate(VALUES))
@@ -242,6 +247,37 @@ def test_every_type_comes_as_its_text(pull: Pull, database: Postgres) -> None:
     assert list(found) == expected
 
 
+def test_the_values_that_a_parser_reads(pull: Pull, database: Postgres) -> None:
+    """What the file becomes in bronze: declared types, or a reject that names the column."""
+    database.run(
+        """CREATE TABLE t (id bigint, price numeric(40, 20), ok bool, day date,
+        at timestamptz, n text);
+        INSERT INTO t VALUES
+        (9223372036854775807, 0.1, true, '2024-02-29', '2024-02-29 23:59:59.5+05:30', E'a\n"é'),
+        (NULL, NULL, NULL, NULL, NULL, NULL),
+        (2, 'NaN', false, '2024-02-29', '2024-02-29', ''),
+        (3, 1, true, 'infinity', '2024-02-29', 'x'),
+        (4, 1, true, '2024-02-29', '0044-03-15 BC', 'x')"""
+    )
+    types: dict[str, Any] = {"id": "long", "price": "double", "ok": "boolean", "day": "date"}
+    types |= {"at": "timestamp", "n": "string"}
+    fields = tuple(Field(name, type) for name, type in types.items())
+    found = pull(fields, table="t")
+    assert found.path is not None
+    layout = Layout("parquet", fields)
+    size, _ = digest(str(found.path))
+    (split,) = splits(str(found.path), size, layout)
+    (parsed,) = read(split, layout)
+    half = datetime(2024, 2, 29, 18, 29, 59, 500_000, timezone.utc)
+    assert [tuple(row.values())[:6] for row in parsed.rows.to_pylist()] == [
+        (None,) * 6,
+        (2**63 - 1, 0.1, True, date(2024, 2, 29), half, 'a\n"é'),
+    ]
+    rejects = parsed.rejects.select(["reason", "column"]).to_pylist()
+    assert rejects == [{"reason": "bad_value", "column": name} for name in ("price", "day", "at")]
+
+
+@slow
 def test_names_are_taken_as_they_stand(pull: Pull, database: Postgres) -> None:
     odd = 'a "b`.c; --'
     quoted = '"' + odd.replace('"', '""') + '"'
@@ -275,6 +311,7 @@ def test_nobody_listens(pull: Pull, database: Postgres, tmp_path: Path) -> None:
     )
 
 
+@slow
 def test_stopped_while_it_answers(pull: Pull, database: Postgres, tmp_path: Path) -> None:
     """The connection breaks off in the middle of the rows."""
     dying = "SELECT n AS id, CASE n WHEN 50000 THEN pg_terminate_backend(pg_backend_pid()) END"
@@ -304,6 +341,7 @@ def test_what_is_for_a_person(
     assert database.run("SELECT count(*) FROM orders") == "0\n"
 
 
+@slow
 def test_a_value_is_not_in_the_error(pull: Pull, database: Postgres, tmp_path: Path) -> None:
     database.run("INSERT INTO orders VALUES (1, 1, now(), 'private')")
     query = 'SELECT id, amount, other::int AS "Updated At" FROM orders'
@@ -312,6 +350,7 @@ def test_a_value_is_not_in_the_error(pull: Pull, database: Postgres, tmp_path: P
     assert "private" not in words
 
 
+@slow
 def test_nothing_can_be_written_through_a_pull(
     pull: Pull, database: Postgres, tmp_path: Path
 ) -> None:
@@ -324,6 +363,7 @@ def test_nothing_can_be_written_through_a_pull(
     assert database.run("SELECT count(*) FROM orders") == "0\n"
 
 
+@slow
 def test_the_password_is_in_no_plan(spark, driver: None, database: Postgres, capsys) -> None:
     options = {"url": database.url, "user": "shop", "password": PASSWORD}
     options |= {"query": "SELECT 1 AS a", "driver": "org.postgresql.Driver"}
