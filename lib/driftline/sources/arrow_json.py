@@ -1,8 +1,9 @@
 """Lines of JSON objects, many at once by Arrow's reader, where that gives what one by one would.
 
 Arrow's reader knows neither lines nor mixed kinds of values, takes NaN, and rounds. So it is given
-the kinds to expect from a sample, refuses everything else, and what it may have rounded is left
-out: callers read the lines that are not in a part one by one (see ``ndjson``).
+the kinds to expect from a sample, none of them nested, and refuses everything else: it never goes
+deeper than one level. What it may have rounded is left out: callers read the lines that are not in
+a part one by one (see ``ndjson``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from driftline.sources.source import Part, json_objects
 
 SAMPLE = 100
 """Lines of a block that are looked at to tell the kinds of its values."""
+
+WIDEST = 500
+"""Keys of a block up to which a column for each is cheaper than its lines one by one."""
 
 CHUNK = 1_000
 """Lines that are read at once where the whole block cannot be."""
@@ -53,6 +57,8 @@ def _schema(records: Records, layout: Layout) -> pa.Schema | None:
         if type(members) is dict:
             for key, value in members.items():
                 kinds.setdefault(key, Counter())[type(value)] += value is not None
+        if len(kinds) > WIDEST:
+            return None
     columns = []
     for key, counts in kinds.items():
         # A few values of another kind shall not send the whole block down the slow way.

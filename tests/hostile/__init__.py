@@ -1,0 +1,1 @@
+"""Input as bad as it comes, as data: see ``corpus.CASES``."""
