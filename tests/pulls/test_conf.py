@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +228,24 @@ def test_a_connection_that_is_not_there(
         found,
         hint,
     )
+
+
+def test_the_command_ends_before_spark_if_a_connection_is_not_there(tmp_path: Path) -> None:
+    problem(tmp_path, database=DATABASE)
+    environment(tmp_path, {"url": "https://host"})
+    done = subprocess.run(
+        [
+            *(Path(sys.prefix, "bin", "driftline"), "ingest", "--problem", tmp_path / "x.yaml"),
+            *("--env", tmp_path / "env.yaml"),
+        ],
+        env={**os.environ, "JAVA_HOME": "/nowhere"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "driftline: sources.orders is to be pulled from nowhere\n" in done.stderr
+    assert f"file:    {tmp_path}/env.yaml\n" in done.stderr
 
 
 def test_a_secret_is_what_the_variable_holds(monkeypatch: pytest.MonkeyPatch) -> None:
