@@ -121,7 +121,8 @@ def _by_position(records: Records, wanted: list[str], vhost: bool) -> tuple[Flag
     for number in (6, 2):
         rows = np.flatnonzero(clean & (count == number))
         if len(rows) and len(spaces):
-            quote = list(quotes[first[rows][:, None] + np.arange(number)].T)
+            before = first[rows]
+            quote = [quotes[before + k] for k in range(number)]
             part = _read_clean(records, rows, quote, spaces, wanted, vhost)
             taken[part.rows] = True
             parts.append(part)
@@ -187,14 +188,18 @@ def _read_clean(
     }
     if len(quote) == 6:
         spans |= {"referrer": (quote[2] + 1, quote[3]), "agent": (quote[4] + 1, quote[5])}
+    all_good = bool(good.all())
     columns = []
     for name in wanted:
         if name not in spans:
             columns.append(pa.nulls(int(good.sum()), pa.string()))
             continue
         left, right = spans[name]
-        null = (right - left == 1) & is_at(left, "-")
+        null = right - left == 1
+        null[null] = is_at(left[null], "-")
         if name in ("method", "path", "protocol"):
             null |= ~three
-        columns.append(texts(records, left[good], right[good], null[good]))
+        if not all_good:
+            left, right, null = left[good], right[good], null[good]
+        columns.append(texts(records, left, right, null))
     return Part(rows[good], columns)
