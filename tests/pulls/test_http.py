@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import time
+import tracemalloc
 from datetime import date, datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -380,6 +381,23 @@ def test_a_page_that_is_too_big(tmp_path: Path, answer: Answer) -> None:
     with serving(answer) as server:
         assert "desk: a page exceeds " in refused(server, tmp_path, Missing)
         assert len(server.asked) == 1
+
+
+def test_a_page_that_is_too_big_is_not_unpacked_first(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"[" + b" " * 100_000_000 + b"1]")
+    with serving(says(bomb, Content_Encoding="gzip")) as server:
+        tracemalloc.start()
+        try:
+            refused(server, tmp_path, Missing)
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_of_a_key_that_stands_twice_the_last_counts(tmp_path: Path) -> None:
+    body = b'{"items": [1, 2], "n": {"items": [0]}, "items": [3], "other": "items"}'
+    with serving(says(body)) as server:
+        assert lines(ask(server, tmp_path, records="items")) == ["3"]
 
 
 @pytest.mark.parametrize(
