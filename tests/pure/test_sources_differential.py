@@ -59,7 +59,8 @@ def plain_time(text: str, format: str | None) -> Any:
         scale = {"epoch_s": 10**6, "epoch_ms": 10**3, "epoch_us": 1}[format]
         micros = Fraction(text) * scale // 1
     elif format is None:
-        shape = "".join("9" if c in "0123456789" else c for c in text).replace(" ", "T", 1)
+        shape = "".join("9" if c in "0123456789" else c for c in text)
+        shape = shape[:10] + shape[10:11].replace(" ", "T") + shape[11:]
         shape = shape.replace("99 +", "99+").replace("99 -", "99-").replace("99 Z", "99Z")
         day, _, rest = shape.partition("T")
         clock = re.sub("(Z|[+-]99|[+-]9999|[+-]99:99)$", "", rest)
