@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from driftline import sources
-from driftline.sources import REASONS, BadHeader, Field, Layout, parse
+from driftline.sources import REASONS, Field, Layout, parse
+from driftline.sources.layout import BadHeader
 
 UTC = dt.timezone.utc
 

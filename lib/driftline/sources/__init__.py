@@ -19,7 +19,6 @@ from driftline.sources.layout import (
     REASONS,
     REJECTS,
     RESCUED,
-    BadHeader,
     Field,
     Layout,
     Parsed,
@@ -35,7 +34,6 @@ __all__ = [
     "REASONS",
     "REJECTS",
     "RESCUED",
-    "BadHeader",
     "Fault",
     "Field",
     "Layout",
@@ -100,7 +98,7 @@ def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = N
     needed for every block of such a file; others do without.
 
     Raises ValueError for a block of 2 GiB or more and for a layout that its format cannot serve,
-    and BadHeader for a header line that is none. No record raises anything.
+    and ``layout.BadHeader`` for a header line that is none. No record raises anything.
     """
     source = check(layout)
     if not isinstance(source, Lines):
