@@ -166,8 +166,10 @@ def _read_clean(
     width = size_end - size
     good &= (width >= 1) & (width <= _BYTES)
     good &= digit_at(size) | (is_at(size, "-") & (width == 1))
-    for k in range(1, int(width[good].max(initial=0))):
-        good &= digit_at(size + k) | (width <= k)
+    longer = np.flatnonzero(good)
+    for k in range(1, _BYTES):
+        longer = longer[width[longer] > k]
+        good[longer] &= digit_at(size[longer] + k)
 
     ones, twos = space[words + 2], space[words + 3]
     three = (ones > quote[0] + 1) & (twos > ones + 1) & (twos < quote[1] - 1)
