@@ -24,12 +24,18 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         f"check who owns it and how it is mounted; {_UNCHANGED}",
     ),
     (
-        r"(?:FILE_NOT_EXIST|FileNotFoundException)[^/]*(?:file:)?(/\S+\.parquet)",
+        r"FAILED_READ_FILE.*?(/[^/\s][^\s]*/_delta_log/\d+\.json)",
+        "the last commit of a table is damaged",
+        "put it back from a copy; without one move the file aside, which takes the table back by "
+        "one version, and run the stages again: what the commit held is done again",
+    ),
+    (
+        r"(?:FILE_NOT_EXIST|FileNotFoundException).*?(/[^/\s]\S*\.parquet)",
         "a data file of a table is gone",
         _COPY,
     ),
     (
-        r"(?:FAILED_READ_FILE|is not a Parquet file)[^/]*(?:file:)?(/\S+\.parquet)",
+        r"(?:FAILED_READ_FILE|is not a Parquet file).*?(/[^/\s]\S*\.parquet)",
         "a data file of a table is damaged",
         _COPY,
     ),

@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from driftline.jobs import ingest, validate
-from driftline.problem import load_problem
+from faults.conftest import kill
 
 TABLES = ("bronze.lines", "silver.lines", "ops.deliveries", "ops.rejects", "ops.quarantine")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, repository) -> Path:
-    """Six files of invoice lines in the form of Online Retail; some broken, some of nobody."""
-    root = tmp_path_factory.mktemp("killed")
-    folder = root / "data" / "online_retail" / "by_day"
-    folder.mkdir(parents=True)
-    for day in range(1, 7):
-        lines = [
-            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
-        ]
-        for n in range(300):
-            quantity = "many" if n % 50 == day else n % 9 - 1
-            customer = "" if n % 7 == 0 else 12_000 + n % 40
-            lines.append(
-                f"{500_000 + day * 300 + n},S{n},thing {n},{quantity},2011-03-0{day} 10:00:00,"
-                f"{n / 100},{customer},France"
-            )
-        (folder / f"2011-03-0{day}.csv").write_text("\n".join(lines) + "\n")
-    (root / "conf" / "env").mkdir(parents=True)
-    shutil.copy(repository / "conf" / "online_retail.yaml", root / "conf")
-    place = {"warehouse": "none", "data": "data", "mlflow": "none/mlflow.db", "memory_gib": 2}
-    (root / "conf" / "env" / "local.yaml").write_text(yaml.safe_dump(place))
-    suites = root / "expectations" / "online_retail"
-    shutil.copytree(repository / "expectations" / "online_retail", suites)
-    return root
-
-
-@pytest.fixture(scope="module")
-def problem(project):
-    return load_problem(project / "conf" / "online_retail.yaml")
-
-
-@pytest.fixture(scope="module")
-def lined(open_line, project, problem):
-    """The same jobs over a warehouse, in this process."""
-
-    def opened(warehouse: Path):
-        return open_line(problem, data=project / "data", warehouse=warehouse, root=project)
-
-    return opened
+def project(six_days) -> Path:
+    return six_days(300)
 
 
 @pytest.fixture(scope="module")
@@ -73,52 +31,22 @@ def undisturbed(lined, tmp_path_factory, multiset) -> dict:
     return found
 
 
-@pytest.fixture
-def started(project, repository):
-    """Start a real stage in a process group of its own; whatever is left of it dies at the end."""
-    processes = []
-
-    def start(stage: str, warehouse: Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [
-                *(Path(sys.executable).with_name("driftline"), stage),
-                *("--problem", str(project / "conf" / "online_retail.yaml")),
-                *("--warehouse", str(warehouse)),
-            ],
-            cwd=repository,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        kill(process)
-
-
-def kill(process: subprocess.Popen[str]) -> None:
-    """SIGKILL the Python process and its JVM, both of which this test started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def kill_at(process: subprocess.Popen[str], commit: Path) -> None:
-    """Wait for a commit of a Delta table, then kill at once."""
+def kill_at(process: subprocess.Popen[str], folder: Path, name: str) -> None:
+    """Wait for a file of a Delta table, then kill at once."""
     deadline = time.monotonic() + 120
-    while not commit.exists():
+    while not any(folder.glob(name)):
         assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, f"{commit} did not come"
+        assert time.monotonic() < deadline, f"{name} did not come"
         time.sleep(0.002)
     kill(process)
 
 
-def commit(warehouse: Path, table: str, version: int) -> Path:
-    folder = Path(warehouse, "online_retail", *table.split("."), "_delta_log")
-    return folder / f"{version:020d}.json"
+def folder_of(warehouse: Path, table: str) -> Path:
+    return Path(warehouse, "online_retail", *table.split("."))
+
+
+def commit(version: int) -> str:
+    return f"_delta_log/{version:020d}.json"
 
 
 def finished(lined, warehouse: Path, multiset) -> dict:
@@ -129,21 +57,26 @@ def finished(lined, warehouse: Path, multiset) -> dict:
     return {name: multiset(line.tables.read(name)) for name in TABLES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "table", "version"),
+    ("stage", "table", "file"),
     [
-        pytest.param("ingest", "ops.deliveries", 1, marks=pytest.mark.slow),
-        pytest.param("ingest", "bronze.lines", 0, marks=pytest.mark.slow),
-        pytest.param("ingest", "bronze.lines", 1, marks=pytest.mark.slow),
-        pytest.param("ingest", "ops.rejects", 1, marks=pytest.mark.slow),
-        pytest.param("ingest", "ops.deliveries", 2, marks=pytest.mark.slow),
-        pytest.param("validate", "ops.quarantine", 1, marks=pytest.mark.slow),
-        pytest.param("validate", "silver.lines", 1, marks=pytest.mark.slow),
+        ("ingest", "ops.deliveries", commit(1)),
+        ("ingest", "bronze.lines", commit(0)),
+        ("ingest", "bronze.lines", "*.parquet"),
+        ("ingest", "bronze.lines", commit(1)),
+        ("ingest", "ops.rejects", "*.parquet"),
+        ("ingest", "ops.rejects", commit(1)),
+        ("ingest", "ops.deliveries", commit(2)),
+        ("validate", "ops.quarantine", commit(1)),
+        ("validate", "silver.lines", commit(1)),
     ],
     ids=[
         "planned",
         "bronze made, empty",
+        "first data file of bronze",
         "landed in bronze",
+        "first data file of rejects",
         "rejects kept",
         "landing written down",
         "quarantined",
@@ -151,11 +84,11 @@ def finished(lined, warehouse: Path, multiset) -> dict:
     ],
 )
 def test_a_killed_stage_goes_on_where_it_was(
-    started, lined, undisturbed, multiset, tmp_path, stage, table, version
+    started, lined, undisturbed, multiset, tmp_path, stage, table, file
 ) -> None:
     if stage == "validate":
         ingest.run(lined(tmp_path))
-    kill_at(started(stage, tmp_path), commit(tmp_path, table, version))
+    kill_at(started(stage, tmp_path), folder_of(tmp_path, table), file)
     assert finished(lined, tmp_path, multiset) == undisturbed
 
 
@@ -178,4 +111,37 @@ def test_of_two_at_once_one_writes(started, lined, undisturbed, multiset, tmp_pa
     assert codes in ([0, 75], [0, 0]), said
     landed = sum("6 new deliveries with 1,800 records" in each for each in said)
     assert landed == 1, said
+    assert finished(lined, tmp_path, multiset) == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("processes", "rounds"), [(2, 10), (4, 6), (8, 4)])
+def test_many_processes_on_one_warehouse(
+    started, lined, undisturbed, multiset, tmp_path, processes, rounds
+) -> None:
+    for number in range(rounds):
+        warehouse = tmp_path / str(number)
+        all_ = [started("ingest", warehouse) for _ in range(processes)]
+        said = [process.communicate(timeout=600)[0] for process in all_]
+        codes = [process.returncode for process in all_]
+        assert set(codes) <= {0, 75} and 0 in codes, said
+        assert finished(lined, warehouse, multiset) == undisturbed
+        shutil.rmtree(warehouse)
+    print(f"{processes} processes at once, {rounds} rounds: 0 rows lost, 0 duplicated")
+
+
+@pytest.mark.slow
+def test_told_to_stop_it_stops_cleanly(started, lined, undisturbed, multiset, tmp_path) -> None:
+    process = started("ingest", tmp_path)
+    plan = folder_of(tmp_path, "ops.deliveries") / commit(1)
+    while not plan.exists():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    process.terminate()
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 75, said
+    assert "told to stop" in said
+    (row,) = lined(tmp_path).tables.read("ops.runs").where("stage = 'ingest'").collect()
+    assert row.status == "stopped"
     assert finished(lined, tmp_path, multiset) == undisturbed

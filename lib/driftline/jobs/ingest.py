@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from pyspark.sql import Row
 
 from driftline import ingest, schemas
-from driftline.jobs import deliveries, landing, retry
-from driftline.jobs.landing import Counts
+from driftline.jobs import batches, deliveries, landing, retry
+from driftline.jobs.batches import Counts
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -24,13 +24,14 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
     names = [f"bronze.{source}" for source in line.problem.sources]
     locks = (*names, schemas.DELIVERIES.full_name, schemas.REJECTS.full_name)
     with line.ledger.run("ingest") as ledger, line.tables.lock(*locks):
-        history = landing.history(line)
+        history = batches.history(line)
         faults: dict[str, str] = {}
-        unfinished = landing.unfinished(history)
+        landing.restore(line, ledger, batches.lost(line, history))
+        unfinished = batches.unfinished(history)
         if unfinished:
             LOGGER.info("finishing %d batches of an earlier run", len(unfinished))
             faults |= landing.finish(line, ledger, unfinished)
-            history = landing.history(line)
+            history = batches.history(line)
         plans = {
             source: _plan(line, ledger, source, history, retry_rejects)
             for source in line.problem.sources

@@ -7,17 +7,18 @@ commit, in that order, so that whoever is killed between two of them finishes th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, Row
+from pyspark.sql import DataFrame, Observation
 
 from driftline import ingest, layouts, schemas, sources
 from driftline.errors import Missing, Refused
 from driftline.ingest import Delivery, Policy
 from driftline.jobs import deliveries
+from driftline.jobs.batches import Batch, Counts, record
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -27,26 +28,6 @@ _SPLIT_BYTES = 64 * 1024 * 1024
 
 _ADDED = 100
 """Columns that unknown fields may become in a table; the fields beyond stay in ``_rescued``."""
-
-Counts = dict[str, tuple[int, int, int]]
-"""Delivery → records read, accepted, rejected."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Deliveries of one source that were planned together, and when."""
-
-    source: str
-    id: str
-    deliveries: tuple[Delivery, ...]
-    planned_at: datetime
-
-
-def history(line: Line) -> list[Row]:
-    """What became of all deliveries so far."""
-    if not line.tables.exists(schemas.DELIVERIES.full_name):
-        return []
-    return line.tables.read(schemas.DELIVERIES.full_name).collect()
 
 
 def land_new(
@@ -67,7 +48,7 @@ def land_new(
     ]
     if not batches:
         return {}, {}
-    _record(line, ledger, batches, "planned")
+    record(line, ledger, batches, "planned")
     return _settle(line, ledger, batches)
 
 
@@ -90,7 +71,7 @@ def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, dict
         for each in batch.deliveries:
             why = sources.FAULTS[faults[each.id]]
             LOGGER.warning("%s: %s is refused as a whole: %s", batch.source, each.path, why)
-    _record(line, ledger, refused, "refused", faults=faults)
+    record(line, ledger, refused, "refused", faults=faults)
     rest = {
         batch.source: tuple(each for each in batch.deliveries if each.id not in faults)
         for batch in hit
@@ -114,24 +95,12 @@ def _faults(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
     return faults
 
 
-def unfinished(history: list[Row]) -> list[Batch]:
-    """Batches that were planned and neither landed nor were given up for a refused member."""
-    over = ("landed", "refused", "abandoned")
-    ended = {(row.source, row.batch) for row in history if row.status in over}
-    planned: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in history:
-        if row.status == "planned" and (row.source, row.batch) not in ended:
-            # Planned again after a refused member of another batch, it is still one delivery.
-            planned.setdefault((row.source, row.batch), {})[row.delivery] = row
-    return [
-        Batch(
-            source,
-            batch,
-            tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows.values()),
-            next(iter(rows.values())).at.replace(tzinfo=timezone.utc),
-        )
-        for (source, batch), rows in planned.items()
-    ]
+def restore(line: Line, ledger: Run, lost: list[Batch]) -> None:
+    """Land again what bronze has lost; the books have it already."""
+    for batch in lost:
+        LOGGER.warning("%s: batch %s is lost from bronze and lands again", batch.source, batch.id)
+        _, (read, kept, refused) = _land_one(line, ledger, batch)
+        ledger.count(in_=read, out=kept, rejected=refused)
 
 
 def finish(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
@@ -154,7 +123,7 @@ def finish(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
             )
     if broken:
         LOGGER.warning("%d planned deliveries are gone or changed; planned anew", len(changed))
-        _record(line, ledger, broken, "abandoned")
+        record(line, ledger, broken, "abandoned")
     _, faults = _settle(line, ledger, whole)
     return faults
 
@@ -174,7 +143,7 @@ def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
         found, sum_ = _land_one(line, ledger, batch)
         counts |= found
         sums.append(sum_)
-    _record(line, ledger, batches, "landed", counts=counts)
+    record(line, ledger, batches, "landed", counts=counts)
     for read, kept, refused in sums:
         ledger.count(in_=read, out=kept, rejected=refused)
     return counts
@@ -281,36 +250,6 @@ def _splits(
     size = sum(split.length for _, split in splits)
     tasks = max(1, min(len(splits), max(line.environment.cores, -(-size // _SPLIT_BYTES))))
     return line.spark.range(0, len(splits), 1, tasks), splits
-
-
-def _record(
-    line: Line,
-    ledger: Run,
-    batches: list[Batch],
-    status: str,
-    *,
-    counts: Mapping[str, tuple[int, int, int]] = {},
-    faults: Mapping[str, str] = {},
-) -> None:
-    """Write down what became of the deliveries of some batches, in one commit."""
-    rows = [
-        (
-            batch.source,
-            delivery.id,
-            delivery.path,
-            delivery.bytes,
-            status,
-            faults.get(delivery.id),
-            batch.id,
-            *counts.get(delivery.id, (None, None, None)),
-            ledger.run_id,
-            batch.planned_at,
-        )
-        for batch in batches
-        for delivery in batch.deliveries
-    ]
-    key = f"{status}:" + ingest.batch_id(f"{batch.source} {batch.id}" for batch in batches)
-    ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
 
 
 def refuse(line: Line, faults: Mapping[str, str]) -> None:

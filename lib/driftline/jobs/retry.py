@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from driftline import ingest, schemas
 from driftline.ingest import Delivery, Policy
-from driftline.jobs import deliveries, landing
+from driftline.jobs import batches, deliveries, landing
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -65,7 +65,7 @@ def rejects(line: Line, ledger: Run, source: str) -> str:
 def _deliveries(line: Line, source: str, wanted: set[str]) -> dict[str, Delivery]:
     return {
         row.delivery: Delivery(row.delivery, row.path, row.bytes)
-        for row in landing.history(line)
+        for row in batches.history(line)
         if row.source == source and row.status == "landed" and row.delivery in wanted
     }
 
@@ -85,7 +85,7 @@ def _reconcile(
     line: Line, ledger: Run, source: str, bronze: DataFrame, faulty: Mapping[str, Delivery]
 ) -> int:
     """Write down the batches of bronze that the books do not have; returns their rows."""
-    known = {row.batch for row in landing.history(line) if row.source == source}
+    known = {row.batch for row in batches.history(line) if row.source == source}
     found = bronze.groupBy("_delivery", "_batch").agg(
         F.count("*").alias("rows"), F.max("_arrived_at").alias("at")
     )

@@ -1,0 +1,117 @@
+"""The books of ingest, ``ops.deliveries``: what was planned, what landed, what is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from pyspark.sql import Row
+
+from driftline import ingest, schemas
+from driftline.errors import Missing
+from driftline.ingest import Delivery
+from driftline.jobs import deliveries
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+
+Counts = dict[str, tuple[int, int, int]]
+"""Delivery → records read, accepted, rejected."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Deliveries of one source that were planned together, and when."""
+
+    source: str
+    id: str
+    deliveries: tuple[Delivery, ...]
+    planned_at: datetime
+
+
+def history(line: Line) -> list[Row]:
+    """What became of all deliveries so far."""
+    if not line.tables.exists(schemas.DELIVERIES.full_name):
+        return []
+    return line.tables.read(schemas.DELIVERIES.full_name).collect()
+
+
+def unfinished(history: list[Row]) -> list[Batch]:
+    """Batches that were planned and neither landed nor were given up for a refused member."""
+    over = ("landed", "refused", "abandoned")
+    ended = {(row.source, row.batch) for row in history if row.status in over}
+    planned: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in history:
+        if row.status == "planned" and (row.source, row.batch) not in ended:
+            # Planned again after a refused member of another batch, it is still one delivery.
+            planned.setdefault((row.source, row.batch), {})[row.delivery] = row
+    return [
+        Batch(
+            source,
+            batch,
+            tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows.values()),
+            next(iter(rows.values())).at.replace(tzinfo=timezone.utc),
+        )
+        for (source, batch), rows in planned.items()
+    ]
+
+
+def lost(line: Line, history: list[Row]) -> list[Batch]:
+    """Batches that the books say have landed and bronze does not have, as after the loss of a
+    commit. Raises :class:`Missing` when their deliveries are not there to land them again.
+    """
+    landed: dict[str, dict[str, list[Row]]] = {}
+    for row in history:
+        if row.status == "landed":
+            landed.setdefault(row.source, {}).setdefault(row.batch, []).append(row)
+    found = []
+    for source, batches in landed.items():
+        keys = line.tables.committed(f"bronze.{source}")
+        for batch, rows in batches.items():
+            if not keys & {f"ingest:{batch}", f"rejects:{batch}"}:
+                files = tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows)
+                at = rows[0].at.replace(tzinfo=timezone.utc)
+                found.append(Batch(source, batch, files, at))
+    gone = [
+        each.path
+        for batch in found
+        for each in batch.deliveries
+        if not deliveries.is_unchanged(line, each)
+    ]
+    if gone:
+        raise Missing(
+            f"bronze has lost records, and {len(gone)} of the deliveries they came from are gone",
+            where=", ".join(gone[:3]),
+            hint="put the deliveries back once, or the table from a copy",
+        )
+    return found
+
+
+def record(
+    line: Line,
+    ledger: Run,
+    batches: list[Batch],
+    status: str,
+    *,
+    counts: Mapping[str, tuple[int, int, int]] = {},
+    faults: Mapping[str, str] = {},
+) -> None:
+    """Write down what became of the deliveries of some batches, in one commit."""
+    rows = [
+        (
+            batch.source,
+            delivery.id,
+            delivery.path,
+            delivery.bytes,
+            status,
+            faults.get(delivery.id),
+            batch.id,
+            *counts.get(delivery.id, (None, None, None)),
+            ledger.run_id,
+            batch.planned_at,
+        )
+        for batch in batches
+        for delivery in batch.deliveries
+    ]
+    key = f"{status}:" + ingest.batch_id(f"{batch.source} {batch.id}" for batch in batches)
+    ledger.wrote(line.tables.append_values(rows, schemas.DELIVERIES, key=key))
