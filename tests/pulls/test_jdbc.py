@@ -170,11 +170,38 @@ def test_rows_without_a_watermark_are_neither_lost_nor_repeated(
 
 
 @slow
+def test_nothing_from_the_watermark_on(pull: Pull, database: Postgres) -> None:
+    """The rows at it were deleted: what has landed stays landed."""
+    database.run("INSERT INTO orders VALUES (1, 1, '2025-01-01Z')")
+    landed = [("2", 2.0, moment("2025-01-02"))]
+    assert pull(since=moment("2025-01-02"), landed=landed) == Pulled(None, 0)
+
+
+@slow
+def test_the_zone_of_the_machine_does_not_matter(spark, pull: Pull, database: Postgres) -> None:
+    zones = spark._jvm.java.util.TimeZone
+    before = zones.getDefault()
+    database.run(
+        """CREATE TABLE marks (mark timestamp);
+        INSERT INTO marks VALUES ('2025-01-01 12:00'), ('2025-01-01 13:00');
+        INSERT INTO orders VALUES (1, 1, '2025-01-01 12:00Z')"""
+    )
+    zones.setDefault(zones.getTimeZone("Asia/Tokyo"))
+    try:
+        since = moment("2025-01-01 12:30")
+        marks = pull((Field("mark", "timestamp"),), since=since, table="marks", watermark="mark")
+        assert rows(marks) == [("2025-01-01 13:00:00",)]
+        assert rows(pull()) == [("1", "1", "2025-01-01 12:00:00+00")]
+    finally:
+        zones.setDefault(before)
+
+
+@slow
 def test_a_row_at_the_watermark_that_cannot_be_read_comes_again(
     pull: Pull, database: Postgres
 ) -> None:
     database.run("INSERT INTO orders VALUES (1, 'NaN', '2025-01-01Z'), (1, NULL, '2025-01-01Z')")
-    landed = [("1", None, moment("2025-01-01"))]
+    landed = [("1", None, moment("2025-01-01"))] * 2
     again = pull(since=moment("2025-01-01"), landed=landed)
     assert rows(again) == [("1", "NaN", "2025-01-01 00:00:00+00")]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from driftline.pulls.sections import Database
-from driftline.pulls.sql import literal, quoted, select
+from driftline.pulls.sql import count_without, literal, quoted, select
 
 TABLE = Database(connection="shop", table="public.orders")
 QUERY = Database(connection="shop", query="SELECT * FROM a -- all")
@@ -25,6 +25,12 @@ def test_a_query_may_end_with_a_comment() -> None:
     assert select(QUERY, ["id"], watermark="id", since=7) == (
         'SELECT "id"::text AS c0 FROM (\nSELECT * FROM a -- all\n) AS pulled '
         'WHERE "id" >= 7 OR "id" IS NULL'
+    )
+
+
+def test_rows_without_a_watermark_are_counted() -> None:
+    assert count_without(TABLE, "At") == (
+        'SELECT count(*)::text AS c0 FROM public.orders WHERE "At" IS NULL'
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from py4j.java_gateway import is_instance_of
-from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession, Window
 from pyspark.sql import functions as F
 
 from driftline import jars
@@ -81,33 +81,38 @@ def pull(
     columns = {name: f"c{place}" for place, name in enumerate(names)}
     login = {"user": server.user, "password": server.password}
     given = {name: value for name, value in login.items() if value is not None}
-    options = {"url": server.url, "query": statement, **_FIXED, **given}
-    without = Observation()
+    options = {"url": server.url, **_FIXED, **given}
     with spool.writing(folder) as part, _explained(spark, server):
-        rows = spark.read.format("jdbc").options(**options).load()
+        reader = spark.read.format("jdbc").options(**options)
         if mark:
-            rows = rows.observe(
-                without, F.count_if(F.col(columns[mark.source]).isNull()).alias("rows")
-            )
+            _warn_of_unmarked(reader, database, mark, server)
+        rows = reader.option("query", statement).load()
         if mark and since is not None and landed is not None:
             texts = [columns[each.source] for each in fields]
             rows = _not_landed(rows, fields, texts, landed.where(_open(mark, since)))
         ordered = rows.coalesce(1).sortWithinPartitions(*columns.values())
         named = ordered.select(*(F.col(text).alias(name) for name, text in columns.items()))
         named.write.parquet(f"file://{part}")
-        if mark and (count := without.get["rows"]):
-            LOGGER.warning(
-                "%s: %d rows have no %s; they are read every time: give them one, or leave them "
-                "out by a query",
-                server.name,
-                count,
-                mark.source,
-            )
         files = [(pq.read_metadata(path).num_rows, path) for path in part.glob("*.parquet")]
         if sum(count for count, _ in files) == 0:
             return Pulled(None, 0)
         ((records, file),) = files
         return Pulled(spool.keep(file, folder, at=at, suffix=".parquet"), records)
+
+
+def _warn_of_unmarked(
+    reader: DataFrameReader, database: Database, mark: Field, server: Server
+) -> None:
+    count = sql.count_without(database, mark.source)
+    unmarked = int(reader.option("query", count).load().collect()[0][0])
+    if unmarked:
+        LOGGER.warning(
+            "%s: %d rows have no %s; they are read every time: give them one, or leave them out "
+            "by a query",
+            server.name,
+            unmarked,
+            mark.source,
+        )
 
 
 def _open(mark: Field, since: datetime | date | int) -> Column:
@@ -129,7 +134,7 @@ def _not_landed(
         for value, each in zip(values, fields, strict=True)
     ]
     read = rows.mapInArrow(_reader(fields, texts, values), ", ".join([*ddl, "readable boolean"]))
-    equal = Window.partitionBy(*values).orderBy(*rows.columns)
+    equal = Window.partitionBy(*values, "readable").orderBy(*rows.columns)
     numbered = read.withColumn("number", F.row_number().over(equal))
     there = [f"landed_{place}" for place in range(len(fields))]
     renamed = [F.col(each.name).alias(name) for each, name in zip(fields, there, strict=True)]

@@ -1,4 +1,4 @@
-"""The one SELECT of a pull, in PostgreSQL's words.
+"""What a pull asks a database, in PostgreSQL's words.
 
 Every column is asked for as text, as a file would have it: a numeric of forty digits, NaN, an
 infinite time or a JSON document reaches the parser unchanged and is judged there, row by row. One
@@ -27,13 +27,21 @@ def select(
     Rows at the watermark itself are among them: some may have been committed after it was read.
     """
     columns = ", ".join(f"{quoted(name)}::text AS c{place}" for place, name in enumerate(names))
-    # The line end keeps a comment at the end of the query from swallowing the bracket.
-    origin = database.table or f"(\n{database.query}\n) AS pulled"
-    statement = f"SELECT {columns} FROM {origin}"
+    statement = f"SELECT {columns} FROM {_origin(database)}"
     if watermark is None or since is None:
         return statement
     column = quoted(watermark)
     return f"{statement} WHERE {column} >= {literal(since)} OR {column} IS NULL"
+
+
+def count_without(database: Database, watermark: str) -> str:
+    """Count the rows that have no watermark."""
+    return f"SELECT count(*)::text AS c0 FROM {_origin(database)} WHERE {quoted(watermark)} IS NULL"
+
+
+def _origin(database: Database) -> str:
+    # The line end keeps a comment at the end of the query from swallowing the bracket.
+    return database.table or f"(\n{database.query}\n) AS pulled"
 
 
 def quoted(name: str) -> str:
