@@ -88,7 +88,7 @@ DELIVERIES = Table(
 LANDING = _columns(
     "_rescued string — Fields the problem file does not know, as JSON",
     "_delivery string — SHA-256 of the delivery the record came from",
-    "_offset bigint — Byte at which the record starts in the delivery, decompressed",
+    "_offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
     "_batch string — See ops.deliveries",
     "_arrived_at timestamp — When the record was first read, UTC",
 )
@@ -100,7 +100,7 @@ REJECTS = Table(
     _columns(
         "source string — Source in the problem file",
         "delivery string — SHA-256 of the delivery the record came from",
-        "offset bigint — Byte at which the record starts in the delivery, decompressed",
+        "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
         "length bigint — Bytes the record has there; raw may hold only the first of them",
         "reason string — One of the words in driftline.sources.REASONS",
         "column string — The column whose value could not be read, if it was one",
@@ -117,7 +117,7 @@ QUARANTINE = Table(
     _columns(
         "table string — The table the row was kept out of",
         "delivery string — SHA-256 of the delivery the row came from",
-        "offset bigint — Byte at which the record starts in the delivery, decompressed",
+        "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
         "rules array<string> — Names of the rules the row broke",
         "row string — The row as JSON",
         "batch string — See ops.deliveries",

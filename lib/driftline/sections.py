@@ -49,10 +49,10 @@ class Limits(Strict):
 
     line: int = Field(default=1_000_000, ge=1)
     """Bytes a record may have."""
-    depth: int = Field(default=200, ge=1, le=1000)
+    depth: int = Field(default=200, ge=1, le=500)
     """Levels of objects and arrays in a JSON record."""
     expansion: float = Field(default=200, ge=1)
-    """Bytes that one byte of a compressed file may become."""
+    """Bytes that one byte of a compressed or Parquet file may become."""
     rejects: Share = 0.5
     """Share of a delivery's records that may be unreadable."""
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from driftline import sources
 from driftline.errors import Missing
 from driftline.ingest import Delivery
+from driftline.jobs import pulls
 from driftline.jobs.line import Line
 from driftline.logs import LOGGER
+from driftline.pulls import spool
 
 
 def found(line: Line, source: str) -> list[Delivery]:
@@ -21,7 +23,9 @@ def found(line: Line, source: str) -> list[Delivery]:
 
     A file that changes while it is looked at is still being written: it is left for another run.
     """
-    settled = _settled(_paths(line, source), line.problem.sources[source].settle)
+    kept = pulls.folder(line, source)
+    paths = _paths(line, source) if kept is None else spool.files(kept)
+    settled = _settled(paths, line.problem.sources[source].settle if kept is None else 0)
     with ThreadPoolExecutor(line.environment.cores) as pool:  # hashing lets other threads run
         digests = list(pool.map(lambda each: sources.digest(str(each)), settled))
     whole = []

@@ -8,7 +8,8 @@ from datetime import datetime, timezone
 from pyspark.sql import Row
 
 from driftline import ingest, schemas
-from driftline.jobs import batches, deliveries, landing, retry
+from driftline.errors import DriftlineError, Missing, TryAgain
+from driftline.jobs import batches, deliveries, landing, pulls, retry
 from driftline.jobs.batches import Counts
 from driftline.jobs.line import Line
 from driftline.ledger import Run
@@ -32,6 +33,7 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
             LOGGER.info("finishing %d batches of an earlier run", len(unfinished))
             faults |= landing.finish(line, ledger, unfinished)
             history = batches.history(line)
+        failed = _pull(line, ledger, history)
         plans = {
             source: _plan(line, ledger, source, history, retry_rejects)
             for source in line.problem.sources
@@ -45,8 +47,24 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
         if retry_rejects:
             said += [retry.rejects(line, ledger, source) for source in line.problem.sources]
         ledger.message = "; ".join(said)
-        landing.refuse(line, faults)
+        landing.refuse(faults)
+        if failed:
+            raise failed[0]
         return ledger.message
+
+
+def _pull(line: Line, ledger: Run, history: list[Row]) -> list[DriftlineError]:
+    """Pull what is new; a database or API that cannot be had does not hold up what is there."""
+    failed: list[DriftlineError] = []
+    for source in line.problem.sources:
+        known = {id_ for id_, _ in _dealt_with(history, source)}
+        ledger.progress(f"pulling {source}")
+        try:
+            pulls.pull(line, source, known=known)
+        except (Missing, TryAgain) as error:
+            LOGGER.warning("%s: %s", source, error)
+            failed.append(error)
+    return failed
 
 
 def _said(
@@ -73,16 +91,23 @@ def _plan(
     line: Line, ledger: Run, source: str, history: list[Row], retry_refused: bool
 ) -> ingest.Plan:
     ledger.progress(f"looking for deliveries of {source}")
-    again = {"planned", "abandoned"} | ({"refused"} if retry_refused else set())
-    dealt_with = [
-        (row.delivery, row.path)
-        for row in history
-        if row.source == source and row.status not in again
-    ]
+    dealt_with = _dealt_with(history, source, retry_refused)
     plan = ingest.plan(deliveries.found(line, source), dealt_with)
     for path in plan.changed:
         LOGGER.info("%s: %s had landed with other bytes; its new content is new", source, path)
     return plan
+
+
+def _dealt_with(
+    history: list[Row], source: str, retry_refused: bool = False
+) -> list[tuple[str, str]]:
+    """The (delivery, path) pairs of a source that are over and done."""
+    again = {"planned", "abandoned"} | ({"refused"} if retry_refused else set())
+    return [
+        (row.delivery, row.path)
+        for row in history
+        if row.source == source and row.status not in again
+    ]
 
 
 def _duplicates(

@@ -252,7 +252,7 @@ def _splits(
     return line.spark.range(0, len(splits), 1, tasks), splits
 
 
-def refuse(line: Line, faults: Mapping[str, str]) -> None:
+def refuse(faults: Mapping[str, str]) -> None:
     """Raise Refused if deliveries were refused in this run."""
     if faults:
         reasons = sorted(set(faults.values()))
