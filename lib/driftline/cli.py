@@ -234,7 +234,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options)
+    line = _open(options, suites=stage != "ingest")
     _run(line, stage, **arguments)
 
 
@@ -246,16 +246,16 @@ def _run(line: Line, stage: str, **arguments: Any) -> str:
     return line.ledger.last_run_id
 
 
-def _open(options: dict[str, Any]) -> Line:
+def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     """Check conf first, then start Spark."""
-    problem, environment, root = _conf(options)
+    problem, environment, root = _conf(options, suites)
     logs.configure(file=options["log_file"])
     from driftline.jobs.line import open_line
 
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _conf(options: dict[str, Any]) -> tuple[Problem, Environment, Path]:
+def _conf(options: dict[str, Any], suites: bool) -> tuple[Problem, Environment, Path]:
     path = Path(options["problem"])
     problem = load_problem(path)
     name = options["env"]
@@ -272,7 +272,8 @@ def _conf(options: dict[str, Any]) -> tuple[Problem, Environment, Path]:
     if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
         changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
     _check_sources(problem, path)
-    _check_suites(problem, root)
+    if suites:  # what is ingested can be looked at before there are any
+        _check_suites(problem, root)
     return problem, environment.model_copy(update=changed), root
 
 

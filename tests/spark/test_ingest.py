@@ -116,6 +116,7 @@ def test_the_same_bytes_twice_renamed_and_reversed_in_time_land_once(place) -> N
     assert versions(line) == again
 
 
+@pytest.mark.slow
 def test_late_re_cut_longer_and_shorter_deliveries_are_new_deliveries(place) -> None:
     path = place.write("a.csv", day(1))
     line = place.line()
@@ -192,7 +193,7 @@ def test_a_file_that_is_still_being_written_waits(place, monkeypatch) -> None:
     assert books(line)["growing.csv"][0] == path.read_text().count("\n") - 1
 
 
-@pytest.mark.parametrize("cut", [0.2, 0.9])
+@pytest.mark.parametrize("cut", [pytest.param(0.2, marks=pytest.mark.slow), 0.9])
 def test_a_torn_archive_is_refused_whole_and_the_others_land(place, cut) -> None:
     whole = gzip.compress(day(1, 5000).encode())
     place.write("torn.csv", whole[: int(len(whole) * cut)])
@@ -252,6 +253,7 @@ def test_rejects_land_after_a_fix_once_and_go_on_to_silver(place) -> None:
     assert versions(fixed) == before
 
 
+@pytest.mark.slow
 def test_a_retry_killed_at_any_step_goes_on(place, monkeypatch) -> None:
     place.write("a.csv", day(1, bad=3))
     strict = place.line(limits={"line": 24, "rejects": 1})
@@ -319,6 +321,7 @@ def test_unknown_fields_become_columns_where_asked(place) -> None:
     assert rescued == {'{"Amount": "9", "weird name": "x"}'}
 
 
+@pytest.mark.slow
 def test_a_million_names_do_not_become_a_million_columns(place) -> None:
     objects = [
         json.dumps({"id": n, "at": "2024-01-01T00:00:00Z", f"k{n}": n, "amount": 1}) + "\n"
@@ -357,6 +360,7 @@ def test_no_deliveries_is_an_error_that_names_the_pattern(place) -> None:
     assert error.value.where.endswith("days/*")
 
 
+@pytest.mark.slow
 def test_what_was_retried_reaches_silver(place) -> None:
     place.write("a.csv", day(1, bad=2))
     line = place.line(limits={"line": 40})
@@ -372,6 +376,7 @@ def test_what_was_retried_reaches_silver(place) -> None:
     assert {batch for each in landed.values() for batch in each} == batches
 
 
+@pytest.mark.slow
 def test_what_bronze_lost_lands_again_and_only_once(place) -> None:
     """As after a commit that was torn and moved aside: the books say landed, bronze has nothing."""
     place.write("a.csv", day(1))
