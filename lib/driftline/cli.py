@@ -255,7 +255,7 @@ def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _conf(options: dict[str, Any], suites: bool) -> tuple[Problem, Environment, Path]:
+def _conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
     path = Path(options["problem"])
     problem = load_problem(path)
     name = options["env"]

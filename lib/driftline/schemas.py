@@ -30,6 +30,7 @@ class Table:
     name: str
     comment: str
     columns: tuple[Column, ...]
+    statistics: tuple[str, ...] = ()  # columns whose range is kept a file; none: all, at a price
 
     @property
     def full_name(self) -> str:
@@ -300,7 +301,8 @@ def bronze(problem: Problem, source: str, added: Iterable[str] = ()) -> Table:
     """``bronze.<source>``: every readable record as delivered, typed; ``added``: unknown fields."""
     new = (Column(name, "string", "Not in the problem file; added as delivered") for name in added)
     columns = (*_source_columns(problem.sources[source]), *LANDING, *new)
-    return Table("bronze", source, f"Deliveries of {source} as they came", columns)
+    said = f"Deliveries of {source} as they came"
+    return Table("bronze", source, said, columns, (problem.sources[source].time, "_batch"))
 
 
 def silver(problem: Problem, source: str) -> Table:

@@ -46,6 +46,7 @@ class Tables:
         self.root = root
         self._catalog = catalog
         self._local = "://" not in root
+        self._ready: set[Table] = set()
 
     def path(self, name: str) -> str:
         """Folder of the table called ``layer.name``."""
@@ -231,7 +232,14 @@ class Tables:
         return {}
 
     def _ensure(self, table: Table) -> None:
-        """Create an empty table with its comments; give one that is there its new columns."""
+        """Create an empty table with its comments; give one that is there its new columns. Looked
+        at once a process: a stage writes to a table many times.
+        """
+        if table not in self._ready:
+            self._make_ready(table)
+            self._ready.add(table)
+
+    def _make_ready(self, table: Table) -> None:
         if self.exists(table.full_name):
             path = self.path(table.full_name)
             there = set(self.spark.read.format("delta").load(path).columns)
@@ -250,6 +258,9 @@ class Tables:
         builder = DeltaTable.createIfNotExists(self.spark).location(self.path(table.full_name))
         for column in table.columns:
             builder = builder.addColumn(column.name, column.type, comment=column.comment)
+        if table.statistics:
+            names = ",".join(f"`{name}`" for name in table.statistics)
+            builder = builder.property("delta.dataSkippingStatsColumns", names)
         builder.comment(table.comment).execute()
         if self._catalog:
             database = f"{self._catalog}_{table.layer}"

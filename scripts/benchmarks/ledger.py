@@ -52,7 +52,7 @@ def rows(quick: bool) -> list[Row]:
             for _ in range(repeats):
                 file.write(sample)
         environment = Environment(
-            warehouse=f"{scratch}/warehouse", data=scratch, mlflow="", master="local[2]"
+            warehouse=f"{scratch}/warehouse", data=scratch, mlflow="none", master="local[2]"
         )
         line = open_line(problem, environment, _CONF.parents[1])
         count = 0

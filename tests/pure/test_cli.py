@@ -161,7 +161,7 @@ def test_wrong_usage_exits_2(
     arguments: list[str],
     said: str,
 ) -> None:
-    monkeypatch.setattr(cli, "_open", lambda options: pytest.fail("work started"))
+    monkeypatch.setattr(cli, "_open", lambda options, suites=True: pytest.fail("work started"))
     code, out, error = call(capsys, *arguments)
     assert (code, out) == (2, "")
     assert said in error
@@ -224,7 +224,7 @@ class Tape:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        monkeypatch.setattr(cli, "_open", lambda options: "line")
+        monkeypatch.setattr(cli, "_open", lambda options, suites=True: "line")
         monkeypatch.setattr(cli, "_run", self.run)
         monkeypatch.setattr("driftline.jobs.summary.summary", lambda line, ids: f"of {ids}")
 
