@@ -92,7 +92,7 @@ def test_a_killed_stage_goes_on_where_it_was(
     assert finished(lined, tmp_path, multiset) == undisturbed
 
 
-def test_a_second_process_is_told_to_try_again(started, lined, tmp_path, undisturbed) -> None:
+def test_a_second_process_is_told_to_try_again(started, lined, tmp_path) -> None:
     line = lined(tmp_path)
     with line.tables.lock("bronze.lines"):
         process = started("ingest", tmp_path)

@@ -155,6 +155,7 @@ print(pulls.pull(line, "orders", known=(first.stem.rpartition("-")[2] + "0" * 52
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_database_in_a_process_that_starts_with_its_driver(
     tmp_path: Path, repository: Path, postgres: Postgres
 ) -> None:

@@ -298,6 +298,7 @@ def test_unknown_fields_are_rescued_by_default(place) -> None:
     assert "channel" not in bronze(line).columns
 
 
+@pytest.mark.slow
 def test_unknown_fields_become_columns_where_asked(place) -> None:
     place.write("a.csv", day(1))
     line = place.line(unknown="add")
