@@ -21,10 +21,9 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from driftline import delta_log
 from driftline.errors import Missing, TryAgain
 from driftline.schemas import Table
-
-_APPLICATION = "driftline:"
 
 
 @dataclass(frozen=True)
@@ -91,10 +90,7 @@ class Tables:
         """The keys of all writes that are in the table."""
         if not self.exists(name):
             return frozenset()
-        keys = self._snapshot(name).transactions().keys().mkString("\n").split("\n")
-        return frozenset(
-            key.removeprefix(_APPLICATION) for key in keys if key.startswith(_APPLICATION)
-        )
+        return delta_log.keys(self.spark, self.path(name), self._snapshot(name))
 
     def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
         """Add rows once: a second write with the same key changes nothing and says so.
@@ -152,8 +148,17 @@ class Tables:
         self, values: Sequence[Iterable[Any]], table: Table, *, key: str | None
     ) -> Written:
         """Append a few rows that the driver holds, as tuples in the table's column order."""
-        rows = self.spark.createDataFrame([tuple(row) for row in values], table.ddl)
-        return self.append(rows.coalesce(1), table, key=key)
+        name = table.full_name
+        self._ensure(table)
+        if key is not None and key in self.committed(name):
+            return Written(name, self.version(name), skipped=True)
+        # Locally a lock keeps others away; elsewhere Delta has to see another writer of the key.
+        version = delta_log.append(
+            self.spark, self.path(name), values, table.ddl, key=key, check=not self._local
+        )
+        if version is None:
+            return Written(name, self.version(name), skipped=True)
+        return Written(name, version, rows=len(values))
 
     def delete(self, table: Table, *, matching: DataFrame) -> None:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
@@ -191,7 +196,7 @@ class Tables:
         if key is not None:
             if key in self.committed(name):
                 return Written(name, self.version(name), skipped=True)
-            writer = writer.option("txnAppId", _APPLICATION + key).option("txnVersion", 1)
+            writer = writer.option("txnAppId", delta_log.APPLICATION + key).option("txnVersion", 1)
         writer.save(self.path(name))
         version = self.version(name)
         counted = self._rows_written(name, version) if key is not None else None
@@ -199,37 +204,21 @@ class Tables:
 
     def _commit_facts(self, name: str, version: int) -> dict[str, Any] | None:
         try:
-            facts = json.loads(self._commit_info(name, version).get("userMetadata", "null"))
+            facts = json.loads(
+                delta_log.commit_info(self.spark, self.path(name), version).get(
+                    "userMetadata", "null"
+                )
+            )
         except ValueError:  # another writer's metadata
             return None
         return facts if isinstance(facts, dict) and "key" in facts else None
 
     def _rows_written(self, name: str, version: int) -> int:
         """How many rows Delta counted into a commit, whatever we believe we gave it."""
-        metrics = self._commit_info(name, version).get("operationMetrics", {})
+        metrics = delta_log.commit_info(self.spark, self.path(name), version).get(
+            "operationMetrics", {}
+        )
         return int(metrics.get("numOutputRows", 0))
-
-    def _commit_info(self, name: str, version: int) -> dict[str, Any]:
-        """What a commit says of itself, empty when the log no longer has it.
-
-        Read from the commit's own file: asking for the history starts a Spark job each time.
-        """
-        jvm: Any = self.spark._jvm
-        file = f"{self.path(name)}/_delta_log/{version:020d}.json"
-        path = jvm.org.apache.hadoop.fs.Path(file)
-        system = path.getFileSystem(self.spark._jsparkSession.sessionState().newHadoopConf())
-        if not system.exists(path):
-            return {}
-        stream = system.open(path)
-        try:
-            text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
-        finally:
-            stream.close()
-        for line in text.splitlines():
-            action = json.loads(line)
-            if "commitInfo" in action:
-                return dict(action["commitInfo"])
-        return {}
 
     def _ensure(self, table: Table) -> None:
         """Create an empty table with its comments; give one that is there its new columns. Looked
@@ -278,9 +267,7 @@ class Tables:
                 hint="run the stage that writes it first; `driftline run` does all of them",
             )
         jvm: Any = self.spark._jvm
-        log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(
-            self.spark._jsparkSession, self.path(name)
-        )
+        log = delta_log.log_of(self.spark, self.path(name))
         nothing = jvm.scala.Option.empty()
         return log.update(False, nothing, nothing)
 

@@ -62,6 +62,8 @@ def rows(quick: bool) -> list[Row]:
             count += 1
             tables = type(line.tables)(line.spark, f"{scratch}/tables{count}")
             ledger = (_Silent if silent else Ledger)(tables, problem, environment)
+            with Ledger(tables, problem, environment).run("first"):
+                pass  # the table of the ledger is made once a warehouse, not once a stage
             fresh = Line(problem, environment, line.root, line.spark, tables, ledger)
             started = time.monotonic()
             ingest.run(fresh)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -128,7 +129,7 @@ def test_types_comments_and_readers(grown) -> None:
 def test_rows_without_a_key_are_written_every_time(tables) -> None:
     for version in (1, 2):
         written = tables.append_values([(1, "a", [("k", 1)])], THINGS, key=None)
-        assert written == Written(NAME, version)
+        assert written == Written(NAME, version, rows=1)
     assert ids(tables.read(NAME)) == [1, 1]
     assert tables.committed(NAME) == frozenset()
 
@@ -207,3 +208,32 @@ def test_a_lock_ends_with_its_process_even_a_killed_one(tables) -> None:
         other.communicate()
     with tables.lock(NAME, "silver.other"):
         pass
+
+
+# --- what the books cost --------------------------------------------------------------------------
+
+
+def test_a_row_of_the_books_starts_no_spark_job(spark, tables) -> None:
+    from driftline.ledger import _jobs
+
+    tables.append_values([(1, "a", [("k", 1)])], THINGS, key="first")
+    before = _jobs(spark)
+    assert tables.append_values([(2, "b", [])], THINGS, key="second").rows == 1
+    assert tables.append_values([(2, "b", [])], THINGS, key="second").skipped
+    assert tables.append_values([(3, None, None)], THINGS, key=None).rows == 1
+    assert _jobs(spark) == before
+    assert tables.committed(NAME) == {"first", "second"}
+    assert ids(tables.read(NAME)) == [1, 2, 3]
+
+
+def test_a_checksum_of_another_commit_is_not_believed(tables) -> None:
+    """As when a commit was moved aside, its checksum stayed, and another took its number."""
+    tables.append_values([(1, "a", None)], THINGS, key="first")
+    tables.append_values([(2, "b", None)], THINGS, key="second")
+    file = Path(tables.path(NAME), "_delta_log", f"{2:020d}.crc")
+    told = json.loads(file.read_text())
+    told["txnId"] = "another"
+    told["setTransactions"][0]["appId"] = "driftline:lost"
+    file.write_text(json.dumps(told))
+    Path(file.parent, f".{file.name}.crc").unlink()
+    assert tables.committed(NAME) == {"first", "second"}

@@ -1,0 +1,152 @@
+"""Delta's transaction log, below :mod:`driftline.tables`: small commits that need no Spark job.
+
+Rows that the driver holds become one Parquet file, and the file one commit: a Spark job for each
+row of the books would cost more than many a stage. Delta itself makes the commit, with all its
+checks; only the writing of the file and the reading of log files are done here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+APPLICATION = "driftline:"
+"""What Delta's ids of our transactions begin with; the key of a write follows."""
+
+
+def log_of(spark: SparkSession, folder: str) -> Any:
+    """Delta's log of the table in ``folder``."""
+    jvm: Any = spark._jvm
+    return jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, folder)
+
+
+def append(
+    spark: SparkSession,
+    folder: str,
+    rows: Sequence[Iterable[Any]],
+    ddl: str,
+    *,
+    key: str | None,
+    check: bool,
+) -> int | None:
+    """Add rows (tuples in the order of ``ddl``) in one commit; returns its version.
+
+    With a ``key`` Delta keeps it in the same commit. ``check`` lets Delta look whether the key is
+    there already, which replays the log, and see another writer of the same key: None if it is.
+    """
+    jvm: Any = spark._jvm
+    transaction = log_of(spark, folder).startTransaction()
+    actions = []
+    if key is not None:
+        if check and transaction.txnVersion(APPLICATION + key) >= 0:
+            return None
+        now = int(time.time() * 1000)
+        actions.append({"txn": {"appId": APPLICATION + key, "version": 1, "lastUpdated": now}})
+    actions.append(_added(spark, folder, rows, ddl))
+    parsed = jvm.java.util.ArrayList()
+    for action in actions:
+        parsed.add(jvm.org.apache.spark.sql.delta.actions.Action.fromJson(json.dumps(action)))
+    none = jvm.scala.Option.empty()
+    append_ = jvm.org.apache.spark.sql.SaveMode.Append
+    write = jvm.org.apache.spark.sql.delta.DeltaOperations.Write(append_, *[none] * 8)
+    sequence = jvm.scala.jdk.javaapi.CollectionConverters.asScala(parsed).toSeq()
+    return int(transaction.commit(sequence, write))
+
+
+def _added(
+    spark: SparkSession, folder: str, rows: Sequence[Iterable[Any]], ddl: str
+) -> dict[str, Any]:
+    """Write rows into one Parquet file of the table; the action that adds it."""
+    schema = to_arrow_schema(cast(StructType, StructType.fromDDL(ddl)), timezone="UTC")
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    table = pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="snappy")
+    content = sink.getvalue().to_pybytes()
+    name = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
+    _put(spark, f"{folder}/{name}", content)
+    return {
+        "add": {
+            "path": name,
+            "partitionValues": {},
+            "size": len(content),
+            "modificationTime": int(time.time() * 1000),
+            "dataChange": True,
+            "stats": json.dumps({"numRecords": table.num_rows}),
+        }
+    }
+
+
+def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any]:
+    """What a commit says of itself, empty when the log no longer has it.
+
+    Read from the commit's own file: asking for the history starts a Spark job each time.
+    """
+    for line in (_text(spark, f"{folder}/_delta_log/{version:020d}.json") or "").splitlines():
+        action = json.loads(line)
+        if "commitInfo" in action:
+            return dict(action["commitInfo"])
+    return {}
+
+
+def keys(spark: SparkSession, folder: str, snapshot: Any) -> frozenset[str]:
+    """The keys of all writes that a snapshot holds.
+
+    Delta keeps them beside each commit, in its checksum file; where that is not there, or is not
+    of this very commit, the log is replayed, which takes three Spark jobs.
+    """
+    version = int(snapshot.version())
+    found = _checksum(spark, folder, version)
+    if found and found.get("txnId") == commit_info(spark, folder, version).get("txnId"):
+        ids = [each["appId"] for each in found.get("setTransactions") or []]
+    else:
+        ids = snapshot.transactions().keys().mkString("\n").split("\n")
+    return frozenset(id_.removeprefix(APPLICATION) for id_ in ids if id_.startswith(APPLICATION))
+
+
+def _checksum(spark: SparkSession, folder: str, version: int) -> dict[str, Any] | None:
+    text = _text(spark, f"{folder}/_delta_log/{version:020d}.crc")
+    try:
+        found = json.loads(text or "null")
+    except ValueError:  # torn, or being written
+        return None
+    return found if found and found.get("txnId") and "setTransactions" in found else None
+
+
+def _system(spark: SparkSession, file: str) -> tuple[Any, Any]:
+    jvm: Any = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(file)
+    return path, path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
+
+
+def _text(spark: SparkSession, file: str) -> str | None:
+    path, system = _system(spark, file)
+    if not system.exists(path):
+        return None
+    stream = system.open(path)
+    jvm: Any = spark._jvm
+    try:
+        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+    finally:
+        stream.close()
+
+
+def _put(spark: SparkSession, file: str, content: bytes) -> None:
+    path, system = _system(spark, file)
+    stream = system.create(path, False)
+    try:
+        stream.write(bytearray(content))
+    finally:
+        stream.close()
