@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -310,13 +311,13 @@ def _utc(day: datetime | None) -> datetime | None:
 
 
 def _terminate(number: int, frame: object) -> None:
-    """Stop cleanly: what is committed stays, what is not is as if it had not begun."""
-    signal.signal(number, signal.SIG_IGN)
+    """Stop at once: what is committed stays, what is not is as if it had not begun.
+
+    Nothing is unwound: the main thread may be waiting for the JVM, which ends with this process,
+    and whatever is asked of it now would wait behind that. Locks end with the process, too.
+    """
     click.echo("driftline: told to stop; nothing is half-written, run it again to go on", err=True)
-    if "driftline.session" in sys.modules:
-        sys.modules["driftline.session"].cancel_jobs()
-    # Not one of our errors: the bridge to the JVM swallows whatever is an Exception.
-    sys.exit(TryAgain.exit_code)
+    os._exit(TryAgain.exit_code)
 
 
 def main(arguments: list[str] | None = None) -> None:

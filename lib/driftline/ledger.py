@@ -116,8 +116,8 @@ class Ledger:
             try:
                 yield run
                 run.balance()
-            except (Exception, SystemExit) as error:
-                run.status = _ENDS.get(type(error), "failed")
+            except Exception as error:
+                run.status = "refused" if isinstance(error, Refused) else "failed"
                 run.message = _said(error)
                 self._finish(run, before, started)
                 raise
@@ -164,10 +164,7 @@ class Ledger:
         LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
 
 
-_ENDS: dict[type[BaseException], str] = {Refused: "refused", SystemExit: "stopped"}
-
-
-def _said(error: BaseException) -> str:
+def _said(error: Exception) -> str:
     """What the ledger keeps of an error: of ours what was wrong, of others, which may quote a
     row's value, only the kind.
     """

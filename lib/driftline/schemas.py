@@ -265,7 +265,7 @@ RUNS = Table(
     _columns(
         "run_id string — One stage of one run",
         "stage string — ingest, validate, features, train, score, drift, report",
-        "status string — done, unchanged (nothing new to do), refused, stopped, failed",
+        "status string — done, unchanged (nothing new to do), refused, failed",
         "started_at timestamp — UTC",
         "wall_seconds double — From start to end of the stage",
         "rows_in bigint — Records or rows read",

@@ -127,13 +127,6 @@ def jvm_settings(
     return {**delta, "spark.driver.extraJavaOptions": " ".join(filter(None, options))}
 
 
-def cancel_jobs() -> None:
-    """End what Spark is doing, so that a process that is told to stop can."""
-    context = SparkContext._active_spark_context
-    if context is not None:
-        context.cancelAllJobs()
-
-
 def check_java() -> None:
     """Raise :class:`Missing` unless a Java of at least version 17 can be run."""
     home = os.environ.get("JAVA_HOME")

@@ -142,6 +142,4 @@ def test_told_to_stop_it_stops_cleanly(started, lined, undisturbed, multiset, tm
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 75, said
     assert "told to stop" in said
-    (row,) = lined(tmp_path).tables.read("ops.runs").where("stage = 'ingest'").collect()
-    assert row.status == "stopped"
     assert finished(lined, tmp_path, multiset) == undisturbed

@@ -77,7 +77,7 @@ def _finding(facts: Facts, found: list[Row]) -> str:
     return sentence + "."
 
 
-_BAD_ENDS = {"refused": "was refused", "stopped": "was told to stop", "failed": "failed"}
+_BAD_ENDS = {"refused": "was refused", "failed": "failed"}
 
 
 def _stopped(facts: Facts) -> list[Block]:
