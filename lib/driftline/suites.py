@@ -8,6 +8,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from driftline import storage
 from driftline.errors import ConfError, Refused
 from driftline.quality import Rule, Suite, Verdict
 
@@ -39,6 +40,10 @@ def validate(rows: DataFrame, suite: Suite, *, file: str) -> list[Verdict]:
     verdicts = []
     for place, rule in enumerate(suite.rules):
         result = by_place[place]
+        # It makes a verdict even of a table that cannot be read; that is no verdict on the data.
+        broken = storage.explained(str(result.exception_info))
+        if broken:
+            raise broken
         if result.exception_info and result.exception_info.get("raised_exception"):
             raise ConfError(
                 "Great Expectations could not run an expectation",
