@@ -88,9 +88,59 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 @cli.command()
 @_where
-def validate(**options: Any) -> None:
-    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
-    _stage("validate", options)
+@click.option(
+    "--replay",
+    is_flag=True,
+    help="Judge quarantined rows again that a change of the suite, or of the row, may have cured.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only tell what the suites would keep out of all that ever landed, by delivery and day.",
+)
+def validate(replay: bool, dry_run: bool, **options: Any) -> None:
+    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
+
+    A batch that breaks its suite as a whole is refused (exit code 3), and the others go through.
+    """
+    if replay and dry_run:
+        raise click.UsageError("--replay writes and --dry-run does not: give one of them")
+    _stage("validate", options, replay=replay, dry_run=dry_run)
+
+
+@cli.command()
+@_where
+@click.option(
+    "--table", help="Only this table, e.g. silver.orders. Default: all that are measured."
+)
+def watch(**options: Any) -> None:
+    """Is the newest batch unlike those before: rows, nulls, broken rules, how fresh it is?
+
+    The newest value is compared with the median of up to 30 before it, in units of their median
+    absolute deviation. Of values that differ by normal noise at most 1 in 100 is called unusual.
+    """
+    _stage("watch", options, table=options.pop("table"))
+
+
+@cli.command()
+@_where
+@click.option("--out", required=True, help="Build the pages in this folder, which must be new.")
+def docs(**options: Any) -> None:
+    """Great Expectations' Data Docs of the newest verdicts; they show no values of rows."""
+    _stage("docs", options, out=options.pop("out"))
+
+
+@cli.command()
+@_where
+@click.option("--table", required=True, help="Look at this table, e.g. silver.orders.")
+@click.option("--out", required=True, help="Write the proposed suite there, as JSON.")
+def suggest(**options: Any) -> None:
+    """Propose an expectation suite from what a table looks like, each rule with its evidence.
+
+    The file is for reading, mending and moving to expectations/: nothing uses it by itself.
+    """
+    wanted = {name: options.pop(name) for name in ("table", "out")}
+    _stage("suggest", options, **wanted)
 
 
 @cli.command()
@@ -235,7 +285,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage != "ingest")
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
     _run(line, stage, **arguments)
 
 
@@ -299,7 +349,7 @@ def _check_sources(problem: Problem, path: Path) -> None:
 def _check_suites(problem: Problem, root: Path) -> None:
     """Read every suite the problem needs: a wrong one is refused before any work."""
     from driftline import schemas
-    from driftline.quality import read_suite
+    from driftline.suite_files import read_suite
 
     tables = [schemas.silver(problem, source) for source in problem.sources]
     for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):

@@ -94,6 +94,9 @@ LANDING = _columns(
     "_arrived_at timestamp — When the record was first read, UTC",
 )
 
+RECORD = ("_delivery", "_offset", "_batch")
+"""Where a row came from: the columns of ops.quarantine beside the row itself."""
+
 REJECTS = Table(
     "ops",
     "rejects",
@@ -119,8 +122,10 @@ QUARANTINE = Table(
         "table string — The table the row was kept out of",
         "delivery string — SHA-256 of the delivery the row came from",
         "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
-        "rules array<string> — Names of the rules the row broke",
-        "row string — The row as JSON",
+        "rules array<struct<name:string,fingerprint:string,columns:array<string>>> "
+        "— The rules the row broke; a fingerprint is of what a rule demands",
+        "row string — The row as JSON; who mends it here has it judged again by validate --replay",
+        "row_hash bigint — xxhash64 of row when it was judged: another one means it was mended",
         "batch string — See ops.deliveries",
         _WHICH_RUN,
     ),
@@ -132,16 +137,49 @@ QUALITY = Table(
     "The verdict of every expectation on every batch that was judged",
     _columns(
         "table string — The table that was guarded",
+        "batch string — See ops.deliveries; empty for a table that is made as a whole",
         "suite string — Digest of the suite file",
         "rule string — Name of the expectation",
+        "fingerprint string — Of what the rule demands, whatever its name and severity",
         "type string — Great Expectations' name of its kind",
         "column string — The column it speaks of, if one",
         "severity string — error refuses, warn is only said",
         "why string — Why the expectation is there",
+        "engine string — plan: judged in the one pass; great_expectations: it ran the rule itself",
         "success boolean — Great Expectations' verdict",
         "element_count bigint — Rows judged",
         "unexpected_count bigint — Rows that broke it",
+        "missing_count bigint — Rows without a value in the column",
         "observed string — What was seen, for expectations about the whole table",
+        _WHICH_RUN,
+        _AT,
+    ),
+)
+
+VALIDATIONS = Table(
+    "ops",
+    "validations",
+    "Results of suites as Great Expectations writes them, for its Data Docs; no values of rows",
+    _columns(
+        "table string — The table that was guarded",
+        "batch string — See ops.deliveries; empty for a table that is made as a whole",
+        "suite string — Digest of the suite file",
+        "result string — An ExpectationSuiteValidationResult as JSON",
+        _WHICH_RUN,
+        _AT,
+    ),
+)
+
+METRICS = Table(
+    "ops",
+    "metrics",
+    "What is measured of every batch that is judged, whatever its suite says",
+    _columns(
+        "table string — The table that was guarded",
+        "batch string — See ops.deliveries",
+        "metric string — rows, null_rate (of the column), lag_hours (newest event to arrival)",
+        "column string — The column it is about, if one",
+        "value double — Of the batch",
         _WHICH_RUN,
         _AT,
     ),

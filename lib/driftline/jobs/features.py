@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from driftline import features, labels, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs.gate import guard
+from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
 from driftline.problem import digest
 
@@ -51,7 +51,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         ledger.progress(f"{len(times)} as-ofs from {len(silver)} sources")
         rows = _rows(line, silver, times, known).persist()
         try:
-            guard(line, ledger, rows, table)
+            guard(line, ledger, rows, table, suite=suite_of(line, table))
             ledger.progress("writing gold.features")
             ledger.wrote(line.tables.overwrite(rows, table, key=key, made_from=versions))
             counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()

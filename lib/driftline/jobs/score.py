@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas, scoring
 from driftline.errors import DriftlineError, Missing
-from driftline.jobs.gate import guard
+from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 
@@ -63,7 +63,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
                     where=features,
                     hint="this is a bug in driftline, please report it",
                 )
-            guard(line, ledger, found, table)
+            guard(line, ledger, found, table, suite=suite_of(line, table))
             where = (
                 f"as_of = TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}' AND model_version = {champion.number}"
             )
