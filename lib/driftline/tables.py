@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from driftline import delta_log
+from driftline.data_files import DataFile, Target
 from driftline.errors import Missing, TryAgain
 from driftline.schemas import Table
 
@@ -34,7 +35,9 @@ class Written:
     version: int
     skipped: bool = False
     rows: int | None = None
-    """Rows that Delta counted into the commit, where the write asked for it."""
+    """Rows counted into the commit by Delta, or in the files that were added; where asked for."""
+    bytes: int = 0
+    """Bytes of files that Spark did not write, so that its counters do not have them."""
 
 
 class Tables:
@@ -153,12 +156,44 @@ class Tables:
         if key is not None and key in self.committed(name):
             return Written(name, self.version(name), skipped=True)
         # Locally a lock keeps others away; elsewhere Delta has to see another writer of the key.
-        version = delta_log.append(
+        added = delta_log.append(
             self.spark, self.path(name), values, table.ddl, key=key, check=not self._local
+        )
+        if added is None:
+            return Written(name, self.version(name), skipped=True)
+        version, size = added
+        return Written(name, version, rows=len(values), bytes=size)
+
+    def takes_files(self, table: Table) -> bool:
+        """Whether workers may write a table's data files: not where the folder is not one of a
+        file system, or the table has something that Spark checks (constraints) or arranges
+        (partitions).
+        """
+        self._ensure(table)
+        return self._local and delta_log.is_plain(self._snapshot(table.full_name))
+
+    def target(self, table: Table, constants: Mapping[str, Any], *, unless: str) -> Target | None:
+        """Where workers write a table's data files, for :meth:`append_files`; None if the table
+        has the key already.
+        """
+        if unless in self.committed(table.full_name):
+            return None
+        schema = delta_log.arrow_schema(table.ddl)
+        return Target(self.path(table.full_name), schema, table.statistics, constants)
+
+    def append_files(self, files: Sequence[DataFile], table: Table, *, key: str) -> Written:
+        """Add data files that workers wrote, in one commit, once."""
+        name = table.full_name
+        if key in self.committed(name):
+            return Written(name, self.version(name), skipped=True)
+        actions = [file.action() for file in files]
+        version = delta_log.commit(
+            self.spark, self.path(name), actions, key=key, check=not self._local
         )
         if version is None:
             return Written(name, self.version(name), skipped=True)
-        return Written(name, version, rows=len(values))
+        rows = sum(file.rows for file in files)
+        return Written(name, version, rows=rows, bytes=sum(file.size for file in files))
 
     def delete(self, table: Table, *, matching: DataFrame) -> None:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
