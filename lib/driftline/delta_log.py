@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from driftline import data_files
+from driftline import new_files
 
 APPLICATION = "driftline:"
 """What Delta's ids of our transactions begin with; the key of a write follows."""
@@ -45,7 +45,7 @@ def append(
     """Add rows (tuples in the order of ``ddl``) in one commit, see :func:`commit`; returns its
     version and the bytes written.
     """
-    content, file = data_files.encoded(rows, arrow_schema(ddl))
+    content, file = new_files.encoded(rows, arrow_schema(ddl))
     _put(spark, f"{folder}/{file.name}", content)
     version = commit(spark, folder, [file.action()], key=key, check=check)
     return None if version is None else (version, file.size)
@@ -85,6 +85,12 @@ def commit(
 def arrow_schema(ddl: str) -> pa.Schema:
     """The Arrow schema of a table's columns, times in UTC."""
     return to_arrow_schema(cast(StructType, StructType.fromDDL(ddl)), timezone="UTC")
+
+
+def types(ddl: str) -> list[tuple[str, str]]:
+    """Names and types of a table's columns, as Spark spells those of a DataFrame."""
+    fields = cast(StructType, StructType.fromDDL(ddl)).fields
+    return [(field.name, field.dataType.simpleString()) for field in fields]
 
 
 def is_plain(snapshot: Any) -> bool:

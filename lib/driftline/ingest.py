@@ -17,7 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline.data_files import Target, Writer
+from driftline.new_files import Target, Writer
 from driftline.problem import digest
 from driftline.sources import REJECTS, RESCUED, Fault, Layout, Parsed, Split, read
 
@@ -148,7 +148,7 @@ def land(
     """Read splits and write their records and their rejects as data files of two tables, or of
     none where that is done already; for ``numbers`` and ``splits`` see :func:`records`.
 
-    Each row is the ``tally`` of a split, or one ``file`` (a DataFile as JSON) with whether it is
+    Each row is the ``tally`` of a split, or one ``file`` (a NewFile as JSON) with whether it is
     of the ``rejects``. Nothing of the files is visible before they are committed. A delivery that
     cannot be taken as a whole fails the task, whose files are then gone.
     """

@@ -22,8 +22,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from driftline import delta_log
-from driftline.data_files import DataFile, Target
 from driftline.errors import Missing, TryAgain
+from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
 
 
@@ -48,7 +48,7 @@ class Tables:
         self.root = root
         self._catalog = catalog
         self._local = "://" not in root
-        self._ready: set[Table] = set()
+        self._ready: set[tuple[Table, bool]] = set()
 
     def path(self, name: str) -> str:
         """Folder of the table called ``layer.name``."""
@@ -116,7 +116,7 @@ class Tables:
         kept beside it, see :meth:`made_from`. Columns follow ``table``.
         """
         name = table.full_name
-        self._ensure(table)
+        self._ensure(table, as_it_is=False)
         if self.content(name) == key:
             return Written(name, self.version(name), skipped=True)
         commented = [
@@ -181,7 +181,7 @@ class Tables:
         schema = delta_log.arrow_schema(table.ddl)
         return Target(self.path(table.full_name), schema, table.statistics, constants)
 
-    def append_files(self, files: Sequence[DataFile], table: Table, *, key: str) -> Written:
+    def append_files(self, files: Sequence[NewFile], table: Table, *, key: str) -> Written:
         """Add data files that workers wrote, in one commit, once."""
         name = table.full_name
         if key in self.committed(name):
@@ -255,13 +255,29 @@ class Tables:
         )
         return int(metrics.get("numOutputRows", 0))
 
-    def _ensure(self, table: Table) -> None:
+    def _ensure(self, table: Table, *, as_it_is: bool = True) -> None:
         """Create an empty table with its comments; give one that is there its new columns. Looked
         at once a process: a stage writes to a table many times.
+
+        ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
         """
-        if table not in self._ready:
+        if (table, as_it_is) not in self._ready:
             self._make_ready(table)
-            self._ready.add(table)
+            if as_it_is:
+                self._check_types(table)
+            self._ready.add((table, as_it_is))
+
+    def _check_types(self, table: Table) -> None:
+        there = dict(self.spark.read.format("delta").load(self.path(table.full_name)).dtypes)
+        for name, type_ in delta_log.types(table.ddl):
+            if there[name] != type_:
+                raise Missing(
+                    f"column {name} of {table.full_name} is to be {type_} now, "
+                    f"and the rows there have {there[name]}",
+                    where=self.path(table.full_name),
+                    hint="go back to the type it had, or give the changed column or source a "
+                    "new name",
+                )
 
     def _make_ready(self, table: Table) -> None:
         if self.exists(table.full_name):

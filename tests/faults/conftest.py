@@ -15,7 +15,6 @@ import yaml
 
 from driftline.problem import load_problem
 
-
 UNLOCKED = """
 import contextlib
 from driftline import cli, tables

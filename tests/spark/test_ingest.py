@@ -448,3 +448,24 @@ def test_landing_is_one_job_and_files_say_what_they_hold(place) -> None:
     min(files, key=lambda file: file.stat().st_mtime_ns).unlink()
     # What statistics rule out is not opened.
     assert bronze(line).where("at > '2024-01-02T10:00:00.001'").count() == 18
+
+
+def test_a_column_of_another_type_is_said_before_anything_is_written(place) -> None:
+    place.write("a.csv", day(1))
+    ingest.run(place.line())
+    place.write("b.csv", day(2))
+    line = place.line(columns={"customer_id": {"type": "long", "from": "id"}, "at": "timestamp"})
+    ingest.run(line)  # a column less is no matter
+    place.write("c.csv", day(3))
+    with pytest.raises(Missing, match=r"amount of bronze.\w+ is to be string now, .* have double"):
+        ingest.run(
+            place.line(
+                columns={
+                    "customer_id": {"type": "long", "from": "id"},
+                    "at": "timestamp",
+                    "amount": "string",
+                }
+            )
+        )
+    assert bronze(line).groupBy().count().collect()[0][0] == 20
+    assert [row[0] for row in bronze(line).where("amount IS NULL").select("_offset").collect()]

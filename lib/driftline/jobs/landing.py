@@ -16,7 +16,6 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, Row
 
 from driftline import ingest, layouts, schemas, sources
-from driftline.data_files import DataFile
 from driftline.errors import Missing, Refused
 from driftline.ingest import Delivery, Policy
 from driftline.jobs import deliveries
@@ -24,6 +23,7 @@ from driftline.jobs.batches import Batch, Counts, record
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
+from driftline.new_files import NewFile
 from driftline.schemas import Table
 from driftline.sources import Layout, Split
 from driftline.tables import Written
@@ -201,7 +201,7 @@ def _land_files(
         rows=line.tables.target(table, same, unless=key),
         rejects=line.tables.target(schemas.REJECTS, theirs, unless=key),
     ).collect()
-    files = [(row.rejects, DataFile(**json.loads(row.file))) for row in found if row.file]
+    files = [(row.rejects, NewFile(**json.loads(row.file))) for row in found if row.file]
     kept = [file for of_rejects, file in files if not of_rejects]
     refused = [file for of_rejects, file in files if of_rejects]
     written = line.tables.append_files(kept, table, key=key)

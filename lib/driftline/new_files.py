@@ -29,7 +29,7 @@ _LONGEST = 32
 
 
 @dataclass(frozen=True)
-class DataFile:
+class NewFile:
     """A data file in a table's folder."""
 
     name: str
@@ -92,7 +92,7 @@ class Writer:
         if sum(each.nbytes for each in self._held) >= _ROW_GROUP:
             self._flush()
 
-    def finish(self) -> DataFile | None:
+    def finish(self) -> NewFile | None:
         """Close the file; None if no rows came."""
         self._flush()
         if self._writer is None:
@@ -102,7 +102,7 @@ class Writer:
         # What is in the file, not what we believe we gave it.
         rows = pq.read_metadata(self._path).num_rows
         ranges = self._ranges
-        return DataFile(
+        return NewFile(
             self._path.name, self._path.stat().st_size, rows, statistics_of(rows, ranges)
         )
 
@@ -132,7 +132,7 @@ class Writer:
             range_.add(table.column(name))
 
 
-def encoded(rows: Sequence[Iterable[Any]], schema: pa.Schema) -> tuple[bytes, DataFile]:
+def encoded(rows: Sequence[Iterable[Any]], schema: pa.Schema) -> tuple[bytes, NewFile]:
     """A few rows, as tuples in the order of ``schema``, as a file's content, and the file."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
     table = pa.table(
@@ -143,7 +143,7 @@ def encoded(rows: Sequence[Iterable[Any]], schema: pa.Schema) -> tuple[bytes, Da
     pq.write_table(table, sink, compression="snappy")
     content = sink.getvalue().to_pybytes()
     count = table.num_rows
-    return content, DataFile(new_name(), len(content), count, statistics_of(count, {}))
+    return content, NewFile(new_name(), len(content), count, statistics_of(count, {}))
 
 
 def new_name() -> str:

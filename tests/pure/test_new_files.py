@@ -1,4 +1,4 @@
-"""Data files: what Delta is told of a file is what is in it, and a failure leaves no file."""
+"""New data files: what Delta is told of a file is what is in it, and a failure leaves no file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from driftline import data_files
-from driftline.data_files import Target, Writer, encoded
+from driftline import new_files
+from driftline.new_files import Target, Writer, encoded
 
 SCHEMA = pa.schema(
     [
@@ -92,7 +92,7 @@ def test_no_rows_no_file(target, tmp_path) -> None:
 
 
 def test_a_failure_leaves_no_file(target, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(data_files, "_ROW_GROUP", 1)
+    monkeypatch.setattr(new_files, "_ROW_GROUP", 1)
     with pytest.raises(ZeroDivisionError), Writer(target) as writer:
         writer.write(rows((moment(0), date(2024, 2, 1), "a")))
         assert list(tmp_path.iterdir())
@@ -102,7 +102,7 @@ def test_a_failure_leaves_no_file(target, tmp_path, monkeypatch) -> None:
 
 def test_rows_are_held_up_to_a_row_group_only(target, tmp_path, monkeypatch) -> None:
     some = rows(*[(moment(0), date(2024, 2, 1), f"n{n}") for n in range(1_000)])
-    monkeypatch.setattr(data_files, "_ROW_GROUP", 150_000)
+    monkeypatch.setattr(new_files, "_ROW_GROUP", 150_000)
     with Writer(target) as writer:
         for _ in range(20):
             writer.write(some)
