@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from driftline import __version__, connections, logs, storage
+from driftline import cli_serving as serving
 from driftline.environment import Environment, load_environment, project_folder
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
@@ -249,14 +250,15 @@ def _run(line: Line, stage: str, **arguments: Any) -> str:
 
 def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     """Check conf first, then start Spark."""
-    problem, environment, root = _conf(options, suites)
+    problem, environment, root = read_conf(options, suites)
     logs.configure(file=options["log_file"])
     from driftline.jobs.line import open_line
 
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
+def read_conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
+    """The problem and where it runs, checked as a whole, and the project's folder."""
     path = Path(options["problem"])
     problem = load_problem(path)
     name = options["env"]
@@ -308,6 +310,9 @@ def _check_suites(problem: Problem, root: Path) -> None:
 
 def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
+
+
+cli.add_command(serving.serve)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -187,8 +187,8 @@ EVALUATIONS = Table(
     "Metrics on rows the model never saw, beside the baselines on the same rows",
     _columns(
         "model_version int — Version in the model registry",
-        "part string — test or validation",
-        "model string — model, constant or best_feature",
+        "part string — test or validation; portable_test and portable_simulated: see model",
+        "model string — model, constant, best_feature; portable: the ONNX file against Spark",
         "metric string — Name of the metric",
         "value double — Point estimate",
         "low double — Lower end of the 95 % bootstrap interval",
