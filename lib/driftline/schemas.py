@@ -200,13 +200,32 @@ EVALUATIONS = Table(
     ),
 )
 
+SLICES = Table(
+    "ops",
+    "slices",
+    "The metric of a model on the test rows with one value of one feature, the worst first",
+    _columns(
+        "model_version int — Version in the model registry",
+        "column string — Feature",
+        "value string — Its value; of a number, between which quartiles",
+        "rows bigint — Test rows that have it",
+        "metric string — What was measured",
+        "score double — Point estimate",
+        "low double — Lower end of the 95 % bootstrap interval",
+        "high double — Upper end of the 95 % bootstrap interval",
+        "worse boolean — Whether the interval is on the bad side of the metric of all rows",
+        _WHICH_RUN,
+        _AT,
+    ),
+)
+
 CURVES = Table(
     "ops",
     "curves",
     "Pictures of an evaluation as points",
     _columns(
         "model_version int — Version in the model registry",
-        "curve string — roc, pr, calibration, confusion, importance, score",
+        "curve string — roc, pr, gain, calibration, confusion, importance, score",
         "name string — Feature of an importance, cell of a confusion matrix, else null",
         "x double — Horizontal place",
         "y double — Vertical place",

@@ -12,8 +12,8 @@ from typing import Any, get_args
 import pytest
 
 from driftline import errors, schemas
-from driftline.evaluation import METRICS, SMALLER_IS_BETTER
 from driftline.explain import _OPERATIONS
+from driftline.metrics import METRICS, SMALLER_IS_BETTER
 from driftline.models import FAMILIES, families_for
 from driftline.problem import Problem, load_problem
 from driftline.quality import RULES

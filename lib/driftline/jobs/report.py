@@ -46,6 +46,7 @@ def facts(line: Line) -> Facts:
         quarantine=_quarantine(line),
         trials=_frame(line, schemas.TRIALS),
         evaluations=_frame(line, schemas.EVALUATIONS),
+        slices=_frame(line, schemas.SLICES),
         curves=_frame(line, schemas.CURVES),
         drift=drift,
         histograms=_histograms(line, drift),

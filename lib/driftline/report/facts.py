@@ -17,6 +17,7 @@ from driftline.schemas import (
     EVALUATIONS,
     QUALITY,
     RUNS,
+    SLICES,
     TRIALS,
 )
 
@@ -30,6 +31,7 @@ COLUMNS: dict[str, list[str]] = {
     "quarantine": ["table", "rule", "rows"],
     "trials": TRIALS.column_names,
     "evaluations": EVALUATIONS.column_names,
+    "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
     "histograms": [
@@ -67,6 +69,7 @@ class Facts:
     quarantine: pd.DataFrame
     trials: pd.DataFrame
     evaluations: pd.DataFrame
+    slices: pd.DataFrame
     curves: pd.DataFrame
     drift: pd.DataFrame
     histograms: pd.DataFrame
