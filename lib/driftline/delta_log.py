@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
@@ -118,6 +119,48 @@ def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any
         if "commitInfo" in action:
             return dict(action["commitInfo"])
     return {}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a log holds: commits with the time (ms since 1970) of their files, and checkpoints."""
+
+    commits: Mapping[int, int]
+    checkpoints: frozenset[int]
+
+
+def listed(spark: SparkSession, folder: str) -> Listed:
+    """The versions of which the log has the commit, or a checkpoint."""
+    commits, checkpoints = {}, set()
+    for path, modified in _entries(spark, f"{folder}/_delta_log"):
+        number, _, kind = path.rpartition("/")[2].partition(".")
+        if not number.isdigit():
+            continue
+        if kind == "json":
+            commits[int(number)] = modified
+        elif kind.startswith("checkpoint"):
+            checkpoints.add(int(number))
+    return Listed(commits, frozenset(checkpoints))
+
+
+def commit_text(spark: SparkSession, folder: str, version: int) -> str:
+    """The lines of a commit, an action each."""
+    return _text(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+
+
+def listed_files(spark: SparkSession, folder: str) -> list[str]:
+    """The paths of the files in a folder, none if there is no such folder."""
+    return [path for path, _ in _entries(spark, folder)]
+
+
+def _entries(spark: SparkSession, folder: str) -> list[tuple[str, int]]:
+    path, system = _system(spark, folder)
+    if not system.exists(path):
+        return []
+    return [
+        (str(each.getPath().toString()), int(each.getModificationTime()))
+        for each in system.listStatus(path)
+    ]
 
 
 def keys(spark: SparkSession, folder: str, snapshot: Any) -> frozenset[str]:

@@ -310,10 +310,17 @@ class Drift(Strict):
     """Which tables are watched, and from which value on a statistic counts as drift."""
 
     tables: tuple[str, ...]
+    segments: dict[str, tuple[str, ...]] = {}
+    """Columns whose values cut a table into parts that are compared each for itself, a table."""
     psi: float = Field(default=0.2, gt=0)
     ks: Share = 0.15
     js: Share = 0.1
-    null_rate: Share = 0.05
+    null_rate: Share = 0.03
+    categories: Share = 0.03
+    """Share of rows whose value is new, or lost."""
+    wasserstein: float | None = Field(default=None, gt=0)
+    total_variation: float | None = Field(default=None, gt=0, le=1)
+    cramers_v: float | None = Field(default=None, gt=0, le=1)
 
     @field_validator("tables")
     @classmethod

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from driftline import delta_log
+from driftline import delta_files, delta_log
+from driftline.delta_files import Commit, DataFile
 from driftline.errors import Missing, TryAgain
 from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
@@ -51,7 +53,9 @@ class Tables:
         self._ready: set[tuple[Table, bool]] = set()
 
     def path(self, name: str) -> str:
-        """Folder of the table called ``layer.name``."""
+        """Folder of the table called ``layer.name``; any other table is called by its folder."""
+        if "/" in name:
+            return name
         return f"{self.root}/{name.replace('.', '/')}"
 
     def exists(self, name: str) -> bool:
@@ -70,24 +74,55 @@ class Tables:
         if version is None:
             version = newest
         elif not 0 <= version <= newest:
-            raise Missing(
-                f"{name} has no version {version}",
-                where=self.path(name),
-                hint=f"versions go from 0 to {newest}",
-            )
+            raise self._no_version(name, version, newest)
         reader = self.spark.read.format("delta").option("versionAsOf", version)
         return reader.load(self.path(name))
 
-    def files(self, name: str, *, version: int) -> frozenset[str]:
-        """The data files of a version that have rows, as Spark spells their paths."""
-        paths = self.read(name, version=version).select("_metadata.file_path").distinct()
-        return frozenset(row[0] for row in paths.collect())
+    def commits(self, name: str, *, since: int, until: int) -> list[Commit]:
+        """The commits up to ``until``, from one at or before ``since``; no data are read."""
+        newest = self.version(name)
+        for wanted in (since, until):
+            if not 0 <= wanted <= newest:
+                raise self._no_version(name, wanted, newest)
+        try:
+            return delta_files.commits(self.spark, self.path(name), since=since, until=until)
+        except LookupError as error:
+            raise Missing(
+                f"{name} no longer knows version {since}: its log was cleaned up",
+                where=self.path(name),
+                hint=f"the oldest version that can be told is {error.args[0]}",
+            ) from None
 
-    def added(self, name: str, *, since: int, until: int) -> DataFrame:
-        """The rows of ``until`` that are in files which ``since`` did not have."""
-        new = self.files(name, version=until) - self.files(name, version=since)
-        path = F.col("_metadata.file_path")
-        return self.read(name, version=until).where(path.isin(sorted(new)))
+    def oldest(self, name: str) -> int:
+        """The oldest version that can be told: 0, or where the log was cleaned up to."""
+        return delta_files.oldest(self.spark, self.path(name))
+
+    def version_at(self, name: str, moment: datetime) -> int:
+        """The version that was the newest at a moment; :class:`Missing` where there was none."""
+        newest = self.version(name)
+        if moment > datetime.now(timezone.utc):
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M} yet",
+                where=self.path(name),
+                hint="say a time that has passed, or latest",
+            )
+        known = delta_files.times(self.spark, self.path(name), newest)
+        past = [number for number, at in known.items() if at <= moment]
+        if not past:
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M}",
+                where=self.path(name),
+                hint=f"the oldest known one is of {min(known.values()):%Y-%m-%d %H:%M} UTC",
+            )
+        return max(past)
+
+    def read_files(self, name: str, files: Sequence[DataFile], *, version: int) -> DataFrame:
+        """The rows of some data files, each path once, by the columns of ``version``."""
+        return delta_files.read(self.spark, self.path(name), version, files)
+
+    def present(self, files: Iterable[DataFile]) -> set[str]:
+        """The paths of those files that were not vacuumed away."""
+        return delta_files.exists(self.spark, files)
 
     def committed(self, name: str) -> frozenset[str]:
         """The keys of all writes that are in the table."""
@@ -309,6 +344,13 @@ class Tables:
                 f"CREATE TABLE IF NOT EXISTS `{database}`.`{table.name}` USING DELTA "
                 f"LOCATION '{self.path(table.full_name)}'"
             )
+
+    def _no_version(self, name: str, version: int, newest: int) -> Missing:
+        return Missing(
+            f"{name} has no version {version}",
+            where=self.path(name),
+            hint=f"versions go from 0 to {newest}",
+        )
 
     def _snapshot(self, name: str) -> Any:
         if not self.exists(name):

@@ -15,6 +15,7 @@ from driftline.schemas import (
     DELIVERIES,
     DRIFT,
     EVALUATIONS,
+    HISTOGRAMS,
     QUALITY,
     RUNS,
     SLICES,
@@ -34,18 +35,7 @@ COLUMNS: dict[str, list[str]] = {
     "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
-    "histograms": [
-        "table",
-        "version",
-        "slice",
-        "column",
-        "kind",
-        "low",
-        "high",
-        "category",
-        "share",
-        "rows",
-    ],
+    "histograms": HISTOGRAMS.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
