@@ -1,7 +1,7 @@
 """The schema of every table, in flow order: columns, types, and what each means.
 
-Types are Spark SQL's names. The columns of ``bronze``, ``silver`` and ``gold.features`` come partly
-from the problem file; everything else is fixed here. Columns that start with ``_`` are driftline's.
+Types are Spark SQL's names. What is not here comes from the problem file. Columns that start with
+``_`` are driftline's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from driftline.operations import definition
 from driftline.problem import Problem
 from driftline.sections import Source
 
@@ -31,6 +32,7 @@ class Table:
     comment: str
     columns: tuple[Column, ...]
     statistics: tuple[str, ...] = ()  # columns whose range is kept a file; none: all, at a price
+    partition: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -362,21 +364,15 @@ def silver(problem: Problem, source: str) -> Table:
 
 def features(problem: Problem) -> Table:
     """``gold.features``: entity × as-of → features and, once mature, the label."""
-    entity_type = _type_of(problem, problem.population.source, problem.entity)
+    entity_type = type_of(problem, problem.population.source, problem.entity)
     windowed = tuple(
-        Column(
-            name,
-            "double",
-            f"{feature.operation} of {feature.value or 'events'} in {feature.source}"
-            + (f" where {feature.where}" if feature.where else "")
-            + f", {days} days up to the as-of",
-        )
+        Column(name, "double", definition(feature.operation, feature, days))
         for feature in problem.features
         for name, days in zip(feature.columns, feature.windows, strict=True)
     )
     profile = problem.profile
     attributes = tuple(
-        Column(name, _type_of(problem, profile.source, name), "Latest up to the as-of")
+        Column(name, type_of(problem, profile.source, name), "Latest up to the as-of")
         for name in (profile.attributes if profile else ())
         if profile
     )
@@ -394,6 +390,7 @@ def features(problem: Problem) -> Table:
     )
 
 
-def _type_of(problem: Problem, source: str, column: str) -> str:
+def type_of(problem: Problem, source: str, column: str) -> str:
+    """A column's type in Spark SQL's words."""
     kind = problem.sources[source].columns[column].type
     return "bigint" if kind == "long" else kind

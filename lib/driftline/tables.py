@@ -120,6 +120,14 @@ class Tables:
         """The rows of some data files, each path once, by the columns of ``version``."""
         return delta_files.read(self.spark, self.path(name), version, files)
 
+    def added(self, name: str, *, since: int, until: int) -> DataFrame:
+        """The rows of version ``until`` that are in files which version ``since`` did not have."""
+        commits = self.commits(name, since=min(since, until), until=max(since, until))
+        before = {file.key for file in delta_files.version(commits, since).files}
+        files = delta_files.version(commits, until).files
+        new = [file for file in files if file.key not in before]
+        return self.read_files(name, new, version=until)
+
     def present(self, files: Iterable[DataFile]) -> set[str]:
         """The paths of those files that were not vacuumed away."""
         return delta_files.exists(self.spark, files)
@@ -137,9 +145,21 @@ class Tables:
         """
         return self._write(rows, table, key=key)
 
-    def replace(self, rows: DataFrame, table: Table, *, where: str, key: str) -> Written:
-        """Put ``rows`` in the place of those that match ``where``, once."""
-        return self._write(rows, table, key=key, where=where)
+    def replace(
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        where: str,
+        key: str,
+        made_from: Mapping[str, int] | None = None,
+    ) -> Written:
+        """Put ``rows`` in the place of those that match ``where``, once.
+
+        With ``made_from`` the table then is what ``key`` stands for as a whole, see
+        :meth:`overwrite`.
+        """
+        return self._write(rows, table, key=key, where=where, made_from=made_from)
 
     def overwrite(
         self, rows: DataFrame, table: Table, *, key: str, made_from: Mapping[str, int]
@@ -159,8 +179,8 @@ class Tables:
             for column in table.columns
         ]
         writer = rows.select(*commented).write.format("delta").mode("overwrite")
-        facts = json.dumps({"key": key, "made_from": dict(made_from)})
-        writer.option("overwriteSchema", "true").option("userMetadata", facts).save(self.path(name))
+        writer = writer.option("overwriteSchema", "true").partitionBy(*table.partition)
+        writer.option("userMetadata", _facts(key, made_from)).save(self.path(name))
         version = self.version(name)
         return Written(name, version, rows=self._rows_written(name, version))
 
@@ -255,7 +275,13 @@ class Tables:
             yield
 
     def _write(
-        self, rows: DataFrame, table: Table, *, key: str | None, where: str | None = None
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        key: str | None,
+        where: str | None = None,
+        made_from: Mapping[str, int] | None = None,
     ) -> Written:
         name = table.full_name
         self._ensure(table)
@@ -263,6 +289,8 @@ class Tables:
         writer = rows.select(*table.column_names).write.format("delta").mode(mode)
         if where is not None:
             writer = writer.option("replaceWhere", where)
+        if made_from is not None and key is not None:
+            writer = writer.option("userMetadata", _facts(key, made_from))
         if key is not None:
             if key in self.committed(name):
                 return Written(name, self.version(name), skipped=True)
@@ -336,6 +364,8 @@ class Tables:
         if table.statistics:
             names = ",".join(f"`{name}`" for name in table.statistics)
             builder = builder.property("delta.dataSkippingStatsColumns", names)
+        if table.partition:
+            builder = builder.partitionedBy(*table.partition)
         builder.comment(table.comment).execute()
         if self._catalog:
             database = f"{self._catalog}_{table.layer}"
@@ -363,6 +393,11 @@ class Tables:
         log = delta_log.log_of(self.spark, self.path(name))
         nothing = jvm.scala.Option.empty()
         return log.update(False, nothing, nothing)
+
+
+def _facts(key: str, made_from: Mapping[str, int]) -> str:
+    """What a commit says of itself: what it stands for, and the versions it was made from."""
+    return json.dumps({"key": key, "made_from": dict(made_from)})
 
 
 @contextlib.contextmanager
