@@ -24,7 +24,7 @@ def slow(*arguments, **named):
     return commit(*arguments, **named)
 delta_log.commit = slow
 """
-"""Five seconds between looking whether a batch is there and committing it, for others to come in."""
+"""Five seconds between looking whether a batch is there and committing it: others may come in."""
 
 UNLOCKED = SLOW + "tables.Tables.lock = lambda *names, wait=0.0: contextlib.nullcontext()\n"
 
