@@ -37,34 +37,23 @@ _TABLE = click.option(
 )
 
 
-class _Version(click.ParamType):
-    name = "version"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if text == "latest" or text.isdigit():
-            return text
-        try:
-            return datetime.fromisoformat(text).isoformat()
-        except ValueError:
-            self.fail(f"'{text}' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest")
+def _version(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    if text is None or text == "latest" or text.isdigit():
+        return text
+    try:
+        return datetime.fromisoformat(text).isoformat()
+    except ValueError:
+        said = f"'{text}' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest"
+        raise click.BadParameter(said) from None
 
 
-class _Span(click.ParamType):
-    name = "span"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", str(value))
-        if not found:
-            self.fail(f"'{value}' is no span: say 12h, 7d or 2w")
-        return int(found[1]) * {"h": _HOUR, "d": 24 * _HOUR, "w": 168 * _HOUR}[found[2]]
-
-
-_HOUR = timedelta(hours=1)
-_VERSION = _Version()
-_SPAN = _Span()
+def _span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", text)
+    if not found:
+        raise click.BadParameter(f"'{text}' is no span: say 12h, 7d or 2w")
+    return int(found[1]) * timedelta(hours={"h": 1, "d": 24, "w": 168}[found[2]])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -167,9 +156,11 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
 @cli.command()
 @_where
 @_TABLE
-@click.option("--from", "first", type=_VERSION, help="Reference version, or a time.")
-@click.option("--to", "last", type=_VERSION, help="Current version, a time, or latest.")
-@click.option("--window", type=_SPAN, help="Compare what was written in a span, e.g. 7d or 12h.")
+@click.option("--from", "first", callback=_version, help="Reference version, or a time.")
+@click.option("--to", "last", callback=_version, help="Current version, a time, or latest.")
+@click.option(
+    "--window", callback=_span, help="Compare what was written in a span, e.g. 7d or 12h."
+)
 @click.option(
     "--against",
     type=click.Choice(["previous", "same-weekday", "training"]),

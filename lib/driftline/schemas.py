@@ -269,6 +269,27 @@ DRIFT = Table(
     ),
 )
 
+CAUSES = Table(
+    "ops",
+    "causes",
+    "Which part of the current rows moved a column that drifted, by leaving each out",
+    _columns(
+        "table string — Table compared",
+        "from_version bigint — Reference version",
+        "to_version bigint — Current version",
+        "slice string — Which rows of the two versions were compared",
+        "column string — Column that drifted",
+        "statistic string — The one furthest beyond its threshold",
+        "kind string — commit, file, or a column that is the same in all rows of the part",
+        "name string — Which commit, file or value",
+        "share double — Share of the drift that goes without this part, of all that goes",
+        "without double — The statistic without this part",
+        "rows bigint — Rows of the part",
+        _WHICH_RUN,
+        _AT,
+    ),
+)
+
 HISTOGRAMS = Table(
     "ops",
     "histograms",

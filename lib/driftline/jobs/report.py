@@ -45,6 +45,7 @@ def facts(line: Line) -> Facts:
         evaluations=_frame(line, schemas.EVALUATIONS),
         curves=_frame(line, schemas.CURVES),
         drift=_frame(line, schemas.DRIFT),
+        causes=_frame(line, schemas.CAUSES),
         histograms=_frame(line, schemas.HISTOGRAMS),
         champion=_champion(line),
     )

@@ -26,7 +26,11 @@ _METRICS = {
     "ks": "KS",
     "js": "JS",
     "null_rate": "null rate",
-    "categories": "new categories",
+    "new": "new categories",
+    "lost": "lost categories",
+    "cramers_v": "Cramér's V",
+    "total_variation": "total variation",
+    "wasserstein": "Wasserstein",
 }
 
 _SMALLER_IS_BETTER = {"rmse", "mae", "mse", "log_loss", "brier"}
