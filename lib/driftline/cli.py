@@ -4,56 +4,24 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from driftline import __version__, connections, logs, storage
+from driftline import cli_serving as serving
 from driftline.environment import Environment, load_environment, project_folder
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
+from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
 from driftline.problem import Problem, load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_AS_OF = click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
-)
-
-
-_TABLE = click.option(
-    "--table", help="This table, e.g. silver.orders, or a folder. Default: all watched ones."
-)
-
-
-def _version(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
-    if text is None or text == "latest" or text.isdigit():
-        return text
-    try:
-        return datetime.fromisoformat(text).isoformat()
-    except ValueError:
-        said = f"'{text}' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest"
-        raise click.BadParameter(said) from None
-
-
-def _span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta | None:
-    if text is None:
-        return None
-    found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", text)
-    if not found:
-        raise click.BadParameter(f"'{text}' is no span: say 12h, 7d or 2w")
-    return int(found[1]) * timedelta(hours={"h": 1, "d": 24, "w": 168}[found[2]])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,27 +42,8 @@ def cli() -> None:
     """
 
 
-def _where(command: Command) -> Command:
-    """The options every stage has."""
-    for option in (
-        click.option("--log-file", help="Write the log there, as JSON lines."),
-        click.option("--verbose", is_flag=True, help="Show Spark's own log too."),
-        click.option("--warehouse", help="Folder of the tables, instead of the environment's."),
-        click.option("--data", help="Folder of the deliveries, instead of the environment's."),
-        click.option(
-            "--env",
-            default="local",
-            show_default=True,
-            help="Where to run: conf/env/NAME.yaml beside the problem, or a path to such a file.",
-        ),
-        click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml."),
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_where
+@where
 @click.option(
     "--retry-rejects",
     is_flag=True,
@@ -112,38 +61,38 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
+@where
 def validate(**options: Any) -> None:
     """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
     _stage("validate", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 def features(as_of: datetime | None, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
     _stage("features", options, as_of=_utc(as_of))
 
 
 @cli.command()
-@_where
+@where
 def train(**options: Any) -> None:
     """gold.features → a model: cross-validated search, evaluation, gate, champion."""
     _stage("train", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 def score(as_of: datetime | None, **options: Any) -> None:
     """gold.features + champion → gold.predictions."""
     _stage("score", options, as_of=_utc(as_of))
 
 
 @cli.command()
-@_where
-@_TABLE
+@where
+@table_option
 @click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
 def profile(table: str | None, history: bool, **options: Any) -> None:
     """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
@@ -154,58 +103,38 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-@_TABLE
-@click.option("--from", "first", callback=_version, help="Reference version, or a time.")
-@click.option("--to", "last", callback=_version, help="Current version, a time, or latest.")
-@click.option(
-    "--window", callback=_span, help="Compare what was written in a span, e.g. 7d or 12h."
-)
+@where
+@table_option
+@click.option("--from", "first", callback=version, help="Reference version, or a time.")
+@click.option("--to", "last", callback=version, help="Current version, a time, or latest.")
+@click.option("--window", callback=span, help="Compare what was written in a span, e.g. 7d or 12h.")
 @click.option(
     "--against",
     type=click.Choice(["previous", "same-weekday", "training"]),
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
 @click.option("--by", help="Compare each value of this column for itself, too.")
-def drift(
-    table: str | None,
-    first: str | None,
-    last: str | None,
-    window: timedelta | None,
-    against: str | None,
-    by: str | None,
-    **options: Any,
-) -> None:
+def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
     compared at the newest as-of of each version; one that only grew, by what was added. Files that
     have a profile (see profile) are not read again.
     """
-    from driftline.jobs.sides import Asked
-
-    if table is None and (first, last, by) != (None, None, None):
-        raise click.UsageError("--from, --to and --by are of one table: name it by --table")
-    if against in ("previous", "same-weekday") and not window:
-        raise click.UsageError(f"--against {against} is of spans: give a --window, e.g. 7d")
-    if against == "training" and first:
-        raise click.UsageError("--against training is a reference itself: leave --from out")
-    if window and first:
-        raise click.UsageError("--window ends at --to: leave --from out")
-    asked = Asked(first, last, window, against or "previous", by)  # type: ignore[arg-type]
+    asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
 
 
 @cli.command()
-@_where
+@where
 def report(**options: Any) -> None:
     """ops.* → one HTML page: rows, quality, model, drift, cost."""
     _stage("report", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 @click.option(
     "--stages",
     default=",".join(STAGES),
@@ -312,14 +241,15 @@ def _run(line: Line, stage: str, **arguments: Any) -> str:
 
 def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     """Check conf first, then start Spark."""
-    problem, environment, root = _conf(options, suites)
+    problem, environment, root = read_conf(options, suites)
     logs.configure(file=options["log_file"])
     from driftline.jobs.line import open_line
 
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
+def read_conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
+    """The problem and where it runs, checked as a whole, and the project's folder."""
     path = Path(options["problem"])
     problem = load_problem(path)
     name = options["env"]
@@ -371,6 +301,9 @@ def _check_suites(problem: Problem, root: Path) -> None:
 
 def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
+
+
+cli.add_command(serving.serve)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -9,7 +9,7 @@ from measure import Row
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import delta_files, profile, schemas
+from driftline import delta_files, scan, schemas
 from driftline.environment import Environment
 from driftline.jobs import drift, profiling, sides
 from driftline.jobs.line import Line, open_line
@@ -63,7 +63,7 @@ def _again(line: Line, folder: str) -> None:
     for number in (0, 1):
         rows = line.spark.read.format("delta").option("versionAsOf", number).load(folder)
         keys = {name: name for name in rows.columns}
-        profile.scan(rows, keys, path=F.lit("all")).collect()
+        scan.scan(rows, keys, path=F.lit("all")).collect()
 
 
 def rows(quick: bool) -> list[Row]:

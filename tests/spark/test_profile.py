@@ -8,7 +8,7 @@ from datetime import date, datetime
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import ledger, profile
+from driftline import ledger, profile, scan
 from driftline.profile import Profile
 
 NAN, INF = float("nan"), float("inf")
@@ -17,7 +17,7 @@ NAN, INF = float("nan"), float("inf")
 def profiles(rows, *, segments=()) -> list[Profile]:
     """Every column, and part of one, of rows that are all of one file."""
     keys = {name: name for name in rows.columns}
-    found = profile.scan(rows, keys, path=F.lit("file"), segments=segments)
+    found = scan.scan(rows, keys, path=F.lit("file"), segments=segments)
     return [profile.from_row(row) for row in found.collect() if row.column != "*"]
 
 
@@ -71,7 +71,7 @@ def test_every_column_by_hand(small) -> None:
 
 def test_cells_are_counted_apart(small) -> None:
     keys = {"x": "key of x"}
-    rows = profile.scan(small, keys, path=F.lit("file"), segments=["w", "b"]).collect()
+    rows = scan.scan(small, keys, path=F.lit("file"), segments=["w", "b"]).collect()
     assert {row.column for row in rows} == {"*", "key of x"}
     counted = {(r.cell["w"], r.cell["b"]): r.rows for r in rows if r.column == "*"}
     assert counted == {

@@ -43,6 +43,7 @@ def facts(line: Line) -> Facts:
         quarantine=_quarantine(line),
         trials=_frame(line, schemas.TRIALS),
         evaluations=_frame(line, schemas.EVALUATIONS),
+        slices=_frame(line, schemas.SLICES),
         curves=_frame(line, schemas.CURVES),
         drift=_frame(line, schemas.DRIFT),
         causes=_frame(line, schemas.CAUSES),

@@ -19,6 +19,7 @@ from driftline.schemas import (
     HISTOGRAMS,
     QUALITY,
     RUNS,
+    SLICES,
     TRIALS,
 )
 
@@ -32,6 +33,7 @@ COLUMNS: dict[str, list[str]] = {
     "quarantine": ["table", "rule", "rows"],
     "trials": TRIALS.column_names,
     "evaluations": EVALUATIONS.column_names,
+    "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
     "causes": CAUSES.column_names,
@@ -59,6 +61,7 @@ class Facts:
     quarantine: pd.DataFrame
     trials: pd.DataFrame
     evaluations: pd.DataFrame
+    slices: pd.DataFrame
     curves: pd.DataFrame
     drift: pd.DataFrame
     causes: pd.DataFrame
