@@ -18,6 +18,7 @@ from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.problem import digest
 from driftline.profile import Cell, FileProfile, Profile
+from driftline.registry import Registry
 
 _SEGMENTS = 100
 """More values of a segment than these are not compared each for itself; the most frequent are."""
@@ -57,6 +58,14 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     _write(line, ledger, pair, statistics, key)
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
+    if pair.champion:
+        named = {
+            f"drift/{table}/{each.column}/{each.statistic}": each.value
+            for each in statistics
+            if each.threshold and not each.segment
+        }
+        registry = Registry(line.environment.mlflow, line.problem.name)
+        registry.record_drift(pair.champion, named, step=new.version)
     rows = sum(_rows(each) for each in found.values())
     ledger.count(in_=rows, out=rows)
     drifted = sorted({_said(each) for each in statistics if each.drifted})
