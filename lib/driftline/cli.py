@@ -114,6 +114,11 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
 @click.option("--by", help="Compare each value of this column for itself, too.")
+@click.option(
+    "--learn",
+    type=click.IntRange(1),
+    help="So many steps of versions up to the reference were calm: thresholds are theirs.",
+)
 def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 

@@ -31,6 +31,10 @@ _SURELY = 10
 """A value is new if it has so many times the rows that it may have had, unlisted, before."""
 
 
+_BEYOND = 1.25
+_LEAST = 0.1
+
+
 @dataclass(frozen=True)
 class Statistic:
     """One statistic of one column (``*``: of the table), with its verdict."""
@@ -96,6 +100,25 @@ def volume(before: int, after: int) -> Statistic:
     """By which share the rows grew or shrank; a table may grow, so it has no threshold."""
     change = abs(after / before - 1) if before else float(after > 0)
     return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
+
+
+def learnt(calm: Sequence[Sequence[Statistic]], found: Iterable[Statistic]) -> list[Statistic]:
+    """The same with thresholds from comparisons that are known to be calm.
+
+    Drift is then what goes a quarter beyond the most that was ever calm, but at least a tenth of
+    the threshold that is set: what never moved at all may move a little.
+    """
+    most: dict[tuple[str, str, str], float] = {}
+    for each in (statistic for said in calm for statistic in said):
+        key = each.segment, each.column, each.statistic
+        most[key] = max(most.get(key, 0.0), each.value)
+    return [
+        each
+        if each.threshold is None or each.column == "*" or key not in most
+        else replace(each, threshold=max(_BEYOND * most[key], _LEAST * each.threshold))
+        for each in found
+        for key in [(each.segment, each.column, each.statistic)]
+    ]
 
 
 def judged(found: Iterable[Statistic]) -> list[Statistic]:

@@ -65,7 +65,7 @@ def span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta |
     return int(found[1]) * timedelta(hours={"h": 1, "d": 24, "w": 168}[found[2]])
 
 
-COMPARED = ("first", "last", "window", "against")
+COMPARED = ("first", "last", "window", "against", "learn")
 
 
 def compared(
@@ -76,6 +76,7 @@ def compared(
     last: str | None,
     window: timedelta | None,
     against: str | None,
+    learn: int | None,
 ) -> Asked:
     """What ``drift`` is asked to compare, if its options go together."""
     from driftline.jobs.sides import Asked
@@ -88,4 +89,6 @@ def compared(
         raise click.UsageError("--against training is a reference itself: leave --from out")
     if window and first:
         raise click.UsageError("--window ends at --to: leave --from out")
-    return Asked(first, last, window, against or "previous", by)  # type: ignore[arg-type]
+    if learn and window:
+        raise click.UsageError("--learn is of versions: leave --window out")
+    return Asked(first, last, window, against or "previous", by, learn or 0)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from profiles import Values, numeric, words
 
 from driftline import profile
 from driftline.distances import js, psi
-from driftline.drift import Statistic, compare, judged, schema, volume
+from driftline.drift import Statistic, compare, judged, learnt, schema, volume
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
 
@@ -106,6 +106,17 @@ def test_the_more_is_asked_the_less_chance_is_believed() -> None:
     others = [Statistic(f"x{n}", "ks", 0.0, 0.1, "", p=0.5) for n in range(99)]
     assert judged([one])[0].drifted
     assert not judged([one, *others])[0].drifted
+
+
+def test_thresholds_that_calm_history_taught() -> None:
+    def one(value: float, column: str = "x") -> Statistic:
+        return Statistic(column, "psi", value, 0.2, "", p=1e-9)
+
+    calm = [[one(0.3), one(0.0, "y")], [one(0.1), one(0.0, "y")]]
+    said = learnt(calm, [one(0.36), one(0.019, "y"), one(0.3, "unknown"), one(5.0, "*")])
+    assert [each.threshold for each in said] == pytest.approx([0.375, 0.02, 0.2, 0.2])
+    assert [each.drifted for each in judged(said)] == [False, False, True, True]
+    assert learnt([], [one(0.3)]) == [one(0.3)]
 
 
 # ---- numeric columns -------------------------------------------------------------------------

@@ -49,11 +49,15 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
         return f"{table}: nothing to compare, version {new.version} is the reference itself"
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
     spans = [(each.version, each.slice) for each in (old, new)]
-    key = "drift:" + digest([table, spans, segments, rule])[:16]
+    key = "drift:" + digest([table, spans, segments, rule, asked.learn])[:16]
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
-    known = profiling.profiles(line, ledger, [old.wanted, new.wanted], segments=segments)
-    statistics, found = compared(line, pair, known, segments)
+    past = sides.steps(line, table, old.version, asked.learn)
+    wanted = [side.wanted for each in past for side in (each.reference, each.current)]
+    wanted += [old.wanted, new.wanted]
+    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    calm = [compared(line, each, known, segments)[0] for each in past]
+    statistics, found = compared(line, pair, known, segments, calm=calm)
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
     _write(line, ledger, pair, statistics, key)
     _write_causes(line, ledger, pair, moved, key)
@@ -77,7 +81,12 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
 
 
 def compared(
-    line: Line, pair: Pair, known: Mapping[Key, FileProfile], segments: Sequence[str] = ()
+    line: Line,
+    pair: Pair,
+    known: Mapping[Key, FileProfile],
+    segments: Sequence[str] = (),
+    *,
+    calm: Sequence[Sequence[Statistic]] = (),
 ) -> tuple[list[Statistic], dict[Side, dict[str, Profile]]]:
     """All statistics, judged together, and the profiles they are of. Reads no data."""
     old, new = pair.reference, pair.current
@@ -95,7 +104,7 @@ def compared(
             then, now = (_profile(line, side, known, where) for side in (old, new))
             segment = f"{name}={'null' if value is None else value}"
             found += drift.compare(then, now, line.problem.drift, segment=segment)
-    return drift.judged(found), {old: before, new: after}
+    return drift.judged(drift.learnt(calm, found)), {old: before, new: after}
 
 
 def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str | None]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Literal
 
 from driftline import delta_files
@@ -48,6 +49,9 @@ class Asked:
     against: Against = "previous"
     by: str | None = None
     """A column whose values are compared each for itself, too."""
+    learn: int = 0
+    """So many steps from version to version, up to the reference, are calm: thresholds are what
+    they showed."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,20 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
     ends = sorted((reference, current))
     commits = line.tables.commits(table, since=ends[0], until=ends[1])
     return replace(_versions(line, table, commits, reference, current), champion=champion)
+
+
+def steps(line: Line, table: str, last: int, count: int) -> list[Pair]:
+    """The comparisons of each of the ``count`` versions up to ``last`` with the one before."""
+    if not count:
+        return []
+    first = max(line.tables.oldest(table), last - count)
+    commits = line.tables.commits(table, since=first, until=last)
+    # Version 0 is the empty table where driftline wrote it.
+    known = [
+        number for number in range(first, last + 1) if delta_files.version(commits, number).files
+    ]
+    pairs = [_versions(line, table, commits, a, b) for a, b in pairwise(known)]
+    return [each for each in pairs if each.current.files and each.reference.files]
 
 
 def version_of(line: Line, table: str, said: str) -> int:
