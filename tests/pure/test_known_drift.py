@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from profiles import numeric, words
 
-from driftline.drift import Statistic, compare, judged
+from driftline.drift import Statistic, compare
 from driftline.profile import Profile
 from driftline.sections import Drift
+from driftline.verdicts import judged
 
 CALM = [
     *(f"2018-{month:02}" for month in range(2, 13)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from driftline import drift, profile, schemas
+from driftline import drift, profile, schemas, verdicts
 from driftline.attribution import Cause
 from driftline.delta_files import Key
 from driftline.drift import Statistic
@@ -104,7 +104,7 @@ def compared(
             then, now = (_profile(line, side, known, where) for side in (old, new))
             segment = f"{name}={'null' if value is None else value}"
             found += drift.compare(then, now, line.problem.drift, segment=segment)
-    return drift.judged(drift.learnt(calm, found)), {old: before, new: after}
+    return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
 
 
 def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str | None]:
