@@ -6,25 +6,22 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from driftline import __version__, logs, storage
 from driftline import cli_serving as serving
 from driftline.cli_conf import read_conf
-from driftline.cli_options import AS_OF, SPAN, TABLE, VERSION, where
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
+from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
 from driftline.problem import load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -72,7 +69,7 @@ def validate(**options: Any) -> None:
 
 @cli.command()
 @where
-@AS_OF
+@as_of_option
 def features(as_of: datetime | None, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
     _stage("features", options, as_of=_utc(as_of))
@@ -87,7 +84,7 @@ def train(**options: Any) -> None:
 
 @cli.command()
 @where
-@AS_OF
+@as_of_option
 def score(as_of: datetime | None, **options: Any) -> None:
     """gold.features + champion → gold.predictions."""
     _stage("score", options, as_of=_utc(as_of))
@@ -95,7 +92,7 @@ def score(as_of: datetime | None, **options: Any) -> None:
 
 @cli.command()
 @where
-@TABLE
+@table_option
 @click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
 def profile(table: str | None, history: bool, **options: Any) -> None:
     """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
@@ -107,42 +104,29 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
 
 @cli.command()
 @where
-@TABLE
-@click.option("--from", "first", type=VERSION, help="Reference version, or a time.")
-@click.option("--to", "last", type=VERSION, help="Current version, a time, or latest.")
-@click.option("--window", type=SPAN, help="Compare what was written in a span, e.g. 7d or 12h.")
+@table_option
+@click.option("--from", "first", callback=version, help="Reference version, or a time.")
+@click.option("--to", "last", callback=version, help="Current version, a time, or latest.")
+@click.option("--window", callback=span, help="Compare what was written in a span, e.g. 7d or 12h.")
 @click.option(
     "--against",
     type=click.Choice(["previous", "same-weekday", "training"]),
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
 @click.option("--by", help="Compare each value of this column for itself, too.")
-def drift(
-    table: str | None,
-    first: str | None,
-    last: str | None,
-    window: timedelta | None,
-    against: str | None,
-    by: str | None,
-    **options: Any,
-) -> None:
+@click.option(
+    "--learn",
+    type=click.IntRange(1),
+    help="So many steps of versions up to the reference were calm: thresholds are theirs.",
+)
+def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
     compared at the newest as-of of each version; one that only grew, by what was added. Files that
     have a profile (see profile) are not read again.
     """
-    from driftline.jobs.sides import Asked
-
-    if table is None and (first, last, by) != (None, None, None):
-        raise click.UsageError("--from, --to and --by are of one table: name it by --table")
-    if against in ("previous", "same-weekday") and not window:
-        raise click.UsageError(f"--against {against} is of spans: give a --window, e.g. 7d")
-    if against == "training" and first:
-        raise click.UsageError("--against training is a reference itself: leave --from out")
-    if window and first:
-        raise click.UsageError("--window ends at --to: leave --from out")
-    asked = Asked(first, last, window, against or "previous", by)  # type: ignore[arg-type]
+    asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
 
 
@@ -155,7 +139,7 @@ def report(**options: Any) -> None:
 
 @cli.command()
 @where
-@AS_OF
+@as_of_option
 @click.option(
     "--stages",
     default=",".join(STAGES),
