@@ -19,7 +19,7 @@ from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
 CHURN = str(PROJECT / "conf" / "churn.yaml")
-COMMANDS = (*STAGES, "run", "explain", "simulate")
+COMMANDS = (*STAGES, "run", "explain", "simulate", "serve")
 
 TEACHES = {
     "ingest": ("Deliveries → bronze.<source>", "each delivery once"),
@@ -31,6 +31,7 @@ TEACHES = {
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
+    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
 
