@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,41 @@ _AS_OF = click.option(
     type=click.DateTime(["%Y-%m-%d"]),
     help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
 )
+
+
+_TABLE = click.option(
+    "--table", help="This table, e.g. silver.orders, or a folder. Default: all watched ones."
+)
+
+
+class _Version(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
+    name = "version"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if text == "latest" or text.isdigit():
+            return text
+        try:
+            return datetime.fromisoformat(text).isoformat()
+        except ValueError:
+            self.fail(f"'{text}' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest")
+
+
+class _Span(click.ParamType):  # type: ignore[type-arg]
+    name = "span"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", str(value))
+        if not found:
+            self.fail(f"'{value}' is no span: say 12h, 7d or 2w")
+        return int(found[1]) * {"h": _HOUR, "d": 24 * _HOUR, "w": 168 * _HOUR}[found[2]]
+
+
+_HOUR = timedelta(hours=1)
+_VERSION = _Version()
+_SPAN = _Span()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -119,19 +155,55 @@ def score(as_of: datetime | None, **options: Any) -> None:
 
 @cli.command()
 @_where
-@click.option("--table", help="Compare this table, e.g. silver.orders. Default: all watched ones.")
-@click.option("--from", "from_version", type=click.IntRange(0), help="Reference version.")
-@click.option("--to", "to_version", type=click.IntRange(0), help="Current version.")
-def drift(**options: Any) -> None:
+@_TABLE
+@click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
+def profile(table: str | None, history: bool, **options: Any) -> None:
+    """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
+
+    A file that is profiled serves all versions it is part of, also after VACUUM removed it.
+    """
+    _stage("profile", options, table=table, history=history)
+
+
+@cli.command()
+@_where
+@_TABLE
+@click.option("--from", "first", type=_VERSION, help="Reference version, or a time.")
+@click.option("--to", "last", type=_VERSION, help="Current version, a time, or latest.")
+@click.option("--window", type=_SPAN, help="Compare what was written in a span, e.g. 7d or 12h.")
+@click.option(
+    "--against",
+    type=click.Choice(["previous", "same-weekday", "training"]),
+    help="With which: the span before, that of the week before, or what the champion has seen.",
+)
+@click.option("--by", help="Compare each value of this column for itself, too.")
+def drift(
+    table: str | None,
+    first: str | None,
+    last: str | None,
+    window: timedelta | None,
+    against: str | None,
+    by: str | None,
+    **options: Any,
+) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
-    compared at the newest as-of of each version; one that only grew, by what was added.
+    compared at the newest as-of of each version; one that only grew, by what was added. Files that
+    have a profile (see profile) are not read again.
     """
-    wanted = {name: options.pop(name) for name in ("table", "from_version", "to_version")}
-    if wanted["table"] is None and (wanted["from_version"], wanted["to_version"]) != (None, None):
-        raise click.UsageError("--from and --to are versions of one table: name it by --table")
-    _stage("drift", options, **wanted)
+    from driftline.jobs.sides import Asked
+
+    if table is None and (first, last, by) != (None, None, None):
+        raise click.UsageError("--from, --to and --by are of one table: name it by --table")
+    if against in ("previous", "same-weekday") and not window:
+        raise click.UsageError(f"--against {against} is of spans: give a --window, e.g. 7d")
+    if against == "training" and first:
+        raise click.UsageError("--against training is a reference itself: leave --from out")
+    if window and first:
+        raise click.UsageError("--window ends at --to: leave --from out")
+    asked = Asked(first, last, window, against or "previous", by)  # type: ignore[arg-type]
+    _stage("drift", options, table=table, asked=asked)
 
 
 @cli.command()

@@ -1,7 +1,7 @@
 """The schema of every table, in flow order: columns, types, and what each means.
 
-Types are Spark SQL's names. The columns of ``bronze``, ``silver`` and ``gold.features`` come partly
-from the problem file; everything else is fixed here. Columns that start with ``_`` are driftline's.
+Types are Spark SQL's names. What is not here comes from the problem file. Columns that start with
+``_`` are driftline's.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from driftline.operations import definition
 from driftline.problem import Problem
 from driftline.sections import Source
 
@@ -31,6 +32,7 @@ class Table:
     comment: str
     columns: tuple[Column, ...]
     statistics: tuple[str, ...] = ()  # columns whose range is kept a file; none: all, at a price
+    partition: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -200,13 +202,32 @@ EVALUATIONS = Table(
     ),
 )
 
+SLICES = Table(
+    "ops",
+    "slices",
+    "The metric of a model on the test rows with one value of one feature, the worst first",
+    _columns(
+        "model_version int — Version in the model registry",
+        "column string — Feature",
+        "value string — Its value; of a number, between which quartiles",
+        "rows bigint — Test rows that have it",
+        "metric string — What was measured",
+        "score double — Point estimate",
+        "low double — Lower end of the 95 % bootstrap interval",
+        "high double — Upper end of the 95 % bootstrap interval",
+        "worse boolean — Whether the interval is on the bad side of the metric of all rows",
+        _WHICH_RUN,
+        _AT,
+    ),
+)
+
 CURVES = Table(
     "ops",
     "curves",
     "Pictures of an evaluation as points",
     _columns(
         "model_version int — Version in the model registry",
-        "curve string — roc, pr, calibration, confusion, importance, score",
+        "curve string — roc, pr, gain, calibration, confusion, importance, score",
         "name string — Feature of an importance, cell of a confusion matrix, else null",
         "x double — Horizontal place",
         "y double — Vertical place",
@@ -218,24 +239,33 @@ CURVES = Table(
 PROFILES = Table(
     "ops",
     "profiles",
-    "What the columns of a table version look like, as mergeable sketches",
+    "What each data file of any table holds, column by column, as mergeable sketches",
     _columns(
-        "table string — Table profiled",
-        "version bigint — Its version",
-        "slice string — Which rows: whole, newest as-of, or added since another version",
-        "column string — Column",
+        "table string — The table for which the file was profiled",
+        "file string — Path of the data file",
+        "bytes bigint — Its size",
+        "deleted string — Deletion vector with which it was read, as Delta calls it; or empty",
+        "segments string — Columns that cut the file into cells, by comma",
+        "largest_id int — Highest number a column had then, where columns are mapped",
+        "cell map<string,string> — Which rows of the file: value a segment",
+        "column string — Column as the file names it; * counts the rows",
+        "part string — Empty for the values; or length, hour, weekday",
         "type string — Spark SQL's name of its type",
         "kind string — numeric, categorical or skipped",
-        "rows bigint — Rows in the slice",
+        "rows bigint — Rows in the cell",
         "nulls bigint — Nulls among them, NaN included",
         "min double — Smallest value of a numeric column; seconds since 1970 for times",
         "max double — Largest value",
-        "mean double — Mean value",
+        "mean double — Mean value, null if one is infinite",
+        "spread double — Sum of squared deviations from the mean",
         "sketch binary — KLL sketch of doubles (Apache DataSketches), numeric columns",
-        "categories map<string,bigint> — Rows a value, the most frequent ones, categorical columns",
-        "distinct bigint — Distinct values, estimated by HyperLogLog",
+        "values map<string,bigint> — Rows a value, the most frequent ones, as text",
+        "unlisted bigint — Rows that a value not listed may have; 0 if all are listed",
+        "excess bigint — Rows by which a listed count may be too high",
+        "distinct binary — HyperLogLog sketch of the different values",
         _WHICH_RUN,
     ),
+    ("table", "file"),
 )
 
 DRIFT = Table(
@@ -247,14 +277,35 @@ DRIFT = Table(
         "from_version bigint — Reference version",
         "to_version bigint — Current version",
         "slice string — Which rows of the two versions were compared",
-        "column string — Column, or * for the table",
-        "statistic string — psi, ks, js, null_rate, categories, schema",
+        "column string — Column, perhaps with :length, :hour or :weekday; or * for the table",
+        "statistic string — psi, ks, js, wasserstein, total_variation, cramers_v, null_rate, …",
         "value double — The statistic",
+        "bound double — How far it may be from that of the data: what sketches leave open",
         "threshold double — From here on it is drift; null where none is set",
-        "drifted boolean — The verdict",
+        "p double — How likely such a value is when nothing changed; null if it was not asked",
+        "drifted boolean — The verdict: beyond the threshold, and not by chance",
         "detail string — In words",
         _WHICH_RUN,
         _AT,
+    ),
+)
+
+HISTOGRAMS = Table(
+    "ops",
+    "histograms",
+    "What the columns of compared versions look like: bins and categories, to draw",
+    _columns(
+        "table string — Table compared",
+        "version bigint — Its version",
+        "slice string — Which rows of it",
+        "column string — Column, perhaps with :length, :hour or :weekday",
+        "kind string — numeric or categorical",
+        "low double — Lower end of a bin",
+        "high double — Upper end of a bin",
+        "category string — The value, where it is no bin",
+        "share double — Share of the rows that have a value",
+        "rows bigint — Rows that have a value",
+        _WHICH_RUN,
     ),
 )
 
@@ -313,21 +364,15 @@ def silver(problem: Problem, source: str) -> Table:
 
 def features(problem: Problem) -> Table:
     """``gold.features``: entity × as-of → features and, once mature, the label."""
-    entity_type = _type_of(problem, problem.population.source, problem.entity)
+    entity_type = type_of(problem, problem.population.source, problem.entity)
     windowed = tuple(
-        Column(
-            name,
-            "double",
-            f"{feature.operation} of {feature.value or 'events'} in {feature.source}"
-            + (f" where {feature.where}" if feature.where else "")
-            + f", {days} days up to the as-of",
-        )
+        Column(name, "double", definition(feature.operation, feature, days))
         for feature in problem.features
         for name, days in zip(feature.columns, feature.windows, strict=True)
     )
     profile = problem.profile
     attributes = tuple(
-        Column(name, _type_of(problem, profile.source, name), "Latest up to the as-of")
+        Column(name, type_of(problem, profile.source, name), "Latest up to the as-of")
         for name in (profile.attributes if profile else ())
         if profile
     )
@@ -345,6 +390,7 @@ def features(problem: Problem) -> Table:
     )
 
 
-def _type_of(problem: Problem, source: str, column: str) -> str:
+def type_of(problem: Problem, source: str, column: str) -> str:
+    """A column's type in Spark SQL's words."""
     kind = problem.sources[source].columns[column].type
     return "bigint" if kind == "long" else kind

@@ -14,6 +14,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from driftline import delta_log
+from driftline import delta_files, delta_log
+from driftline.delta_files import Commit, DataFile
 from driftline.errors import Missing, TryAgain
+from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
 
 
@@ -34,7 +37,9 @@ class Written:
     version: int
     skipped: bool = False
     rows: int | None = None
-    """Rows that Delta counted into the commit, where the write asked for it."""
+    """Rows counted into the commit by Delta, or in the files that were added; where asked for."""
+    bytes: int = 0
+    """Bytes of files that Spark did not write, so that its counters do not have them."""
 
 
 class Tables:
@@ -45,10 +50,12 @@ class Tables:
         self.root = root
         self._catalog = catalog
         self._local = "://" not in root
-        self._ready: set[Table] = set()
+        self._ready: set[tuple[Table, bool]] = set()
 
     def path(self, name: str) -> str:
-        """Folder of the table called ``layer.name``."""
+        """Folder of the table called ``layer.name``; any other table is called by its folder."""
+        if "/" in name:
+            return name
         return f"{self.root}/{name.replace('.', '/')}"
 
     def exists(self, name: str) -> bool:
@@ -67,24 +74,63 @@ class Tables:
         if version is None:
             version = newest
         elif not 0 <= version <= newest:
-            raise Missing(
-                f"{name} has no version {version}",
-                where=self.path(name),
-                hint=f"versions go from 0 to {newest}",
-            )
+            raise self._no_version(name, version, newest)
         reader = self.spark.read.format("delta").option("versionAsOf", version)
         return reader.load(self.path(name))
 
-    def files(self, name: str, *, version: int) -> frozenset[str]:
-        """The data files of a version that have rows, as Spark spells their paths."""
-        paths = self.read(name, version=version).select("_metadata.file_path").distinct()
-        return frozenset(row[0] for row in paths.collect())
+    def commits(self, name: str, *, since: int, until: int) -> list[Commit]:
+        """The commits up to ``until``, from one at or before ``since``; no data are read."""
+        newest = self.version(name)
+        for wanted in (since, until):
+            if not 0 <= wanted <= newest:
+                raise self._no_version(name, wanted, newest)
+        try:
+            return delta_files.commits(self.spark, self.path(name), since=since, until=until)
+        except LookupError as error:
+            raise Missing(
+                f"{name} no longer knows version {since}: its log was cleaned up",
+                where=self.path(name),
+                hint=f"the oldest version that can be told is {error.args[0]}",
+            ) from None
+
+    def oldest(self, name: str) -> int:
+        """The oldest version that can be told: 0, or where the log was cleaned up to."""
+        return delta_files.oldest(self.spark, self.path(name))
+
+    def version_at(self, name: str, moment: datetime) -> int:
+        """The version that was the newest at a moment; :class:`Missing` where there was none."""
+        newest = self.version(name)
+        if moment > datetime.now(timezone.utc):
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M} yet",
+                where=self.path(name),
+                hint="say a time that has passed, or latest",
+            )
+        known = delta_files.times(self.spark, self.path(name), newest)
+        past = [number for number, at in known.items() if at <= moment]
+        if not past:
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M}",
+                where=self.path(name),
+                hint=f"the oldest known one is of {min(known.values()):%Y-%m-%d %H:%M} UTC",
+            )
+        return max(past)
+
+    def read_files(self, name: str, files: Sequence[DataFile], *, version: int) -> DataFrame:
+        """The rows of some data files, each path once, by the columns of ``version``."""
+        return delta_files.read(self.spark, self.path(name), version, files)
 
     def added(self, name: str, *, since: int, until: int) -> DataFrame:
-        """The rows of ``until`` that are in files which ``since`` did not have."""
-        new = self.files(name, version=until) - self.files(name, version=since)
-        path = F.col("_metadata.file_path")
-        return self.read(name, version=until).where(path.isin(sorted(new)))
+        """The rows of version ``until`` that are in files which version ``since`` did not have."""
+        commits = self.commits(name, since=min(since, until), until=max(since, until))
+        before = {file.key for file in delta_files.version(commits, since).files}
+        files = delta_files.version(commits, until).files
+        new = [file for file in files if file.key not in before]
+        return self.read_files(name, new, version=until)
+
+    def present(self, files: Iterable[DataFile]) -> set[str]:
+        """The paths of those files that were not vacuumed away."""
+        return delta_files.exists(self.spark, files)
 
     def committed(self, name: str) -> frozenset[str]:
         """The keys of all writes that are in the table."""
@@ -99,9 +145,21 @@ class Tables:
         """
         return self._write(rows, table, key=key)
 
-    def replace(self, rows: DataFrame, table: Table, *, where: str, key: str) -> Written:
-        """Put ``rows`` in the place of those that match ``where``, once."""
-        return self._write(rows, table, key=key, where=where)
+    def replace(
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        where: str,
+        key: str,
+        made_from: Mapping[str, int] | None = None,
+    ) -> Written:
+        """Put ``rows`` in the place of those that match ``where``, once.
+
+        With ``made_from`` the table then is what ``key`` stands for as a whole, see
+        :meth:`overwrite`.
+        """
+        return self._write(rows, table, key=key, where=where, made_from=made_from)
 
     def overwrite(
         self, rows: DataFrame, table: Table, *, key: str, made_from: Mapping[str, int]
@@ -113,7 +171,7 @@ class Tables:
         kept beside it, see :meth:`made_from`. Columns follow ``table``.
         """
         name = table.full_name
-        self._ensure(table)
+        self._ensure(table, as_it_is=False)
         if self.content(name) == key:
             return Written(name, self.version(name), skipped=True)
         commented = [
@@ -121,8 +179,8 @@ class Tables:
             for column in table.columns
         ]
         writer = rows.select(*commented).write.format("delta").mode("overwrite")
-        facts = json.dumps({"key": key, "made_from": dict(made_from)})
-        writer.option("overwriteSchema", "true").option("userMetadata", facts).save(self.path(name))
+        writer = writer.option("overwriteSchema", "true").partitionBy(*table.partition)
+        writer.option("userMetadata", _facts(key, made_from)).save(self.path(name))
         version = self.version(name)
         return Written(name, version, rows=self._rows_written(name, version))
 
@@ -153,12 +211,44 @@ class Tables:
         if key is not None and key in self.committed(name):
             return Written(name, self.version(name), skipped=True)
         # Locally a lock keeps others away; elsewhere Delta has to see another writer of the key.
-        version = delta_log.append(
+        added = delta_log.append(
             self.spark, self.path(name), values, table.ddl, key=key, check=not self._local
+        )
+        if added is None:
+            return Written(name, self.version(name), skipped=True)
+        version, size = added
+        return Written(name, version, rows=len(values), bytes=size)
+
+    def takes_files(self, table: Table) -> bool:
+        """Whether workers may write a table's data files: not where the folder is not one of a
+        file system, or the table has something that Spark checks (constraints) or arranges
+        (partitions).
+        """
+        self._ensure(table)
+        return self._local and delta_log.is_plain(self._snapshot(table.full_name))
+
+    def target(self, table: Table, constants: Mapping[str, Any], *, unless: str) -> Target | None:
+        """Where workers write a table's data files, for :meth:`append_files`; None if the table
+        has the key already.
+        """
+        if unless in self.committed(table.full_name):
+            return None
+        schema = delta_log.arrow_schema(table.ddl)
+        return Target(self.path(table.full_name), schema, table.statistics, constants)
+
+    def append_files(self, files: Sequence[NewFile], table: Table, *, key: str) -> Written:
+        """Add data files that workers wrote, in one commit, once."""
+        name = table.full_name
+        if key in self.committed(name):
+            return Written(name, self.version(name), skipped=True)
+        actions = [file.action() for file in files]
+        version = delta_log.commit(
+            self.spark, self.path(name), actions, key=key, check=not self._local
         )
         if version is None:
             return Written(name, self.version(name), skipped=True)
-        return Written(name, version, rows=len(values))
+        rows = sum(file.rows for file in files)
+        return Written(name, version, rows=rows, bytes=sum(file.size for file in files))
 
     def delete(self, table: Table, *, matching: DataFrame) -> None:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
@@ -185,7 +275,13 @@ class Tables:
             yield
 
     def _write(
-        self, rows: DataFrame, table: Table, *, key: str | None, where: str | None = None
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        key: str | None,
+        where: str | None = None,
+        made_from: Mapping[str, int] | None = None,
     ) -> Written:
         name = table.full_name
         self._ensure(table)
@@ -193,6 +289,8 @@ class Tables:
         writer = rows.select(*table.column_names).write.format("delta").mode(mode)
         if where is not None:
             writer = writer.option("replaceWhere", where)
+        if made_from is not None and key is not None:
+            writer = writer.option("userMetadata", _facts(key, made_from))
         if key is not None:
             if key in self.committed(name):
                 return Written(name, self.version(name), skipped=True)
@@ -220,13 +318,29 @@ class Tables:
         )
         return int(metrics.get("numOutputRows", 0))
 
-    def _ensure(self, table: Table) -> None:
+    def _ensure(self, table: Table, *, as_it_is: bool = True) -> None:
         """Create an empty table with its comments; give one that is there its new columns. Looked
         at once a process: a stage writes to a table many times.
+
+        ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
         """
-        if table not in self._ready:
+        if (table, as_it_is) not in self._ready:
             self._make_ready(table)
-            self._ready.add(table)
+            if as_it_is:
+                self._check_types(table)
+            self._ready.add((table, as_it_is))
+
+    def _check_types(self, table: Table) -> None:
+        there = dict(self.spark.read.format("delta").load(self.path(table.full_name)).dtypes)
+        for name, type_ in delta_log.types(table.ddl):
+            if there[name] != type_:
+                raise Missing(
+                    f"column {name} of {table.full_name} is to be {type_} now, "
+                    f"and the rows there have {there[name]}",
+                    where=self.path(table.full_name),
+                    hint="go back to the type it had, or give the changed column or source a "
+                    "new name",
+                )
 
     def _make_ready(self, table: Table) -> None:
         if self.exists(table.full_name):
@@ -250,6 +364,8 @@ class Tables:
         if table.statistics:
             names = ",".join(f"`{name}`" for name in table.statistics)
             builder = builder.property("delta.dataSkippingStatsColumns", names)
+        if table.partition:
+            builder = builder.partitionedBy(*table.partition)
         builder.comment(table.comment).execute()
         if self._catalog:
             database = f"{self._catalog}_{table.layer}"
@@ -258,6 +374,13 @@ class Tables:
                 f"CREATE TABLE IF NOT EXISTS `{database}`.`{table.name}` USING DELTA "
                 f"LOCATION '{self.path(table.full_name)}'"
             )
+
+    def _no_version(self, name: str, version: int, newest: int) -> Missing:
+        return Missing(
+            f"{name} has no version {version}",
+            where=self.path(name),
+            hint=f"versions go from 0 to {newest}",
+        )
 
     def _snapshot(self, name: str) -> Any:
         if not self.exists(name):
@@ -270,6 +393,11 @@ class Tables:
         log = delta_log.log_of(self.spark, self.path(name))
         nothing = jvm.scala.Option.empty()
         return log.update(False, nothing, nothing)
+
+
+def _facts(key: str, made_from: Mapping[str, int]) -> str:
+    """What a commit says of itself: what it stands for, and the versions it was made from."""
+    return json.dumps({"key": key, "made_from": dict(made_from)})
 
 
 @contextlib.contextmanager

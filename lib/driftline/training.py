@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare
 from driftline.errors import Refused
-from driftline.evaluation import SMALLER_IS_BETTER
+from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem

@@ -15,6 +15,13 @@ import yaml
 
 from driftline.problem import load_problem
 
+UNLOCKED = """
+import contextlib
+from driftline import cli, tables
+tables.Tables.lock = lambda *names, wait=0.0: contextlib.nullcontext()
+cli.main()
+"""
+
 
 @pytest.fixture(scope="module")
 def six_days(tmp_path_factory, repository):
@@ -67,10 +74,12 @@ def started(project, repository):
     """Start a real stage in a process group of its own; whatever is left of it dies at the end."""
     processes = []
 
-    def start(stage: str, warehouse: Path) -> subprocess.Popen[str]:
+    def start(stage: str, warehouse: Path, *, locked: bool = True) -> subprocess.Popen[str]:
+        program = [Path(sys.executable).with_name("driftline")]
         process = subprocess.Popen(
             [
-                *(Path(sys.executable).with_name("driftline"), stage),
+                *(program if locked else [sys.executable, "-c", UNLOCKED]),
+                stage,
                 *("--problem", str(project / "conf" / "online_retail.yaml")),
                 *("--warehouse", str(warehouse)),
             ],

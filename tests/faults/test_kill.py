@@ -132,6 +132,24 @@ def test_many_processes_on_one_warehouse(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_without_the_lock_the_test_of_many_processes_fails(
+    started, lined, undisturbed, multiset, tmp_path
+) -> None:
+    """What the lock is for, and that the test above would see it missing."""
+    for number in range(6):
+        warehouse = tmp_path / str(number)
+        for process in [started("ingest", warehouse, locked=False) for _ in range(3)]:
+            process.communicate(timeout=300)
+        found = multiset(lined(warehouse).tables.read("bronze.lines"))
+        if found != undisturbed["bronze.lines"]:
+            wrong = (found - undisturbed["bronze.lines"]).total()
+            print(f"round {number + 1} without the lock: {wrong:,} rows landed twice")
+            return
+    pytest.fail("six rounds without the lock, and nothing went wrong")
+
+
+@pytest.mark.slow
 def test_told_to_stop_it_stops_cleanly(started, lined, undisturbed, multiset, tmp_path) -> None:
     process = started("ingest", tmp_path)
     plan = folder_of(tmp_path, "ops.deliveries") / commit(1)

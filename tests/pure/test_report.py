@@ -39,6 +39,9 @@ def frame(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{c: record.get(c) for c in COLUMNS[name]} for record in records])
 
 
+WEAK = {"model_version": 3, "metric": "roc_auc", "score": 0.701, "low": 0.65, "high": 0.75}
+
+
 def nothing(problem: Problem) -> Facts:
     frames = {each.name: pd.DataFrame() for each in fields(Facts) if each.name in COLUMNS}
     return Facts(problem=problem, generated_at=START, champion=None, **frames)
@@ -318,7 +321,9 @@ def drift() -> pd.DataFrame:
                             "column": column,
                             "statistic": statistic,
                             "value": value if to == 4 else 9.0,
+                            "bound": 0.0,
                             "threshold": limit,
+                            "p": 1e-9,
                             "drifted": to == 3 or value >= limit,
                             "detail": f"{statistic} of {column} is {value:.3f}",
                             "at": at,
@@ -401,6 +406,13 @@ def full() -> Facts:
                 "log_loss": {"model": (0.4981, 0.4802, 0.5166), "constant": (0.642, 0.63, 0.65)},
             }
         ),
+        slices=frame(
+            "slices",
+            [
+                {"column": "country", "value": "CH", "rows": 212, "worse": True, **WEAK},
+                {"column": "age", "value": "[18, 27]", "rows": 540, "worse": False, **WEAK},
+            ],
+        ),
         curves=curves(),
         drift=drift(),
         histograms=histograms(),
@@ -460,6 +472,7 @@ def regression() -> Facts:
                 "r2": {"model": (0.341, 0.29, 0.39)},
             }
         ),
+        slices=frame("slices", []),
         curves=frame("curves", shown),
         champion={
             "version": 3,
@@ -696,6 +709,13 @@ def test_model_beats_its_baselines_only_beyond_its_interval() -> None:
     assert "lead is within" not in chip(0.74, 0.8) and "gate" not in chip(0.74, 0.8)
     assert "The lead is within the interval." in chip(0.72, 0.8)
     assert "The gate is not passed." in chip(0.7, 0.729)
+
+
+def test_only_slices_that_are_worse_beyond_doubt_are_named() -> None:
+    said = plainly(page("full").says("model"))
+    assert "Where it is weakest" in said
+    assert "country CH 0.701 [0.650, 0.750] 212" in said
+    assert "[18, 27]" not in said
 
 
 def test_confusion_and_curves_are_those_of_the_facts() -> None:

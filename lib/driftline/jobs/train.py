@@ -108,6 +108,7 @@ def _train(
     beaten = judging.beaten(line, judged["test"])
     judging.write_evaluations(line, ledger, measured, beaten, judged, feature, version.number)
     proving.write(line, ledger, proofs, version.number)
+    judging.write_slices(line, ledger, judged["test"], version.number)
     importance = training.importances(model, learnt.names)
     judging.write_curves(line, ledger, judged["test"], importance, version.number)
     reasons = judging.reasons(line, measured["test", "model"], beaten) + proving.reasons(proofs)

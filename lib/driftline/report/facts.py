@@ -15,8 +15,10 @@ from driftline.schemas import (
     DELIVERIES,
     DRIFT,
     EVALUATIONS,
+    HISTOGRAMS,
     QUALITY,
     RUNS,
+    SLICES,
     TRIALS,
 )
 
@@ -30,20 +32,10 @@ COLUMNS: dict[str, list[str]] = {
     "quarantine": ["table", "rule", "rows"],
     "trials": TRIALS.column_names,
     "evaluations": EVALUATIONS.column_names,
+    "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
-    "histograms": [
-        "table",
-        "version",
-        "slice",
-        "column",
-        "kind",
-        "low",
-        "high",
-        "category",
-        "share",
-        "rows",
-    ],
+    "histograms": HISTOGRAMS.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
@@ -67,6 +59,7 @@ class Facts:
     quarantine: pd.DataFrame
     trials: pd.DataFrame
     evaluations: pd.DataFrame
+    slices: pd.DataFrame
     curves: pd.DataFrame
     drift: pd.DataFrame
     histograms: pd.DataFrame
