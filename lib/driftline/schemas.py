@@ -165,6 +165,13 @@ PREDICTIONS = Table(
     ),
 )
 
+SHADOW = Table(
+    "gold",
+    "shadow",
+    "Predictions of challengers, beside the champion's in gold.predictions",
+    PREDICTIONS.columns,
+)
+
 TRIALS = Table(
     "ops",
     "trials",

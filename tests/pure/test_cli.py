@@ -202,7 +202,7 @@ def test_options_replace_the_folders_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    problem, environment, root = cli._conf(
+    problem, environment, root = cli.read_conf(
         {"problem": CHURN, "env": "local", "data": "here", "warehouse": "there"}
     )
     assert problem.name == "churn"
@@ -214,7 +214,7 @@ def test_options_replace_the_folders_of_the_environment(
 
 def test_without_options_the_environment_stays() -> None:
     options = {"problem": CHURN, "env": "cluster", "data": None, "warehouse": "s3a://bucket/w"}
-    _, environment, _ = cli._conf(options)
+    _, environment, _ = cli.read_conf(options)
     assert environment.data == "/srv/driftline/data"
     assert environment.warehouse == "s3a://bucket/w"
     assert environment.mlflow == "http://127.0.0.1:5000"

@@ -6,8 +6,10 @@ import math
 
 import pytest
 from pyspark.ml import PipelineModel
+from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
+from driftline.errors import Missing
 from driftline.models import Candidate
 from driftline.portable import graph, proof, saved
 from driftline.prepare import Preparation
@@ -79,7 +81,8 @@ def test_every_row_is_scored(spark, tmp_path, family, task, parameters) -> None:
     numbers = saved.read(tmp_path / "saved")
     columns = (Column("x", "double", edges=(0.0, 9.0)), Column("w", "string", words=("a", "b")))
     facts = Facts("test", "which?", task, "digest", "who", "string", columns)
-    portable = Portable(graph.write(preparation, numbers, facts))
+    portable_file = graph.write(preparation, numbers, facts)
+    portable = Portable(portable_file)
     assert portable.facts == facts
     simulated = proof.simulate(preparation, numbers, columns, rows=5000, seed=1)
     both = spark.createDataFrame(simulated).unionByName(asked.select("x", "w"))
@@ -90,6 +93,17 @@ def test_every_row_is_scored(spark, tmp_path, family, task, parameters) -> None:
     assert compared.rows == 5000 + len(ASKED)
     assert compared.largest < 1e-12
     assert len(set(scores)) > 1
+    # In a batch job, with a column too many: the same again, every row once.
+    batch = asked.withColumn("more", F.lit(1))
+    again = scoring.predicted(batch, portable_file, facts, keep=("who",)).collect()
+    assert [each.asDict().keys() for each in again[:1]] == [{"who", "score", "prediction"}]
+    key = lambda row: (str(row.who), row.score)  # noqa: E731
+    for one, other in zip(sorted(again, key=key), sorted(rows, key=key), strict=True):
+        assert one.who == other.who
+        assert one.score == pytest.approx(other.score, abs=1e-12)
+        assert one.prediction == pytest.approx(other.prediction, abs=1e-12)
+    with pytest.raises(Missing, match="the rows to score lack w"):
+        scoring.predicted(asked.drop("w"), portable_file, facts, keep=("who",))
 
 
 def test_the_score_is_the_probability_of_label_one(spark) -> None:
