@@ -7,6 +7,7 @@ before, and their latency counts from when they were due (no coordinated omissio
 import contextlib
 import json
 import os
+import signal
 import socket
 import sqlite3
 import statistics
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fitted
@@ -78,11 +80,8 @@ class Client:
         return 1000 * times[min(int(share * len(times)), len(times) - 1)]
 
     def _together(self, run, connections: int) -> None:
-        threads = [threading.Thread(target=run, args=(n,)) for n in range(connections)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(connections) as pool:
+            list(pool.map(run, range(connections)))
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator:
@@ -131,15 +130,15 @@ def _server(command: list[str], port: int, ask, **more) -> Iterator[tuple[subpro
     process = subprocess.Popen(
         ["taskset", "-c", "0", *command],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
         **more,
     )
     try:
         _ready(port, process, ask)
         yield process, time.monotonic() - started
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(30)
 
 

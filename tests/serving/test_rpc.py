@@ -97,10 +97,17 @@ def as_bytes(datatype: str, data: Any) -> bytes:
 def test_tensors_are_scored(connect, raw, spend) -> None:
     answer = call(connect(), "ModelInfer", infer(raw=raw, spend_30d=(spend, [2, 1], [20, 80])))
     assert (answer.model_name, answer.model_version, answer.id) == ("churn", "1", "q7")
-    found = {each.name: each for each in answer.outputs}
-    assert list(found["score"].contents.fp64_contents) == [0.9, 0.2]
-    assert list(found["prediction"].contents.fp64_contents) == [1.0, 0.0]
-    assert list(found["customer_id"].contents.bytes_contents) == [b"a", "ü".encode()]
+    names = [each.name for each in answer.outputs]
+    if raw:  # answered as asked
+        found = dict(zip(names, answer.raw_output_contents, strict=True))
+        assert np.frombuffer(found["score"], "<f8").tolist() == [0.9, 0.2]
+        assert np.frombuffer(found["prediction"], "<f8").tolist() == [1.0, 0.0]
+        assert found["customer_id"] == b"\x01\0\0\0a\x02\0\0\0" + "ü".encode()
+    else:
+        found = {each.name: each.contents for each in answer.outputs}
+        assert list(found["score"].fp64_contents) == [0.9, 0.2]
+        assert list(found["prediction"].fp64_contents) == [1.0, 0.0]
+        assert list(found["customer_id"].bytes_contents) == [b"a", "ü".encode()]
     assert [list(each.shape) for each in answer.outputs] == [[2]] * 3
 
 

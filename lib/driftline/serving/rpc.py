@@ -162,10 +162,10 @@ class Rpc:
             made = answer.outputs.add(
                 name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape)
             )
-            values = tensor.data
-            if tensor.datatype == "BYTES":
-                values = [("" if value is None else value).encode() for value in values]
-            getattr(made.contents, _CONTENTS[tensor.datatype]).extend(values)
+            if request.raw_input_contents:  # answered as asked: clients read the one they write
+                answer.raw_output_contents.append(_as_raw(tensor))
+            else:
+                getattr(made.contents, _CONTENTS[tensor.datatype]).extend(_elements(tensor))
         return answer
 
 
@@ -233,3 +233,15 @@ def _raw(field: str, datatype: str, content: bytes) -> Sequence[Any]:
         found.append(content[at + 4 : at + 4 + length])
         at += 4 + length
     return found
+
+
+def _elements(tensor: Tensor) -> Sequence[Any]:
+    if tensor.datatype != "BYTES":
+        return tensor.data
+    return [("" if value is None else value).encode() for value in tensor.data]
+
+
+def _as_raw(tensor: Tensor) -> bytes:
+    if tensor.datatype != "BYTES":
+        return np.asarray(tensor.data, _RAW[tensor.datatype]).tobytes()
+    return b"".join(len(each).to_bytes(4, "little") + each for each in _elements(tensor))
