@@ -9,8 +9,6 @@ import pandas as pd
 
 from driftline import models, portable, prepare, schemas, session
 from driftline.models import Candidate
-from driftline.portable import graph
-from driftline.portable.saved import read
 from driftline.problem import Problem, load_problem
 from driftline.registry import Registry
 from driftline.serving.facts import Column, Facts
@@ -76,7 +74,7 @@ def _record(store: str, versions: int) -> None:
             trials=[],
             metrics={},
             tags={"tables": json.dumps({})},
-            files=lambda saved: {portable.FILE: graph.write(learnt, read(saved), facts)},
+            files=lambda saved: portable.files(learnt, saved, facts),
         )
         registry.judge(version, passed=True)
         registry.promote(version)

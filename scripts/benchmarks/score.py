@@ -41,7 +41,7 @@ def rows(quick: bool) -> list[Row]:
         made.write.format("delta").save(f"{scratch}/features")
         features = spark.read.format("delta").load(f"{scratch}/features")
         names = [name for name, _ in columns]
-        content = (folder / portable.FILE).read_bytes()
+        content, reasons = ((folder / n).read_bytes() for n in (portable.FILE, portable.REASONS))
         facts = Portable(content).facts
         keep = (problem.entity, "as_of")
 
@@ -58,7 +58,7 @@ def rows(quick: bool) -> list[Row]:
 
         everything = F.xxhash64(*names).cast("double")  # so that all columns are read
         floor = features.select(*keep, everything.alias("score"), F.lit(0.0).alias("prediction"))
-        ours = scoring.predicted(features, content, facts, keep=keep)
+        ours = scoring.predicted(features, content, reasons, facts, keep=keep)
         model = PipelineModel.load(str(folder / "sparkml"))
         by_spark = scoring.scored(features, model, task=problem.task)
         by_spark = by_spark.select(*keep, "score", "prediction")

@@ -12,7 +12,7 @@ import pytest
 from driftline import portable, schemas
 from driftline.errors import Missing
 from driftline.jobs import score
-from driftline.portable import graph
+from driftline.portable import graph, reasons
 from driftline.portable.saved import Linear
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
@@ -54,7 +54,10 @@ def train(line, slope: float):
         trials=[],
         metrics={},
         tags={"tables": json.dumps({})},
-        files=lambda _: {portable.FILE: graph.write(RECENCY, model, facts)},
+        files=lambda _: {
+            portable.FILE: graph.write(RECENCY, model, facts),
+            portable.REASONS: reasons.write(RECENCY, model, facts),
+        },
     )
     models.judge(version, passed=True)
     return models, version
@@ -78,6 +81,7 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     assert rows["a"].score == pytest.approx(1 / (1 + np.exp(-0.2)))
     assert rows["b"].score == pytest.approx(1 / (1 + np.exp(-1.0)))
     assert rows["a"].prediction == 1.0
+    assert rows["a"].reasons == ["recency_90d"]
     version = line.tables.version("gold.predictions")
     assert score.run(line) == "as of 2024-06-01 is scored by version 1 already"
     assert line.tables.version("gold.predictions") == version

@@ -116,15 +116,18 @@ def _score(
     given = asked.count()
     if not given:
         return
-    content = (models.folder(by) / portable.FILE).read_bytes()
+    folder = models.folder(by)
+    content, reasons = ((folder / name).read_bytes() for name in (portable.FILE, portable.REASONS))
     ledger.progress(f"scoring {given:,} rows by version {by.number}")
     entity = line.problem.entity
-    found = scoring.predicted(asked, content, Portable(content).facts, keep=(entity, "as_of"))
+    facts = Portable(content).facts
+    found = scoring.predicted(asked, content, reasons, facts, keep=(entity, "as_of"))
     found = found.select(
         F.col(entity).cast("string").alias("entity"),
         "as_of",
         "score",
         "prediction",
+        "reasons",
         F.lit(by.number).cast("int").alias("model_version"),
         F.lit(features_version).cast("bigint").alias("features_version"),
         F.lit(line.problem.digest).alias("problem"),
