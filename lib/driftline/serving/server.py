@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Coroutine
@@ -57,6 +58,8 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
         timeout_keep_alive=30,
     )
     signal.signal(signal.SIGTERM, _stopped)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no request waits for a walk over it
     service.watch(settings.refresh)
     port = listening.getsockname()[1]
     print(
