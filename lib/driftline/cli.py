@@ -85,9 +85,15 @@ def train(**options: Any) -> None:
 @cli.command()
 @where
 @as_of_option
-def score(as_of: datetime | None, **options: Any) -> None:
-    """gold.features + champion → gold.predictions."""
-    _stage("score", options, as_of=_utc(as_of))
+@click.option(
+    "--full", is_flag=True, help="Score what is scored already, and earlier cut-offs, too."
+)
+@click.option(
+    "--challenger", type=click.IntRange(1), help="Score by this version, into gold.shadow."
+)
+def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
+    """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
+    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()

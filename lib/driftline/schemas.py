@@ -109,11 +109,19 @@ PREDICTIONS = Table(
         "as_of timestamp — The prediction uses nothing after this, UTC",
         "score double — Probability of label 1 (classification) or predicted value (regression)",
         "prediction double — 1 when the score is at least 0.5; the score itself for regression",
+        "reasons array<string> — The features that spoke most for it, the strongest first",
         "model_version int — Version in the model registry",
         "features_version bigint — Version of gold.features that was scored",
         "problem string — Digest of the problem file",
         WHICH_RUN,
     ),
+)
+
+SHADOW = Table(
+    "gold",
+    "shadow",
+    "Predictions of challengers, beside the champion's in gold.predictions",
+    PREDICTIONS.columns,
 )
 
 TRIALS = Table(

@@ -34,7 +34,7 @@ TEACHES = {
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
-    "serve": ("--problem",),
+    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
 
