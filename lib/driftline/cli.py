@@ -6,29 +6,23 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline import __version__, connections, logs, storage
-from driftline.environment import Environment, load_environment, project_folder
-from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
+from driftline import __version__, logs, storage
+from driftline import cli_quality as quality
+from driftline import cli_serving as serving
+from driftline.cli_conf import read_conf
+from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
-from driftline.problem import Problem, load_problem
+from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
+from driftline.problem import load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_AS_OF = click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -49,27 +43,8 @@ def cli() -> None:
     """
 
 
-def _where(command: Command) -> Command:
-    """The options every stage has."""
-    for option in (
-        click.option("--log-file", help="Write the log there, as JSON lines."),
-        click.option("--verbose", is_flag=True, help="Show Spark's own log too."),
-        click.option("--warehouse", help="Folder of the tables, instead of the environment's."),
-        click.option("--data", help="Folder of the deliveries, instead of the environment's."),
-        click.option(
-            "--env",
-            default="local",
-            show_default=True,
-            help="Where to run: conf/env/NAME.yaml beside the problem, or a path to such a file.",
-        ),
-        click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml."),
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_where
+@where
 @click.option(
     "--retry-rejects",
     is_flag=True,
@@ -87,17 +62,9 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-@click.option(
-    "--replay",
-    is_flag=True,
-    help="Judge quarantined rows again that a change of the suite, or of the row, may have cured.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Only tell what the suites would keep out of all that ever landed, by delivery and day.",
-)
+@where
+@quality.validating[0]
+@quality.validating[1]
 def validate(replay: bool, dry_run: bool, **options: Any) -> None:
     """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
 
@@ -109,90 +76,84 @@ def validate(replay: bool, dry_run: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-@click.option(
-    "--table", help="Only this table, e.g. silver.orders. Default: all that are measured."
-)
-def watch(**options: Any) -> None:
-    """Is the newest batch unlike those before: rows, nulls, broken rules, how fresh it is?
-
-    The newest value is compared with the median of up to 30 before it, in units of their median
-    absolute deviation. Of values that differ by normal noise at most 1 in 100 is called unusual.
-    """
-    _stage("watch", options, table=options.pop("table"))
-
-
-@cli.command()
-@_where
-@click.option("--out", required=True, help="Build the pages in this folder, which must be new.")
-def docs(**options: Any) -> None:
-    """Great Expectations' Data Docs of the newest verdicts; they show no values of rows."""
-    _stage("docs", options, out=options.pop("out"))
-
-
-@cli.command()
-@_where
-@click.option("--table", required=True, help="Look at this table, e.g. silver.orders.")
-@click.option("--out", required=True, help="Write the proposed suite there, as JSON.")
-def suggest(**options: Any) -> None:
-    """Propose an expectation suite from what a table looks like, each rule with its evidence.
-
-    The file is for reading, mending and moving to expectations/: nothing uses it by itself.
-    """
-    wanted = {name: options.pop(name) for name in ("table", "out")}
-    _stage("suggest", options, **wanted)
-
-
-@cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 def features(as_of: datetime | None, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
     _stage("features", options, as_of=_utc(as_of))
 
 
 @cli.command()
-@_where
+@where
 def train(**options: Any) -> None:
     """gold.features → a model: cross-validated search, evaluation, gate, champion."""
     _stage("train", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
-def score(as_of: datetime | None, **options: Any) -> None:
-    """gold.features + champion → gold.predictions."""
-    _stage("score", options, as_of=_utc(as_of))
+@where
+@as_of_option
+@click.option(
+    "--full", is_flag=True, help="Score what is scored already, and earlier cut-offs, too."
+)
+@click.option(
+    "--challenger", type=click.IntRange(1), help="Score by this version, into gold.shadow."
+)
+def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
+    """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
+    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
-@_where
-@click.option("--table", help="Compare this table, e.g. silver.orders. Default: all watched ones.")
-@click.option("--from", "from_version", type=click.IntRange(0), help="Reference version.")
-@click.option("--to", "to_version", type=click.IntRange(0), help="Current version.")
-def drift(**options: Any) -> None:
+@where
+@table_option
+@click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
+def profile(table: str | None, history: bool, **options: Any) -> None:
+    """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
+
+    A file that is profiled serves all versions it is part of, also after VACUUM removed it.
+    """
+    _stage("profile", options, table=table, history=history)
+
+
+@cli.command()
+@where
+@table_option
+@click.option("--from", "first", callback=version, help="Reference version, or a time.")
+@click.option("--to", "last", callback=version, help="Current version, a time, or latest.")
+@click.option("--window", callback=span, help="Compare what was written in a span, e.g. 7d or 12h.")
+@click.option(
+    "--against",
+    type=click.Choice(["previous", "same-weekday", "training"]),
+    help="With which: the span before, that of the week before, or what the champion has seen.",
+)
+@click.option("--by", help="Compare each value of this column for itself, too.")
+@click.option(
+    "--learn",
+    type=click.IntRange(1),
+    help="So many steps of versions up to the reference were calm: thresholds are theirs.",
+)
+def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
-    compared at the newest as-of of each version; one that only grew, by what was added.
+    compared at the newest as-of of each version; one that only grew, by what was added. Files that
+    have a profile (see profile) are not read again.
     """
-    wanted = {name: options.pop(name) for name in ("table", "from_version", "to_version")}
-    if wanted["table"] is None and (wanted["from_version"], wanted["to_version"]) != (None, None):
-        raise click.UsageError("--from and --to are versions of one table: name it by --table")
-    _stage("drift", options, **wanted)
+    asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
+    _stage("drift", options, table=table, asked=asked)
 
 
 @cli.command()
-@_where
+@where
 def report(**options: Any) -> None:
     """ops.* → one HTML page: rows, quality, model, drift, cost."""
     _stage("report", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 @click.option(
     "--stages",
     default=",".join(STAGES),
@@ -299,65 +260,20 @@ def _run(line: Line, stage: str, **arguments: Any) -> str:
 
 def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     """Check conf first, then start Spark."""
-    problem, environment, root = _conf(options, suites)
+    problem, environment, root = read_conf(options, suites)
     logs.configure(file=options["log_file"])
     from driftline.jobs.line import open_line
 
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
-    path = Path(options["problem"])
-    problem = load_problem(path)
-    name = options["env"]
-    root = project_folder(path)
-    beside = path.resolve().parent / "env" / f"{name}.yaml"
-    place = Path(name) if name.endswith(".yaml") else beside
-    environment = load_environment(place)
-    pulls = {name: source.pull for name, source in problem.sources.items() if source.pull}
-    connections.check(pulls, environment.connections, str(place))
-    given = {key: options[key] for key in ("data", "warehouse") if options[key]}
-    changed = {
-        key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()
-    }
-    if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
-        changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
-    _check_sources(problem, path)
-    if suites:  # what is ingested can be looked at before there are any
-        _check_suites(problem, root)
-    return problem, environment.model_copy(update=changed), root
-
-
-def _check_sources(problem: Problem, path: Path) -> None:
-    """Let the parsers judge each layout: encoding, separator, time formats, names of fields."""
-    from driftline import layouts, sources
-
-    for name, source in problem.sources.items():
-        try:
-            sources.check(layouts.layout(source))
-        except (ValueError, LookupError) as error:
-            raise ConfError(
-                "the source's files cannot be read like this",
-                file=str(path),
-                key=f"sources.{name}",
-                found=str(error),
-                allowed="a layout of its format",
-                hint="see encoding, separator, and each column's from and format",
-            ) from None
-
-
-def _check_suites(problem: Problem, root: Path) -> None:
-    """Read every suite the problem needs: a wrong one is refused before any work."""
-    from driftline import schemas
-    from driftline.suite_files import read_suite
-
-    tables = [schemas.silver(problem, source) for source in problem.sources]
-    for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):
-        read_suite(root / "expectations" / problem.name / table.suite_file, table.column_names)
-
-
 def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
+
+
+cli.add_command(serving.serve)
+for _command in quality.commands(_stage):
+    cli.add_command(_command)
 
 
 def _terminate(number: int, frame: object) -> None:

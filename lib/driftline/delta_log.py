@@ -1,26 +1,31 @@
-"""Delta's transaction log, below :mod:`driftline.tables`: small commits that need no Spark job.
+"""Delta's transaction log, below :mod:`driftline.tables`: commits that need no Spark job.
 
 Rows that the driver holds become one Parquet file, and the file one commit: a Spark job for each
-row of the books would cost more than many a stage. Delta itself makes the commit, with all its
-checks; only the writing of the file and the reading of log files are done here.
+row of the books would cost more than many a stage. Files that workers wrote become a commit the
+same way. Delta itself makes it, with all its checks; only small files are written here, and log
+files read.
 """
 
 from __future__ import annotations
 
 import json
 import time
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
+from driftline import new_files
+
 APPLICATION = "driftline:"
 """What Delta's ids of our transactions begin with; the key of a write follows."""
+
+_CHECKED = ("delta.invariants", "delta.generationExpression", "delta.identity.", "CURRENT_DEFAULT")
+"""What Delta writes into a schema with columns that Spark checks or fills."""
 
 
 def log_of(spark: SparkSession, folder: str) -> Any:
@@ -37,22 +42,38 @@ def append(
     *,
     key: str | None,
     check: bool,
+) -> tuple[int, int] | None:
+    """Add rows (tuples in the order of ``ddl``) in one commit, see :func:`commit`; returns its
+    version and the bytes written.
+    """
+    content, file = new_files.encoded(rows, arrow_schema(ddl))
+    _put(spark, f"{folder}/{file.name}", content)
+    version = commit(spark, folder, [file.action()], key=key, check=check)
+    return None if version is None else (version, file.size)
+
+
+def commit(
+    spark: SparkSession,
+    folder: str,
+    actions: Sequence[Mapping[str, Any]],
+    *,
+    key: str | None,
+    check: bool,
 ) -> int | None:
-    """Add rows (tuples in the order of ``ddl``) in one commit; returns its version.
+    """Append by some ``add`` actions, in one commit; returns its version.
 
     With a ``key`` Delta keeps it in the same commit. ``check`` lets Delta look whether the key is
     there already, which replays the log, and see another writer of the same key: None if it is.
     """
     jvm: Any = spark._jvm
     transaction = log_of(spark, folder).startTransaction()
-    actions = []
+    parsed = jvm.java.util.ArrayList()
     if key is not None:
         if check and transaction.txnVersion(APPLICATION + key) >= 0:
             return None
         now = int(time.time() * 1000)
-        actions.append({"txn": {"appId": APPLICATION + key, "version": 1, "lastUpdated": now}})
-    actions.append(_added(spark, folder, rows, ddl))
-    parsed = jvm.java.util.ArrayList()
+        id_ = {"appId": APPLICATION + key, "version": 1, "lastUpdated": now}
+        actions = [{"txn": id_}, *actions]
     for action in actions:
         parsed.add(jvm.org.apache.spark.sql.delta.actions.Action.fromJson(json.dumps(action)))
     none = jvm.scala.Option.empty()
@@ -62,31 +83,30 @@ def append(
     return int(transaction.commit(sequence, write))
 
 
-def _added(
-    spark: SparkSession, folder: str, rows: Sequence[Iterable[Any]], ddl: str
-) -> dict[str, Any]:
-    """Write rows into one Parquet file of the table; the action that adds it."""
-    schema = to_arrow_schema(cast(StructType, StructType.fromDDL(ddl)), timezone="UTC")
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    table = pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
-        schema=schema,
+def arrow_schema(ddl: str) -> pa.Schema:
+    """The Arrow schema of a table's columns, times in UTC."""
+    return to_arrow_schema(cast(StructType, StructType.fromDDL(ddl)), timezone="UTC")
+
+
+def types(ddl: str) -> list[tuple[str, str]]:
+    """Names and types of a table's columns, as Spark spells those of a DataFrame."""
+    fields = cast(StructType, StructType.fromDDL(ddl)).fields
+    return [(field.name, field.dataType.simpleString()) for field in fields]
+
+
+def is_plain(snapshot: Any) -> bool:
+    """Whether a data file with the table's columns can be added as it is: no partitions, no
+    renamed columns, nothing that Spark would check or generate while it writes.
+    """
+    metadata = snapshot.metadata()
+    settings = metadata.configuration().keys().mkString(" ")
+    schema = metadata.schemaString()
+    return bool(
+        metadata.partitionColumns().isEmpty()
+        and metadata.columnMappingMode().name() == "none"
+        and "delta.constraints." not in settings
+        and not any(word in schema for word in _CHECKED)
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="snappy")
-    content = sink.getvalue().to_pybytes()
-    name = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
-    _put(spark, f"{folder}/{name}", content)
-    return {
-        "add": {
-            "path": name,
-            "partitionValues": {},
-            "size": len(content),
-            "modificationTime": int(time.time() * 1000),
-            "dataChange": True,
-            "stats": json.dumps({"numRecords": table.num_rows}),
-        }
-    }
 
 
 def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any]:
@@ -99,6 +119,48 @@ def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any
         if "commitInfo" in action:
             return dict(action["commitInfo"])
     return {}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a log holds: commits with the time (ms since 1970) of their files, and checkpoints."""
+
+    commits: Mapping[int, int]
+    checkpoints: frozenset[int]
+
+
+def listed(spark: SparkSession, folder: str) -> Listed:
+    """The versions of which the log has the commit, or a checkpoint."""
+    commits, checkpoints = {}, set()
+    for path, modified in _entries(spark, f"{folder}/_delta_log"):
+        number, _, kind = path.rpartition("/")[2].partition(".")
+        if not number.isdigit():
+            continue
+        if kind == "json":
+            commits[int(number)] = modified
+        elif kind.startswith("checkpoint"):
+            checkpoints.add(int(number))
+    return Listed(commits, frozenset(checkpoints))
+
+
+def commit_text(spark: SparkSession, folder: str, version: int) -> str:
+    """The lines of a commit, an action each."""
+    return _text(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+
+
+def listed_files(spark: SparkSession, folder: str) -> list[str]:
+    """The paths of the files in a folder, none if there is no such folder."""
+    return [path for path, _ in _entries(spark, folder)]
+
+
+def _entries(spark: SparkSession, folder: str) -> list[tuple[str, int]]:
+    path, system = _system(spark, folder)
+    if not system.exists(path):
+        return []
+    return [
+        (str(each.getPath().toString()), int(each.getModificationTime()))
+        for each in system.listStatus(path)
+    ]
 
 
 def keys(spark: SparkSession, folder: str, snapshot: Any) -> frozenset[str]:

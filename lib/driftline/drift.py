@@ -1,26 +1,23 @@
-"""Statistics between two profiles: plain functions of floats, and what they say about a table.
-
-PSI: Σ (q − p) ln(q / p) over bins (Siddiqi 2006, *Credit Risk Scorecards*). JS: square root of the
-Jensen–Shannon divergence, base 2, from 0 to 1 (Endres & Schindelin 2003). KS: the largest
-difference of the two distribution functions.
-"""
+"""What changed between two profiles of a table: which statistics a column of each kind has."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scipy.spatial.distance import jensenshannon
-
-from driftline import profile
-from driftline.profile import Profile
+from driftline import distances, profile, sketches
+from driftline.profile import Field, Profile
 from driftline.sections import Drift
 
-_FLOOR = 1e-4
-"""An empty bin counts as this share, or PSI would be infinite."""
+FEW = 50
+"""Numbers with at most so many different values are compared value by value."""
 
-_POINTS = [place / 200 for place in range(1, 200)]
+_COVERED = 0.5
+"""Where listed values hold less of the rows than this, there is no distribution to compare."""
+
+_SURELY = 10
+"""A value is new if it has so many times the rows that it may have had, unlisted, before."""
 
 
 @dataclass(frozen=True)
@@ -32,104 +29,272 @@ class Statistic:
     value: float
     threshold: float | None
     detail: str
+    bound: float = 0.0
+    """How far the value may be from that of the data, for what sketches leave open."""
+    p: float | None = None
+    """How likely such a value is when nothing changed."""
+    drifted: bool = False
+    segment: str = ""
+    """``column=value``: the rows that were compared, where not all were."""
 
     @property
-    def drifted(self) -> bool:
+    def reached(self) -> bool:
         """Whether the value has reached its threshold."""
         return self.threshold is not None and self.value >= self.threshold
 
 
-def psi(reference: Sequence[float], current: Sequence[float]) -> float:
-    """Population stability index of two distributions over the same bins."""
-    floored = [(max(p, _FLOOR), max(q, _FLOOR)) for p, q in zip(reference, current, strict=True)]
-    return math.fsum((q - p) * math.log(q / p) for p, q in floored)
-
-
-def js(reference: Sequence[float], current: Sequence[float]) -> float:
-    """Jensen–Shannon distance of two distributions over the same bins, from 0 to 1."""
-    distance = float(jensenshannon(list(reference), list(current), base=2))
-    return 0.0 if math.isnan(distance) else distance
-
-
-def ks(reference: Profile, current: Profile) -> float:
-    """Kolmogorov–Smirnov statistic of two numeric columns, at 199 quantiles of each."""
-    points = sorted({*reference.quantiles(_POINTS), *current.quantiles(_POINTS)})
-    pairs = zip(reference.ranks(points), current.ranks(points), strict=True)
-    return max(abs(p - q) for p, q in pairs)
-
-
 def compare(
-    reference: Mapping[str, Profile], current: Mapping[str, Profile], rule: Drift
+    reference: Mapping[str, Profile],
+    current: Mapping[str, Profile],
+    rule: Drift,
+    *,
+    segment: str = "",
 ) -> list[Statistic]:
-    """All statistics of a table: its schema first, then column by column."""
-    found = [_schema(reference, current)]
+    """All statistics of the columns that both sides have, column by column, without verdicts."""
+    found: list[Statistic] = []
     for name, before in reference.items():
         after = current.get(name)
-        if after is not None and after.type == before.type and before.kind != "skipped":
-            found += _column(before, after, rule)
-    return found
+        if after is None:
+            continue
+        if "skipped" in (before.kind, after.kind) or before.kind != after.kind:
+            what = f"{before.type} is not profiled"
+            if before.kind != after.kind:
+                what = f"{before.type} → {after.type}: no comparison"
+            found.append(Statistic(name, "skipped", 0.0, None, what))
+            continue
+        found += _column(before, after, rule)
+    return [replace(each, segment=segment) for each in found] if segment else found
 
 
-def _schema(reference: Mapping[str, Profile], current: Mapping[str, Profile]) -> Statistic:
-    lost = [name for name in reference if name not in current]
-    new = [name for name in current if name not in reference]
-    retyped = [
-        f"{name} {reference[name].type} → {current[name].type}"
-        for name in reference
-        if name in current and current[name].type != reference[name].type
-    ]
-    parts = [
-        f"{word} {', '.join(names)}"
-        for word, names in (("lost", lost), ("new", new), ("type", retyped))
-        if names
-    ]
-    changes = len(lost) + len(new) + len(retyped)
-    return Statistic("*", "schema", float(changes), 1.0, "; ".join(parts) or "same columns")
+def schema(reference: Sequence[Field], current: Sequence[Field]) -> Statistic:
+    """What happened to the columns themselves; one that was renamed is neither lost nor new."""
+    before, after = ({each.key: each for each in side} for side in (reference, current))
+    both = [(before[key], after[key]) for key in before if key in after]
+    said = {
+        "lost": [each.name for key, each in before.items() if key not in after],
+        "new": [each.name for key, each in after.items() if key not in before],
+        "renamed": [f"{a.name} → {b.name}" for a, b in both if a.name != b.name],
+        "type": [f"{b.name} {a.type} → {b.type}" for a, b in both if a.type != b.type],
+    }
+    detail = "; ".join(f"{word} {', '.join(names)}" for word, names in said.items() if names)
+    changes = sum(map(len, said.values()))
+    return Statistic("*", "schema", float(changes), 1.0, detail or "same columns", p=0.0)
+
+
+def volume(before: int, after: int) -> Statistic:
+    """By which share the rows grew or shrank; a table may grow, so it has no threshold."""
+    change = abs(after / before - 1) if before else float(after > 0)
+    return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
 
 
 def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
-    name = before.column
-    difference = abs(after.null_rate - before.null_rate)
-    said = f"{before.null_rate:.1%} → {after.null_rate:.1%} null"
-    if bool(before.rows) != bool(after.rows):
-        difference, said = 1.0, f"{before.rows} → {after.rows} rows: nothing to compare"
-    found = [Statistic(name, "null_rate", difference, rule.null_rate, said)]
+    name = before.name
+    if before.part:
+        if before.is_empty or after.is_empty:
+            return []  # said of the column itself
+        return (
+            _numbers(before, after, rule)
+            if before.kind == "numeric"
+            else _words(before, after, rule)
+        )
+    found = [_nulls(before, after, rule)]
     if before.is_empty or after.is_empty:
         return found
+    found += _cardinality(before, after)
     if before.kind == "numeric":
-        bins = profile.edges(before)
-        p, q = before.shares(bins), after.shares(bins)
-        mean = f"mean {before.mean:.4g} → {after.mean:.4g}"
-        found.append(Statistic(name, "ks", ks(before, after), rule.ks, mean))
+        found += _numbers(before, after, rule)
+    elif min(_listed(each) for each in (before, after)) >= _COVERED:
+        found += _words(before, after, rule)
     else:
-        mean = f"{before.distinct} → {after.distinct} distinct values"
-        if max(before.distinct or 0, after.distinct or 0) > profile.TOP:
-            # Most values are outside the profile, or every row has its own: no distribution.
-            return found
-        p, q, detail, unseen = _categories(before, after)
-        found.append(Statistic(name, "categories", unseen, rule.null_rate, detail))
-    found.append(Statistic(name, "psi", psi(p, q), rule.psi, mean))
-    found.append(Statistic(name, "js", js(p, q), rule.js, mean))
+        said = "most values are too rare to be listed: no distribution"
+        found.append(Statistic(name, "skipped", 0.0, None, said))
     return found
 
 
-def _categories(before: Profile, after: Profile) -> tuple[list[float], list[float], str, float]:
-    """Shares over the union of categories, the rest as one; what is new or lost, and its share."""
-    p_counts, q_counts = before.categories or {}, after.categories or {}
-    names = sorted({*p_counts, *q_counts})
+def _nulls(before: Profile, after: Profile, rule: Drift) -> Statistic:
+    difference = abs(after.null_rate - before.null_rate)
+    said = f"{before.null_rate:.1%} → {after.null_rate:.1%} null"
+    if not (before.rows and after.rows):
+        gone = bool(before.rows) != bool(after.rows)
+        said = f"{before.rows} → {after.rows} rows: nothing to compare"
+        return Statistic(
+            before.name, "null_rate", float(gone), rule.null_rate, said, p=0.0 if gone else 1.0
+        )
+    p = distances.two_shares_p((before.nulls, after.nulls), (before.rows, after.rows))
+    return Statistic(before.name, "null_rate", difference, rule.null_rate, said, p=p)
 
-    def shares(column: Profile, counts: Mapping[str, int]) -> list[float]:
-        total = column.rows - column.nulls
-        known = [counts.get(name, 0) / total for name in names]
-        return [*known, max(0.0, 1.0 - sum(known))]
 
-    new = [name for name in names if name not in p_counts]
-    lost = [name for name in names if name not in q_counts]
-    p, q = shares(before, p_counts), shares(after, q_counts)
-    unseen = math.fsum(q[names.index(name)] for name in new)
+def _cardinality(before: Profile, after: Profile) -> list[Statistic]:
+    if before.distinct is None or after.distinct is None or not before.distinct:
+        return []
+    change = after.distinct / before.distinct
+    off = [_distinct_error(each) for each in (before, after)]
+    bound = change * ((1 + off[1]) / max(1 - off[0], 1e-9) - 1)
+    said = f"{before.distinct:,} → {after.distinct:,} distinct values"
+    return [Statistic(before.name, "cardinality", abs(change - 1), None, said, bound)]
+
+
+def _distinct_error(column: Profile) -> float:
+    if (column.counts is not None and column.counts.complete) or column.registers is None:
+        return 0.0
+    return sketches.distinct_error(column.registers)
+
+
+def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
+    name, rows = before.name, (before.filled, after.filled)
+    said = f"mean {_short(before.mean)} → {_short(after.mean)}"
+    if before.type in ("timestamp", "timestamp_ntz", "date") and not before.part:
+        said = "times in seconds since 1970, " + said
+    a, b = before.distribution, after.distribution
+    open_ = a.error + b.error
+    ks = distances.ks(a, b)
+    chance = distances.ks_p(ks - open_, rows)
+    found = [Statistic(name, "ks", ks, rule.ks, said, open_, chance)]
+    if before.deviation and before.mean is not None and after.mean is not None:
+        scale = before.deviation
+        off = _wasserstein_off(before) + _wasserstein_off(after)
+        value = distances.wasserstein(a, b, scale)
+        found.append(
+            Statistic(name, "wasserstein", value, rule.wasserstein, said, off / scale, chance)
+        )
+    assert before.min is not None and before.max is not None
+    outside = b.below(before.min) + 1 - float(b.ranks([before.max])[0])
+    span = f"{_short(before.min)} … {_short(before.max)} → {_short(after.min)} … "
+    span += _short(after.max)
+    found.append(Statistic(name, "range", outside, None, span, min(1.0, 2 * b.error)))
+    if _few(before) and _few(after):
+        return found + _words(before, after, rule)
+    edges = profile.edges(a)
+    p, q = a.between(edges), b.between(edges)
+    off_ = ([2 * a.error] * len(p), [2 * b.error] * len(q))
+    return found + _shares(name, p, q, off_, rows, rule, said)
+
+
+def _wasserstein_off(column: Profile) -> float:
+    assert column.mean is not None and column.min is not None and column.max is not None
+    return distances.wasserstein_off(column.distribution, column.mean, column.min, column.max)
+
+
+def _few(column: Profile) -> bool:
+    counts = column.counts
+    return counts is not None and counts.complete and len(counts.values) <= FEW
+
+
+def _listed(column: Profile) -> float:
+    """Share of the rows in values that are listed."""
+    counts = column.counts
+    return sum(counts.values.values()) / column.filled if counts else 0.0
+
+
+def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
+    """Over the union of the listed values, the rest as one; and what is new or lost."""
+    assert before.counts is not None and after.counts is not None
+    names = sorted({*before.counts.values, *after.counts.values})
+    rows = (before.filled, after.filled)
+    sides = [_over(names, each) for each in (before, after)]
+    (p, p_off), (q, q_off) = sides
+    new = _unseen(before, after)
+    lost = _unseen(after, before)
     parts = [
         f"{word} {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")
-        for word, some in (("new", new), ("lost", lost))
+        for word, (some, _, _) in (("new", new), ("lost", lost))
         if some
     ]
-    return p, q, "; ".join(parts) or "same categories", unseen
+    detail = "; ".join(parts) or "same categories"
+    found = [
+        Statistic(before.name, which, value, limit, detail, _off(after if side else before), chance)
+        for which, (_, value, chance), limit, side in (
+            ("new", new, rule.categories, True),
+            ("lost", lost, rule.categories, False),
+        )
+    ]
+    said = f"{before.distinct:,} → {after.distinct:,} distinct values" if before.distinct else ""
+    moved = max(range(len(names)), key=lambda place: abs(q[place] - p[place]), default=None)
+    if moved is not None:
+        said = f"{names[moved]}: {p[moved]:.1%} → {q[moved]:.1%}"
+    found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said)
+    return found
+
+
+def _off(column: Profile) -> float:
+    counts = column.counts
+    assert counts is not None
+    return min(1.0, (counts.unlisted + counts.excess) / column.filled)
+
+
+def _over(names: Sequence[str], column: Profile) -> tuple[list[float], list[float]]:
+    counts = column.counts
+    assert counts is not None
+    known = [counts.values.get(name, 0) / column.filled for name in names]
+    rest = 0.0 if counts.complete else max(0.0, 1.0 - math.fsum(known))
+    off = [_off(column)] * len(names)
+    return [*known, rest], [*off, min(1.0, math.fsum(off))]
+
+
+def _unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float]:
+    """Values that ``now`` has and ``seen`` lacks, most frequent first; their share; its chance.
+
+    Where ``seen`` lists all its values, less the share that had to be expected: as many again as
+    it has just once, it has not met (Good 1953). Where it does not, those count that are too
+    frequent to have been left out; the chance is that of the least likely one among all.
+    """
+    assert seen.counts is not None and now.counts is not None
+    rows = (seen.filled, now.filled)
+    hidden = seen.counts.unlisted + seen.counts.excess
+    names = {
+        name: count
+        for name, count in now.counts.values.items()
+        if name not in seen.counts.values and count / rows[1] > _SURELY * hidden / rows[0]
+    }
+    others = sum(names.values())
+    if seen.counts.complete:
+        once = sum(count == 1 for count in seen.counts.values.values())
+        share = others / rows[1] - once / rows[0]
+        chance = distances.two_shares_p((once, others), rows)
+    else:
+        share = others / rows[1]
+        chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
+        chance = min(1.0, min(chances, default=1.0) * len(now.counts.values))
+    ordered = sorted(names, key=lambda name: (-names[name], name))
+    return ordered, max(0.0, share), chance if share > 0 else 1.0
+
+
+def _shares(
+    name: str,
+    p: Sequence[float],
+    q: Sequence[float],
+    off: tuple[Sequence[float], Sequence[float]],
+    rows: tuple[int, int],
+    rule: Drift,
+    said: str,
+) -> list[Statistic]:
+    tested = distances.pooled(p, q, off, rows)
+    least, _ = distances.chi_square_range(tested[0], tested[1], rows, tested[2])
+    categories = sum(a + b > 0 for a, b in zip(*tested[:2], strict=True))
+    chance = distances.chi_square_p(least, categories)
+    low, high = distances.chi_square_range(p, q, rows, off)
+    v = distances.cramers_v(p, q, rows)
+    total = sum(rows)
+    v_bound = max(math.sqrt(high / total) - v, v - math.sqrt(low / total), 0.0)
+    return [
+        Statistic(
+            name, "psi", distances.psi(p, q), rule.psi, said, distances.psi_bound(p, q, off), chance
+        ),
+        Statistic(
+            name, "js", distances.js(p, q), rule.js, said, distances.js_bound(p, q, off), chance
+        ),
+        Statistic(
+            name,
+            "total_variation",
+            distances.total_variation(p, q),
+            rule.total_variation,
+            said,
+            distances.total_variation_bound(off),
+            chance,
+        ),
+        Statistic(name, "cramers_v", v, rule.cramers_v, said, v_bound, chance),
+    ]
+
+
+def _short(value: float | None) -> str:
+    return "?" if value is None else f"{value:.4g}"

@@ -1,22 +1,21 @@
 """How good a model is on rows it never saw: metrics with intervals, beside simple baselines.
 
-Plain numpy on (label, score) of one held-out set. Values equal scikit-learn's (a test compares
-them); the functions are here because a bootstrap calls each some thousand times, where
-scikit-learn's checks of its arguments take ten times as long as the arithmetic. Intervals are
-percentile bootstraps over rows (Efron 1979); a comparison resamples the same rows for both.
+Intervals are percentile bootstraps over rows (Efron 1979); a comparison resamples the same rows for
+both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn import metrics as sk
 
-Floats = npt.NDArray[np.float64]
-Metric = Callable[[Floats, Floats], float]
+from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained, roc_auc
 
 RESAMPLES = 300
 
@@ -28,88 +27,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-def roc_auc(label: Floats, score: Floats) -> float:
-    """Area under the ROC curve by ranks (Mann & Whitney 1947), ties counted half."""
-    order = np.argsort(score, kind="stable")
-    ordered = score[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    counts = np.diff(np.r_[starts, len(ordered)])
-    ranks = np.repeat(starts + (counts + 1) / 2, counts)
-    positive = label[order] == 1
-    n1 = int(positive.sum())
-    n0 = len(label) - n1
-    if not n1 or not n0:
-        return float("nan")
-    return float((ranks[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0))
-
-
-def pr_auc(label: Floats, score: Floats) -> float:
-    """Average precision: Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct scores, highest first."""
-    order = np.argsort(-score, kind="stable")
-    last = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])
-    hits = np.cumsum(label[order])[last]
-    if not hits[-1]:
-        return 0.0
-    return float(np.sum(np.diff(np.r_[0.0, hits]) / hits[-1] * hits / (last + 1)))
-
-
-def log_loss(label: Floats, score: Floats) -> float:
-    """Mean of −ln of the probability given to what happened, kept away from 0 by one epsilon."""
-    tiny = np.finfo(np.float64).eps
-    p = np.clip(score, tiny, 1 - tiny)
-    return float(-np.mean(label * np.log(p) + (1 - label) * np.log(1 - p)))
-
-
-def _ratio(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float:
-    """Share of ``whole`` that is in ``part``; 0 when there is nothing to share."""
-    total = int(np.count_nonzero(whole))
-    return int(np.count_nonzero(part & whole)) / total if total else 0.0
-
-
-def precision(label: Floats, score: Floats) -> float:
-    """Share of the rows called 1 (score at least 0.5) that are 1."""
-    return _ratio(label == 1, score >= 0.5)
-
-
-def recall(label: Floats, score: Floats) -> float:
-    """Share of the rows that are 1 which are called 1."""
-    return _ratio(score >= 0.5, label == 1)
-
-
-def f1(label: Floats, score: Floats) -> float:
-    """Harmonic mean of precision and recall of label 1."""
-    p, r = precision(label, score), recall(label, score)
-    return 2 * p * r / (p + r) if p + r else 0.0
-
-
-def r2(label: Floats, score: Floats) -> float:
-    """1 − residual sum of squares / total sum of squares; 0 for a label without spread."""
-    total = float(np.sum((label - label.mean()) ** 2))
-    return 1.0 - float(np.sum((label - score) ** 2)) / total if total else 0.0
-
-
-METRICS: Mapping[str, Mapping[str, Metric]] = {
-    "classification": {
-        "roc_auc": roc_auc,
-        "pr_auc": pr_auc,
-        "log_loss": log_loss,
-        "brier": lambda label, score: float(np.mean((label - score) ** 2)),
-        "accuracy": lambda label, score: float(np.mean(label == (score >= 0.5))),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-    },
-    "regression": {
-        "rmse": lambda label, score: float(np.sqrt(np.mean((label - score) ** 2))),
-        "mae": lambda label, score: float(np.mean(np.abs(label - score))),
-        "r2": r2,
-    },
-}
-"""Metric name → function of (label, score), by task."""
-
-SMALLER_IS_BETTER = ("log_loss", "brier", "rmse", "mae")
 
 
 def _resamples(label: Floats, *, seed: int) -> list[npt.NDArray[np.int64]]:
@@ -202,6 +119,78 @@ def predict_by_line(x: Floats, fill: float, slope: float, intercept: float, task
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A metric on the rows that have one value of one column."""
+
+    column: str
+    value: str
+    rows: int
+    metric: Interval
+    worse: bool
+    """Whether the whole interval is on the bad side of the metric of all rows."""
+
+
+def slices(
+    label: Floats,
+    score: Floats,
+    columns: Mapping[str, npt.NDArray[Any]],
+    metric: str,
+    *,
+    task: str,
+    seed: int,
+    at_least: int = 50,
+    most: int = 30,
+) -> list[Slice]:
+    """The metric by value of each column, the worst first, and of those no more than ``most``.
+
+    A column of numbers is cut at its quartiles. Values with fewer rows than ``at_least``, or with
+    one class only, are not measured: their metric would be noise, or none.
+    """
+    function = METRICS[task][metric]
+    smaller = metric in SMALLER_IS_BETTER
+    whole = function(label, score)
+    found = []
+    for column, values in columns.items():
+        for value, rows in _groups(values).items():
+            several = task != "classification" or len(np.unique(label[rows])) > 1
+            if np.count_nonzero(rows) >= at_least and several:
+                found.append((function(label[rows], score[rows]), column, value, rows))
+    found.sort(key=lambda each: -each[0] if smaller else each[0])
+    measured = []
+    for point, column, value, rows in found[:most]:
+        some, theirs = label[rows], score[rows]
+        drawn = [function(some[each], theirs[each]) for each in _resamples(some, seed=seed)]
+        low, high = (float(each) for each in np.percentile(drawn, [2.5, 97.5]))
+        worse = low > whole if smaller else high < whole
+        measured.append(Slice(column, value, len(some), Interval(point, low, high), worse))
+    return measured
+
+
+def _groups(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.bool_]]:
+    """The rows of each value of a column, in words; numbers between quartiles."""
+    if values.dtype.kind != "f":
+        missing = np.array([value is None or value != value for value in values], np.bool_)
+        words = np.where(missing, "missing", values.astype(str))
+        return {str(word): words == word for word in np.unique(words)}
+    missing = np.isnan(values)
+    groups = {"missing": missing}
+    if not missing.all():
+        edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
+        place = np.searchsorted(edges[1:-1], values, side="left")
+        for number, (low, high) in enumerate(pairwise(edges)):
+            mark = "[" if number == 0 else "("
+            groups[f"{mark}{low:g}, {high:g}]"] = (place == number) & ~missing
+        if len(edges) == 1:
+            groups[f"{edges[0]:g}"] = ~missing
+    return groups
+
+
+def report(label: Floats, score: Floats) -> str:
+    """scikit-learn's classification report, called 1 from a score of 0.5 on."""
+    return str(sk.classification_report(label == 1, score >= 0.5, digits=4, zero_division=0.0))
+
+
+@dataclass(frozen=True)
 class Point:
     """A point of a curve, see ``ops.curves``."""
 
@@ -213,13 +202,16 @@ class Point:
 
 
 def curves(label: Floats, score: Floats, *, task: str) -> list[Point]:
-    """ROC, PR, calibration, confusion at 0.5 and the distribution of scores, thinned to draw."""
+    """ROC, PR, gain, calibration, confusion at 0.5, the distribution of scores; thinned to draw."""
     points = []
     if task == "classification":
         fpr, tpr, _ = sk.roc_curve(label, score)
         points += [Point("roc", None, x, y, None) for x, y in _thin(fpr, tpr)]
         precision, recall, _ = sk.precision_recall_curve(label, score)
         points += [Point("pr", None, x, y, None) for x, y in _thin(recall[::-1], precision[::-1])]
+        taken, hits = gained(label, score)
+        share = hits / max(hits[-1], 1.0)
+        points += [Point("gain", None, x, y, None) for x, y in _thin(taken / len(label), share)]
         cells = sk.confusion_matrix(label, score >= 0.5, labels=[0, 1]).ravel()
         names = ("tn", "fp", "fn", "tp")
         points += [

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
+from driftline.events import Events, Feature
+from driftline.operations import words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Events, Feature, Source, TimeSplit
-
-_OPERATIONS = {
-    "count": "number of events",
-    "sum": "sum of {value}",
-    "mean": "mean of {value}",
-    "distinct": "number of different {value}",
-    "recency": "days since the last event (the window's length without one)",
-    "frequency": "days with an event",
-    "gap": "mean days between one day with an event and the next",
-    "trend": "newer half of the window against the older half, from -1 to 1",
-}
+from driftline.sections import Source, TimeSplit
 
 
 def explain(problem: Problem) -> str:
@@ -104,7 +95,7 @@ def _outcome(problem: Problem) -> str:
 
 
 def _feature(feature: Feature) -> str:
-    what = _OPERATIONS[feature.operation].format(value=feature.value)
+    what = words(feature.operation, feature.value, feature.against)
     where = f" where {feature.where}" if feature.where else ""
     *shorter, longest = feature.windows
     windows = "".join(f"{each}, " for each in shorter) + _days(longest)

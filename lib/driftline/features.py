@@ -1,24 +1,27 @@
 """Point-in-time features: one row an entity and as-of, from nothing that happened later.
 
-An event counts for a window of *d* days at an as-of *T* when ``T − d < event time ≤ T``.
-Each source is aggregated once for all as-ofs and windows together.
+An event counts for a window of *d* days at an as-of *T* when ``T − d < event time ≤ T`` and, if
+asked for, when it had arrived by *T* too. Events become tiles once (``tiles.py``); the windows of
+all as-ofs come from one pass over the tiles (``windows.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from driftline import operations
+from driftline.events import Cutoffs, Feature, Population
+from driftline.operations import OPERATIONS, Component
 from driftline.problem import Problem
-from driftline.sections import Cutoffs, Feature, Population
-
-_DAY = 86_400.0
-
-EMPTY_IS_ZERO = ("count", "sum", "distinct", "frequency", "trend")
-"""Operations whose value is 0, not unknown, for an entity without events in the window."""
+from driftline.tiles import moment
+from driftline.windows import compute
+from driftline.windows.operations import Output
 
 
 def as_ofs(cutoffs: Cutoffs, until: datetime) -> list[datetime]:
@@ -31,107 +34,142 @@ def as_ofs(cutoffs: Cutoffs, until: datetime) -> list[datetime]:
     return found
 
 
-def at_as_ofs(events: DataFrame, times: Sequence[datetime], *, time: str) -> DataFrame:
-    """Each event once for every as-of that may see it; adds ``as_of`` and ``_age`` in days."""
-    as_of = F.explode(F.array(*(F.lit(each) for each in times))).alias("as_of")
-    seen = events.select("*", as_of).where(F.col(time) <= F.col("as_of"))
-    age = (_seconds(F.col("as_of")) - _seconds(F.col(time))) / _DAY
-    return seen.withColumn("_age", age)
+def components(problem: Problem, source: str) -> tuple[Component, ...]:
+    """What the tiles of a source have to hold for its features, the population and the label."""
+    found: list[Component] = []
+    for feature in problem.features:
+        if feature.source == source:
+            found += operations.components(feature.operation, feature)
+    if problem.population.source == source:
+        found.append(operations.component("events", problem.population.where))
+    label = problem.label
+    if label.source == source:
+        found.append(operations.component("events", label.where))
+        if label.value:
+            found.append(operations.component("sum", label.where, label.value))
+    return operations.unique(found)
 
 
-def population(events: DataFrame, rule: Population, *, entity: str) -> DataFrame:
-    """Who is asked about at each as-of: (entity, as_of), from events at as-ofs."""
-    asked = events.where(_condition(rule.where) & F.col(entity).isNotNull())
-    if rule.within is not None:
-        asked = asked.where(F.col("_age") < rule.within)
-    return asked.select(entity, "as_of").distinct()
+def plan(
+    features: Sequence[Feature],
+    times: Sequence[datetime],
+    *,
+    entity: str,
+    asked: Population | None = None,
+) -> compute.Plan:
+    """What to compute from the tiles of one source; ``asked`` where that source says of whom."""
+    outputs = []
+    for feature in features:
+        parts = tuple(each.name for each in operations.components(feature.operation, feature))
+        outputs += [
+            Output(name, feature.operation, parts, days, feature.against or 0)
+            for name, days in zip(feature.columns, feature.windows, strict=True)
+        ]
+    return compute.Plan(
+        entity,
+        tuple(compute.day_number(each.date()) for each in times),
+        tuple(outputs),
+        operations.component("events", asked.where).name if asked else None,
+        asked.within if asked else None,
+    )
 
 
-def windowed(
-    events: DataFrame, features: Sequence[Feature], *, entity: str, time: str
-) -> DataFrame:
-    """One row an (entity, as_of) with every window of every feature of one source."""
-    longest = max(max(feature.windows) for feature in features)
-    columns = [
-        aggregate(feature, days, time=time).alias(name)
-        for feature in features
-        for name, days in zip(feature.columns, feature.windows, strict=True)
-    ]
-    recent = events.where((F.col("_age") < longest) & F.col(entity).isNotNull())
-    return recent.groupBy(entity, "as_of").agg(*columns)
+def windowed(tiles: DataFrame, wanted: compute.Plan) -> DataFrame:
+    """One row an (entity, as-of) with every window of every feature of one source.
 
-
-def aggregate(feature: Feature, days: int, *, time: str) -> Column:
-    """The aggregate of one feature over one window, as a column of doubles.
-
-    - count, sum, mean, distinct: of the events' value; a mean without events is null
-    - recency: days from the last event to the as-of; the window's length without one
-    - frequency: calendar days (UTC) with an event
-    - gap: mean days between one day with an event and the next; null below two such days
-    - trend: (events in the newer half − in the older half) / events, from −1 to 1
+    Beside them ``_newest`` and ``_arrived``: the last event and the last arrival that any of them
+    may have seen, in microseconds since 1970. One shuffle of the tiles, by entity.
     """
-    inside = _condition(feature.where) & (F.col("_age") < days)
-    value = F.expr(feature.value) if feature.value else F.lit(None)
-    day = F.when(inside, F.to_date(time))
-    if feature.operation == "count":
-        result = F.count_if(inside)
-    elif feature.operation == "sum":
-        result = F.coalesce(F.sum(F.when(inside, value)), F.lit(0))
-    elif feature.operation == "mean":
-        result = F.avg(F.when(inside, value))
-    elif feature.operation == "distinct":
-        # collect_set, not count(distinct): several of those multiply the rows in one aggregation.
-        result = F.size(F.collect_set(F.when(inside, value)))
-    elif feature.operation == "recency":
-        result = F.coalesce(F.min(F.when(inside, F.col("_age"))), F.lit(days))
-    elif feature.operation == "frequency":
-        result = F.size(F.collect_set(day))
-    elif feature.operation == "gap":
-        between = F.size(F.collect_set(day)) - 1
-        result = F.when(between > 0, F.date_diff(F.max(day), F.min(day)) / between)
-    else:
-        events = F.count_if(inside)
-        newer = F.count_if(inside & (F.col("_age") < days / 2))
-        result = F.when(events > 0, (2 * newer - events) / events).otherwise(F.lit(0))
-    return result.cast("double")
+    names = {each for output in wanted.outputs for each in output.parts}
+    names |= {wanted.asked} if wanted.asked else set()
+    used = [name for name in tiles.columns if name in names or name.rpartition("_")[0] in names]
+    first, last, day = min(wanted.as_ofs), max(wanted.as_ofs), F.unix_date("_day")
+    needed = tiles.where((day <= last) & F.col("_part").isin("", *names))
+    if wanted.longest is not None:
+        needed = needed.where(day > first - wanted.longest)
+    ordered = needed.select(
+        wanted.entity,
+        *("_day", "_date", "_known", "_part", "_category", "_newest", "_arrived"),
+        *(["_events"] if "_events" in tiles.columns else []),
+        *used,
+    )
+    ordered = ordered.repartition(wanted.entity).sortWithinPartitions(
+        wanted.entity, "_part", "_category", "_day", "_date", "_known"
+    )
+    kind = tiles.schema[wanted.entity].dataType.simpleString()
+    ddl = [f"`{wanted.entity}` {kind}", "as_of timestamp"]
+    ddl += [f"`{each.name}` double" for each in wanted.outputs]
+    ddl += ["_newest bigint", "_arrived bigint"]
+    return ordered.mapInArrow(partial(_computed, wanted=wanted), ", ".join(ddl))
 
 
-def attributes(profiles: DataFrame, names: Sequence[str], *, entity: str, time: str) -> DataFrame:
-    """The latest non-later profile row of each entity at each as-of, from profiles at as-ofs.
+def _computed(batches: Iterator[pa.RecordBatch], wanted: compute.Plan) -> Iterator[pa.RecordBatch]:
+    return compute.compute(batches, wanted)
+
+
+def attributes(
+    profiles: DataFrame,
+    names: Sequence[str],
+    times: Sequence[datetime],
+    *,
+    entity: str,
+    time: str,
+    known: Column,
+) -> DataFrame:
+    """The latest profile row of each entity that was ``known`` at each as-of.
 
     Rows with the same time are told apart by the delivery they came in, then by their place in it.
     """
-    latest = Window.partitionBy(entity, "as_of").orderBy(
-        F.col(time).desc(), F.col("_delivery").desc(), F.col("_offset").desc()
+    moments = F.array(*(F.lit(each) for each in times))
+    seen_from = F.try_element_at(F.filter(moments, lambda each: each >= known), F.lit(1))
+    order = F.struct(moment(time).alias("_at"), "_delivery", "_offset")
+    latest = (
+        profiles.where(F.col(entity).isNotNull() & F.col(time).isNotNull())
+        .select(entity, seen_from.alias("_from"), order.alias("_order"), *names)
+        .where(F.col("_from").isNotNull())
+        # At most one row an as-of, however many an entity has.
+        .groupBy(entity, "_from")
+        .agg(F.max(F.struct("_order", *names)).alias("_row"))
     )
-    ranked = profiles.where(F.col(entity).isNotNull()).withColumn(
-        "_rank", F.row_number().over(latest)
+    later = Window.partitionBy(entity).orderBy(F.col("_row._order").desc())
+    replaced = F.min("_from").over(later.rowsBetween(Window.unboundedPreceding, -1))
+    holds = F.filter(
+        moments,
+        lambda each: (
+            (each >= F.col("_from")) & (F.col("_until").isNull() | (each < F.col("_until")))
+        ),
     )
-    return ranked.where(F.col("_rank") == 1).select(entity, "as_of", *names)
+    return latest.withColumn("_until", replaced).select(
+        entity, F.explode(holds).alias("as_of"), *(F.col(f"_row.{name}") for name in names)
+    )
 
 
 def join(asked: DataFrame, parts: Sequence[DataFrame], problem: Problem) -> DataFrame:
-    """Everything known about whoever is asked about; what did not happen is 0, not null."""
-    rows = asked
-    for part in parts:
+    """Everything known about whoever is asked about; what did not happen is 0, not null.
+
+    ``asked`` has the features of the population's source, ``parts`` those of the other sources and
+    the profile. ``_newest`` and ``_arrived`` are the last of all.
+    """
+    rows, seen = asked, ["_newest", "_arrived"]
+    evidence = {name: [F.col(name)] for name in seen}
+    for place, part in enumerate(parts):
+        for name in seen:
+            if name in part.columns:
+                part = part.withColumnRenamed(name, f"{name}_{place}")
+                evidence[name].append(F.col(f"{name}_{place}"))
         rows = rows.join(part, on=[problem.entity, "as_of"], how="left")
     filled = []
     for feature in problem.features:
+        empty = OPERATIONS[feature.operation].empty
         for name, days in zip(feature.columns, feature.windows, strict=True):
-            if feature.operation in EMPTY_IS_ZERO:
-                filled.append(F.coalesce(F.col(name), F.lit(0.0)).alias(name))
-            elif feature.operation == "recency":
-                filled.append(F.coalesce(F.col(name), F.lit(float(days))).alias(name))
-            else:
+            if empty == "null":
                 filled.append(F.col(name))
+            else:
+                value = 0.0 if empty == "zero" else float(days)
+                filled.append(F.coalesce(F.col(name), F.lit(value)).alias(name))
     profile = problem.profile.attributes if problem.profile else ()
-    return rows.select(problem.entity, "as_of", *filled, *profile)
-
-
-def _condition(where: str | None) -> Column:
-    """A SQL condition as a column; unknown (null) counts as no."""
-    return F.coalesce(F.expr(where), F.lit(False)) if where else F.lit(True)
-
-
-def _seconds(time: Column) -> Column:
-    return F.unix_micros(time.cast("timestamp")) / 1e6
+    last = [
+        (F.greatest(*columns) if len(columns) > 1 else columns[0]).alias(name)
+        for name, columns in evidence.items()
+    ]
+    return rows.select(problem.entity, "as_of", *filled, *profile, *last)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from driftline.new_files import Target, Writer
 from driftline.problem import digest
 from driftline.sources import REJECTS, RESCUED, Fault, Layout, Parsed, Split, read
 
@@ -132,6 +134,50 @@ def records(
             yield _batch(layout, 1, delivery, {"_tally": pa.array([row], _TALLY)})
 
     return numbers.mapInArrow(read, schema)
+
+
+def land(
+    numbers: DataFrame,
+    splits: Sequence[tuple[str, Split]],
+    layout: Layout,
+    policy: Policy,
+    *,
+    rows: Target | None,
+    rejects: Target | None,
+) -> DataFrame:
+    """Read splits and write their records and their rejects as data files of two tables, or of
+    none where that is done already; for ``numbers`` and ``splits`` see :func:`records`.
+
+    Each row is the ``tally`` of a split, or one ``file`` (a NewFile as JSON) with whether it is
+    of the ``rejects``. Nothing of the files is visible before they are committed. A delivery that
+    cannot be taken as a whole fails the task, whose files are then gone.
+    """
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with ExitStack() as open_:
+            kept = open_.enter_context(Writer(rows)) if rows else None
+            refused = open_.enter_context(Writer(rejects)) if rejects else None
+            for delivery, split in _chosen(batches, splits):
+                tally = Tally()
+                for parsed in _checked(split, layout, policy, tally):
+                    if kept:
+                        kept.write(parsed.rows, _delivery=delivery)
+                    if refused:
+                        refused.write(parsed.rejects, delivery=delivery)
+                yield _landed(tally={"delivery": delivery, **asdict(tally)})
+            for writer, of_rejects in ((kept, False), (refused, True)):
+                file = writer.finish() if writer else None
+                if file:
+                    yield _landed(file=json.dumps(asdict(file)), rejects=of_rejects)
+
+    return numbers.mapInArrow(write, f"tally {TALLY}, file string, rejects boolean")
+
+
+_LANDED = pa.schema([("tally", _TALLY), ("file", pa.string()), ("rejects", pa.bool_())])
+
+
+def _landed(**values: Any) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([values], _LANDED)
 
 
 def examine(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline.sections import Label
+from driftline.events import Label
+from driftline.operations import component
+from driftline.windows.exact import LIMBS
 
 
 def mature(as_ofs: Sequence[datetime], label: Label, watermark: datetime) -> list[datetime]:
@@ -17,17 +20,30 @@ def mature(as_ofs: Sequence[datetime], label: Label, watermark: datetime) -> lis
 
 
 def outcomes(
-    events: DataFrame, as_ofs: Sequence[datetime], label: Label, *, entity: str, time: str
+    tiles: DataFrame, as_ofs: Sequence[datetime], label: Label, *, entity: str
 ) -> DataFrame:
-    """(entity, as_of, _outcome): events, or their sum, in (as-of, as-of + horizon]."""
-    as_of = F.explode(F.array(*(F.lit(each) for each in as_ofs))).alias("as_of")
-    narrowed = events.where(label.where) if label.where else events
-    until = F.col("as_of") + F.make_dt_interval(F.lit(label.horizon))
-    after = narrowed.select("*", as_of).where(
-        (F.col(time) > F.col("as_of")) & (F.col(time) <= until)
+    """(entity, as_of, _outcome): events, or their sum, in (as-of, as-of + horizon].
+
+    An event counts whenever it arrived: the label is what happened, not what was known.
+    """
+    times, day = F.array(*(F.lit(each) for each in as_ofs)), F.col("_day")
+    after = F.filter(
+        times,
+        lambda each: (F.to_date(each) < day) & (day <= F.date_add(F.to_date(each), label.horizon)),
     )
-    amount = F.expr(label.value) if label.value else F.lit(1)
-    return after.groupBy(entity, "as_of").agg(F.sum(amount).cast("double").alias("_outcome"))
+    events = component("events", label.where).name
+    happened = tiles.where((F.col("_part") == "") & (F.col(events) > 0)).withColumn(
+        "as_of", F.explode(after)
+    )
+    if label.value is None:
+        outcome = F.sum(events).cast("double")
+    else:
+        amount, units = component("sum", label.where, label.value).name, LIMBS["sum"]
+        outcome = reduce(
+            lambda a, b: a + b,
+            (F.sum(f"{amount}_{place}") * F.lit(2.0**bits) for place, bits in enumerate(units)),
+        )
+    return happened.groupBy(entity, "as_of").agg(outcome.alias("_outcome"))
 
 
 def attach(

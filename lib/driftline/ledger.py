@@ -63,6 +63,9 @@ class Run:
     tables_read: dict[str, int] = field(default_factory=dict)
     tables_written: dict[str, int] = field(default_factory=dict)
     message: str = ""
+    bytes_read: int = 0
+    """Bytes that were read, and written, past Spark and its counters."""
+    bytes_written: int = 0
 
     def read(self, table: str, version: int) -> None:
         """Note the exact version of a table that was read."""
@@ -73,6 +76,7 @@ class Run:
         if not written.skipped:
             self.status = "done"
             self.tables_written[written.table] = written.version
+            self.bytes_written += written.bytes
 
     def count(self, *, in_: int, out: int, rejected: int = 0, duplicate: int = 0) -> None:
         """Add row counts; a stage may count several times (once a source)."""
@@ -126,6 +130,11 @@ class Ledger:
     def _finish(self, run: Run, before: tuple[int, int], started: float) -> None:
         wall = time.monotonic() - started
         used = metrics(self._tables.spark, after=before)
+        used = replace(
+            used,
+            bytes_read=used.bytes_read + run.bytes_read,
+            bytes_written=used.bytes_written + run.bytes_written,
+        )
         environment, prices = self._environment, self._problem.prices
         cost = money(
             prices,

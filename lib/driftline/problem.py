@@ -14,20 +14,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from driftline.conf import Strict, load, wrong
+from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
+from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import families_for
 from driftline.sections import (
-    Cutoffs,
     Drift,
-    Events,
-    Feature,
-    Identifier,
-    Label,
-    Population,
     Prepare,
     Prices,
-    Profile,
     RandomSplit,
     Source,
     TimeSplit,

@@ -1,36 +1,35 @@
-"""What a column looks like, as mergeable sketches: one scan for any number of columns.
+"""What columns look like: the profile of a file, and of any set of files.
 
-Numbers go into a KLL quantile sketch (Karnin, Lang & Liberty 2016) that Spark builds natively and
-Apache DataSketches reads back without Spark; words into their most frequent values.
+:mod:`driftline.scan` makes a file's profile while it reads it, once. Any set of files is
+:func:`merge` of what was found in each, without Spark and without reading a row again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-import datasketches
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from driftline import sketches
+from driftline.sketches import Counts, Distribution
 
-K = 800
-"""Size of the quantile sketch: ranks are right within 0.5 % (99 % confidence)."""
-
-TOP = 100
-"""Categories kept a column."""
+WHOLE = ("bigint", "int", "smallint", "tinyint")
+TIMES = ("timestamp", "timestamp_ntz", "date")
+_NUMERIC = ("double", "float", *WHOLE, *TIMES)
 
 Kind = Literal["numeric", "categorical", "skipped"]
-
-_NUMERIC = ("double", "float", "bigint", "int", "smallint", "tinyint", "timestamp", "date")
-_CATEGORICAL = ("string", "boolean")
+PartName = Literal["", "length", "hour", "weekday"]
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One column of one slice of a table. ``nulls`` counts NaN too; times are Unix seconds."""
+    """One column, or part of it, over some rows. ``nulls`` counts NaN too; times are Unix seconds.
+
+    Merged from the files' profiles or as one file has it. A part is what a text's length, or the
+    hour or weekday of a time, is distributed like.
+    """
 
     column: str
     type: str
@@ -40,114 +39,199 @@ class Profile:
     min: float | None = None
     max: float | None = None
     mean: float | None = None
+    spread: float | None = None
+    """Sum of squared deviations from the mean."""
     sketch: bytes | None = None
-    categories: Mapping[str, int] | None = None
-    distinct: int | None = None
+    counts: Counts | None = None
+    registers: bytes | None = None
+    """HyperLogLog sketch of the different values."""
+    part: PartName = ""
+
+    @property
+    def name(self) -> str:
+        """The column, and which part of it."""
+        return f"{self.column}:{self.part}" if self.part else self.column
 
     @property
     def null_rate(self) -> float:
         """Share of rows without a value; 0 when there are no rows."""
         return self.nulls / self.rows if self.rows else 0.0
 
-    @cached_property
-    def _sketch(self) -> Any:
-        return datasketches.kll_doubles_sketch.deserialize(self.sketch)
-
-    def quantiles(self, ranks: Sequence[float]) -> list[float]:
-        """Values at the given ranks (0 to 1) of a numeric column that has values."""
-        return [float(value) for value in self._sketch.get_quantiles(list(ranks), True)]
-
-    def shares(self, edges: Sequence[float]) -> list[float]:
-        """Share of the values in (−∞, e₁], (e₁, e₂], …, (eₙ, ∞); edges ascend."""
-        return [float(share) for share in self._sketch.get_pmf(list(edges), True)]
-
-    def ranks(self, points: Sequence[float]) -> list[float]:
-        """Share of the values at or below each point."""
-        return [float(self._sketch.get_rank(point, True)) for point in points]
+    @property
+    def filled(self) -> int:
+        """Rows with a value."""
+        return self.rows - self.nulls
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no value at all."""
         return self.rows == self.nulls
 
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation, the population's."""
+        return None if self.spread is None else math.sqrt(self.spread / self.filled)
+
+    @cached_property
+    def distinct(self) -> int | None:
+        """How many different values, exact when all are listed."""
+        if self.counts is not None and self.counts.complete:
+            return len(self.counts.values)
+        return None if self.registers is None else sketches.distinct(self.registers)
+
+    @cached_property
+    def distribution(self) -> Distribution:
+        """Of a numeric column that has values: exact while every value is listed."""
+        if self.counts is not None and self.counts.complete and self.counts.values:
+            values = self.counts.values
+            return Distribution.of([float(value) for value in values], values.values())
+        assert self.sketch is not None
+        return sketches.quantiles(self.sketch)
+
+
+Cell = Mapping[str, str | None]
+"""One combination of the segments' values, as text."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column as a version of a table has it; ``key`` is its name in the files, never changed.
+
+    ``id`` is Delta's number of the column where columns are mapped; later ones have higher ones.
+    """
+
+    name: str
+    type: str
+    key: str
+    id: int | None = None
+
+
+@dataclass(frozen=True)
+class FileProfile:
+    """What was found in one file: a profile a cell, column key and part; ``*`` counts the rows."""
+
+    segments: tuple[str, ...]
+    largest_id: int | None
+    """The highest number a column of the table had then, where columns are numbered."""
+    cells: Sequence[tuple[Cell, Mapping[tuple[str, str], Profile]]]
+
+    def tells(self, fields: Iterable[Field]) -> bool:
+        """Whether it says what these columns hold: profiled, or younger than the file."""
+        return all(
+            (each.key, "") in parts
+            or each.id is None
+            or self.largest_id is None
+            or each.id > self.largest_id
+            for _, parts in self.cells
+            for each in fields
+        )
+
 
 def kind_of(type_: str) -> Kind:
     """How a column of a Spark SQL type is profiled."""
     if type_ in _NUMERIC or type_.startswith("decimal"):
         return "numeric"
-    return "categorical" if type_ in _CATEGORICAL else "skipped"
+    text = type_.startswith(("string", "varchar", "char"))
+    return "categorical" if text or type_ == "boolean" else "skipped"
 
 
-def profiles(rows: DataFrame) -> list[Profile]:
-    """Profile every column of ``rows`` in one aggregation; nested types are ``skipped`` by name."""
-    types = dict(rows.dtypes)
-    aggregates = [F.count(F.lit(1)).alias("rows")]
-    for place, (name, type_) in enumerate(types.items()):
-        aggregates += _aggregates(name, type_, place)
-    found = rows.agg(*aggregates).first()
-    assert found is not None
-    return [
-        _profile(found, name, type_, place) for place, (name, type_) in enumerate(types.items())
+def from_row(row: Any) -> Profile:
+    """A row that :func:`scan` made, as it is or stored."""
+    return Profile(
+        row["column"],
+        row["type"],
+        row["kind"],
+        row["rows"],
+        row["nulls"],
+        row["min"],
+        row["max"],
+        row["mean"],
+        row["spread"],
+        None if row["sketch"] is None else bytes(row["sketch"]),
+        None
+        if row["values"] is None
+        else Counts(dict(row["values"]), row["unlisted"], row["excess"]),
+        None if row["distinct"] is None else bytes(row["distinct"]),
+        row["part"],
+    )
+
+
+def parts_of(type_: str) -> tuple[PartName, ...]:
+    """The parts a column of a type is profiled in; empty stands for its values."""
+    if type_ in TIMES:
+        return ("", "weekday") if type_ == "date" else ("", "weekday", "hour")
+    return ("", "length") if kind_of(type_) == "categorical" and type_ != "boolean" else ("",)
+
+
+def together(
+    files: Sequence[FileProfile], fields: Sequence[Field], *, where: Cell | None = None
+) -> dict[str, Profile]:
+    """The profile of all rows of some files, or of those in the cells that match ``where``.
+
+    By the name of the column and part. A column that is younger than a file is null there.
+    """
+    cells = [
+        parts
+        for each in files
+        for cell, parts in each.cells
+        if all(cell.get(name) == value for name, value in (where or {}).items())
     ]
+    found: dict[str, Profile] = {}
+    for field in fields:
+        for part in parts_of(field.type):
+            empty = Profile(field.name, field.type, kind_of(field.type), 0, 0, part=part)
+            if part:
+                empty = replace(empty, kind="numeric" if part == "length" else "categorical")
+            if empty.kind != "skipped":
+                empty = replace(empty, counts=Counts({}))
+            known = []
+            for parts in cells:
+                rows = parts["*", ""].rows
+                mine = parts.get((field.key, part)) or replace(empty, rows=rows, nulls=rows)
+                known.append(mine)
+            merged = merge([empty, *known])
+            found[merged.name] = merged
+    return found
 
 
-def _aggregates(name: str, type_: str, place: int) -> list[Column]:
-    kind = kind_of(type_)
-    if kind == "numeric":
-        value = _as_double(name, type_)
-        return [
-            F.count(value).alias(f"n{place}"),
-            F.min(value).alias(f"l{place}"),
-            F.max(value).alias(f"h{place}"),
-            F.avg(value).alias(f"m{place}"),
-            F.approx_count_distinct(value).alias(f"d{place}"),
-            F.kll_sketch_agg_double(value, F.lit(K)).alias(f"s{place}"),
-        ]
-    if kind == "categorical":
-        text = F.col(f"`{name}`").cast("string")
-        return [
-            F.count(text).alias(f"n{place}"),
-            F.approx_count_distinct(text).alias(f"d{place}"),
-            F.call_function("approx_top_k", text, F.lit(TOP), F.lit(100 * TOP)).alias(f"t{place}"),
-        ]
-    return [F.count(F.col(f"`{name}`")).alias(f"n{place}")]
+def merge(parts: Sequence[Profile]) -> Profile:
+    """One profile for the rows of all of them, which are of one column and part."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    full = [each for each in parts if not each.is_empty]
+    counted = [each.counts for each in full if each.counts is not None]
+    mean, spread = _moments(full)
+    return replace(
+        first,
+        rows=sum(each.rows for each in parts),
+        nulls=sum(each.nulls for each in parts),
+        min=min((each.min for each in full if each.min is not None), default=None),
+        max=max((each.max for each in full if each.max is not None), default=None),
+        mean=mean,
+        spread=spread,
+        sketch=sketches.merge_quantiles([each.sketch for each in full if each.sketch is not None]),
+        counts=sketches.merge_counts(counted) if len(counted) == len(full) else None,
+        registers=sketches.merge_distinct(
+            [each.registers for each in full if each.registers is not None]
+        ),
+    )
 
 
-def _as_double(name: str, type_: str) -> Column:
-    column = F.col(f"`{name}`")
-    if type_ == "date":
-        return F.unix_date(column).cast("double") * 86_400.0
-    if type_ == "timestamp":
-        return F.unix_micros(column) / 1e6
-    return F.nanvl(column.cast("double"), F.lit(None))
+def _moments(full: Sequence[Profile]) -> tuple[float | None, float | None]:
+    """Mean and sum of squared deviations of all together (Chan, Golub & LeVeque 1979)."""
+    if not full or any(each.mean is None or each.spread is None for each in full):
+        return None, None
+    rows = sum(each.filled for each in full)
+    mean = math.fsum(float(each.mean or 0) * each.filled for each in full) / rows
+    spread = math.fsum(
+        float(each.spread or 0) + each.filled * (float(each.mean or 0) - mean) ** 2 for each in full
+    )
+    return mean, spread
 
 
-def _profile(row: Any, name: str, type_: str, place: int) -> Profile:
-    kind = kind_of(type_)
-    counted = {"rows": row["rows"], "nulls": row["rows"] - row[f"n{place}"]}
-    if kind == "numeric":
-        return Profile(
-            name,
-            type_,
-            kind,
-            **counted,
-            min=row[f"l{place}"],
-            max=row[f"h{place}"],
-            mean=row[f"m{place}"],
-            sketch=bytes(row[f"s{place}"]) if row[f"s{place}"] is not None else None,
-            distinct=row[f"d{place}"],
-        )
-    if kind == "categorical":
-        found = row[f"t{place}"] or ()
-        top = {each["item"]: each["count"] for each in found if each["item"] is not None}
-        return Profile(name, type_, kind, **counted, categories=top, distinct=row[f"d{place}"])
-    return Profile(name, type_, kind, **counted)
-
-
-def edges(reference: Profile, *, bins: int = 10) -> list[float]:
+def edges(reference: Distribution, *, bins: int = 10) -> list[float]:
     """Inner edges of bins that hold equal shares of the reference; repeated ones once."""
-    if reference.is_empty:
-        return []
     return sorted(set(reference.quantiles([place / bins for place in range(1, bins)])))
 
 
@@ -158,9 +242,8 @@ def even_edges(profiles: Sequence[Profile], *, bins: int = 20) -> list[float]:
     flatten the picture.
     """
     full = [each for each in profiles if not each.is_empty]
-    if not full:
-        return []
-    ends = [end for each in full for end in each.quantiles([0.01, 0.99]) if math.isfinite(end)]
+    ends = [end for each in full for end in each.distribution.quantiles([0.01, 0.99])]
+    ends = [end for end in ends if math.isfinite(end)]
     if not ends:
         return []
     low, high = min(ends), max(ends)

@@ -10,9 +10,10 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from driftline import __version__
 from driftline.errors import DriftlineError, Missing
 
 CHAMPION = "champion"
+
+_BATCH = 1000
+"""Metrics that MLflow takes in one call."""
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,12 @@ class Registry:
         trials: Sequence[Trial],
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
-        files: Mapping[str, str],
+        files: Callable[[Path], Mapping[str, bytes]],
     ) -> Version:
         """Log a search with its winner and register the winner; no alias moves.
 
-        ``files`` (name → text) are kept beside the model. The version counts only once
-        :meth:`judge` has said how the gate ended.
+        ``files`` makes what is kept beside the model (name → content) from the folder Spark saved
+        it in. The version counts only once :meth:`judge` has said how the gate ended.
         """
         client = self._client
         experiment = self._experiment()
@@ -108,8 +112,8 @@ class Registry:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "model")
             mlflow.spark.save_model(model, str(folder), pip_requirements=["pyspark==4.2.0"])
-            for name, text in files.items():
-                (folder / name).write_text(text, encoding="utf-8")
+            for name, content in files(folder / "sparkml").items():
+                (folder / name).write_bytes(content)
             digests = _digests(folder)
             client.log_artifacts(run_id, str(folder), "model")
         client.set_terminated(run_id)
@@ -126,6 +130,16 @@ class Registry:
             tags={**tags, "files": json.dumps(digests), "driftline": __version__},
         )
         return self.version(int(created.version))
+
+    def record_drift(self, version: Version, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log statistics beside the training of a version; ``step`` is the table's version."""
+        now = int(time.time() * 1000)
+        found = [
+            Metric(re.sub(r"[^\w\-. /]", "_", name), value, now, step)
+            for name, value in metrics.items()
+        ]
+        for first in range(0, len(found), _BATCH):
+            self._client.log_batch(version.run_id, metrics=found[first : first + _BATCH])
 
     def judge(self, version: Version, *, passed: bool) -> None:
         """Write down how the gate ended; a version without this was never finished."""
@@ -161,6 +175,10 @@ class Registry:
 
     def load(self, version: Version) -> PipelineModel:
         """Load a version after checking that every file is the one that was recorded."""
+        return PipelineModel.load(str(self.folder(version) / "sparkml"))
+
+    def folder(self, version: Version) -> Path:
+        """A local copy of a version's files, after the same check."""
         expected = json.loads(version.tags.get("files", "null"))
         if expected is None:
             raise Missing(
@@ -175,7 +193,7 @@ class Registry:
                 where=version.source,
                 hint="a file was changed, added or lost; it was not loaded. Train again",
             )
-        return PipelineModel.load(str(folder / "sparkml"))
+        return folder
 
     def _experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._name)

@@ -10,16 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from driftline.conf import Day, Days, Strict, wrong
+from driftline.conf import Identifier, Strict, wrong
 from driftline.errors import did_you_mean
 from driftline.models import FAMILIES
 from driftline.pulls.sections import Api, Database, check_watermark, with_format
 
 ColumnType = Literal["string", "long", "double", "boolean", "timestamp", "date"]
 Share = Annotated[float, Field(ge=0, le=1)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
-Expression = Annotated[str, Field(min_length=1)]
-"""A Spark SQL expression over the columns of one source."""
 
 
 def _grid_value(value: Any) -> Any:
@@ -69,6 +66,8 @@ class Source(Strict):
     format: Literal["access_log", "csv", "ndjson", "parquet", "whitespace"]
     columns: dict[Identifier, Column] = Field(min_length=1)
     time: Identifier
+    arrival: Identifier | None = None
+    """The column that says when a row arrived; without it, it did when it was ingested."""
     key: tuple[Identifier, ...] = ()
     separator: str = Field(default=",", min_length=1, max_length=1)
     header: bool = True
@@ -98,7 +97,8 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Source:
-        for key, name in (("time", self.time), *(("key", name) for name in self.key)):
+        times = [("time", self.time)] + ([("arrival", self.arrival)] if self.arrival else [])
+        for key, name in (*times, *(("key", name) for name in self.key)):
             if name not in self.columns:
                 raise wrong(
                     "no such column",
@@ -107,14 +107,15 @@ class Source(Strict):
                     allowed=", ".join(self.columns),
                     hint=did_you_mean(name, self.columns, otherwise="declare it under columns"),
                 )
-        if self.columns[self.time].type not in ("timestamp", "date"):
-            raise wrong(
-                "the event time is not a time",
-                key="time",
-                found=f"{self.time}, a {self.columns[self.time].type}",
-                allowed="a column of type timestamp or date",
-                hint="give it a type, and a format if it is not ISO 8601",
-            )
+        for key, name in times:
+            if self.columns[name].type not in ("timestamp", "date"):
+                raise wrong(
+                    f"the {'event time' if key == 'time' else key} is not a time",
+                    key=key,
+                    found=f"{name}, a {self.columns[name].type}",
+                    allowed="a column of type timestamp or date",
+                    hint="give it a type, and a format if it is not ISO 8601",
+                )
         check_watermark(self.pull, self.columns, self.key)
         return self
 
@@ -122,80 +123,6 @@ class Source(Strict):
     def pull(self) -> Database | Api | None:
         """What it is pulled from; None where files lie at ``path``."""
         return self.database or self.api
-
-
-class Events(Strict):
-    """Rows of one source, optionally narrowed by a SQL condition."""
-
-    source: Identifier
-    where: Expression | None = None
-
-
-class Label(Events):
-    """What is to be predicted, from the events in (as-of, as-of + horizon]."""
-
-    horizon: Days
-    outcome: Literal["none", "any", "sum"]
-    value: Expression | None = None
-
-    @model_validator(mode="after")
-    def _value_for_sum(self) -> Label:
-        if (self.outcome == "sum") != (self.value is not None):
-            raise wrong(
-                f"outcome {self.outcome} {'needs a' if self.value is None else 'takes no'} value",
-                key="value",
-                found=self.value or "nothing",
-                allowed="outcome: sum with a value; outcome: none or any without",
-                hint="value is what is added up, e.g. amount",
-            )
-        return self
-
-
-class Population(Events):
-    """Which entities are asked about at an as-of: those with such an event lately (or ever)."""
-
-    within: Days | None = None
-
-
-class Feature(Events):
-    """One aggregate of a source's events over one or more windows that end at the as-of."""
-
-    name: Identifier
-    operation: Literal["count", "sum", "mean", "distinct", "recency", "frequency", "gap", "trend"]
-    value: Expression | None = None
-    windows: tuple[Days, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _value_where_needed(self) -> Feature:
-        needs = self.operation in ("sum", "mean", "distinct")
-        if needs != (self.value is not None):
-            raise wrong(
-                f"{self.operation} {'needs a' if needs else 'takes no'} value",
-                key="value",
-                found=self.value or "nothing",
-                allowed="value with sum, mean, distinct; none with the others",
-                hint="value is a column or a SQL expression over the columns",
-            )
-        return self
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The feature's columns in ``gold.features``, one a window: ``spend_30d``."""
-        return tuple(f"{self.name}_{days}d" for days in self.windows)
-
-
-class Profile(Strict):
-    """Attributes of an entity, taken from its latest row not after the as-of."""
-
-    source: Identifier
-    attributes: tuple[Identifier, ...] = Field(min_length=1)
-
-
-class Cutoffs(Strict):
-    """The as-of days: ``first``, then one every ``every`` until the data ends."""
-
-    first: Day
-    every: Days
 
 
 class TimeSplit(Strict):
@@ -310,10 +237,17 @@ class Drift(Strict):
     """Which tables are watched, and from which value on a statistic counts as drift."""
 
     tables: tuple[str, ...]
+    segments: dict[str, tuple[str, ...]] = {}
+    """Columns whose values cut a table into parts that are compared each for itself, a table."""
     psi: float = Field(default=0.2, gt=0)
     ks: Share = 0.15
     js: Share = 0.1
-    null_rate: Share = 0.05
+    null_rate: Share = 0.03
+    categories: Share = 0.03
+    """Share of rows whose value is new, or lost."""
+    wasserstein: float | None = Field(default=None, gt=0)
+    total_variation: float | None = Field(default=None, gt=0, le=1)
+    cramers_v: float | None = Field(default=None, gt=0, le=1)
 
     @field_validator("tables")
     @classmethod

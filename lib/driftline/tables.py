@@ -23,7 +23,9 @@ from pyspark.sql import functions as F
 
 from driftline import delta_log
 from driftline.errors import Missing, TryAgain
+from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
+from driftline.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -34,63 +36,18 @@ class Written:
     version: int
     skipped: bool = False
     rows: int | None = None
-    """Rows that Delta counted into the commit, where the write asked for it."""
+    """Rows counted into the commit by Delta, or in the files that were added; where asked for."""
+    bytes: int = 0
+    """Bytes of files that Spark did not write, so that its counters do not have them."""
 
 
-class Tables:
+class Tables(Versions):
     """The Delta tables of one problem: ``<root>/<layer>/<name>``."""
 
     def __init__(self, spark: SparkSession, root: str, *, catalog: str | None = None) -> None:
-        self.spark = spark
-        self.root = root
+        super().__init__(spark, root)
         self._catalog = catalog
-        self._local = "://" not in root
-        self._ready: set[Table] = set()
-
-    def path(self, name: str) -> str:
-        """Folder of the table called ``layer.name``."""
-        return f"{self.root}/{name.replace('.', '/')}"
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a Delta table."""
-        if self._local and not any(Path(self.path(name), "_delta_log").glob("*.json")):
-            return False
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
-
-    def version(self, name: str) -> int:
-        """The newest version; :class:`Missing` when there is no such table."""
-        return int(self._snapshot(name).version())
-
-    def read(self, name: str, *, version: int | None = None) -> DataFrame:
-        """The rows of a table, as of ``version`` or now."""
-        newest = self.version(name)
-        if version is None:
-            version = newest
-        elif not 0 <= version <= newest:
-            raise Missing(
-                f"{name} has no version {version}",
-                where=self.path(name),
-                hint=f"versions go from 0 to {newest}",
-            )
-        reader = self.spark.read.format("delta").option("versionAsOf", version)
-        return reader.load(self.path(name))
-
-    def files(self, name: str, *, version: int) -> frozenset[str]:
-        """The data files of a version that have rows, as Spark spells their paths."""
-        paths = self.read(name, version=version).select("_metadata.file_path").distinct()
-        return frozenset(row[0] for row in paths.collect())
-
-    def added(self, name: str, *, since: int, until: int) -> DataFrame:
-        """The rows of ``until`` that are in files which ``since`` did not have."""
-        new = self.files(name, version=until) - self.files(name, version=since)
-        path = F.col("_metadata.file_path")
-        return self.read(name, version=until).where(path.isin(sorted(new)))
-
-    def committed(self, name: str) -> frozenset[str]:
-        """The keys of all writes that are in the table."""
-        if not self.exists(name):
-            return frozenset()
-        return delta_log.keys(self.spark, self.path(name), self._snapshot(name))
+        self._ready: set[tuple[Table, bool]] = set()
 
     def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
         """Add rows once: a second write with the same key changes nothing and says so.
@@ -99,9 +56,21 @@ class Tables:
         """
         return self._write(rows, table, key=key)
 
-    def replace(self, rows: DataFrame, table: Table, *, where: str, key: str) -> Written:
-        """Put ``rows`` in the place of those that match ``where``, once."""
-        return self._write(rows, table, key=key, where=where)
+    def replace(
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        where: str,
+        key: str,
+        made_from: Mapping[str, int] | None = None,
+    ) -> Written:
+        """Put ``rows`` in the place of those that match ``where``, once.
+
+        With ``made_from`` the table then is what ``key`` stands for as a whole, see
+        :meth:`overwrite`.
+        """
+        return self._write(rows, table, key=key, where=where, made_from=made_from)
 
     def overwrite(
         self, rows: DataFrame, table: Table, *, key: str, made_from: Mapping[str, int]
@@ -113,7 +82,7 @@ class Tables:
         kept beside it, see :meth:`made_from`. Columns follow ``table``.
         """
         name = table.full_name
-        self._ensure(table)
+        self._ensure(table, as_it_is=False)
         if self.content(name) == key:
             return Written(name, self.version(name), skipped=True)
         commented = [
@@ -121,8 +90,8 @@ class Tables:
             for column in table.columns
         ]
         writer = rows.select(*commented).write.format("delta").mode("overwrite")
-        facts = json.dumps({"key": key, "made_from": dict(made_from)})
-        writer.option("overwriteSchema", "true").option("userMetadata", facts).save(self.path(name))
+        writer = writer.option("overwriteSchema", "true").partitionBy(*table.partition)
+        writer.option("userMetadata", _facts(key, made_from)).save(self.path(name))
         version = self.version(name)
         return Written(name, version, rows=self._rows_written(name, version))
 
@@ -153,12 +122,44 @@ class Tables:
         if key is not None and key in self.committed(name):
             return Written(name, self.version(name), skipped=True)
         # Locally a lock keeps others away; elsewhere Delta has to see another writer of the key.
-        version = delta_log.append(
+        added = delta_log.append(
             self.spark, self.path(name), values, table.ddl, key=key, check=not self._local
+        )
+        if added is None:
+            return Written(name, self.version(name), skipped=True)
+        version, size = added
+        return Written(name, version, rows=len(values), bytes=size)
+
+    def takes_files(self, table: Table) -> bool:
+        """Whether workers may write a table's data files: not where the folder is not one of a
+        file system, or the table has something that Spark checks (constraints) or arranges
+        (partitions).
+        """
+        self._ensure(table)
+        return self._local and delta_log.is_plain(self._snapshot(table.full_name))
+
+    def target(self, table: Table, constants: Mapping[str, Any], *, unless: str) -> Target | None:
+        """Where workers write a table's data files, for :meth:`append_files`; None if the table
+        has the key already.
+        """
+        if unless in self.committed(table.full_name):
+            return None
+        schema = delta_log.arrow_schema(table.ddl)
+        return Target(self.path(table.full_name), schema, table.statistics, constants)
+
+    def append_files(self, files: Sequence[NewFile], table: Table, *, key: str) -> Written:
+        """Add data files that workers wrote, in one commit, once."""
+        name = table.full_name
+        if key in self.committed(name):
+            return Written(name, self.version(name), skipped=True)
+        actions = [file.action() for file in files]
+        version = delta_log.commit(
+            self.spark, self.path(name), actions, key=key, check=not self._local
         )
         if version is None:
             return Written(name, self.version(name), skipped=True)
-        return Written(name, version, rows=len(values))
+        rows = sum(file.rows for file in files)
+        return Written(name, version, rows=rows, bytes=sum(file.size for file in files))
 
     def delete(self, table: Table, *, matching: DataFrame) -> None:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
@@ -204,7 +205,13 @@ class Tables:
             yield
 
     def _write(
-        self, rows: DataFrame, table: Table, *, key: str | None, where: str | None = None
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        key: str | None,
+        where: str | None = None,
+        made_from: Mapping[str, int] | None = None,
     ) -> Written:
         name = table.full_name
         self._ensure(table)
@@ -212,6 +219,8 @@ class Tables:
         writer = rows.select(*table.column_names).write.format("delta").mode(mode)
         if where is not None:
             writer = writer.option("replaceWhere", where)
+        if made_from is not None and key is not None:
+            writer = writer.option("userMetadata", _facts(key, made_from))
         if key is not None:
             if key in self.committed(name):
                 return Written(name, self.version(name), skipped=True)
@@ -239,13 +248,29 @@ class Tables:
         )
         return int(metrics.get("numOutputRows", 0))
 
-    def _ensure(self, table: Table) -> None:
+    def _ensure(self, table: Table, *, as_it_is: bool = True) -> None:
         """Create an empty table with its comments; give one that is there its new columns. Looked
         at once a process: a stage writes to a table many times.
+
+        ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
         """
-        if table not in self._ready:
+        if (table, as_it_is) not in self._ready:
             self._make_ready(table)
-            self._ready.add(table)
+            if as_it_is:
+                self._check_types(table)
+            self._ready.add((table, as_it_is))
+
+    def _check_types(self, table: Table) -> None:
+        there = dict(self.spark.read.format("delta").load(self.path(table.full_name)).dtypes)
+        for name, type_ in delta_log.types(table.ddl):
+            if there[name] != type_:
+                raise Missing(
+                    f"column {name} of {table.full_name} is to be {type_} now, "
+                    f"and the rows there have {there[name]}",
+                    where=self.path(table.full_name),
+                    hint="go back to the type it had, or give the changed column or source a "
+                    "new name",
+                )
 
     def _make_ready(self, table: Table) -> None:
         if self.exists(table.full_name):
@@ -269,6 +294,8 @@ class Tables:
         if table.statistics:
             names = ",".join(f"`{name}`" for name in table.statistics)
             builder = builder.property("delta.dataSkippingStatsColumns", names)
+        if table.partition:
+            builder = builder.partitionedBy(*table.partition)
         builder.comment(table.comment).execute()
         if self._catalog:
             database = f"{self._catalog}_{table.layer}"
@@ -278,17 +305,10 @@ class Tables:
                 f"LOCATION '{self.path(table.full_name)}'"
             )
 
-    def _snapshot(self, name: str) -> Any:
-        if not self.exists(name):
-            raise Missing(
-                f"there is no table {name}",
-                where=self.path(name),
-                hint="run the stage that writes it first; `driftline run` does all of them",
-            )
-        jvm: Any = self.spark._jvm
-        log = delta_log.log_of(self.spark, self.path(name))
-        nothing = jvm.scala.Option.empty()
-        return log.update(False, nothing, nothing)
+
+def _facts(key: str, made_from: Mapping[str, int]) -> str:
+    """What a commit says of itself: what it stands for, and the versions it was made from."""
+    return json.dumps({"key": key, "made_from": dict(made_from)})
 
 
 @contextlib.contextmanager

@@ -22,8 +22,9 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare
 from driftline.errors import Refused
-from driftline.evaluation import SMALLER_IS_BETTER
+from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
+from driftline.prepare import Preparation
 from driftline.problem import Problem
 
 
@@ -114,14 +115,15 @@ def best(trials: Sequence[Trial]) -> Trial:
 
 def refit(
     rows: DataFrame, candidate: Candidate, problem: Problem, columns: Sequence[tuple[str, str]]
-) -> PipelineModel:
-    """Fit preparation and model on all training rows."""
-    transformer = prepare.fit(rows, columns, problem.prepare).transformer()
+) -> tuple[PipelineModel, Preparation]:
+    """Fit preparation and model on all training rows; returns both, and the preparation alone."""
+    preparation = prepare.fit(rows, columns, problem.prepare)
+    transformer = preparation.transformer()
     fitting = transformer.transform(rows).select("features", "label").persist()
     estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
     model: Any = estimator.fit(fitting)
     fitting.unpersist()
-    return PipelineModel([*transformer.stages, model])
+    return PipelineModel([*transformer.stages, model]), preparation
 
 
 def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from driftline.jobs import ingest, validate
-from faults.conftest import kill
+from faults.conftest import SLOW, UNLOCKED, kill
 
 TABLES = ("bronze.lines", "silver.lines", "ops.deliveries", "ops.rejects", "ops.quarantine")
 
@@ -129,6 +129,22 @@ def test_many_processes_on_one_warehouse(
         assert finished(lined, warehouse, multiset) == undisturbed
         shutil.rmtree(warehouse)
     print(f"{processes} processes at once, {rounds} rounds: 0 rows lost, 0 duplicated")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_without_the_lock_rows_land_twice(started, lined, undisturbed, multiset, tmp_path) -> None:
+    """What the lock is for, and that the tests above would see it missing."""
+    found = {}
+    for name, patch in (("locked", SLOW), ("unlocked", UNLOCKED)):
+        all_ = [started("ingest", tmp_path / name, patch=patch) for _ in range(3)]
+        said = [process.communicate(timeout=600)[0] for process in all_]
+        assert any(process.returncode == 0 for process in all_), said
+        found[name] = multiset(lined(tmp_path / name).tables.read("bronze.lines"))
+    twice = (found["unlocked"] - undisturbed["bronze.lines"]).total()
+    print(f"3 processes with slow commits: 0 rows twice with the lock, {twice:,} without")
+    assert found["locked"] == undisturbed["bronze.lines"]
+    assert twice > 0
 
 
 @pytest.mark.slow

@@ -29,12 +29,18 @@ TOP = (
     "prepare, train, drift, prices"
 )
 DURATION = "a whole number of days above 0, written like 30d"
-OPERATIONS = "count, sum, mean, distinct, recency, frequency, gap, trend"
+OPERATIONS = (
+    "count, sum, mean, min, max, std, first, last, distinct, top_share, recency, frequency, "
+    "gap, gap_std, trend, ratio, slope"
+)
 FAMILIES = "logistic_regression, linear_regression, random_forest, gradient_boosted_trees"
 ORDER_COLUMNS = "order_id, customer_id, time, amount, items, category, channel"
 CUSTOMER_COLUMNS = "customer_id, signup_date, age, gender, country, updated_at"
 NAME = "lower-case letters, digits and _, a letter first"
-VALUE = "value with sum, mean, distinct; none with the others"
+VALUE = (
+    "value with sum, mean, min, max, std, first, last, distinct, top_share; with or without ratio, "
+    "slope; none with the others"
+)
 TYPES = "string, long, double, boolean, timestamp, date"
 WATCHED = "silver.visits, silver.orders, silver.customers"
 
@@ -68,7 +74,7 @@ CHANGES = {
             "unknown key",
             "features.0.op",
             "op",
-            "source, where, name, operation, value, windows",
+            "source, where, name, operation, value, windows, against",
             "did you mean 'operation'?",
         ),
     ),

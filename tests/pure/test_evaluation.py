@@ -10,18 +10,43 @@ import pytest
 from sklearn import metrics as sk
 
 from driftline.evaluation import (
-    METRICS,
-    SMALLER_IS_BETTER,
     Interval,
     best_feature,
     curves,
     difference,
     measure,
     predict_by_line,
+    report,
+    slices,
 )
+from driftline.metrics import METRICS, SMALLER_IS_BETTER
 
 Floats = npt.NDArray[np.float64]
 Reference = Callable[[Floats, Floats], float]
+
+
+def plain_lift(label: Floats, score: Floats) -> float:
+    """Take the highest scores one by one; of equal ones, each counts as much as their mean."""
+    rows = max(1, len(label) // 10)
+    left, hits = rows, 0.0
+    for value in sorted(set(score.tolist()), reverse=True):
+        tied = [one for one, its in zip(label, score, strict=True) if its == value]
+        hits += min(left, len(tied)) * sum(tied) / len(tied)
+        left -= min(left, len(tied))
+    return hits / rows / (sum(label) / len(label))
+
+
+def plain_calibration_error(label: Floats, score: Floats) -> float:
+    bins: dict[int, list[tuple[float, float]]] = {}
+    for one, its in zip(label, score, strict=True):
+        bins.setdefault(min(int(its * 10), 9), []).append((one, its))
+    gaps = [abs(sum(one - its for one, its in pairs)) for pairs in bins.values()]
+    return sum(gaps) / len(label)
+
+
+def weighted(function: Callable[..., float]) -> Reference:
+    return lambda label, score: function(label, score >= 0.5, average="weighted", zero_division=0)
+
 
 REFERENCES: dict[str, dict[str, Reference]] = {
     "classification": {
@@ -33,11 +58,18 @@ REFERENCES: dict[str, dict[str, Reference]] = {
         "precision": lambda label, score: sk.precision_score(label, score >= 0.5, zero_division=0),
         "recall": lambda label, score: sk.recall_score(label, score >= 0.5, zero_division=0),
         "f1": lambda label, score: sk.f1_score(label, score >= 0.5, zero_division=0),
+        "precision_weighted": weighted(sk.precision_score),
+        "recall_weighted": weighted(sk.recall_score),
+        "f1_weighted": weighted(sk.f1_score),
+        "calibration_error": plain_calibration_error,
+        "lift_10": plain_lift,
     },
     "regression": {
         "rmse": lambda label, score: float(np.sqrt(sk.mean_squared_error(label, score))),
         "mae": sk.mean_absolute_error,
         "r2": sk.r2_score,
+        "median_error": sk.median_absolute_error,
+        "error_90": lambda label, score: float(np.percentile(np.abs(label - score), 90)),
     },
 }
 NAMES = [(task, name) for task, names in REFERENCES.items() for name in names]
@@ -172,7 +204,10 @@ def test_better_is_above_zero_whichever_way_the_metric_points(task: str, name: s
 
 
 def test_smaller_is_better_for_errors_and_losses() -> None:
-    assert set(SMALLER_IS_BETTER) == {"log_loss", "brier", "rmse", "mae"}
+    assert set(SMALLER_IS_BETTER) == {
+        *("log_loss", "brier", "calibration_error"),
+        *("rmse", "mae", "median_error", "error_90"),
+    }
 
 
 def test_no_difference_is_exactly_zero() -> None:
@@ -314,3 +349,58 @@ def test_a_regression_has_calibration_and_scores_only() -> None:
     bins = [point for point in found if point.curve == "score"]
     assert [point.rows for point in bins] == [2, 0, 1, *([0] * 16), 1]
     assert bins[0].x == 2.0
+
+
+def test_the_slice_in_which_a_model_knows_nothing_is_named_first() -> None:
+    generator = np.random.default_rng(11)
+    rows = 4_000
+    country = generator.choice(np.array(["at", "be", "ch", None], object), rows)
+    age = generator.integers(18, 80, rows).astype(np.float64)
+    age[:300] = np.nan
+    score = generator.random(rows)
+    known = country != "ch"
+    truth = np.where(known, score, 0.5)
+    label = (generator.random(rows) < truth).astype(np.float64)
+    found = slices(
+        label,
+        score,
+        {"country": country, "age": age},
+        "roc_auc",
+        task="classification",
+        seed=3,
+    )
+    assert (found[0].column, found[0].value, found[0].worse) == ("country", "ch", True)
+    assert found[0].rows == np.count_nonzero(country == "ch")
+    assert found[0].metric.value == sk.roc_auc_score(label[~known], score[~known])
+    others = {(each.column, each.value): each for each in found[1:]}
+    assert {value for column, value in others if column == "country"} == {"at", "be", "missing"}
+    ages = [each for (column, _), each in others.items() if column == "age"]
+    assert sum(each.rows for each in ages) == rows
+    assert len(ages) == 5
+    assert not any(each.worse for (column, _), each in others.items() if column == "country")
+
+
+def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
+    label, score = probabilities(3, 1_000, 15)
+    few = np.array(["few"] * 49 + ["many"] * 951, object)
+    one = np.where(label == 1, "ones", "mixed").astype(object)
+    one[:100] = "mixed"
+    label[:100] = np.arange(100) % 2
+    found = slices(label, score, {"few": few, "one": one}, "brier", task="classification", seed=3)
+    assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
+
+
+def test_a_column_without_spread_is_one_slice() -> None:
+    label, score = probabilities(4, 200, 15)
+    found = slices(label, score, {"n": np.full(200, 7.0)}, "mae", task="regression", seed=3)
+    assert [(each.value, each.rows, each.worse) for each in found] == [("7", 200, False)]
+
+
+def test_the_report_is_scikit_learns() -> None:
+    label, score = probabilities(5, 300, 15)
+    metric = METRICS["classification"]
+    for line, suffix in (("weighted avg", "_weighted"), ("True", "")):
+        (said,) = (each for each in report(label, score).splitlines() if line in each)
+        names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
+        found = said.removeprefix(" " * (len(said) - len(said.lstrip())) + line).split()[:3]
+        assert found == [f"{metric[name](label, score):.4f}" for name in names]

@@ -11,16 +11,17 @@ from typing import Any, get_args
 
 import pytest
 
-from driftline import errors, schemas
-from driftline.evaluation import METRICS, SMALLER_IS_BETTER
-from driftline.explain import _OPERATIONS
+from driftline import errors, operations, schemas
+from driftline.events import Feature
+from driftline.metrics import METRICS, SMALLER_IS_BETTER
 from driftline.models import FAMILIES, families_for
 from driftline.problem import Problem, load_problem
 from driftline.quality import AGGREGATES, GROUPS, ROWS, SCHEMA
 from driftline.schemas import Table
-from driftline.sections import ColumnType, Feature, Source, Train
+from driftline.sections import ColumnType, Source, Train
 from driftline.sources import FORMATS
 from driftline.sources.layout import FieldType
+from driftline.windows.operations import OPERATIONS as COMPUTED
 
 PROJECT = Path(__file__).parents[2]
 LIBRARY = PROJECT / "lib" / "driftline"
@@ -71,8 +72,10 @@ def test_types_of_a_conf_are_the_types_of_the_sources() -> None:
     assert set(get_args(ColumnType)) == set(get_args(FieldType))
 
 
-def test_every_operation_has_words() -> None:
-    assert words(Feature, "operation") == set(_OPERATIONS)
+def test_every_operation_is_said_and_computed() -> None:
+    assert words(Feature, "operation") == set(operations.OPERATIONS) == set(COMPUTED)
+    kinds = {kind for each in operations.OPERATIONS.values() for kind in each.parts}
+    assert kinds - {"total"} == set(operations.KINDS)
 
 
 def test_metrics_of_a_conf_are_measured_for_one_task_each() -> None:

@@ -39,6 +39,9 @@ def frame(name: str, records: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{c: record.get(c) for c in COLUMNS[name]} for record in records])
 
 
+WEAK = {"model_version": 3, "metric": "roc_auc", "score": 0.701, "low": 0.65, "high": 0.75}
+
+
 def nothing(problem: Problem) -> Facts:
     frames = {each.name: pd.DataFrame() for each in fields(Facts) if each.name in COLUMNS}
     return Facts(problem=problem, generated_at=START, champion=None, **frames)
@@ -318,7 +321,9 @@ def drift() -> pd.DataFrame:
                             "column": column,
                             "statistic": statistic,
                             "value": value if to == 4 else 9.0,
+                            "bound": 0.0,
                             "threshold": limit,
+                            "p": 1e-9,
                             "drifted": to == 3 or value >= limit,
                             "detail": f"{statistic} of {column} is {value:.3f}",
                             "at": at,
@@ -339,6 +344,19 @@ def drift() -> pd.DataFrame:
             }
         )
     return frame("drift", made)
+
+
+def causes() -> pd.DataFrame:
+    common = {"table": "gold.features", "from_version": 3, "to_version": 4, "at": START}
+    common |= {"slice": "newest as-of", "column": "spend_90d", "statistic": "psi"}
+    parts = [("commit", "4", 0.83, 0.12, 2_100), ("country", "DE", 0.17, 0.41, 700)]
+    return frame(
+        "causes",
+        [
+            common | {"kind": kind, "name": name, "share": share, "without": left, "rows": rows}
+            for kind, name, share, left, rows in parts
+        ],
+    )
 
 
 STAGES = {
@@ -401,8 +419,16 @@ def full() -> Facts:
                 "log_loss": {"model": (0.4981, 0.4802, 0.5166), "constant": (0.642, 0.63, 0.65)},
             }
         ),
+        slices=frame(
+            "slices",
+            [
+                {"column": "country", "value": "CH", "rows": 212, "worse": True, **WEAK},
+                {"column": "age", "value": "[18, 27]", "rows": 540, "worse": False, **WEAK},
+            ],
+        ),
         curves=curves(),
         drift=drift(),
+        causes=causes(),
         histograms=histograms(),
         champion={
             "version": 3,
@@ -460,6 +486,7 @@ def regression() -> Facts:
                 "r2": {"model": (0.341, 0.29, 0.39)},
             }
         ),
+        slices=frame("slices", []),
         curves=frame("curves", shown),
         champion={
             "version": 3,
@@ -698,6 +725,13 @@ def test_model_beats_its_baselines_only_beyond_its_interval() -> None:
     assert "The gate is not passed." in chip(0.7, 0.729)
 
 
+def test_only_slices_that_are_worse_beyond_doubt_are_named() -> None:
+    said = plainly(page("full").says("model"))
+    assert "Where it is weakest" in said
+    assert "country CH 0.701 [0.650, 0.750] 212" in said
+    assert "[18, 27]" not in said
+
+
 def test_confusion_and_curves_are_those_of_the_facts() -> None:
     said = plainly(page("full").says("model"))
     right = 100 * (2_287 + 895) / 4_067
@@ -722,6 +756,18 @@ def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
     assert "9.0" not in said  # the older comparison, which said that everything drifted
     tiles = [str(a["title"]) for tag, a in read.tags if tag == "li" and "title" in a]
     assert [tile.split(":")[0] for tile in tiles][:3] == ["spend_90d", "visits_14d", "country"]
+
+
+def test_what_moved_a_column_is_one_click_away() -> None:
+    page = render(full())
+    [(link, anchor)] = re.findall(
+        r'<a href="#(moved-[^"]*)"><code>spend_90d</code>.*?id="(moved-[^"]*)"', page, re.S
+    )
+    assert link == anchor
+    said = plainly(Page(page).says("drift"))
+    assert "spend_90d commit 4 83 % PSI 0.120 2,100" in said
+    assert "country DE 17 % PSI 0.410 700" in said
+    assert "columns by version" in said
 
 
 def test_no_drift_is_said_with_the_nearest_column() -> None:

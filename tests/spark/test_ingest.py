@@ -7,15 +7,19 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from pyspark.sql import functions as F
 
+from driftline import schemas
 from driftline.errors import Missing, Refused
 from driftline.jobs import ingest, retry, validate
+from driftline.ledger import Ledger, _jobs
 from driftline.problem import load_problem
+from driftline.tables import Tables
 
 HEADER = "id,at,amount\n"
 
@@ -397,3 +401,71 @@ def test_what_bronze_lost_lands_again_and_only_once(place) -> None:
     assert bronze(line).count() == 19
     assert books(line) == before
     assert balanced(line)
+
+
+def test_where_only_spark_can_write_the_same_lands(place, multiset) -> None:
+    """A constraint that somebody put on bronze is Spark's to check: workers do not write there."""
+    place.write("a.csv", day(1, bad=2))
+    line = place.line()
+    ingest.run(line)
+    (source,) = line.problem.sources
+    table, path = schemas.bronze(line.problem, source), line.tables.path(f"bronze.{source}")
+    assert line.tables.takes_files(table)
+    line.spark.sql(f"ALTER TABLE delta.`{path}` ADD CONSTRAINT small CHECK (amount < 1000)")
+    assert not line.tables.takes_files(table)
+    place.write("b.csv", day(2, bad=3))
+    ingest.run(line)
+    assert balanced(line)
+    by_spark = multiset(bronze(line), without=("_batch", "_arrived_at"))
+    rejects = multiset(line.tables.read("ops.rejects"), without=("batch", "run_id"))
+
+    again = place.line(path="days/?.csv")
+    again = replace(again, tables=Tables(line.spark, f"{line.tables.root}-again"))
+    again = replace(again, ledger=Ledger(again.tables, again.problem, again.environment))
+    ingest.run(again)
+    assert multiset(bronze(again), without=("_batch", "_arrived_at")) == by_spark
+    assert multiset(again.tables.read("ops.rejects"), without=("batch", "run_id")) == rejects
+
+
+def test_landing_is_one_job_and_files_say_what_they_hold(place) -> None:
+    place.write("a.csv", day(1, bad=2))
+    place.write("b.csv", day(2))
+    line = place.line()
+
+    def jobs() -> int:
+        before = _jobs(line.spark)
+        ingest.run(line)
+        return _jobs(line.spark) - before
+
+    jobs()
+    jobs()
+    looking = jobs()  # at the books, whose log Delta has replayed before
+    place.write("c.csv", day(3, bad=1))
+    place.write("d.csv", day(4, bad=1))
+    assert jobs() == looking + 1
+    (source,) = line.problem.sources
+    files = Path(line.tables.path(f"bronze.{source}")).glob("*.parquet")
+    min(files, key=lambda file: file.stat().st_mtime_ns).unlink()
+    # What statistics rule out is not opened.
+    assert bronze(line).where("at > '2024-01-02T10:00:00.001'").count() == 18
+
+
+def test_a_column_of_another_type_is_said_before_anything_is_written(place) -> None:
+    place.write("a.csv", day(1))
+    ingest.run(place.line())
+    place.write("b.csv", day(2))
+    line = place.line(columns={"customer_id": {"type": "long", "from": "id"}, "at": "timestamp"})
+    ingest.run(line)  # a column less is no matter
+    place.write("c.csv", day(3))
+    with pytest.raises(Missing, match=r"amount of bronze.\w+ is to be string now, .* have double"):
+        ingest.run(
+            place.line(
+                columns={
+                    "customer_id": {"type": "long", "from": "id"},
+                    "at": "timestamp",
+                    "amount": "string",
+                }
+            )
+        )
+    assert bronze(line).groupBy().count().collect()[0][0] == 20
+    assert [row[0] for row in bronze(line).where("amount IS NULL").select("_offset").collect()]

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from driftline import labels
-from driftline.sections import Label
+from driftline import labels, tiles
+from driftline.events import Label
+from driftline.operations import component, unique
 
 T = datetime(2024, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -41,7 +42,17 @@ def events(spark):
             (None, T + DAY, 64.0, "sale"),
         ],
         "who string, time timestamp, amount double, kind string",
+    ).selectExpr("*", "'d' AS _delivery", "0L AS _offset", "time AS _arrived_at")
+
+
+def outcomes(events, times: list[datetime], rule: Label):
+    """Outcomes by way of tiles, as the job does it."""
+    parts = [component("events", rule.where)]
+    parts += [component("sum", rule.where, rule.value)] if rule.value else []
+    made = tiles.tiles(
+        events, unique(parts), entity="who", time="time", arrived=tiles.arrival(None), late=False
     )
+    return labels.outcomes(made, times, rule, entity="who")
 
 
 def attached(spark, events, rule: Label, known: list[datetime], as_of: datetime = T) -> dict:
@@ -51,7 +62,7 @@ def attached(spark, events, rule: Label, known: list[datetime], as_of: datetime 
         .distinct()
         .crossJoin(spark.createDataFrame([(as_of,)], "as_of timestamp"))
     )
-    found = labels.outcomes(events, known or [as_of], rule, entity="who", time="time")
+    found = outcomes(events, known or [as_of], rule)
     rows = labels.attach(asked, found, known, rule, entity="who")
     assert rows.columns == ["who", "as_of", "label"]
     return {row.who: row.label for row in rows.collect()}
@@ -89,7 +100,7 @@ def test_what_is_not_known_yet_is_null_not_zero(spark, events, known) -> None:
 
 def test_overlapping_horizons_see_the_same_event(spark, events) -> None:
     times = [T - 29 * DAY, T, T + DAY]
-    found = labels.outcomes(events, times, label("any"), entity="who", time="time")
+    found = outcomes(events, times, label("any"))
     seen = {
         row.as_of.replace(tzinfo=timezone.utc)
         for row in found.where("who = 'just after'").collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from urllib.parse import urlparse
@@ -13,6 +14,7 @@ from pyspark.ml import PipelineModel
 from driftline.errors import DriftlineError, Missing
 from driftline.prepare import Numeric, Preparation
 from driftline.registry import Registry, Trial, Version
+from driftline.serving import champion
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,10 @@ def record(registry: Registry, model: PipelineModel, **tags: str) -> Version:
         ],
         metrics={"test_roc_auc": 0.75},
         tags={"tables": json.dumps({"gold.features": 4}), **tags},
-        files={"problem.json": '{"name": "ü"}'},
+        files=lambda saved: {
+            "problem.json": '{"name": "ü"}'.encode(),
+            "portable.onnx": b"made of " + "".join(sorted(os.listdir(saved))).encode(),
+        },
     )
 
 
@@ -126,6 +131,28 @@ def swapped_files(path: Path) -> None:
     one_bytes, other_bytes = one.read_bytes(), other.read_bytes()
     one.write_bytes(other_bytes)
     other.write_bytes(one_bytes)
+
+
+def test_a_server_is_told_what_mlflow_says(registry, model, uri) -> None:
+    """The questions of ``serving.champion``, asked of the store without MLflow."""
+    name = registry._name
+    assert champion.find(uri, name) is None
+    versions = [record(registry, model) for _ in range(3)]
+    assert champion.find(uri, name) is None
+    for version in (versions[0], versions[2], versions[1]):
+        registry.promote(version)
+        found = champion.find(uri, name)
+        assert (found.number, found.source) == (version.number, version.source)
+        assert found.number == registry.champion().number
+        expected = b"made of metadatastages"
+        assert champion.fetch(uri, found) == expected
+        assert (registry.folder(version) / "portable.onnx").read_bytes() == expected
+    (folder(versions[1]) / "portable.onnx").write_bytes(b"another")
+    with pytest.raises(DriftlineError, match="is not what was recorded"):
+        champion.fetch(uri, found)
+    (folder(versions[1]) / "portable.onnx").unlink()
+    with pytest.raises(Missing, match=r"no portable\.onnx"):
+        champion.fetch(uri, found)
 
 
 @pytest.mark.parametrize("tamper", [changed_byte, added_file, lost_file, moved_file, swapped_files])

@@ -142,7 +142,7 @@ def test_importances_are_shares_and_name_what_matters(rows, problem, family, par
     calm = rows.where("fold <> 1")
     asked = problem("roc_auc", {family: {}}, Prepare())
     candidate = Candidate(family, tuple(parameters.items()))
-    model = training.refit(calm, candidate, asked, COLUMNS)
+    model, _ = training.refit(calm, candidate, asked, COLUMNS)
     found = training.importances(model, ["x", "y"])
     assert list(found) == ["x", "y"]
     assert sum(found.values()) == pytest.approx(1)
@@ -157,5 +157,5 @@ def test_a_model_that_says_nothing_has_no_importances(rows, problem) -> None:
     """All coefficients are 0: shares of nothing are 0, not a division by 0."""
     asked = problem("roc_auc", {"logistic_regression": {}}, Prepare())
     heavy = Candidate("logistic_regression", (("regParam", 1000.0), ("elasticNetParam", 1.0)))
-    model = training.refit(rows, heavy, asked, COLUMNS)
+    model, _ = training.refit(rows, heavy, asked, COLUMNS)
     assert training.importances(model, ["x", "y"]) == {"x": 0, "y": 0}

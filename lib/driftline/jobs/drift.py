@@ -2,185 +2,184 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-from driftline import drift, profile, schemas
+from driftline import drift, profile, schemas, verdicts
+from driftline.attribution import Cause
+from driftline.delta_files import Key
 from driftline.drift import Statistic
 from driftline.errors import Missing
+from driftline.jobs import profiling, sides
+from driftline.jobs.causes import causes
 from driftline.jobs.line import Line
-from driftline.jobs.profiles import from_row
+from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.problem import digest
-from driftline.profile import Profile
+from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry
 
-_OURS = ("_rescued", "_delivery", "_offset", "_batch", "_arrived_at")
-_APART = {
-    "gold.features": ("as_of", "label"),
-    "gold.predictions": (
-        "as_of",
-        "entity",
-        "problem",
-        "run_id",
-        "features_version",
-        "model_version",
-    ),
-}
-"""Columns that tell rows apart or say when they were made: they differ by design."""
+_SEGMENTS = 100
+"""More values of a segment than these are not compared each for itself; the most frequent are."""
 
 
-@dataclass(frozen=True)
-class Side:
-    """One side of a comparison: some rows of one version of a table."""
-
-    table: str
-    version: int
-    slice: str
-
-
-def run(
-    line: Line,
-    *,
-    table: str | None = None,
-    from_version: int | None = None,
-    to_version: int | None = None,
-) -> str:
+def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> str:
     """Compare versions of the watched tables, or of ``table``.
 
     Without versions: those the champion was trained on against the newest.
     """
     tables = (table,) if table else line.problem.drift.tables
-    locks = (schemas.PROFILES.full_name, schemas.DRIFT.full_name)
+    books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
+    locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
-        said = [_table(line, ledger, each, from_version, to_version) for each in tables]
+        said = [_table(line, ledger, each, asked or Asked()) for each in tables]
         ledger.message = "; ".join(said)
         return ledger.message
 
 
-def _table(line: Line, ledger: Run, table: str, first: int | None, last: int | None) -> str:
-    newest = line.tables.version(table)
-    current = newest if last is None else last
-    reference = _reference(line, table, current) if first is None else first
-    sides = _sides(line, table, reference, current)
-    if reference == current:
-        _profiles(line, ledger, sides[1], sides)  # the next run compares with it
-        return f"{table}: nothing to compare, version {current} is the reference itself"
-    thresholds = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
-    key = "drift:" + digest([table, reference, current, thresholds])[:16]
-    ledger.read(table, current)
+def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
+    pair = sides.pair(line, table, asked)
+    old, new = pair.reference, pair.current
+    ledger.read(table, new.version)
+    segments = _segments(line, pair, asked)
+    if pair.same:
+        known = profiling.profiles(line, ledger, [new.wanted], segments=segments)
+        _draw(line, ledger, {new: _profile(line, new, known)})
+        return f"{table}: nothing to compare, version {new.version} is the reference itself"
+    rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
+    spans = [(each.version, each.slice) for each in (old, new)]
+    key = "drift:" + digest([table, spans, segments, rule, asked.learn])[:16]
     if key in line.tables.committed(schemas.DRIFT.full_name):
-        return f"{table}: {reference} → {current} compared before"
-    before, after = (_profiles(line, ledger, side, sides) for side in sides)
-    statistics = drift.compare(before, after, line.problem.drift)
-    _write(line, ledger, sides, statistics, key)
-    rows = sum(max((each.rows for each in side.values()), default=0) for side in (before, after))
+        return f"{table}: {old.version} → {new.version} compared before"
+    past = sides.steps(line, table, old.version, asked.learn)
+    wanted = [side.wanted for each in past for side in (each.reference, each.current)]
+    wanted += [old.wanted, new.wanted]
+    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    calm = [compared(line, each, known, segments)[0] for each in past]
+    statistics, found = compared(line, pair, known, segments, calm=calm)
+    moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
+    _write(line, ledger, pair, statistics, key)
+    _write_causes(line, ledger, pair, moved, key)
+    _draw(line, ledger, found)
+    if pair.champion:
+        named = {
+            f"drift/{table}/{each.column}/{each.statistic}": each.value
+            for each in statistics
+            if each.threshold and not each.segment
+        }
+        registry = Registry(line.environment.mlflow, line.problem.name)
+        registry.record_drift(pair.champion, named, step=new.version)
+    rows = sum(_rows(each) for each in found.values())
     ledger.count(in_=rows, out=rows)
-    drifted = sorted({each.column for each in statistics if each.drifted})
+    drifted = sorted({_said(each) for each in statistics if each.drifted})
     verdict = f"{len(drifted)} drifted: {', '.join(drifted)}" if drifted else "calm"
-    return f"{table} {reference} → {current} ({sides[1].slice}): {verdict}"
+    main = next((each for each in moved if each.kind == "commit" and each.share >= 0.5), None)
+    if main:
+        verdict += f"; {main.share:.0%} of {main.column} from commit {main.name}"
+    return f"{table} {old.version} → {new.version} ({new.slice}): {verdict}"
 
 
-def _reference(line: Line, table: str, current: int) -> int:
-    """The version the champion saw, or the first one with rows."""
-    champion = Registry(line.environment.mlflow, line.problem.name).champion()
-    if champion is not None and table in champion.tables:
-        return min(champion.tables[table], current)
-    return min(1, current)  # version 0 is the empty table
+def compared(
+    line: Line,
+    pair: Pair,
+    known: Mapping[Key, FileProfile],
+    segments: Sequence[str] = (),
+    *,
+    calm: Sequence[Sequence[Statistic]] = (),
+) -> tuple[list[Statistic], dict[Side, dict[str, Profile]]]:
+    """All statistics, judged together, and the profiles they are of. Reads no data."""
+    old, new = pair.reference, pair.current
+    before, after = (_profile(line, side, known) for side in (old, new))
+    found = [
+        drift.schema(old.fields, new.fields),
+        drift.volume(_rows(before), _rows(after)),
+        *drift.compare(before, after, line.problem.drift),
+    ]
+    for name in segments:
+        if name == "as_of":
+            continue
+        for value in _values(known, pair, name):
+            where: Cell = {name: value}
+            then, now = (_profile(line, side, known, where) for side in (old, new))
+            segment = f"{name}={'null' if value is None else value}"
+            found += drift.compare(then, now, line.problem.drift, segment=segment)
+    return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
 
 
-def _sides(line: Line, table: str, reference: int, current: int) -> tuple[Side, Side]:
-    """Which rows are compared, by a fixed rule.
-
-    A table with as-ofs: the newest as-of of each version. A table that only grew in between: what
-    was there against what was added. Otherwise both versions as a whole.
-    """
-    if "as_of" in line.tables.read(table, version=current).columns:
-        return Side(table, reference, "newest as-of"), Side(table, current, "newest as-of")
-    old = line.tables.files(table, version=reference)
-    new = line.tables.files(table, version=current)
-    added = f"added since {reference}" if old < new else "whole"
-    return Side(table, reference, "whole"), Side(table, current, added)
+def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str | None]:
+    """The most frequent values of a segment on either side."""
+    rows: dict[str | None, int] = {}
+    for file in {each.key for side in (pair.reference, pair.current) for each in side.files}:
+        for cell, parts in known[file].cells:
+            if name in cell:
+                rows[cell[name]] = rows.get(cell[name], 0) + parts["*", ""].rows
+    return sorted(rows, key=lambda value: (-rows[value], str(value)))[:_SEGMENTS]
 
 
-def _rows(line: Line, side: Side, reference: int) -> DataFrame:
-    if side.slice.startswith("added"):
-        rows = line.tables.added(side.table, since=reference, until=side.version)
-    else:
-        rows = line.tables.read(side.table, version=side.version)
-    if side.slice == "newest as-of":
-        newest = rows.agg(F.max("as_of")).first()
-        if newest is None or newest[0] is None:
+def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
+    table, names = pair.current.table, {each.name for each in pair.current.wanted.schema.fields}
+    wanted = {*line.problem.drift.segments.get(table, ()), *([asked.by] if asked.by else [])}
+    unknown = sorted(wanted - names)
+    if unknown:
+        raise Missing(
+            f"{table} has no column {', '.join(unknown)} to compare by",
+            where=line.tables.path(table),
+            hint=f"it has {', '.join(sorted(names))}",
+        )
+    return tuple(sorted(wanted | ({"as_of"} if pair.current.slice == sides.NEWEST else set())))
+
+
+def _profile(
+    line: Line, side: Side, known: Mapping[Key, FileProfile], where: Cell | None = None
+) -> dict[str, Profile]:
+    where = {**_newest(line, side, known), **(where or {})}
+    return profiling.of(side.files, side.fields, known, table=side.table, where=where)
+
+
+def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
+    """The newest as-of, where that is what is compared."""
+    if side.slice == sides.NEWEST:
+        made = [
+            cell["as_of"]
+            for each in side.files
+            if each.key in known
+            for cell, _ in known[each.key].cells
+            if cell.get("as_of")
+        ]
+        if not made:
             raise Missing(
                 f"{side.table} version {side.version} has no rows",
                 where=line.tables.path(side.table),
                 hint="choose another version with --from or --to",
             )
-        rows = rows.where(F.col("as_of") == newest[0])
-    layer, _, name = side.table.partition(".")
-    apart = _APART.get(side.table, ())
-    if layer in ("bronze", "silver"):
-        apart = (*_OURS, line.problem.sources[name].time)  # time always moves on
-    return rows.drop(*apart, line.problem.entity)
+        return {"as_of": max(filter(None, made))}
+    return {}
 
 
-def _profiles(line: Line, ledger: Run, side: Side, sides: tuple[Side, Side]) -> dict[str, Profile]:
-    """The profile of one side: read if it was made before, made in one scan if not."""
-    key = "profile:" + digest([side.table, side.version, side.slice])[:16]
-    if key in line.tables.committed(schemas.PROFILES.full_name):
-        return _known(line, side)
-    ledger.progress(f"profiling {side.table} version {side.version} ({side.slice})")
-    found = profile.profiles(_rows(line, side, sides[0].version))
-    values = [
-        (
-            side.table,
-            side.version,
-            side.slice,
-            each.column,
-            each.type,
-            each.kind,
-            each.rows,
-            each.nulls,
-            each.min,
-            each.max,
-            each.mean,
-            each.sketch,
-            dict(each.categories) if each.categories is not None else None,
-            each.distinct,
-            ledger.run_id,
-        )
-        for each in found
-    ]
-    ledger.wrote(line.tables.append_values(values, schemas.PROFILES, key=key))
-    return {each.column: each for each in found}
+def _rows(found: Mapping[str, Profile]) -> int:
+    return max((each.rows for each in found.values()), default=0)
 
 
-def _known(line: Line, side: Side) -> dict[str, Profile]:
-    rows = line.tables.read(schemas.PROFILES.full_name).where(
-        (F.col("table") == side.table)
-        & (F.col("version") == side.version)
-        & (F.col("slice") == side.slice)
-    )
-    return {row.column: from_row(row) for row in rows.collect()}
+def _said(each: Statistic) -> str:
+    return f"{each.column} ({each.segment})" if each.segment else each.column
 
 
-def _write(
-    line: Line, ledger: Run, sides: tuple[Side, Side], statistics: list[Statistic], key: str
-) -> None:
+def _write(line: Line, ledger: Run, pair: Pair, statistics: list[Statistic], key: str) -> None:
     now = datetime.now(timezone.utc)
+    new = pair.current
     values = [
         (
-            sides[1].table,
-            sides[0].version,
-            sides[1].version,
-            sides[1].slice,
+            new.table,
+            pair.reference.version,
+            new.version,
+            f"{new.slice}, {each.segment}" if each.segment else new.slice,
             each.column,
             each.statistic,
             each.value,
+            each.bound,
             each.threshold,
+            each.p,
             each.drifted,
             each.detail,
             ledger.run_id,
@@ -189,3 +188,69 @@ def _write(
         for each in statistics
     ]
     ledger.wrote(line.tables.append_values(values, schemas.DRIFT, key=key))
+
+
+def _write_causes(line: Line, ledger: Run, pair: Pair, moved: list[Cause], key: str) -> None:
+    now = datetime.now(timezone.utc)
+    new = pair.current
+    head = (new.table, pair.reference.version, new.version, new.slice)
+    values = [
+        (
+            *head,
+            each.column,
+            each.statistic,
+            each.kind,
+            each.name,
+            each.share,
+            each.without,
+            each.rows,
+            ledger.run_id,
+            now,
+        )
+        for each in moved
+    ]
+    if values:
+        ledger.wrote(line.tables.append_values(values, schemas.CAUSES, key=f"causes-{key}"))
+
+
+def _draw(line: Line, ledger: Run, found: Mapping[Side, Mapping[str, Profile]]) -> None:
+    """Bins of the compared columns, the same ones for both sides."""
+    names = dict.fromkeys(name for profiles in found.values() for name in profiles)
+    values = []
+    for name in names:
+        present = {side: profiles[name] for side, profiles in found.items() if name in profiles}
+        for side, bins in _bins(present).items():
+            filled = present[side].filled
+            kind = present[side].kind
+            head = (side.table, side.version, side.slice, name, kind)
+            values += [(*head, *each, filled, ledger.run_id) for each in bins]
+    table = [[side.table, side.version, side.slice] for side in found]
+    key = f"histograms:{digest(table)[:16]}"
+    if values:
+        ledger.wrote(line.tables.append_values(values, schemas.HISTOGRAMS, key=key))
+
+
+def _bins(present: Mapping[Side, Profile]) -> dict[Side, list[tuple[Any, ...]]]:
+    """(low, high, category, share) a bin or category of each side."""
+    full = {side: each for side, each in present.items() if not each.is_empty}
+    if {each.kind for each in full.values()} == {"numeric"}:
+        edges = profile.even_edges(list(full.values()))
+        shares = {
+            side: each.distribution.between(edges[1:-1]) if len(edges) > 2 else [1.0]
+            for side, each in full.items()
+        }
+        return {
+            side: [
+                (low, high, None, share)
+                for low, high, share in zip(edges, edges[1:], each, strict=False)
+            ]
+            for side, each in shares.items()
+        }
+    return {
+        side: [
+            (None, None, name, count / each.filled)
+            for name, count in sorted(each.counts.values.items(), key=lambda pair: -pair[1])[:50]
+        ]
+        for side, each in full.items()
+        if each.kind == "categorical" and each.counts is not None
+    }

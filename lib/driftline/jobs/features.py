@@ -6,21 +6,25 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 from pyspark.errors import AnalysisException, ParseException
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline import features, labels, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs.gate import guard, suite_of
+from driftline.events import Population
+from driftline.jobs import tiling
+from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
 from driftline.problem import digest
+from driftline.tiles import arrival, moment
 
 
 def run(line: Line, *, as_of: datetime | None = None) -> str:
     """Build features at every cut-off up to the data's end, or to ``as_of``."""
     table = schemas.features(line.problem)
-    with line.ledger.run("features") as ledger, line.tables.lock(table.full_name):
-        problem = line.problem
+    problem = line.problem
+    tiled = [tiling.table(line, source).full_name for source in problem.sources]
+    with line.ledger.run("features") as ledger, line.tables.lock(table.full_name, *tiled):
         versions = {f"silver.{source}": 0 for source in problem.sources}
         for name in versions:
             versions[name] = line.tables.version(name)
@@ -44,14 +48,20 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         asked = problem.model_dump(
             include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
         )
-        key = "features:" + digest([asked, versions, times, known])[:16]
+        arrivals = {name: source.arrival for name, source in problem.sources.items()}
+        key = "features:" + digest([asked, arrivals, versions, times, known])[:16]
         if key == line.tables.content(table.full_name):
             ledger.message = f"{len(times)} as-ofs are up to date"
             return ledger.message
         ledger.progress(f"{len(times)} as-ofs from {len(silver)} sources")
-        rows = _rows(line, silver, times, known).persist()
+        tiles = {
+            source: tiling.tiled(line, ledger, source, versions[f"silver.{source}"])
+            for source in problem.sources
+            if features.components(problem, source)
+        }
+        rows = _rows(line, silver, tiles, times, known).persist()
         try:
-            guard(line, ledger, rows, table, suite=suite_of(line, table))
+            guard(line, ledger, rows.select(*table.column_names), table)
             ledger.progress("writing gold.features")
             ledger.wrote(line.tables.overwrite(rows, table, key=key, made_from=versions))
             counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()
@@ -90,35 +100,45 @@ def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
 
 
 def _rows(
-    line: Line, silver: dict[str, DataFrame], times: list[datetime], known: list[datetime]
+    line: Line,
+    silver: Mapping[str, DataFrame],
+    tiles: Mapping[str, DataFrame],
+    times: list[datetime],
+    known: list[datetime],
 ) -> DataFrame:
-    problem = line.problem
-    entity = problem.entity
-    seen = {
-        source: features.at_as_ofs(rows, times, time=_time(line, source))
-        for source, rows in silver.items()
-    }
-    parts = []
-    for source, events in seen.items():
+    problem, entity = line.problem, line.problem.entity
+    population, label = problem.population, problem.label
+
+    def part(source: str, asked: Population | None = None) -> DataFrame:
         wanted = [feature for feature in problem.features if feature.source == source]
-        if wanted:
-            parts.append(features.windowed(events, wanted, entity=entity, time=_time(line, source)))
+        plan = features.plan(wanted, times, entity=entity, asked=asked)
+        return features.windowed(tiles[source], plan)
+
+    others = {each.source for each in problem.features} - {population.source}
+    parts = [part(source) for source in sorted(others)]
     if problem.profile:
-        source = problem.profile.source
-        names = problem.profile.attributes
-        time = _time(line, source)
-        parts.append(features.attributes(seen[source], names, entity=entity, time=time))
-    asked = features.population(seen[problem.population.source], problem.population, entity=entity)
-    rows = features.join(asked, parts, problem)
-    label = problem.label
-    happened = labels.outcomes(
-        silver[label.source],
-        known or times[:1],
-        label,
-        entity=entity,
-        time=_time(line, label.source),
-    )
+        source, names = problem.profile.source, problem.profile.attributes
+        parts.append(
+            features.attributes(
+                silver[source],
+                names,
+                times,
+                entity=entity,
+                time=_time(line, source),
+                known=_known(line, source),
+            )
+        )
+    rows = features.join(part(population.source, population), parts, problem)
+    happened = labels.outcomes(tiles[label.source], known or times[:1], label, entity=entity)
     return labels.attach(rows, happened, known, label, entity=entity)
+
+
+def _known(line: Line, source: str) -> Column:
+    """The moment from which a row of a source may be seen."""
+    at = moment(_time(line, source))
+    if line.problem.cutoffs.known == "event":
+        return at
+    return F.greatest(at, arrival(line.problem.sources[source].arrival))
 
 
 def _time(line: Line, source: str) -> str:

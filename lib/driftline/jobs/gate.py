@@ -39,14 +39,16 @@ def guard(
     rows: DataFrame,
     table: Table,
     *,
-    suite: Suite,
+    suite: Suite | None = None,
     batch: str = "",
     also: Sequence[Column] = (),
 ) -> Judged:
     """Judge what is about to be written to ``table``; raises Refused after keeping the verdicts.
 
-    ``also`` are aggregates that the same pass shall tell.
+    ``suite`` is that of the table, if it was read before; ``also`` are aggregates that the same
+    pass shall tell.
     """
+    suite = suite or suite_of(line, table)
     ledger.progress(f"judging {table.full_name} by {len(suite.rules)} expectations")
     now = datetime.now(timezone.utc)
     meta = {

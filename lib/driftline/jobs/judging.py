@@ -16,6 +16,7 @@ from driftline import evaluation, schemas, scoring
 from driftline.evaluation import Interval
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.metrics import SMALLER_IS_BETTER, Floats
 
 _BASELINE_ROWS = 200_000
 """Training rows the one-feature baseline is chosen on; a larger table is sampled."""
@@ -25,8 +26,10 @@ _BASELINE_ROWS = 200_000
 class Judged:
     """One part of the data with labels, the model's scores and the baselines'."""
 
-    label: evaluation.Floats
-    scores: Mapping[str, evaluation.Floats]
+    label: Floats
+    scores: Mapping[str, Floats]
+    features: Mapping[str, Any]
+    """Features as arrays (n,): numbers as float64, words as objects."""
 
 
 def judged(
@@ -40,6 +43,7 @@ def judged(
     if counts["train"] > _BASELINE_ROWS:
         share = _BASELINE_ROWS / counts["train"]
         train = train.sample(fraction=share, seed=line.problem.train.seed)
+    words = [name for name, type_ in feature_columns(line) if type_ == "string"]
     known: Any = train.select(*wanted).toPandas()
     label = known["label"].to_numpy()
     constant = float(np.mean(label))
@@ -47,7 +51,7 @@ def judged(
         label, {column: known[column].to_numpy() for column in numbers}, task=task
     )
     found = scoring.scored(rows.where(F.col("part") != "train"), model, task=task)
-    held_out: Any = found.select(*wanted, "score", "part").toPandas()
+    held_out: Any = found.select(*wanted, *words, "score", "part").toPandas()
     judged = {}
     for part, part_rows in held_out.groupby("part"):
         x = part_rows[name].to_numpy() if name else np.zeros(len(part_rows))
@@ -58,6 +62,7 @@ def judged(
                 "constant": np.full(len(part_rows), constant),
                 "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
             },
+            {each: part_rows[each].to_numpy() for each in (*words, *numbers)},
         )
     return judged, name
 
@@ -88,7 +93,7 @@ def reasons(
     if not np.isfinite(got):
         reasons.append(f"{train.metric} is not a number")
     if floor is not None:
-        smaller = train.metric in evaluation.SMALLER_IS_BETTER
+        smaller = train.metric in SMALLER_IS_BETTER
         if got > floor if smaller else got < floor:
             reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
     for name in train.gate.beat:
@@ -125,6 +130,27 @@ def write_evaluations(
     ]
     key = f"evaluations:{version}"
     ledger.wrote(line.tables.append_values(rows, schemas.EVALUATIONS, key=key))
+
+
+def write_slices(line: Line, ledger: Run, test: Judged, version: int) -> None:
+    """Rows of ``ops.slices``: on which values of which features the model is weakest."""
+    now = datetime.now(timezone.utc)
+    train = line.problem.train
+    found = evaluation.slices(
+        test.label,
+        test.scores["model"],
+        test.features,
+        train.metric,
+        task=line.problem.task,
+        seed=train.seed,
+    )
+    rows = [
+        (version, each.column, each.value, each.rows, train.metric, each.metric.value)
+        + (each.metric.low, each.metric.high, each.worse, ledger.run_id, now)
+        for each in found
+    ]
+    if rows:
+        ledger.wrote(line.tables.append_values(rows, schemas.SLICES, key=f"slices:{version}"))
 
 
 def write_curves(

@@ -6,13 +6,14 @@ commit, in that order, so that whoever is killed between two of them finishes th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame, Observation, Row
 
 from driftline import ingest, layouts, schemas, sources
 from driftline.errors import Missing, Refused
@@ -22,7 +23,10 @@ from driftline.jobs.batches import Batch, Counts, record
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
+from driftline.new_files import NewFile
+from driftline.schemas import Table
 from driftline.sources import Layout, Split
+from driftline.tables import Written
 
 _SPLIT_BYTES = 64 * 1024 * 1024
 
@@ -150,20 +154,16 @@ def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
 
 
 def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int, int, int]]:
+    """Land one batch; the counts of its deliveries, and their sums as the tables have them."""
     new = _added(line, ledger, batch)
     table = schemas.bronze(line.problem, batch.source, new)
     ledger.progress(f"landing {len(batch.deliveries)} deliveries of {batch.source}")
-    records = read(line, batch.source, batch.deliveries, new)
-    observed = Observation()
-    rows = ingest.accepted(
-        records.observe(observed, ingest.tallies()), batch=batch.id, arrived_at=batch.planned_at
-    )
-    written = line.tables.append(rows, table, key=_key(batch))
-    ledger.wrote(written)
-    if written.skipped:  # killed after this commit: count again, write nothing
-        rows.write.format("noop").mode("overwrite").save()
+    both = (table, schemas.REJECTS)
+    land = _land_files if all(map(line.tables.takes_files, both)) else _land_by_spark
+    tallies, written, kept_out = land(line, ledger, batch, table, new)
+    ledger.bytes_read += sum(each.bytes for each in batch.deliveries)
     counts = {delivery.id: (0, 0, 0) for delivery in batch.deliveries}
-    for tally in observed.get["tallies"]:
+    for tally in tallies:
         before = counts[tally.delivery]
         counts[tally.delivery] = (
             before[0] + tally.records,
@@ -171,18 +171,67 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int,
             before[2] + tally.rejected,
         )
     total, kept, refused = (sum(each[place] for each in counts.values()) for place in range(3))
-    faulty = [each for each in batch.deliveries if counts[each.id][2]]
-    if faulty:
-        # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
-        ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
-        again = read(line, batch.source, faulty, new)
-        rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
-        kept_out = line.tables.append(rejects, schemas.REJECTS, key=_key(batch))
+    # Records are counted before they are parsed, rows where they were written.
+    ledger.wrote(written)
+    kept = kept if written.rows is None else written.rows
+    if kept_out:
         ledger.wrote(kept_out)
         refused = refused if kept_out.rows is None else kept_out.rows
-    # Records are counted before they are parsed, rows by Delta when it commits.
-    kept = kept if written.rows is None else written.rows
     return counts, (total, kept, refused)
+
+
+def _land_files(
+    line: Line, ledger: Run, batch: Batch, table: Table, new: list[str]
+) -> tuple[list[Row], Written, Written | None]:
+    """Workers write both tables' files while they read; each table's are one commit.
+
+    Killed between the two, a second try writes those of the second only.
+    """
+    key = _key(batch)
+    same = {"_batch": batch.id, "_arrived_at": batch.planned_at}
+    theirs = {"source": batch.source, "batch": batch.id, "run_id": ledger.run_id}
+    declared = line.problem.sources[batch.source]
+    layout = layouts.layout(declared, new)
+    numbers, splits = _splits(line, batch.deliveries, layout)
+    found = ingest.land(
+        numbers,
+        splits,
+        layout,
+        layouts.policy(declared),
+        rows=line.tables.target(table, same, unless=key),
+        rejects=line.tables.target(schemas.REJECTS, theirs, unless=key),
+    ).collect()
+    files = [(row.rejects, NewFile(**json.loads(row.file))) for row in found if row.file]
+    kept = [file for of_rejects, file in files if not of_rejects]
+    refused = [file for of_rejects, file in files if of_rejects]
+    written = line.tables.append_files(kept, table, key=key)
+    tallies = [row.tally for row in found if row.tally]
+    if not any(tally.rejected for tally in tallies):
+        return tallies, written, None
+    return tallies, written, line.tables.append_files(refused, schemas.REJECTS, key=key)
+
+
+def _land_by_spark(
+    line: Line, ledger: Run, batch: Batch, table: Table, new: list[str]
+) -> tuple[list[Row], Written, Written | None]:
+    """The same where Spark has to write."""
+    records = read(line, batch.source, batch.deliveries, new)
+    observed = Observation()
+    rows = ingest.accepted(
+        records.observe(observed, ingest.tallies()), batch=batch.id, arrived_at=batch.planned_at
+    )
+    written = line.tables.append(rows, table, key=_key(batch))
+    if written.skipped:  # killed after this commit: count again, write nothing
+        rows.write.format("noop").mode("overwrite").save()
+    tallies = list(observed.get["tallies"])
+    faulty = {tally.delivery for tally in tallies if tally.rejected}
+    if not faulty:
+        return tallies, written, None
+    # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
+    ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
+    again = read(line, batch.source, [each for each in batch.deliveries if each.id in faulty], new)
+    rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
+    return tallies, written, line.tables.append(rejects, schemas.REJECTS, key=_key(batch))
 
 
 def added(line: Line, source: str) -> list[str]:

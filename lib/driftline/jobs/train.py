@@ -10,15 +10,17 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import evaluation, prepare, registry, schemas, split, training
+from driftline import evaluation, portable, prepare, registry, schemas, split, training
 from driftline.errors import Refused
-from driftline.jobs import judging
+from driftline.jobs import judging, proving
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
+from driftline.prepare import Preparation
 from driftline.problem import digest
 from driftline.registry import Registry, Version
 from driftline.sections import TimeSplit
+from driftline.serving.facts import Facts
 from driftline.training import Trial
 
 
@@ -73,8 +75,10 @@ def _train(
     if unfinished:  # killed after it was registered: go on from there
         trials: list[Trial] = []
         winner, model = _winner(unfinished), models.load(unfinished)
+        train = rows.where(F.col("part") == "train")
+        learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
-        trials, winner, model = _search(line, ledger, rows, key)
+        trials, winner, model, learnt = _search(line, ledger, rows, key)
     ledger.progress("evaluating on rows the model never saw")
     judged, feature = judging.judged(line, rows, model, counts)
     measured = {
@@ -92,13 +96,20 @@ def _train(
             if who == "model"
             for name, interval in found.items()
         }
-        version = _register(line, models, model, trials, winner, metrics, key, features_version)
+        facts = proving.facts(line, rows.where(F.col("part") == "train"), learnt)
+        version = _register(
+            line, models, model, trials, winner, metrics, key, features_version, learnt, facts
+        )
+    ledger.progress("comparing the portable model with Spark's")
+    proofs = proving.proofs(line, rows, model, models.folder(version), learnt)
     ledger.progress(f"writing down model version {version.number}")
     beaten = judging.beaten(line, judged["test"])
     judging.write_evaluations(line, ledger, measured, beaten, judged, feature, version.number)
-    importance = training.importances(model, _names(line, rows))
+    proving.write(line, ledger, proofs, version.number)
+    judging.write_slices(line, ledger, judged["test"], version.number)
+    importance = training.importances(model, learnt.names)
     judging.write_curves(line, ledger, judged["test"], importance, version.number)
-    reasons = judging.reasons(line, measured["test", "model"], beaten)
+    reasons = judging.reasons(line, measured["test", "model"], beaten) + proving.reasons(proofs)
     models.judge(version, passed=not reasons)
     metric = problem.train.metric
     got = measured["test", "model"][metric]
@@ -120,7 +131,7 @@ def _train(
 
 def _search(
     line: Line, ledger: Run, rows: DataFrame, key: str
-) -> tuple[list[Trial], Candidate, PipelineModel]:
+) -> tuple[list[Trial], Candidate, PipelineModel, Preparation]:
     """Cross-validate every candidate, keep the trials, fit the best one on all training rows."""
     problem = line.problem
     columns = judging.feature_columns(line)
@@ -142,10 +153,10 @@ def _search(
         best = training.best(trials)
         _write_trials(line, ledger, trials, best, key)
         ledger.progress(f"refitting {best.candidate}")
-        model = training.refit(fitting, best.candidate, problem, columns)
+        model, learnt = training.refit(fitting, best.candidate, problem, columns)
     finally:
         fitting.unpersist()
-    return trials, best.candidate, model
+    return trials, best.candidate, model, learnt
 
 
 def _register(
@@ -157,6 +168,8 @@ def _register(
     metrics: Mapping[str, float],
     key: str,
     features_version: int,
+    learnt: Preparation,
+    facts: Facts,
 ) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
     problem = line.problem
@@ -182,19 +195,16 @@ def _register(
             "parameters": json.dumps(dict(winner.parameters)),
             "seed": str(problem.train.seed),
         },
-        files={"problem.json": problem.model_dump_json(indent=2, by_alias=True)},
+        files=lambda saved: {
+            "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
+            **portable.files(learnt, saved, facts),
+        },
     )
 
 
 def _winner(version: Version) -> Candidate:
     parameters = json.loads(version.tags["parameters"])
     return Candidate(version.tags["family"], tuple(parameters.items()))
-
-
-def _names(line: Line, rows: DataFrame) -> list[str]:
-    """What each place of the model's vector is."""
-    train = rows.where(F.col("part") == "train")
-    return prepare.fit(train, judging.feature_columns(line), line.problem.prepare).names
 
 
 def _labelled(line: Line, version: int) -> DataFrame:

@@ -11,12 +11,15 @@ import pandas as pd
 
 from driftline.problem import Problem
 from driftline.schemas import (
+    CAUSES,
     CURVES,
     DELIVERIES,
     DRIFT,
     EVALUATIONS,
+    HISTOGRAMS,
     QUALITY,
     RUNS,
+    SLICES,
     TRIALS,
 )
 
@@ -30,20 +33,11 @@ COLUMNS: dict[str, list[str]] = {
     "quarantine": ["table", "rule", "rows"],
     "trials": TRIALS.column_names,
     "evaluations": EVALUATIONS.column_names,
+    "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
-    "histograms": [
-        "table",
-        "version",
-        "slice",
-        "column",
-        "kind",
-        "low",
-        "high",
-        "category",
-        "share",
-        "rows",
-    ],
+    "causes": CAUSES.column_names,
+    "histograms": HISTOGRAMS.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
@@ -67,8 +61,10 @@ class Facts:
     quarantine: pd.DataFrame
     trials: pd.DataFrame
     evaluations: pd.DataFrame
+    slices: pd.DataFrame
     curves: pd.DataFrame
     drift: pd.DataFrame
+    causes: pd.DataFrame
     histograms: pd.DataFrame
     champion: dict[str, Any] | None
 

@@ -75,6 +75,7 @@ def section(facts: Facts) -> Section:
     blocks += pictures(facts)
     if measures:
         blocks.append(_table(measures, "On the test rows"))
+    blocks += _weakest(facts)
     if validation := measured(facts, "validation"):
         blocks.append(_table(validation, "On the validation rows", fold=True))
     blocks += _earlier(facts)
@@ -179,6 +180,29 @@ def _table(measures: list[Row], caption: str, *, fold: bool = False) -> Table:
         found,
         fold=fold,
     )
+
+
+def _weakest(facts: Facts) -> list[Block]:
+    """Where the model is worse than on all rows, beyond the doubt of the interval."""
+    found = [
+        row for row in rows(facts.slices) if row["model_version"] == version(facts) and row["worse"]
+    ]
+    if not found:
+        return []
+    table = Table(
+        "Where it is weakest: test rows with one value of one feature",
+        ["feature", "value", "#" + words.metric(found[0]["metric"]), "#rows"],
+        [
+            [
+                words.name(row["column"]),
+                row["value"],
+                words.interval(row["score"], row["low"], row["high"]),
+                words.count(whole(row["rows"])),
+            ]
+            for row in found[:10]
+        ],
+    )
+    return [table]
 
 
 def _earlier(facts: Facts) -> list[Block]:

@@ -6,6 +6,8 @@ import math
 from datetime import datetime, timezone
 from typing import Any
 
+from driftline.metrics import SMALLER_IS_BETTER
+
 _SIGNS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
 
 MISSING = "—"
@@ -22,14 +24,22 @@ _METRICS = {
     "log_loss": "log loss",
     "brier": "Brier score",
     "f1": "F1",
+    "precision_weighted": "precision, both labels by rows",
+    "recall_weighted": "recall, both labels by rows",
+    "f1_weighted": "F1, both labels by rows",
+    "lift_10": "lift of the first tenth",
+    "median_error": "median error",
+    "error_90": "error that 90 % stay below",
     "psi": "PSI",
     "ks": "KS",
     "js": "JS",
     "null_rate": "null rate",
-    "categories": "new categories",
+    "new": "new categories",
+    "lost": "lost categories",
+    "cramers_v": "Cramér's V",
+    "total_variation": "total variation",
+    "wasserstein": "Wasserstein",
 }
-
-_SMALLER_IS_BETTER = {"rmse", "mae", "mse", "log_loss", "brier"}
 
 
 def count(value: float) -> str:
@@ -163,7 +173,7 @@ def better(word: str, one: float, other: float) -> bool:
 
 def smaller_is_better(word: str) -> bool:
     """Whether the metric is an error."""
-    return word in _SMALLER_IS_BETTER
+    return word in SMALLER_IS_BETTER
 
 
 def parameters(values: dict[str, Any]) -> str:

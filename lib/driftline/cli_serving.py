@@ -1,0 +1,72 @@
+"""The command ``driftline serve``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from driftline import logs
+from driftline.cli_conf import read_conf
+from driftline.errors import Missing
+
+
+@click.command()
+@click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml.")
+@click.option("--env", default="local", show_default=True, help="As for the other commands.")
+@click.option("--warehouse", help="Folder of the tables, instead of the environment's.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8080, show_default=True, help="Of REST; 0 takes a free one.")
+@click.option("--grpc-port", type=int, help="Of gRPC too; 0 takes a free one. Default: none.")
+@click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
+@click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
+@click.option("--api-key-env", help="Environment variable with the key every request must carry.")
+@click.option("--rate", type=click.FloatRange(1), help="Requests a second. Default: unbounded.")
+@click.option("--concurrency", default=64, show_default=True, help="Requests at the same time.")
+@click.option("--rows", default=1000, show_default=True, help="Rows a request.")
+@click.option("--refresh", default=2.0, show_default=True, help="Seconds between looks.")
+def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None:
+    """Answer predictions by the champion over REST. Starts neither Java nor Spark.
+
+    A new champion is taken over within --refresh seconds, without a failed request. POST /predict
+    takes rows; /docs describes it, /v2 is the Open Inference Protocol, /metrics Prometheus'.
+    """
+    given = {"env": env, "problem": problem, "warehouse": warehouse, "data": None}
+    asked, environment, _ = read_conf(given, suites=False)
+    from driftline.serving.limits import Limits
+    from driftline.serving.server import Settings
+    from driftline.serving.server import serve as run
+    from driftline.serving.service import Service
+
+    logs.configure()
+    folder = f"{environment.warehouse}/{asked.name}/gold/features"
+    settings = Settings(
+        host=options["host"],
+        port=options["port"],
+        grpc_port=options["grpc_port"],
+        refresh=options["refresh"],
+        features=folder if options["features"] else None,
+        log=Path(options["log_requests"]) if options["log_requests"] else None,
+    )
+    limits = Limits(
+        rows=options["rows"],
+        concurrency=options["concurrency"],
+        rate=options["rate"],
+        key=_key(options["api_key_env"]),
+    )
+    run(Service.of(environment.mlflow, asked.name), settings, limits)
+
+
+def _key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    found = os.environ.get(variable)
+    if not found:
+        raise Missing(
+            "there is no API key",
+            where=f"environment variable {variable}",
+            hint=f"export {variable}=…, or leave --api-key-env out",
+        )
+    return found

@@ -1,0 +1,273 @@
+"""The data files of a Delta table, below :mod:`driftline.tables`: which ones a version consists of.
+
+Read from the commits themselves, so that asking for a version starts no Spark job; of any table:
+also one that driftline did not write, a clone, or one with deletion vectors, partitions, or
+columns that were renamed. Where the log no longer begins at 0, Delta's own snapshot of a checkpoint
+is the ground that later commits are laid on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import unquote
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from driftline import delta_log
+from driftline.profile import Field
+
+_FAR = 200
+"""From so many commits on a snapshot (about a second) costs less than reading them."""
+
+Key = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file as a version reads it: with one deletion vector or none."""
+
+    path: str
+    """Absolute; without a scheme if it is local."""
+    size: int
+    deleted: str
+    """What Delta calls its deletion vector; empty without one."""
+    partition: Mapping[str, str | None] = field(compare=False)
+    action: Mapping[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> Key:
+        """What tells its content from any other's."""
+        return self.path, self.size, self.deleted
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table at one time."""
+
+    fields: tuple[Field, ...]
+    largest_id: int | None
+    """The highest number a column ever had up to here, where columns are mapped."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit did to the files of a table."""
+
+    number: int
+    at: datetime
+    operation: str
+    added: tuple[DataFile, ...]
+    removed: tuple[Key, ...]
+    """Path and deletion vector count; the size is not known of every removal and is 0."""
+    schema: Schema
+    """In force after the commit."""
+    changes: bool
+    """Whether rows changed: compaction only moves them."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a table: its columns and its files."""
+
+    number: int
+    at: datetime
+    schema: Schema
+    files: tuple[DataFile, ...]
+
+
+def commits(spark: SparkSession, folder: str, *, since: int, until: int) -> list[Commit]:
+    """The commits from one at or before ``since`` up to ``until``, oldest first.
+
+    The first one adds all the files its version has. Raises :class:`LookupError` with the oldest
+    version that can still be told when the log no longer goes back to ``since``.
+    """
+    base = str(delta_log.log_of(spark, folder).dataPath().toString())
+    listed = delta_log.listed(spark, folder)
+    first = 0
+    if 0 not in listed.commits or since > _FAR:
+        known = [number for number in listed.checkpoints if number <= since]
+        if not known:
+            raise LookupError(min(listed.checkpoints, default=until))
+        first = max(known)
+    found: list[Commit] = []
+    state = _State(base)
+    for number in range(first, until + 1):
+        if number not in listed.commits and not (first and number == first):
+            raise LookupError(min((n for n in listed.commits if n > number), default=until))
+        if first and number == first:
+            found.append(_ground(spark, folder, state, number))
+            continue
+        text = delta_log.commit_text(spark, folder, number)
+        found.append(state.after(number, text, listed.commits[number]))
+    return found
+
+
+def oldest(spark: SparkSession, folder: str) -> int:
+    """The oldest version that :func:`commits` can begin with."""
+    listed = delta_log.listed(spark, folder)
+    return 0 if 0 in listed.commits else min(listed.checkpoints, default=0)
+
+
+def times(spark: SparkSession, folder: str, newest: int) -> dict[int, datetime]:
+    """When each version that the log still has the commit of was made."""
+    listed = delta_log.listed(spark, folder)
+    found = {}
+    for number, modified in listed.commits.items():
+        if number <= newest:
+            info = delta_log.commit_info(spark, folder, number)
+            found[number] = _moment(info.get("inCommitTimestamp") or modified)
+    return found
+
+
+def version(commits: Sequence[Commit], number: int) -> Version:
+    """What the table was after commit ``number``."""
+    active: dict[tuple[str, str], DataFile] = {}
+    last = commits[0]
+    for last in commits:
+        if last.number > number:
+            break
+        for path, _, deleted in last.removed:
+            active.pop((path, deleted), None)
+        for each in last.added:
+            active[each.path, each.deleted] = each
+    told = next(each for each in commits if each.number == number)
+    files = tuple(sorted(active.values(), key=lambda each: each.key))
+    return Version(number, told.at, told.schema, files)
+
+
+def read(spark: SparkSession, folder: str, number: int, files: Iterable[DataFile]) -> DataFrame:
+    """The rows of some files, each path at most once, by the columns of version ``number``."""
+    jvm: Any = spark._jvm
+    actions = jvm.java.util.ArrayList()
+    for each in files:
+        text = json.dumps({"add": dict(each.action)})
+        actions.add(jvm.org.apache.spark.sql.delta.actions.Action.fromJson(text))
+    sequence = jvm.scala.jdk.javaapi.CollectionConverters.asScala(actions).toSeq()
+    none = jvm.scala.Option.empty()
+    snapshot = _snapshot(spark, folder, number)
+    frame = delta_log.log_of(spark, folder).createDataFrame(snapshot, sequence, False, none)
+    return DataFrame(frame, spark)
+
+
+def path_of() -> Column:
+    """The path of the file a row was read from, as :class:`DataFile` spells it."""
+    spelt = F.replace(F.col("_metadata.file_path"), F.lit("+"), F.lit("%2B"))
+    return F.regexp_replace(F.url_decode(spelt), "^file:/+", "/")
+
+
+def exists(spark: SparkSession, files: Iterable[DataFile]) -> set[str]:
+    """Which of the files are still there; the folders are listed, each once."""
+    folders = {each.path.rpartition("/")[0] for each in files}
+    return {
+        _canonical(path) for folder in folders for path in delta_log.listed_files(spark, folder)
+    }
+
+
+class _State:
+    """What later actions in a log need to know of earlier ones."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.schema = Schema((), None)
+
+    def after(self, number: int, text: str, modified: int) -> Commit:
+        added, removed = [], []
+        info: dict[str, Any] = {}
+        changes = False
+        for line in text.splitlines():
+            action = json.loads(line) if line.strip() else {}
+            if "metaData" in action:
+                self.schema = _schema(action["metaData"])
+            elif "commitInfo" in action:
+                info = action["commitInfo"]
+            elif "add" in action:
+                added.append(_file(self.base, action["add"]))
+                changes |= bool(action["add"].get("dataChange"))
+            elif "remove" in action:
+                gone = action["remove"]
+                removed.append((_path(self.base, gone["path"]), 0, _deleted(gone)))
+                changes |= bool(gone.get("dataChange"))
+        stamp = info.get("inCommitTimestamp") or modified
+        return Commit(
+            number,
+            _moment(stamp),
+            str(info.get("operation", "")),
+            tuple(added),
+            tuple(removed),
+            self.schema,
+            changes,
+        )
+
+
+def _ground(spark: SparkSession, folder: str, state: _State, number: int) -> Commit:
+    snapshot = _snapshot(spark, folder, number)
+    metadata = json.loads(snapshot.metadata().json())
+    state.schema = _schema(metadata.get("metaData", metadata))
+    rows = DataFrame(snapshot.allFiles().toDF(), spark).select(
+        "path", "partitionValues", "size", "modificationTime", "deletionVector"
+    )
+    files = tuple(_file(state.base, row.asDict(recursive=True)) for row in rows.collect())
+    at = _moment(int(snapshot.timestamp()))
+    return Commit(number, at, "", files, (), state.schema, True)
+
+
+def _snapshot(spark: SparkSession, folder: str, number: int) -> Any:
+    log = delta_log.log_of(spark, folder)
+    defaults = [getattr(log, f"getSnapshotAt$default${place}")() for place in (2, 3, 4)]
+    return log.getSnapshotAt(number, *defaults)
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
+
+
+def _canonical(path: str) -> str:
+    return "/" + path[len("file:") :].lstrip("/") if path.startswith("file:/") else path
+
+
+def _path(base: str, path: str) -> str:
+    path = unquote(path)
+    absolute = "://" in path or path.startswith(("/", "file:/"))
+    return _canonical(path if absolute else f"{base}/{path}")
+
+
+def _deleted(action: Mapping[str, Any]) -> str:
+    vector = action.get("deletionVector")
+    if not vector:
+        return ""
+    place = "" if vector.get("offset") is None else f"@{vector['offset']}"
+    return f"{vector['storageType']}{vector['pathOrInlineDv']}{place}"
+
+
+def _file(base: str, action: Mapping[str, Any]) -> DataFile:
+    vector = {k: v for k, v in (action.get("deletionVector") or {}).items() if v is not None}
+    again = {
+        **{name: action[name] for name in ("path", "partitionValues", "size", "modificationTime")},
+        **({"deletionVector": vector} if vector else {}),
+        "dataChange": True,
+    }
+    path = _path(base, action["path"])
+    partition = dict(action["partitionValues"])
+    return DataFile(path, action["size"], _deleted(action), partition, again)
+
+
+def _schema(metadata: Mapping[str, Any]) -> Schema:
+    found = StructType.fromJson(json.loads(metadata["schemaString"]))
+    told = metadata.get("configuration") or {}
+    mapped = told.get("delta.columnMapping.mode", "none") != "none"
+    fields = tuple(
+        Field(
+            each.name,
+            each.dataType.simpleString(),
+            each.metadata.get("delta.columnMapping.physicalName", each.name),
+            each.metadata.get("delta.columnMapping.id") if mapped else None,
+        )
+        for each in found.fields
+    )
+    return Schema(fields, int(told["delta.columnMapping.maxColumnId"]) if mapped else None)

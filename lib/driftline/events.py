@@ -1,0 +1,137 @@
+"""The sections of a problem file that speak of events: what is asked, of whom, by which features.
+
+Each is a frozen value that checks itself; what can only be checked across sections is in
+``problem.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from driftline.conf import Day, Days, Identifier, Strict, wrong
+from driftline.operations import OPERATIONS
+
+Expression = Annotated[str, Field(min_length=1)]
+"""A Spark SQL expression over the columns of one source."""
+
+
+class Events(Strict):
+    """Rows of one source, optionally narrowed by a SQL condition."""
+
+    source: Identifier
+    where: Expression | None = None
+
+
+class Label(Events):
+    """What is to be predicted, from the events in (as-of, as-of + horizon]."""
+
+    horizon: Days
+    outcome: Literal["none", "any", "sum"]
+    value: Expression | None = None
+
+    @model_validator(mode="after")
+    def _value_for_sum(self) -> Label:
+        if (self.outcome == "sum") != (self.value is not None):
+            raise wrong(
+                f"outcome {self.outcome} {'needs a' if self.value is None else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
+                allowed="outcome: sum with a value; outcome: none or any without",
+                hint="value is what is added up, e.g. amount",
+            )
+        return self
+
+
+class Population(Events):
+    """Which entities are asked about at an as-of: those with such an event lately (or ever)."""
+
+    within: Days | None = None
+
+
+class Feature(Events):
+    """One aggregate of a source's events over one or more windows that end at the as-of."""
+
+    name: Identifier
+    operation: Literal[
+        "count",
+        "sum",
+        "mean",
+        "min",
+        "max",
+        "std",
+        "first",
+        "last",
+        "distinct",
+        "top_share",
+        "recency",
+        "frequency",
+        "gap",
+        "gap_std",
+        "trend",
+        "ratio",
+        "slope",
+    ]
+    value: Expression | None = None
+    windows: tuple[Days, ...] = Field(min_length=1)
+    against: Days | None = None
+    """The window that a ratio's windows are compared with."""
+
+    @model_validator(mode="after")
+    def _value_where_needed(self) -> Feature:
+        rule = OPERATIONS[self.operation].value
+        if (rule == "needed" and self.value is None) or (rule == "none" and self.value):
+            needing = (name for name, each in OPERATIONS.items() if each.value == "needed")
+            maybe = (name for name, each in OPERATIONS.items() if each.value == "possible")
+            raise wrong(
+                f"{self.operation} {'needs a' if rule == 'needed' else 'takes no'} value",
+                key="value",
+                found=self.value or "nothing",
+                allowed=f"value with {', '.join(needing)}; with or without {', '.join(maybe)}; "
+                "none with the others",
+                hint="value is a column or a SQL expression over the columns",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _windows_that_mean_something(self) -> Feature:
+        if (self.operation == "ratio") != (self.against is not None):
+            needs = self.against is None
+            raise wrong(
+                f"{self.operation} {'needs' if needs else 'takes no'} against",
+                key="against",
+                found="nothing" if needs else f"{self.against}d",
+                allowed="a window with ratio, none with the others",
+                hint="windows: [30d], against: 365d is the share of a year that fell into 30 days",
+            )
+        if self.operation == "slope" and not 2 <= min(self.windows) <= max(self.windows) <= 3_650:
+            raise wrong(
+                "no line goes through so few days, or so many",
+                key="windows",
+                found=", ".join(f"{days}d" for days in self.windows),
+                allowed="windows from 2d to 3650d with slope",
+                hint="write 30d",
+            )
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature's columns in ``gold.features``, one a window: ``spend_30d``."""
+        return tuple(f"{self.name}_{days}d" for days in self.windows)
+
+
+class Profile(Strict):
+    """Attributes of an entity, taken from its latest row not after the as-of."""
+
+    source: Identifier
+    attributes: tuple[Identifier, ...] = Field(min_length=1)
+
+
+class Cutoffs(Strict):
+    """The as-of days: ``first``, then one every ``every`` until the data ends."""
+
+    first: Day
+    every: Days
+    known: Literal["event", "arrival"] = "event"
+    """Whether an as-of sees what had happened by then, or only what had arrived by then too."""

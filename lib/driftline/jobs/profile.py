@@ -1,0 +1,35 @@
+"""Data files of a table → ``ops.profiles``: those of its newest version, or of all it ever had."""
+
+from __future__ import annotations
+
+from driftline import delta_files, schemas
+from driftline.jobs import profiling
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+
+
+def run(line: Line, *, table: str | None = None, history: bool = False) -> str:
+    """Profile the watched tables, or ``table``; with ``history`` every file of every version."""
+    tables = (table,) if table else line.problem.drift.tables
+    with line.ledger.run("profile") as ledger, line.tables.lock(schemas.PROFILES.full_name):
+        ledger.message = "; ".join(_table(line, ledger, each, history) for each in tables)
+        return ledger.message
+
+
+def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
+    newest = line.tables.version(table)
+    ledger.read(table, newest)
+    commits = line.tables.commits(table, since=line.tables.oldest(table), until=newest)
+    if history:
+        wanted = [profiling.Wanted(table, c.number, c.schema, c.added) for c in commits]
+    else:
+        version = delta_files.version(commits, newest)
+        wanted = [profiling.wanted(table, version, version.files)]
+    names = {each.name for each in commits[-1].schema.fields}
+    as_of = ("as_of",) if "as_of" in names else ()
+    segments = tuple(sorted({*line.problem.drift.segments.get(table, ()), *as_of}))
+    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    files = {file.key for each in wanted for file in each.files}
+    gone = len(files) - len(known)
+    said = f"; {gone:,} were removed before they were profiled" if gone else ""
+    return f"{table}: {len(known):,} of {len(files):,} files have a profile{said}"

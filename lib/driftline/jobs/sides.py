@@ -1,0 +1,202 @@
+"""Which rows of a table are compared with which: two versions, or what was written in two spans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from typing import Literal
+
+from driftline import delta_files
+from driftline.delta_files import Commit, DataFile, Version
+from driftline.errors import Missing
+from driftline.jobs import profiling
+from driftline.jobs.line import Line
+from driftline.profile import Field
+from driftline.registry import Registry
+from driftline.registry import Version as Champion
+
+Against = Literal["previous", "same-weekday", "training"]
+
+NEWEST = "newest as-of"
+"""The slice of a table with as-ofs: the rows of its newest one."""
+
+_APART = {
+    "gold.features": ("as_of", "label"),
+    "gold.predictions": (
+        "as_of",
+        "entity",
+        "problem",
+        "run_id",
+        "features_version",
+        "model_version",
+    ),
+}
+"""Columns that tell rows apart or say when they were made: they differ by design."""
+
+_WEEK = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a comparison was asked for; versions are numbers, times, ``latest``, or left open."""
+
+    first: str | None = None
+    last: str | None = None
+    window: timedelta | None = None
+    against: Against = "previous"
+    by: str | None = None
+    """A column whose values are compared each for itself, too."""
+    learn: int = 0
+    """So many steps from version to version, up to the reference, are calm: thresholds are what
+    they showed."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: some files of one version of a table, perhaps some rows of each."""
+
+    table: str
+    version: int
+    at: datetime
+    slice: str
+    files: tuple[DataFile, ...]
+    fields: tuple[Field, ...]
+    wanted: profiling.Wanted = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two sides, and the commits that lie between."""
+
+    reference: Side
+    current: Side
+    commits: tuple[Commit, ...] = field(repr=False)
+    champion: Champion | None = None
+    """The model whose training the reference is, if it is one's."""
+
+    @property
+    def same(self) -> bool:
+        """Whether there is nothing to compare."""
+        one, other = self.reference, self.current
+        return (one.version, one.slice) == (other.version, other.slice)
+
+
+def pair(line: Line, table: str, asked: Asked) -> Pair:
+    """The sides of a comparison; raises :class:`Missing` for a version there is not."""
+    current = version_of(line, table, asked.last or "latest")
+    if asked.window is not None:
+        return _spans(line, table, current, asked.window, asked.against)
+    champion: Champion | None = None
+    if asked.first is not None:
+        reference = version_of(line, table, asked.first)
+    else:
+        reference, champion = training(line, table, current)
+    ends = sorted((reference, current))
+    commits = line.tables.commits(table, since=ends[0], until=ends[1])
+    return replace(_versions(line, table, commits, reference, current), champion=champion)
+
+
+def steps(line: Line, table: str, last: int, count: int) -> list[Pair]:
+    """The comparisons of each of the ``count`` versions up to ``last`` with the one before."""
+    if not count:
+        return []
+    first = max(line.tables.oldest(table), last - count)
+    commits = line.tables.commits(table, since=first, until=last)
+    # Version 0 is the empty table where driftline wrote it.
+    known = [
+        number for number in range(first, last + 1) if delta_files.version(commits, number).files
+    ]
+    pairs = [_versions(line, table, commits, a, b) for a, b in pairwise(known)]
+    return [each for each in pairs if each.current.files and each.reference.files]
+
+
+def version_of(line: Line, table: str, said: str) -> int:
+    """``latest``, a number, or a time: the version that was the newest then."""
+    if said == "latest":
+        return line.tables.version(table)
+    if said.isdigit():
+        return int(said)
+    moment = datetime.fromisoformat(said)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return line.tables.version_at(table, moment)
+
+
+def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
+    """The version the champion saw, and the champion; without one the first version with rows."""
+    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    if champion is not None and table in champion.tables:
+        return min(champion.tables[table], current), champion
+    return min(1, current), None  # version 0 is the empty table
+
+
+def _versions(
+    line: Line, table: str, commits: Sequence[Commit], reference: int, current: int
+) -> Pair:
+    """By a fixed rule: a table with as-ofs is compared at the newest as-of of each version; one
+    that only grew in between, what was there with what was added; else both as a whole.
+    """
+    old, new = (delta_files.version(commits, number) for number in (reference, current))
+    files, slice_ = new.files, "whole"
+    if "as_of" in (each.name for each in new.schema.fields):
+        slice_ = NEWEST
+    elif {each.key for each in old.files} < {each.key for each in new.files}:
+        known = {each.key for each in old.files}
+        files = tuple(each for each in new.files if each.key not in known)
+        slice_ = f"added since {old.number}"
+    before = NEWEST if slice_ == NEWEST else "whole"
+    return Pair(
+        _side(line, table, old, before, old.files),
+        _side(line, table, new, slice_, files),
+        tuple(commits),
+    )
+
+
+def _spans(line: Line, table: str, current: int, window: timedelta, against: Against) -> Pair:
+    """What was written in a span up to a version, against another span, or what was trained on."""
+    commits = line.tables.commits(table, since=0, until=current)
+    end = commits[-1].at
+    now = _written(line, table, commits, end - window, end)
+    champion: Champion | None = None
+    if against == "training":
+        number, champion = training(line, table, current)
+        version = delta_files.version(commits, number)
+        before = _side(line, table, version, "whole", version.files)
+    else:
+        back = _WEEK * math.ceil(window / _WEEK) if against == "same-weekday" else window
+        before = _written(line, table, commits, end - back - window, end - back)
+    return Pair(before, now, tuple(commits), champion)
+
+
+def _written(
+    line: Line, table: str, commits: Sequence[Commit], after: datetime, until: datetime
+) -> Side:
+    """The files that commits of a span wrote, though they be compacted since."""
+    found = [each for each in commits if after < each.at <= until and each.changes and each.added]
+    if not found:
+        raise Missing(
+            f"nothing was written to {table} from {_said(after)} to {_said(until)}",
+            where=line.tables.path(table),
+            hint="choose a longer --window, or versions with --from and --to",
+        )
+    files = {file.key: file for each in found for file in each.added}
+    version = Version(found[-1].number, found[-1].at, found[-1].schema, tuple(files.values()))
+    return _side(line, table, version, f"written {_said(after)} to {_said(until)}", version.files)
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _side(
+    line: Line, table: str, version: Version, slice_: str, files: tuple[DataFile, ...]
+) -> Side:
+    layer, _, name = table.partition(".")
+    apart = {*_APART.get(table, ()), line.problem.entity}
+    if layer in ("bronze", "silver") and name in line.problem.sources:
+        apart.add(line.problem.sources[name].time)  # time always moves on
+    fields = [each for each in profiling.profiled(version.schema) if each.name not in apart]
+    wanted = profiling.Wanted(table, version.number, version.schema, files)
+    return Side(table, version.number, version.at, slice_, files, tuple(fields), wanted)

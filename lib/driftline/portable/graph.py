@@ -1,0 +1,176 @@
+"""A preparation and a model's numbers → one ONNX file in float64 that says what it is.
+
+Own code rather than a converter: converters know MLlib's feature stages, not ours, and write the
+thresholds of trees in float32, which sends a row at a threshold to the other side. The graph is
+``ai.onnx`` 21 with ``ai.onnx.ml`` 5, whose ``TreeEnsemble`` is double throughout.
+
+Inputs ``numbers`` (rows × number columns, missing = NaN) and ``words`` (rows × text columns,
+missing = :data:`MISSING`); output ``score`` (rows). What the columns are, and the problem, is JSON
+under ``driftline`` in the file's metadata (:class:`driftline.serving.facts.Facts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from driftline.errors import DriftlineError
+from driftline.portable.saved import Linear, Trees
+from driftline.prepare import Categorical, Numeric, Preparation
+from driftline.serving.facts import MISSING, Facts
+
+
+def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> bytes:
+    """The ONNX file; ``facts`` must name the columns in the preparation's order."""
+    graph = Graph()
+    vector = prepared(graph, preparation)
+    if isinstance(model, Linear):
+        total = _linear(graph, vector, model)
+    else:
+        total = _trees(graph, vector, len(preparation.names), model)
+    score = graph.add("Sigmoid", total) if model.logistic else total
+    flat = graph.constant(np.array([-1], np.int64))
+    graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
+    output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])
+    return graph.file(output, facts, trees=5)
+
+
+def prepared(graph: Graph, preparation: Preparation) -> str:
+    """Add the inputs and the preparation; the name of the vector, rows × places."""
+    parts = []
+    if preparation.numeric:
+        graph.inputs.append(_values("numbers", TensorProto.DOUBLE, len(preparation.numeric)))
+        parts.append(_numbers(graph, preparation.numeric))
+    if preparation.categorical:
+        graph.inputs.append(_values("words", TensorProto.STRING, len(preparation.categorical)))
+        parts += _categories(graph, preparation.categorical)
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+class Graph:
+    """Nodes and constants as they are added, with names of their own."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Any] = []
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, values: np.ndarray[Any, Any]) -> str:
+        """Add a constant; its name."""
+        name = f"constant{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def words(self, values: Sequence[str]) -> str:
+        """Add a constant row of texts; its name."""
+        name = f"constant{len(self.constants)}"
+        text = np.asarray([list(values)], object)
+        self.constants.append(numpy_helper.from_array(text, name))
+        return name
+
+    def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node; the name of its output."""
+        name = f"{operation.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
+        return name
+
+    def file(self, output: Any, facts: Facts, *, trees: int) -> bytes:
+        """The whole as a file; ``trees`` is the version of ``ai.onnx.ml``."""
+        made = helper.make_model(
+            helper.make_graph(self.nodes, facts.name, self.inputs, [output], self.constants),
+            opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", trees)],
+            ir_version=10,
+            producer_name="driftline",
+        )
+        helper.set_model_props(made, {"driftline": facts.to_json()})
+        onnx.checker.check_model(made, full_check=True)
+        return bytes(made.SerializeToString(deterministic=True))
+
+
+def _values(name: str, type_: int, columns: int) -> Any:
+    return helper.make_tensor_value_info(name, type_, ["rows", columns])
+
+
+def _row(values: Iterable[float]) -> np.ndarray[Any, Any]:
+    return np.asarray([list(values)], np.float64)
+
+
+def _numbers(graph: Graph, rules: Sequence[Numeric]) -> str:
+    """All number columns at once: (clip(fill(x)) − center) / scale, as in ``prepare``'s SQL."""
+    missing = graph.add("IsNaN", "numbers")
+    bounds = [_bounds(rule) for rule in rules]
+    unbounded = np.array([[each is None for each in bounds]])
+    if unbounded.any():  # nothing bounds an infinite value there: it counts as missing
+        infinite = graph.add("IsInf", "numbers")
+        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
+    fill = graph.constant(_row(rule.fill for rule in rules))
+    value = graph.add("Where", missing, fill, "numbers")
+    if not unbounded.all():
+        ends = [(-np.inf, np.inf) if each is None else each for each in bounds]
+        value = graph.add("Max", value, graph.constant(_row(low for low, _ in ends)))
+        value = graph.add("Min", value, graph.constant(_row(high for _, high in ends)))
+    value = graph.add("Sub", value, graph.constant(_row(rule.center for rule in rules)))
+    return graph.add("Div", value, graph.constant(_row(rule.scale for rule in rules)))
+
+
+def _bounds(rule: Numeric) -> tuple[float, float] | None:
+    return None if rule.low is None or rule.high is None else (rule.low, rule.high)
+
+
+def _categories(graph: Graph, rules: Sequence[Categorical]) -> list[str]:
+    """One 0/1 place a category."""
+    places = []
+    for column, rule in enumerate(rules):
+        if MISSING in rule.categories:
+            raise DriftlineError(
+                f"a category of {rule.column} is the word that stands for a missing one",
+                hint="rename that category in the data",
+            )
+        if rule.categories:
+            index = graph.constant(np.array([column], np.int64))
+            word = graph.add("Gather", "words", index, axis=1)
+            same = graph.add("Equal", word, graph.words(rule.categories))
+            places.append(graph.add("Cast", same, to=TensorProto.DOUBLE))
+    return places
+
+
+def _linear(graph: Graph, vector: str, model: Linear) -> str:
+    product = graph.add("MatMul", vector, graph.constant(model.coefficients.reshape(-1, 1)))
+    return graph.add("Add", product, graph.constant(np.array([[model.intercept]])))
+
+
+def _trees(graph: Graph, vector: str, width: int, model: Trees) -> str:
+    """One ``TreeEnsemble``; trees that are a single leaf, which it cannot say, are a constant."""
+    inner = np.flatnonzero(model.left >= 0)
+    leaf = np.flatnonzero(model.left < 0)
+    number = np.empty(len(model.left), np.int64)  # inner nodes and leaves are numbered apart
+    number[inner], number[leaf] = np.arange(len(inner)), np.arange(len(leaf))
+    roots = [int(root) for root in model.roots]
+    constant = sum(model.value[root] for root in roots if model.left[root] < 0)
+    growing = [root for root in roots if model.left[root] >= 0]
+    if not growing:
+        return _linear(graph, vector, Linear(np.zeros(width), constant, logistic=False))
+    left, right = model.left[inner], model.right[inner]
+    total = graph.add(
+        "TreeEnsemble",
+        vector,
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function=1,  # sum
+        post_transform=0,
+        tree_roots=[int(number[root]) for root in growing],
+        nodes_featureids=model.feature[inner].tolist(),
+        nodes_splits=numpy_helper.from_array(model.threshold[inner], "splits"),
+        nodes_modes=numpy_helper.from_array(np.zeros(len(inner), np.uint8), "modes"),  # ≤
+        nodes_truenodeids=number[left].tolist(),
+        nodes_trueleafs=(model.left[left] < 0).astype(int).tolist(),
+        nodes_falsenodeids=number[right].tolist(),
+        nodes_falseleafs=(model.left[right] < 0).astype(int).tolist(),
+        leaf_targetids=[0] * len(leaf),
+        leaf_weights=numpy_helper.from_array(model.value[leaf], "weights"),
+    )
+    return graph.add("Add", total, graph.constant(np.array([[constant]]))) if constant else total

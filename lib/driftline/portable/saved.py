@@ -1,0 +1,149 @@
+"""What MLlib wrote to disk → plain numbers.
+
+MLlib saves a stage as a line of JSON (class, parameters) and Parquet (coefficients, tree nodes).
+Read from there, not from the JVM: it is what will be loaded again, and a forest comes at once
+instead of by ten calls a node.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from scipy import sparse
+
+from driftline.errors import DriftlineError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x · coefficients + intercept; ``logistic``: the score is 1 / (1 + exp(−that))."""
+
+    coefficients: Floats
+    intercept: float
+    logistic: bool
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Sum over the trees of the leaf a row ends in; ``logistic`` as for :class:`Linear`.
+
+    Node i goes to ``left[i]`` where x[feature[i]] ≤ threshold[i], else to ``right[i]``; a leaf has
+    left −1. ``value[i]`` is what a tree would say that ended at node i, its weight included.
+    ``roots`` are the trees.
+    """
+
+    feature: Integers
+    threshold: Floats
+    left: Integers
+    right: Integers
+    value: Floats
+    roots: Integers
+    logistic: bool
+
+
+def read(pipeline: Path) -> Linear | Trees:
+    """The numbers of the last stage of a pipeline saved in a local folder."""
+    stages = sorted(Path(pipeline, "stages").iterdir(), key=lambda p: int(p.name.split("_")[0]))
+    stage = stages[-1]
+    line = next(Path(stage, "metadata").glob("part-*")).read_text(encoding="utf-8")
+    kind = json.loads(line)["class"].rpartition(".")[2]
+    if kind == "LogisticRegressionModel":
+        return _logistic(_one_row(stage))
+    if kind == "LinearRegressionModel":
+        row = _one_row(stage)
+        return Linear(_vector(row["coefficients"]), float(row["intercept"]), logistic=False)
+    if kind in _LEAVES:
+        return _trees(stage, kind)
+    raise DriftlineError(
+        f"a {kind} has no portable form",
+        where=str(stage),
+        hint="a new family needs its reading in driftline/portable/saved.py",
+    )
+
+
+def _one_row(stage: Path) -> dict[str, Any]:
+    (row,) = pq.read_table(stage / "data").to_pylist()
+    return dict(row)
+
+
+def _vector(saved: dict[str, Any]) -> Floats:
+    """MLlib's VectorUDT: type 0 is sparse, 1 dense."""
+    if saved["type"] == 1:
+        return np.asarray(saved["values"], np.float64)
+    found = np.zeros(saved["size"])
+    found[saved["indices"]] = saved["values"]
+    return found
+
+
+def _logistic(row: dict[str, Any]) -> Linear:
+    saved = row["coefficientMatrix"]
+    shape = (saved["numRows"], saved["numCols"])
+    if shape[0] != 1:
+        raise DriftlineError(
+            f"a logistic regression of {row['numClasses']} classes has no portable form",
+            hint="driftline's labels are 0 and 1",
+        )
+    if saved["type"] == 1:
+        coefficients = np.asarray(saved["values"], np.float64)
+    else:
+        compressed = sparse.csr_matrix if saved["isTransposed"] else sparse.csc_matrix
+        parts = (saved["values"], saved["rowIndices"], saved["colPtrs"])
+        coefficients = np.asarray(compressed(parts, shape=shape).todense(), np.float64)[0]
+    return Linear(coefficients, float(_vector(row["interceptVector"])[0]), logistic=True)
+
+
+_LEAVES = {
+    "RandomForestClassificationModel": "share",
+    "RandomForestRegressionModel": "mean",
+    "GBTClassificationModel": "margin",
+    "GBTRegressionModel": "sum",
+}
+"""What a tree of each ensemble adds to the score: see :func:`_trees`."""
+
+
+def _trees(stage: Path, kind: str) -> Trees:
+    """Nodes of all trees, numbered through.
+
+    A random forest's probability is the mean over its trees of the share of label 1 in the leaf,
+    its regression the mean of the leaves; boosted trees are the weighted sum of their leaves, and a
+    classifier's probability 1 / (1 + exp(−2 · sum)) (Spark's LogLoss; Friedman 1999, TreeBoost).
+    """
+    weights = {row["_1"]: row["_3"] for row in pq.read_table(stage / "treesMetadata").to_pylist()}
+    rows = pq.read_table(stage / "data").to_pylist()
+    rows.sort(key=lambda row: (row["treeID"], row["nodeData"]["id"]))
+    place = {(row["treeID"], row["nodeData"]["id"]): n for n, row in enumerate(rows)}
+    count = len(rows)
+    feature, left, right = (np.full(count, -1, np.int64) for _ in range(3))
+    threshold, value = np.zeros(count), np.zeros(count)
+    how = _LEAVES[kind]
+    for n, row in enumerate(rows):
+        tree, node = row["treeID"], row["nodeData"]
+        split = node["split"]
+        if node["leftChild"] >= 0:
+            if split["numCategories"] != -1:
+                raise DriftlineError(
+                    "a split by categories has no portable form",
+                    where=str(stage),
+                    hint="driftline's vectors hold numbers only; this is a bug",
+                )
+            feature[n] = split["featureIndex"]
+            threshold[n] = split["leftCategoriesOrThreshold"][0]
+            left[n], right[n] = (place[tree, node[side]] for side in ("leftChild", "rightChild"))
+        if how == "share":
+            zero, one = node["impurityStats"]
+            value[n] = one / (zero + one) / len(weights) if zero + one else 0.0
+        elif how == "mean":
+            value[n] = node["prediction"] / len(weights)
+        else:
+            value[n] = node["prediction"] * weights[tree] * (2.0 if how == "margin" else 1.0)
+    roots = np.asarray([place[tree, 0] for tree in sorted(weights)], np.int64)
+    return Trees(feature, threshold, left, right, value, roots, logistic=how == "margin")

@@ -1,0 +1,208 @@
+"""What a server takes on: key, rate, concurrency, size, time. A gate in front of every request.
+
+Plain ASGI, because saying no has to be cheap: it happens most when there is least time. Requests
+that are too many get 429 with ``Retry-After``, before their body is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import math
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from driftline.serving.metrics import Metrics
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+
+LOGGER = logging.getLogger("driftline.serving")
+
+_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics")
+"""Always answered: whoever watches a server has to see it when it is busy."""
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a server; ``rate`` is requests a second (None: unbounded), the key a secret."""
+
+    rows: int = 1000
+    body: int = 2_000_000
+    concurrency: int = 64
+    rate: float | None = None
+    seconds: float = 10.0
+    key: str | None = None
+
+
+class Rate:
+    """A token bucket: ``rate`` requests a second on average, a tenth of a second's at once."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._most = max(1.0, rate / 10)
+        self._tokens, self._at = self._most, clock()
+
+    def wait(self) -> float:
+        """0 and a token is taken, or the seconds until there will be one."""
+        now = self._clock()
+        self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self._rate
+
+
+class Admission:
+    """Who may come in: one rate and one count of those inside, for all ways in."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._rate = Rate(limits.rate) if limits.rate else None
+        self._most, self._inside = limits.concurrency, 0
+
+    def wait(self) -> int | None:
+        """None: come in. Else the whole seconds after which to ask again."""
+        if self._inside >= self._most:
+            return 1
+        wait = self._rate.wait() if self._rate else 0.0
+        return max(1, math.ceil(wait)) if wait else None
+
+    def __enter__(self) -> None:
+        self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+
+
+class TooLarge(Exception):
+    """More body than allowed was sent."""
+
+
+class Gate:
+    """The ASGI application in front of ``app``."""
+
+    def __init__(self, app: App, limits: Limits, admission: Admission, metrics: Metrics) -> None:
+        self._app, self._limits, self._metrics = app, limits, metrics
+        self._admission = admission
+        self._key = limits.key.encode() if limits.key else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or say why not."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        id_ = given if _ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        scope.setdefault("state", {})["request_id"] = id_.decode()
+        way = _way(scope["path"])
+        code = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", id_)]
+            await send(message)
+
+        try:
+            if scope["path"] in _OPEN:
+                await self._app(scope, receive, answer)
+            else:
+                await self._guarded(scope, headers, receive, answer)
+        finally:
+            self._metrics.requests.labels(way, str(code)).inc()
+            self._metrics.seconds.labels(way).observe(time.perf_counter() - started)
+
+    async def _guarded(
+        self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        id_ = scope["state"]["request_id"]
+        if self._key is not None and not hmac.compare_digest(_given_key(headers), self._key):
+            await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
+            return
+        wait = self._admission.wait()
+        if wait is not None:
+            retry = str(wait).encode()
+            await _say(send, id_, 429, "too many requests", [(b"retry-after", retry)])
+            return
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self._limits.body:
+            close = [(b"connection", b"close")]
+            await _say(send, id_, 413, too_large(self._limits), close)
+            return
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            with self._admission:
+                inside = self._app(scope, _bounded(receive, self._limits.body), sending)
+                await asyncio.wait_for(inside, self._limits.seconds)
+        except asyncio.TimeoutError:
+            if not begun:
+                said = f"not finished within {self._limits.seconds:g} seconds"
+                await _say(send, id_, 408, said)
+        except Exception:
+            LOGGER.exception("request %s failed", id_)
+            if not begun:
+                await _say(send, id_, 500, "this is a bug in driftline, please report it")
+
+
+def too_large(limits: Limits) -> str:
+    """What is said of a body that is too large."""
+    return f"body: longer than {limits.body:,} bytes"
+
+
+def _way(path: str) -> str:
+    """The kind of request, for metrics: few words whatever paths are asked for."""
+    if path.startswith("/v2"):
+        return "v2"
+    return path if path in ("/predict", "/metrics", "/healthz", "/readyz") else "other"
+
+
+def _given_key(headers: dict[bytes, bytes]) -> bytes:
+    bearer = headers.get(b"authorization", b"")
+    if bearer[:7].lower() == b"bearer ":
+        return bearer[7:]
+    return headers.get(b"x-api-key", b"")
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    seen = 0
+
+    async def bounded() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise TooLarge
+        return message
+
+    return bounded
+
+
+async def _say(
+    send: Send, id_: str, status: int, said: str, headers: list[tuple[bytes, bytes]] | None = None
+) -> None:
+    body = json.dumps({"error": said, "request_id": id_}).encode()
+    given = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    start = {"type": "http.response.start", "status": status, "headers": given + (headers or [])}
+    await send(start)
+    await send({"type": "http.response.body", "body": body})

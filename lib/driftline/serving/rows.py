@@ -1,0 +1,137 @@
+"""What a request may say: rows as JSON → the model's numbers and words, or which field is wrong.
+
+Every feature must be there; null says that it is missing. A number is a JSON number, not text; NaN
+and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
+
+from driftline.errors import did_you_mean
+from driftline.serving.facts import MISSING, Column, Facts
+from driftline.serving.model import Floats, Words
+
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 30.0 is 30, as JSON Schema has it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_TYPES: dict[str, Any] = {
+    "double": Annotated[float, Field(strict=True, allow_inf_nan=False)],
+    "bigint": Annotated[
+        int, Field(strict=True, ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)
+    ],
+    "boolean": Annotated[bool, Field(strict=True)],
+    "string": Annotated[str, Field(strict=True, max_length=10_000)],
+}
+
+
+class Wrong(Exception):
+    """A request that cannot be answered: what is wrong, field by field. HTTP 4xx."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]], *, status: int = 422) -> None:
+        super().__init__("; ".join(f"{field}: {said}" for field, said in faults))
+        self.faults = tuple(faults)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as read: the model's inputs, and whom each row is about (None: not said)."""
+
+    numbers: Floats
+    words: Words
+    entities: list[Any]
+
+
+class Reader:
+    """Reads requests for one model; ``most`` rows at a time."""
+
+    def __init__(self, facts: Facts, most: int, *, look_up: bool) -> None:
+        self._facts = facts
+        entity: Any = _TYPES.get(facts.entity_type, _TYPES["string"])
+        fields = {facts.entity: NotRequired[entity]}
+        fields |= {column.name: _type(column) for column in facts.columns}
+        limits = Field(min_length=1, max_length=most)
+        row: Any = _strict("Row", fields)
+        body: dict[str, Any] = {"rows": NotRequired[Annotated[list[row], limits]]}
+        if look_up:
+            body["entities"] = NotRequired[Annotated[list[entity], limits]]
+        self._adapter: TypeAdapter[Any] = TypeAdapter(_strict("Request", body))
+        self._ways = list(body)
+        self._fields = [*body, *fields]
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """JSON schema of a request."""
+        found = self._adapter.json_schema()
+        return found | {"oneOf": [{"required": [way]} for way in self._ways]}
+
+    def read(self, body: bytes) -> tuple[list[dict[str, Any]] | None, list[Any]]:
+        """Rows, or None and the entities to look up; :class:`Wrong` names each bad field."""
+        try:
+            given = self._adapter.validate_json(body)
+        except ValidationError as error:
+            raise faults(error, self._fields) from None
+        if len(given) != 1:
+            raise Wrong([(" or ".join(self._ways), "exactly one of them is needed")])
+        return given.get("rows"), given.get("entities", [])
+
+    def asked(self, rows: Sequence[dict[str, Any]]) -> Asked:
+        """The model's inputs of rows that were read."""
+        facts = self._facts
+        numbers = [[row[column.name] for column in facts.numbers] for row in rows]
+        words = np.empty((len(rows), len(facts.words)), object)
+        for place, column in enumerate(facts.words):
+            for line, row in enumerate(rows):
+                value = row[column.name]
+                words[line, place] = MISSING if value is None else value
+        # None becomes NaN
+        values = np.asarray(numbers, np.float64).reshape(len(rows), len(facts.numbers))
+        return Asked(values, words, [row.get(facts.entity) for row in rows])
+
+
+def faults(error: ValidationError, known: Sequence[str]) -> Wrong:
+    """What pydantic found, without what was sent; 400 for what is no JSON, else 422."""
+    found = []
+    every = error.errors(include_url=False, include_input=False, include_context=False)
+    for each in every[:_FAULTS]:
+        field = ".".join(_printable(part) for part in each["loc"]) or "body"
+        said = each["msg"]
+        if each["type"] == "extra_forbidden":
+            hint = did_you_mean(_printable(each["loc"][-1]), known, otherwise="see /docs")
+            said = f"there is no such field; {hint}"
+        elif each["type"] == "missing":
+            said = "is needed"
+        found.append((field, said))
+    broken = any(each["type"] == "json_invalid" for each in every)
+    return Wrong(found, status=400 if broken else 422)
+
+
+_FAULTS = 20
+"""So many faults of a request are told."""
+
+
+def _strict(name: str, fields: dict[str, Any]) -> Any:
+    """A dictionary type with exactly these fields."""
+    create: Any = TypedDict
+    made = create(name, fields)
+    made.__pydantic_config__ = ConfigDict(extra="forbid")
+    return made
+
+
+def _type(column: Column) -> Any:
+    return _TYPES[column.type] | None
+
+
+def _printable(part: object) -> str:
+    text = str(part)
+    return (text if len(text) <= 80 else text[:80] + "…").encode("utf-8", "replace").decode()

@@ -1,0 +1,124 @@
+"""The process that serves: REST on one port, gRPC on another, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+import uvicorn
+
+from driftline.errors import Missing
+from driftline.serving.limits import Admission, Limits
+from driftline.serving.lookup import Lookup
+from driftline.serving.request_log import RequestLog
+from driftline.serving.rest import Rest
+from driftline.serving.rpc import Rpc
+from driftline.serving.service import Service
+
+_GRACE = 10
+"""Seconds that requests have to finish once the server was told to stop."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where to listen, how often to look for a new champion, what to keep."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    grpc_port: int | None = None
+    refresh: float = 2.0
+    features: str | None = None
+    log: Path | None = None
+
+
+def serve(service: Service, settings: Settings, limits: Limits) -> None:
+    """Serve until SIGTERM or SIGINT; requests that are in get their answers."""
+    facts = service.loaded.facts
+    lookup = Lookup(settings.features, facts.entity) if settings.features else None
+    log = RequestLog(settings.log) if settings.log else None
+    admission = Admission(limits)
+    app = Rest(service, limits, admission=admission, lookup=lookup, log=log).app()
+    listening = _listen(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        loop="none",  # this function brings it
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=30,
+    )
+    signal.signal(signal.SIGTERM, _stopped)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no request waits for a walk over it
+    service.watch(settings.refresh)
+    port = listening.getsockname()[1]
+    print(
+        f"serving {facts.name} version {service.loaded.version} on http://{settings.host}:{port}",
+        flush=True,
+    )
+
+    async def both() -> None:
+        rpc = None
+        if settings.grpc_port is not None:
+            rpc = Rpc(service, limits, admission).server()
+            await _start(rpc, settings.host, settings.grpc_port)
+        await uvicorn.Server(config).serve(sockets=[listening])
+        if rpc is not None:
+            await rpc.stop(_GRACE)
+
+    try:
+        _run(both())
+    finally:
+        service.close()
+        if log is not None:
+            log.close()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on Windows
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
+
+
+async def _start(rpc: grpc.aio.Server, host: str, port: int) -> None:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = rpc.add_insecure_port(where)
+    except RuntimeError:
+        raise Missing(
+            "cannot listen for gRPC",
+            where=where,
+            hint="choose another --grpc-port; port 0 takes a free one",
+        ) from None
+    await rpc.start()
+    print(f"gRPC on {host}:{bound}", flush=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise Missing(
+            f"cannot listen: {error.strerror}",
+            where=f"{host}:{port}",
+            hint="choose another --host or --port; port 0 takes a free one",
+        ) from None
+
+
+def _stopped(number: int, frame: FrameType | None) -> None:
+    """The signal again, after the server has wound down: the process ends well."""
+    raise SystemExit(0)

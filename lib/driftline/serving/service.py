@@ -1,0 +1,134 @@
+"""What every way in shares: the loaded champion, predictions, and the change to a new champion."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.errors import DriftlineError, Missing
+from driftline.serving import champion
+from driftline.serving.champion import Champion
+from driftline.serving.facts import MISSING, Facts
+from driftline.serving.metrics import Metrics
+from driftline.serving.model import Floats, Portable
+from driftline.serving.rows import Asked, Wrong
+
+LOGGER = logging.getLogger("driftline.serving")
+
+INLINE = 50
+"""So many rows are scored on the spot; more go to a thread, so that others need not wait."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A champion in memory. A request uses one from beginning to end."""
+
+    version: int
+    model: Portable
+
+    @property
+    def facts(self) -> Facts:
+        """What the model says of itself."""
+        return self.model.facts
+
+    def check(self, name: str, version: str | None) -> None:
+        """A model or version that is not served is not found: :class:`Wrong`, 404."""
+        if name != self.facts.name:
+            raise Wrong([("model", f"only {self.facts.name} is served")], status=404)
+        if version not in (None, str(self.version)):
+            raise Wrong([("version", f"only version {self.version} is served")], status=404)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores and decisions of a request's rows."""
+
+    asked: Asked
+    score: Floats
+    decision: Floats
+
+
+class Service:
+    """Predictions by the champion, whichever it is.
+
+    ``find`` and ``fetch`` are the two questions to the registry, see :mod:`.champion`.
+    """
+
+    def __init__(
+        self, find: Callable[[], Champion | None], fetch: Callable[[Champion], bytes]
+    ) -> None:
+        self._find, self._fetch = find, fetch
+        self.metrics = Metrics()
+        self._stop = threading.Event()
+        self.loaded = self._load(self._asked())
+
+    @classmethod
+    def of(cls, store: str, name: str) -> Service:
+        """The service of a model in an MLflow store."""
+        return cls(lambda: champion.find(store, name), lambda found: champion.fetch(store, found))
+
+    def predict(self, loaded: Loaded, asked: Asked) -> Scores:
+        """Score rows; :class:`Wrong` names rows for which the model has no finite score."""
+        score = loaded.model.score(asked.numbers, asked.words)
+        if not np.isfinite(score).all():
+            where = np.flatnonzero(~np.isfinite(score))[:20]
+            raise Wrong([(f"rows.{row}", "the model has no finite score for it") for row in where])
+        self.metrics.rows.inc(len(score))
+        self.metrics.skew.observe(loaded.facts, asked.numbers, asked.words, score)
+        return Scores(asked, score, loaded.model.decide(score))
+
+    def refresh(self) -> bool:
+        """Load the champion if it is another one; the old one serves until then, and on if it
+        cannot be loaded (said in the log and in the metrics).
+        """
+        try:
+            found = self._asked()
+            if found.number == self.loaded.version:
+                return False
+            self.loaded = self._load(found)
+        except DriftlineError as error:
+            self.metrics.reloads.labels("failed").inc()
+            LOGGER.error("version %d serves on: %s", self.loaded.version, error)
+            return False
+        self.metrics.reloads.labels("done").inc()
+        LOGGER.info("version %d serves now", self.loaded.version)
+        return True
+
+    def watch(self, seconds: float) -> None:
+        """Look for a new champion every so many seconds, in a thread, until :meth:`close`."""
+
+        def look() -> None:
+            while not self._stop.wait(seconds):
+                self.refresh()
+
+        threading.Thread(target=look, name="champion", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop looking for new champions."""
+        self._stop.set()
+
+    def _asked(self) -> Champion:
+        found = self._find()
+        if found is None:
+            raise Missing(
+                "there is no champion to serve",
+                hint="run `driftline train`; if its gate refused, see ops.evaluations",
+            )
+        return found
+
+    def _load(self, found: Champion) -> Loaded:
+        started = time.monotonic()
+        model = Portable(self._fetch(found))
+        facts = model.facts
+        nothing = np.full((1, len(facts.numbers)), np.nan)
+        model.score(nothing, np.full((1, len(facts.words)), MISSING, object))  # warms up
+        self.metrics.serves(found.number, facts)
+        LOGGER.info(
+            "loaded %s version %d in %.3f s", facts.name, found.number, time.monotonic() - started
+        )
+        return Loaded(found.number, model)

@@ -1,0 +1,191 @@
+"""The Open Inference Protocol's tensors ↔ the model's numbers and words.
+
+One input tensor a feature column, of shape [n] or [n, 1]; the entity may come along and is an
+output then. Outputs ``score`` and ``prediction`` of shape [n]. A missing number is NaN or (in JSON)
+null, a missing word null or, where the protocol has no null, an empty BYTES element in a column
+where the empty text is no category.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from driftline.errors import did_you_mean
+from driftline.serving.facts import MISSING, Column, Facts
+from driftline.serving.rows import Asked, Wrong
+from driftline.serving.service import Scores
+
+DATATYPES = {"double": "FP64", "bigint": "INT64", "boolean": "BOOL", "string": "BYTES"}
+"""The protocol's word for each of our types."""
+
+WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+_TAKEN = {
+    "double": ("FP64", "FP32", *WHOLE),
+    "bigint": WHOLE,
+    "boolean": ("BOOL",),
+    "string": ("BYTES",),
+}
+"""What may be sent for each: everything that loses nothing."""
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A named tensor, its data as a flat list or numpy array."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    data: Sequence[Any]
+
+
+def inputs(facts: Facts) -> list[tuple[str, str]]:
+    """(name, datatype) of the inputs a model needs."""
+    return [(column.name, DATATYPES[column.type]) for column in facts.columns]
+
+
+OUTPUTS = (("score", "FP64"), ("prediction", "FP64"))
+
+
+def wanted(facts: Facts, names: Sequence[str]) -> list[str]:
+    """The outputs to answer with: those asked for, or all."""
+    known = [*(name for name, _ in OUTPUTS), facts.entity]
+    unknown = [name[:80] for name in names if name not in known]
+    if unknown:
+        raise Wrong([(f"outputs.{name}", "there is no such output") for name in unknown[:20]])
+    return list(names) or known
+
+
+def answer(entity: str, scores: Scores, outputs: Sequence[str]) -> list[Tensor]:
+    """The outputs, and the entity where rows came with one."""
+    found = [
+        _column("score", "FP64", scores.score.tolist()),
+        _column("prediction", "FP64", scores.decision.tolist()),
+    ]
+    entities = scores.asked.entities
+    if any(each is not None for each in entities):
+        whole = all(each is None or isinstance(each, int) for each in entities)
+        found.append(_column(entity, "INT64" if whole else "BYTES", entities))
+    return [each for each in found if each.name in outputs]
+
+
+def _column(name: str, datatype: str, data: Sequence[Any]) -> Tensor:
+    return Tensor(name, datatype, [len(data)], data)
+
+
+def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
+    """The model's inputs; :class:`Wrong` names each tensor that is not right."""
+    given: dict[str, Tensor] = {}
+    faults: list[tuple[str, str]] = []
+    known = [column.name for column in facts.columns]
+    for tensor in tensors:
+        name = f"inputs.{tensor.name[:80]}"
+        if tensor.name in given:
+            faults.append((name, "is there twice"))
+        elif tensor.name not in (*known, facts.entity):
+            hint = did_you_mean(tensor.name[:80], known, otherwise="see the model's metadata")
+            faults.append((name, f"there is no such input; {hint}"))
+        given[tensor.name] = tensor
+    faults += [(f"inputs.{name}", "is needed") for name in known if name not in given]
+    if faults:
+        raise Wrong(faults[:20])
+    count = _rows(given, known, most)
+    numbers = np.empty((count, len(facts.numbers)))
+    words = np.empty((count, len(facts.words)), object)
+    for place, column in enumerate(facts.numbers):
+        numbers[:, place] = _numbers(column, given[column.name])
+    for place, column in enumerate(facts.words):
+        words[:, place] = _words(column, given[column.name])
+    return Asked(numbers, words, _entities(facts, given, count))
+
+
+def _rows(given: Mapping[str, Tensor], known: Sequence[str], most: int) -> int:
+    first = given[known[0]]
+    faults = []
+    for name, tensor in given.items():
+        shape = list(tensor.shape)
+        if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
+            faults.append((f"inputs.{name}.shape", "must be [n] or [n, 1]"))
+        elif shape[0] != first.shape[0]:
+            said = f"{shape[0]} rows, but {known[0]} has {first.shape[0]}"
+            faults.append((f"inputs.{name}.shape", said))
+        elif shape[0] != len(tensor.data):
+            said = f"{len(tensor.data)} elements, but the shape says {shape[0]}"
+            faults.append((f"inputs.{name}.data", said))
+    if not faults and not 1 <= len(first.data) <= most:
+        faults.append((f"inputs.{known[0]}.shape", f"must be 1 to {most} rows"))
+    if faults:
+        raise Wrong(faults[:20])
+    return len(first.data)
+
+
+def _numbers(column: Column, tensor: Tensor) -> Any:
+    _check_type(column, tensor)
+    if isinstance(tensor.data, np.ndarray):
+        values = tensor.data.astype(np.float64)
+    else:
+        for row, value in enumerate(tensor.data):
+            if value is not None and not _fits(column, value):
+                said = f"is no {tensor.datatype} (null where it is not known)"
+                raise Wrong([(f"inputs.{column.name}.data.{row}", said)])
+        try:
+            values = np.asarray(tensor.data, np.float64)
+        except OverflowError:
+            raise Wrong([(f"inputs.{column.name}.data", "a number is too large")]) from None
+    if np.isinf(values).any():
+        raise Wrong([(f"inputs.{column.name}.data", "must be finite; NaN means missing")])
+    return values
+
+
+def _fits(column: Column, value: Any) -> bool:
+    if column.type == "boolean" or isinstance(value, bool):
+        return column.type == "boolean" and isinstance(value, bool)
+    if column.type == "bigint" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int | float)
+
+
+def _words(column: Column, tensor: Tensor) -> Any:
+    _check_type(column, tensor)
+    found = []
+    for row, value in enumerate(tensor.data):
+        text = _text(value, f"inputs.{column.name}.data.{row}")
+        missing = text is None or (text == "" and "" not in column.words)
+        found.append(MISSING if missing else text)
+    return found
+
+
+def _text(value: Any, field: str) -> str | None:
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise Wrong([(field, "is not UTF-8")]) from None
+    if value is not None and not isinstance(value, str):
+        raise Wrong([(field, "is no BYTES (a text, or null)")])
+    if value is not None and len(value) > 10_000:
+        raise Wrong([(field, "is longer than 10,000 characters")])
+    return value
+
+
+def _check_type(column: Column, tensor: Tensor) -> None:
+    taken = _TAKEN[column.type]
+    if tensor.datatype not in taken:
+        said = f"must be {' or '.join(taken)}"
+        raise Wrong([(f"inputs.{column.name}.datatype", said)])
+
+
+def _entities(facts: Facts, given: Mapping[str, Tensor], count: int) -> list[Any]:
+    tensor = given.get(facts.entity)
+    if tensor is None:
+        return [None] * count
+    kind = "bigint" if facts.entity_type == "bigint" else "string"
+    entity = Column(facts.entity, kind)
+    _check_type(entity, tensor)
+    if not entity.is_word:
+        _numbers(entity, tensor)
+        return [None if value is None else int(value) for value in tensor.data]
+    return [_text(v, f"inputs.{entity.name}.data.{n}") for n, v in enumerate(tensor.data)]

@@ -1,0 +1,234 @@
+"""Statistics equal SciPy's on the data, keep their bounds on sketches, and do not cry wolf."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from profiles import numeric, words
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+
+from driftline import distances, profile
+from driftline.drift import Statistic, compare
+from driftline.profile import Profile
+from driftline.sections import Drift
+from driftline.sketches import Distribution
+from driftline.verdicts import judged
+
+RULE = Drift(tables=())
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+SHAPES: dict[str, Draw] = {
+    "normal": lambda random, rows: random.normal(size=rows),
+    "lognormal": lambda random, rows: random.lognormal(0, 1.5, size=rows),
+    "pareto": lambda random, rows: random.pareto(1.5, size=rows),
+    "counts": lambda random, rows: random.poisson(2, size=rows).astype(float),
+    "mixture": lambda random, rows: np.where(
+        random.random(rows) < 0.3, 0.0, random.gamma(2, 3, size=rows)
+    ),
+    "uniform": lambda random, rows: random.uniform(-1, 1, size=rows),
+}
+
+
+def pair(seed: int, *, most: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    draw = list(SHAPES.values())[seed % len(SHAPES)]
+    rows = random.integers(2, most, size=2)
+    shift = random.choice([0.0, 0.0, 0.1, 1.0])
+    return draw(random, rows[0]), draw(random, rows[1]) * random.choice([1.0, 1.3]) + shift
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_on_the_data_statistics_are_scipys(seed: int) -> None:
+    """Every statistic and chance within 1e-9 of SciPy's, on the same numbers."""
+    x, y = pair(seed, most=400)
+    a, b = Distribution.of(x), Distribution.of(y)
+    near = pytest.approx
+    assert distances.ks(a, b) == near(stats.ks_2samp(x, y).statistic, abs=1e-9)
+    deviation = float(x.std()) or 1.0
+    expected = stats.wasserstein_distance(x, y) / deviation
+    assert distances.wasserstein(a, b, deviation) == near(expected, rel=1e-9, abs=1e-9)
+    edges = profile.edges(a)
+    bins = [-np.inf, *edges, np.inf]
+    # bins close on the right, histogram's on the left
+    counts = [np.histogram(-each, sorted(-edge for edge in bins))[0][::-1] for each in (x, y)]
+    p, q = a.between(edges), b.between(edges)
+    assert p == near((counts[0] / len(x)).tolist(), abs=1e-12)
+    rows = (len(x), len(y))
+    assert distances.js(p, q) == near(float(jensenshannon(p, q, base=2)), abs=1e-9)
+    table = np.array(counts)[:, np.sum(counts, axis=0) > 0]
+    if table.shape[1] > 1:
+        chi = stats.chi2_contingency(table, correction=False)
+        assert distances.chi_square(p, q, rows) == near(chi.statistic, rel=1e-9, abs=1e-9)
+        chance = distances.chi_square_p(distances.chi_square(p, q, rows), table.shape[1])
+        assert chance == near(chi.pvalue, rel=1e-7, abs=1e-9)
+        v = stats.contingency.association(table, method="cramer")
+        assert distances.cramers_v(p, q, rows) == near(v, abs=1e-9)
+    expected = np.abs(np.array(p) - np.array(q)).sum() / 2
+    assert distances.total_variation(p, q) == near(expected, abs=1e-12)
+    value = distances.ks(a, b)
+    effective = rows[0] * rows[1] / sum(rows)
+    assert distances.ks_p(value, rows) == near(
+        stats.kstwobign.sf(np.sqrt(effective) * value) if value else 1.0, abs=1e-9
+    )
+
+
+def test_total_variation_and_cramers_v_by_hand() -> None:
+    assert distances.total_variation([0.5, 0.5], [0.2, 0.8]) == pytest.approx(0.3)
+    # 50/50 against 20/80: pooled 35/65, χ² = 2 · 15²/35 + 2 · 15²/65, over 200 rows
+    expected = ((2 * 225 / 35 + 2 * 225 / 65) / 200) ** 0.5
+    assert distances.cramers_v([0.5, 0.5], [0.2, 0.8], (100, 100)) == pytest.approx(expected)
+
+
+# ---- bounds ----------------------------------------------------------------------------------
+
+
+def misses(seed: int) -> list[str]:
+    """Statistics of a random pair that are further from those of the data than their bound."""
+    random = np.random.default_rng(seed)
+    x, y = pair(seed, most=30_000)
+    files = int(random.integers(1, 12))
+    before, after = numeric(x, files=files), numeric(y, files=files)
+    found = {each.statistic: each for each in compare({"x": before}, {"x": after}, RULE)}
+    a, b = Distribution.of(x), Distribution.of(y)
+    exact = {"ks": distances.ks(a, b)}
+    if "wasserstein" in found:
+        exact["wasserstein"] = distances.wasserstein(a, b, float(x.std()))
+    outside = (y < x.min()) | (y > x.max())
+    exact["range"] = float(outside.mean())
+    if "new" not in found:
+        edges = profile.edges(before.distribution)
+        p, q = a.between(edges), b.between(edges)
+        rows = (len(x), len(y))
+        exact |= {"psi": distances.psi(p, q), "js": distances.js(p, q)}
+        exact |= {"cramers_v": distances.cramers_v(p, q, rows)}
+        exact |= {"total_variation": distances.total_variation(p, q)}
+    exact["cardinality"] = abs(len(set(y.tolist())) / len(set(x.tolist())) - 1)
+    slack = 1e-9
+    return [
+        f"{seed} {name}: {found[name].value} ± {found[name].bound}, exact {value}"
+        for name, value in exact.items()
+        if abs(found[name].value - value) > found[name].bound + slack
+    ]
+
+
+def test_bounds_hold() -> None:
+    assert not [miss for seed in range(24) for miss in misses(seed)]
+
+
+@pytest.mark.slow
+def test_bounds_hold_on_a_thousand_pairs() -> None:
+    assert not [miss for seed in range(1000, 2000) for miss in misses(seed)]
+
+
+def test_bounds_are_not_idle() -> None:
+    """A bound that is never needed says nothing: without it, sketches of large columns miss."""
+    y = np.random.default_rng(1).normal(size=(2, 30_000))
+    before, after = numeric(y[0]), numeric(y[1])
+    [ks] = [s for s in compare({"x": before}, {"x": after}, RULE) if s.statistic == "ks"]
+    assert 0 < ks.bound < 0.015
+    assert ks.value != distances.ks(Distribution.of(y[0]), Distribution.of(y[1]))
+
+
+# ---- verdicts --------------------------------------------------------------------------------
+
+
+def table(random: np.random.Generator, rows: int) -> dict[str, Profile]:
+    """Six columns as tables have them."""
+    x = random.normal(10, 3, size=rows)
+    money = random.lognormal(3, 1, size=rows)
+    words_ = random.choice(["a", "b", "c", "d"], p=[0.6, 0.3, 0.08, 0.02], size=rows)
+    zipf = np.minimum(random.zipf(1.6, size=rows), 10**6)
+    return {
+        "x": numeric(x, name="x"),
+        "money": numeric(money, nulls=rows // 20, name="money"),
+        "count": numeric(random.poisson(1.5, size=rows).astype(float), name="count"),
+        "word": words(Counter(words_.tolist()), name="word"),
+        "page": words(Counter(f"/{n}" for n in zipf.tolist()), name="page"),
+        "flag": words(Counter((random.random(rows) < 0.1).tolist()), name="flag"),
+    }
+
+
+def alarms(before: dict[str, Profile], after: dict[str, Profile]) -> list[Statistic]:
+    return [each for each in judged(compare(before, after, RULE)) if each.drifted]
+
+
+def calm(seeds: range) -> float:
+    """Share of pairs of samples of the same, of 50 to 20,000 rows, in which anything is called."""
+    called = 0
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        rows = np.exp(random.uniform(np.log(50), np.log(20_000), size=2)).astype(int)
+        called += bool(alarms(table(random, rows[0]), table(random, rows[1])))
+    return called / len(seeds)
+
+
+def test_the_same_is_calm() -> None:
+    assert calm(range(100, 140)) <= 0.025
+
+
+@pytest.mark.slow
+def test_a_thousand_pairs_of_the_same_are_calm() -> None:
+    assert calm(range(5000, 6000)) <= 0.01
+
+
+ROWS = 5000
+"""At this size each of the changes below is found."""
+
+
+def changed(name: str, random: np.random.Generator) -> tuple[dict[str, Profile], str]:
+    """A table with one change of a stated size, and the column that has it."""
+    rows = ROWS
+    x = random.normal(10, 3, size=rows)
+    money = random.lognormal(3, 1, size=rows)
+    after = table(random, rows)
+    if name == "mean + 0.4 deviations":
+        return after | {"x": numeric(x + 1.2, name="x")}, "x"
+    if name == "deviation × 1.5":
+        return after | {"x": numeric((x - 10) * 1.5 + 10, name="x")}, "x"
+    if name == "a new category of 6 %":
+        counts = Counter(
+            random.choice(["a", "b", "c", "e"], p=[0.58, 0.28, 0.08, 0.06], size=rows).tolist()
+        )
+        return after | {"word": words(counts, name="word")}, "word"
+    if name == "nulls 0 → 5 %":
+        gone = random.binomial(rows, 0.05)
+        return after | {"x": numeric(x[gone:], nulls=gone, name="x")}, "x"
+    if name == "unit: dollars → cents":
+        return after | {"money": numeric(money * 100, nulls=rows // 20, name="money")}, "money"
+    assert name == "two columns swapped"
+    return after | {"x": numeric(money, name="x"), "money": numeric(x, name="money")}, "x"
+
+
+CHANGES = [
+    "mean + 0.4 deviations",
+    "deviation × 1.5",
+    "a new category of 6 %",
+    "nulls 0 → 5 %",
+    "unit: dollars → cents",
+    "two columns swapped",
+]
+
+
+def share_found(change: str, seeds: Sequence[int]) -> float:
+    found = 0
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        before = table(random, ROWS)
+        after, column = changed(change, random)
+        found += column in {each.column for each in alarms(before, after)}
+    return found / len(seeds)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_are_found(change: str) -> None:
+    assert share_found(change, range(10)) == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", CHANGES)
+def test_of_two_hundred_changes_all_but_two_are_found(change: str) -> None:
+    assert share_found(change, range(7000, 7200)) >= 0.99

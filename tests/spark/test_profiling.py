@@ -1,0 +1,254 @@
+"""ops.profiles: each data file is read once, and any version is the merge of its files.
+
+Random histories of everything Delta does to files, of tables of every kind; each version's profile
+must be that of its rows, also when all data files are gone.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from driftline import delta_files, schemas
+from driftline.errors import Missing
+from driftline.jobs import profiling
+from driftline.problem import load_problem
+from driftline.profile import Profile
+
+DDL = "id bigint, x double, w string, day date, at timestamp, ok boolean, tags array<int>"
+
+
+class Table:
+    """A table with a random history; every change is one of Delta's own commands."""
+
+    def __init__(self, spark, folder: Path, seed: int) -> None:
+        self.spark, self.random, self.next = spark, random.Random(seed), 0
+        self.folder = str(folder / "first table+%41")
+        self.clones = 0
+        self.mapped = self.random.random() < 0.7
+        vectors = self.random.random() < 0.6
+        parts = "PARTITIONED BY (w)" if self.random.random() < 0.5 else ""
+        told = [f"'delta.enableDeletionVectors' = '{str(vectors).lower()}'"]
+        told += ["'delta.columnMapping.mode' = 'name'"] if self.mapped else []
+        told += ["'delta.checkpointInterval' = '4'"]
+        self.sql(f"CREATE TABLE {{}} ({DDL}) USING delta {parts} TBLPROPERTIES ({', '.join(told)})")
+
+    def sql(self, text: str) -> None:
+        self.spark.sql(text.format(f"delta.`{self.folder}`"))
+
+    @property
+    def columns(self) -> list[str]:
+        return self.spark.read.format("delta").load(self.folder).columns
+
+    def rows(self, count: int) -> str:
+        """A VALUES clause, by the columns that there are."""
+        lines = []
+        for _ in range(count):
+            self.next += 1
+            draw = self.random.random
+            x = self.random.choice(["NULL", "double('NaN')", "-0.0D", f"{draw():.3f}D", "1e9D"])
+            w = self.random.choice(["NULL", "''", "'a b'", "'%é+/'", "'c'"])
+            day = self.random.choice(["NULL", "DATE'9999-12-31'", "DATE'2024-02-29'"])
+            at = f"TIMESTAMP'2024-03-{self.random.randint(1, 28):02} 10:00:00.5'"
+            known = {"id": self.next, "w": w, "day": day, "at": at, "ok": "draw() < 2"}
+            known |= {"ok": self.random.choice(["true", "false", "NULL"]), "tags": "array(1, 2)"}
+            lines.append([str(known.get(name, x)) for name in self.columns_cached])
+        return ", ".join(f"({', '.join(line)})" for line in lines)
+
+    def step(self) -> str:
+        """Change something; says what."""
+        self.columns_cached = self.columns
+        steps = [self.append] * 3 + [self.delete, self.update, self.merge, self.optimize]
+        steps += [self.restore, self.overwrite, self.clone, self.add_column]
+        steps += [self.rename, self.drop_column] if self.mapped else []
+        chosen = self.random.choice(steps)
+        chosen()
+        return chosen.__name__
+
+    def append(self) -> None:
+        self.sql(f"INSERT INTO {{}} VALUES {self.rows(self.random.randint(1, 30))}")
+
+    def delete(self) -> None:
+        self.sql(f"DELETE FROM {{}} WHERE id % 5 = {self.random.randint(0, 4)}")
+
+    def update(self) -> None:
+        self.sql(f"UPDATE {{}} SET w = 'new' WHERE id % 7 = {self.random.randint(0, 6)}")
+
+    def merge(self) -> None:
+        source = f"SELECT * FROM VALUES {self.rows(5)} AS t({', '.join(self.columns_cached)})"
+        self.sql(
+            f"MERGE INTO {{}} AS t USING ({source}) AS s ON t.id = s.id - 9 "
+            "WHEN MATCHED THEN UPDATE SET ok = s.ok WHEN NOT MATCHED THEN INSERT *"
+        )
+
+    def optimize(self) -> None:
+        self.sql("OPTIMIZE {}")
+
+    def restore(self) -> None:
+        newest = self.version
+        self.sql(f"RESTORE TABLE {{}} TO VERSION AS OF {self.random.randint(0, newest)}")
+
+    def overwrite(self) -> None:
+        self.sql(f"INSERT OVERWRITE {{}} VALUES {self.rows(12)}")
+
+    def clone(self) -> None:
+        self.clones += 1
+        target = f"{Path(self.folder).parent}/clone{self.clones}"
+        self.spark.sql(f"CREATE TABLE delta.`{target}` SHALLOW CLONE delta.`{self.folder}`")
+        self.folder = target
+
+    def add_column(self) -> None:
+        self.sql(f"ALTER TABLE {{}} ADD COLUMN (extra{self.version} double)")
+
+    def rename(self) -> None:
+        free = [name for name in self.columns_cached if name.startswith(("x", "extra"))]
+        if free:
+            old = self.random.choice(free)
+            self.sql(f"ALTER TABLE {{}} RENAME COLUMN {old} TO x{self.version}r")
+
+    def drop_column(self) -> None:
+        free = [name for name in self.columns_cached if name.startswith(("x", "extra"))]
+        if len(free) > 1:
+            self.sql(f"ALTER TABLE {{}} DROP COLUMN {self.random.choice(free)}")
+
+    @property
+    def version(self) -> int:
+        rows = self.spark.sql(f"DESCRIBE HISTORY delta.`{self.folder}` LIMIT 1").collect()
+        return int(rows[0].version)
+
+
+def truth(spark, folder: str, version: int) -> dict[str, tuple]:
+    """Rows, nulls, values and how many of each, of every column, from the rows themselves."""
+    frame = spark.read.format("delta").option("versionAsOf", version).load(folder)
+    rows = [row.asDict() for row in frame.selectExpr("*").collect()]
+    found = {}
+    for name, type_ in frame.dtypes:
+        values = [row[name] for row in rows if row[name] is not None]
+        if type_ == "double":
+            values = [value + 0.0 for value in values if not math.isnan(value)]
+        counts: dict = {}
+        for value in values:
+            counts[_text(value, type_)] = counts.get(_text(value, type_), 0) + 1
+        found[name] = (type_, len(rows), len(rows) - len(values), counts)
+    return found
+
+
+def _text(value, type_: str) -> str:
+    if type_ == "boolean":
+        return str(value).lower()
+    if type_ == "date":
+        return repr(float((value - type(value)(1970, 1, 1)).days * 86_400))
+    if type_ == "timestamp":
+        return repr(value.timestamp())
+    return repr(float(value)) if type_ in ("double", "bigint") else str(value)
+
+
+def assert_same(found: dict[str, Profile], expected: dict[str, tuple]) -> None:
+    assert {each.column for each in found.values()} == set(expected)
+    for name, (type_, rows, nulls, counts) in expected.items():
+        column = found[name]
+        assert (column.type, column.rows, column.nulls) == (type_, rows, nulls), name
+        if type_.startswith("array"):
+            assert column.kind == "skipped"
+            continue
+        assert column.counts.complete
+        told = column.counts.values
+        if column.kind == "numeric":
+            told = {repr(float(value)): count for value, count in told.items()}
+            values = [float(value) for value, count in counts.items() for _ in range(count)]
+            assert (column.min, column.max) == (
+                min(values, default=None),
+                max(values, default=None),
+            )
+            if values:
+                mean = math.fsum(values) / len(values)
+                assert column.mean == pytest.approx(mean, rel=1e-12)
+                spread = math.fsum((value - mean) ** 2 for value in values)
+                assert column.spread == pytest.approx(spread, rel=1e-9, abs=1e-6)
+                sketched = _sketched(column)
+                assert sorted(sketched) == sorted(values)
+        assert told == counts, name
+        if counts:
+            assert column.distinct == len(counts)
+
+
+def _sketched(column: Profile) -> list[float]:
+    import datasketches
+
+    sketch = datasketches.kll_doubles_sketch.deserialize(column.sketch)
+    return [value for value, weight in sketch for _ in range(weight)]
+
+
+@pytest.fixture(scope="module")
+def line(open_line, tmp_path_factory, repository):
+    warehouse = tmp_path_factory.mktemp("profiled")
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    return open_line(problem, data=warehouse, warehouse=warehouse)
+
+
+def profiled(line, folder: str, numbers: list[int], *, scans: bool = True) -> dict[int, dict]:
+    """The profiles of versions of a table."""
+    commits = line.tables.commits(folder, since=min(numbers), until=max(numbers))
+    versions = [delta_files.version(commits, number) for number in numbers]
+    wanted = [profiling.wanted(folder, each, each.files) for each in versions]
+    with line.ledger.run("drift") as ledger:
+        known = profiling.profiles(line, ledger, wanted)
+        assert scans or ledger.status == "unchanged"
+    return {
+        each.number: profiling.of(each.files, profiling.profiled(each.schema), known, table=folder)
+        for each in versions
+    }
+
+
+def history(spark, line, folder: Path, seed: int, steps: int) -> list[str]:
+    table = Table(spark, folder, seed)
+    expected, said = {}, ["create"]
+    for _ in range(steps):
+        name = table.step()
+        said.append(name)
+        version = table.version
+        expected[table.folder, version] = truth(spark, table.folder, version)
+        if table.random.random() < 0.5:
+            found = profiled(line, table.folder, [version])
+            assert_same(found[version], expected[table.folder, version])
+    folders = list(dict.fromkeys(folder for folder, _ in expected))
+    numbers = {each: [n for folder, n in expected if folder == each] for each in folders}
+    for each in folders:
+        profiled(line, each, numbers[each])
+    for each in folders:  # all data are gone, the logs stay
+        for file in Path(each).rglob("*.parquet"):
+            if "_delta_log" not in file.parts:
+                file.unlink()
+    for each in folders:
+        found = profiled(line, each, numbers[each], scans=False)
+        for number in numbers[each]:
+            assert_same(found[number], expected[each, number])
+    rows = line.tables.read(schemas.PROFILES.full_name).where(f"table LIKE '{folder}/%'")
+    units = rows.where("column = '*'").groupBy("file", "bytes", "deleted", "cell").count()
+    doubled = units.where("count > 1").count()
+    assert not doubled, f"{doubled} files were profiled twice"
+    shutil.rmtree(folder)
+    return said
+
+
+def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path) -> None:
+    history(spark, line, tmp_path, seed=3, steps=7)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(10, 30))
+def test_random_histories(spark, line, tmp_path, seed: int) -> None:
+    history(spark, line, tmp_path, seed=seed, steps=14)
+
+
+def test_what_was_vacuumed_before_it_was_profiled_is_said(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    spark.range(5).write.format("delta").save(folder)
+    for file in Path(folder).glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(Missing, match="files were removed before they were profiled"):
+        profiled(line, folder, [0])
