@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline import features, labels, schemas
+from driftline.certificate import Evidence, Seen
 from driftline.errors import ConfError, Refused
 from driftline.events import Population
 from driftline.jobs import tiling
@@ -62,18 +63,37 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         rows = _rows(line, silver, tiles, times, known).persist()
         try:
             guard(line, ledger, rows.select(*table.column_names), table)
+            evidence = Evidence(
+                watermark, problem.cutoffs.known, problem.label.horizon, _seen(rows)
+            )
             ledger.progress("writing gold.features")
-            ledger.wrote(line.tables.overwrite(rows, table, key=key, made_from=versions))
-            counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()
-            assert counts is not None
+            ledger.wrote(
+                line.tables.overwrite(
+                    rows, table, key=key, made_from=versions, noted=evidence.to_json()
+                )
+            )
         finally:
             rows.unpersist()
-        ledger.rows_out = counts[0]
+        ledger.rows_out = sum(each.rows for each in evidence.seen)
         ledger.message = (
-            f"{counts[0]:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
-            f"{counts[1]:,} with a known label"
+            f"{ledger.rows_out:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
+            f"{sum(each.labelled for each in evidence.seen):,} with a known label"
         )
         return ledger.message
+
+
+def _seen(rows: DataFrame) -> tuple[Seen, ...]:
+    """What the rows of each as-of saw at most, measured on the rows themselves."""
+    newest = (F.timestamp_micros(F.max(name)) for name in ("_newest", "_arrived"))
+    found = rows.groupBy("as_of").agg(F.count("*"), F.count("label"), *newest).orderBy("as_of")
+    return tuple(
+        Seen(_utc(row[0]), row[1], row[2], *(each and _utc(each) for each in row[3:]))
+        for row in found.collect()
+    )
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=timezone.utc)
 
 
 def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
@@ -156,5 +176,4 @@ def _watermark(rows: DataFrame, time: str) -> datetime:
             where="silver",
             hint="see ops.quarantine: every row may have broken a rule",
         )
-    found: datetime = newest[0]
-    return found.replace(tzinfo=timezone.utc)
+    return _utc(newest[0])

@@ -31,6 +31,8 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
     if preparation.numeric:
         graph.inputs.append(_values("numbers", TensorProto.DOUBLE, len(preparation.numeric)))
         parts.append(_numbers(graph, preparation.numeric))
+        if preparation.flagged:
+            parts.append(_flags(graph, preparation))
     if preparation.categorical:
         graph.inputs.append(_values("words", TensorProto.STRING, len(preparation.categorical)))
         parts += _categories(graph, preparation.categorical)
@@ -52,6 +54,9 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
     helper.set_model_props(made, {"driftline": facts.to_json()})
     onnx.checker.check_model(made, full_check=True)
     return bytes(made.SerializeToString(deterministic=True))
+
+
+_DOUBLE = TensorProto.DOUBLE
 
 
 class _Graph:
@@ -89,12 +94,8 @@ def _row(values: Iterable[float]) -> np.ndarray[Any, Any]:
 
 def _numbers(graph: _Graph, rules: Sequence[Numeric]) -> str:
     """All number columns at once: (clip(fill(x)) − center) / scale, as in ``prepare``'s SQL."""
-    missing = graph.add("IsNaN", "numbers")
+    missing, unbounded = _missing(graph, rules)
     bounds = [_bounds(rule) for rule in rules]
-    unbounded = np.array([[each is None for each in bounds]])
-    if unbounded.any():  # nothing bounds an infinite value there: it counts as missing
-        infinite = graph.add("IsInf", "numbers")
-        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
     fill = graph.constant(_row(rule.fill for rule in rules))
     value = graph.add("Where", missing, fill, "numbers")
     if not unbounded.all():
@@ -103,6 +104,24 @@ def _numbers(graph: _Graph, rules: Sequence[Numeric]) -> str:
         value = graph.add("Min", value, graph.constant(_row(high for _, high in ends)))
     value = graph.add("Sub", value, graph.constant(_row(rule.center for rule in rules)))
     return graph.add("Div", value, graph.constant(_row(rule.scale for rule in rules)))
+
+
+def _missing(graph: _Graph, rules: Sequence[Numeric]) -> tuple[str, np.ndarray[Any, Any]]:
+    """Where a number is filled, and which columns nothing bounds."""
+    missing = graph.add("IsNaN", "numbers")
+    unbounded = np.array([[_bounds(rule) is None for rule in rules]])
+    if unbounded.any():  # an infinite value there counts as missing
+        infinite = graph.add("IsInf", "numbers")
+        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
+    return missing, unbounded
+
+
+def _flags(graph: _Graph, preparation: Preparation) -> str:
+    """1 where a flagged column is filled."""
+    missing, _ = _missing(graph, preparation.numeric)
+    places = [place for place, rule in enumerate(preparation.numeric) if rule.flag]
+    chosen = graph.add("Gather", missing, graph.constant(np.array(places, np.int64)), axis=1)
+    return graph.add("Cast", chosen, to=TensorProto.DOUBLE)
 
 
 def _bounds(rule: Numeric) -> tuple[float, float] | None:
@@ -118,12 +137,26 @@ def _categories(graph: _Graph, rules: Sequence[Categorical]) -> list[str]:
                 f"a category of {rule.column} is the word that stands for a missing one",
                 hint="rename that category in the data",
             )
-        if rule.categories:
-            index = graph.constant(np.array([column], np.int64))
-            word = graph.add("Gather", "words", index, axis=1)
-            same = graph.add("Equal", word, graph.words(rule.categories))
-            places.append(graph.add("Cast", same, to=TensorProto.DOUBLE))
+        index = graph.constant(np.array([column], np.int64))
+        word = graph.add("Gather", "words", index, axis=1)
+        known = [MISSING, *rule.categories]  # never empty, as a constant must be
+        same = graph.add("Cast", graph.add("Equal", word, graph.words(known)), to=_DOUBLE)
+        weights = _weights(rule)
+        if weights.shape[1]:
+            product = graph.add("MatMul", same, graph.constant(weights[1:] - weights[0]))
+            places.append(graph.add("Add", product, graph.constant(weights[:1])))
     return places
+
+
+def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
+    """Rows: an unseen word, a missing one, each category; columns: the places they set."""
+    number = len(rule.categories)
+    if rule.values is not None:
+        return np.array([[rule.default], [rule.default], *([value] for value in rule.values)])
+    weights = np.vstack([np.zeros((2, number)), np.eye(number)])
+    if rule.other:
+        weights = np.column_stack([weights, [1.0, 0.0, *[0.0] * number]])
+    return weights
 
 
 def _linear(graph: _Graph, vector: str, model: Linear) -> str:
