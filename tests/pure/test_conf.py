@@ -64,7 +64,7 @@ CHANGES = {
             "unknown key",
             "train.fold",
             "fold",
-            "metric, folds, seed, candidates, gate",
+            "metric, folds, seed, class_weights, candidates, gate",
             "did you mean 'folds'?",
         ),
     ),
@@ -80,7 +80,13 @@ CHANGES = {
     ),
     "unknown key in one of two forms": (
         (SPLIT, "{by: time, tests: 1}"),
-        ("unknown key", "split.tests", "tests", "by, test, validation", "did you mean 'test'?"),
+        (
+            "unknown key",
+            "split.tests",
+            "tests",
+            "by, test, validation, folds",
+            "did you mean 'test'?",
+        ),
     ),
     "unknown key five levels down": (
         ("{type: string, comment: Unique order number}", "{typ: string}"),
@@ -566,7 +572,7 @@ CHANGES = {
             "clip leaves nothing",
             "prepare.clip",
             "[0.99, 0.01]",
-            "[low, high] quantiles with low < high",
+            "[low, high] quantiles with low < high, or iqr",
             "clip: [0.01, 0.99]",
         ),
     ),
@@ -912,7 +918,7 @@ def test_what_the_message_looks_like(tmp_path: Path) -> None:
         f"  file:    {path}",
         "  key:     train.fold",
         "  found:   fold",
-        "  allowed: metric, folds, seed, candidates, gate",
+        "  allowed: metric, folds, seed, class_weights, candidates, gate",
         "  hint:    did you mean 'folds'?",
     ]
 
