@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from driftline import logs
+from driftline.cli_conf import read_conf
 from driftline.errors import Missing
 
 
@@ -33,8 +34,6 @@ def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None
     takes rows; /docs describes it, /v2 is the Open Inference Protocol, /metrics Prometheus'.
     """
     given = {"env": env, "problem": problem, "warehouse": warehouse, "data": None}
-    from driftline.cli import read_conf
-
     asked, environment, _ = read_conf(given, suites=False)
     from driftline.serving.limits import Limits
     from driftline.serving.server import Settings

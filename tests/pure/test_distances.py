@@ -12,10 +12,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from driftline import distances, profile
-from driftline.drift import Statistic, compare, judged
+from driftline.drift import Statistic, compare
 from driftline.profile import Profile
 from driftline.sections import Drift
 from driftline.sketches import Distribution
+from driftline.verdicts import judged
 
 RULE = Drift(tables=())
 Draw = Callable[[np.random.Generator, int], np.ndarray]

@@ -10,7 +10,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import delta_files, profile, schemas
+from driftline import delta_files, profile, scan, schemas
 from driftline.delta_files import DataFile, Key, Schema, Version
 from driftline.errors import Missing
 from driftline.jobs.line import Line
@@ -148,7 +148,7 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
 def _scan(line: Line, wanted: Wanted, segments: tuple[str, ...]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
     keys = {each.name: each.key for each in wanted.fields}
-    found = profile.scan(rows, keys, path=delta_files.path_of(), segments=segments)
+    found = scan.scan(rows, keys, path=delta_files.path_of(), segments=segments)
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted) for each in wanted.files],
         "file string, bytes bigint, deleted string",

@@ -46,6 +46,7 @@ def facts(line: Line) -> Facts:
         slices=_frame(line, schemas.SLICES),
         curves=_frame(line, schemas.CURVES),
         drift=_frame(line, schemas.DRIFT),
+        causes=_frame(line, schemas.CAUSES),
         histograms=_frame(line, schemas.HISTOGRAMS),
         champion=_champion(line),
     )
