@@ -16,6 +16,7 @@ from tests.serving.conftest import FACTS, ROW, ask, asked, onnx
 from driftline.errors import DriftlineError
 from driftline.portable.saved import Linear
 from driftline.serving.limits import Limits, Rate
+from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
 
 
@@ -361,6 +362,27 @@ def test_a_bug_says_nothing_of_itself(service, caplog) -> None:
     assert answer.status == 500
     assert b"4711" not in answer.body
     assert answer.json["error"].startswith("this is a bug in driftline")
+
+
+def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
+    log = RequestLog(tmp_path / "log", lines=2)
+    app = Rest(service, Limits(), log=log).app()
+    for _ in range(5):
+        assert ask(app, "POST", "/predict", rows({})).status == 200
+    named = sorted(each.name for each in (tmp_path / "log").iterdir())
+    assert [name.startswith(".") for name in named] == [True, False, False]  # the fifth is open
+    log._file.close()
+    (tmp_path / "log" / named[0]).unlink()
+    log._file, log._folder = None, tmp_path / "gone"
+    assert ask(app, "POST", "/predict", rows({})).status == 200
+    assert b"driftline_requests_unlogged_total 1.0" in service.metrics.text()
+
+
+def test_what_a_dead_server_had_begun_gets_its_name(tmp_path) -> None:
+    left = tmp_path / ".requests-20240101T000000-999999999-abcdef01.ndjson.part"
+    left.write_text("{}\n")
+    RequestLog(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == [left.name[1:].removesuffix(".part")]
 
 
 # --- the champion changes
