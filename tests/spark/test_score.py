@@ -24,6 +24,9 @@ JUNE, JULY = (datetime(2024, month, 1, tzinfo=timezone.utc) for month in (6, 7))
 RECENCY = Preparation((Numeric("recency_90d", 45.0, 0.0, 90.0, 0.0, 90.0),), ())
 
 
+pytestmark = pytest.mark.slow  # six runs of the job, each with its suite
+
+
 @pytest.fixture
 def line(open_line, tmp_path):
     problem = load_problem(PROJECT / "conf" / "churn.yaml")
