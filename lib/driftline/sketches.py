@@ -47,7 +47,9 @@ class Distribution:
 
     @cached_property
     def _cumulative(self) -> Floats:
-        return np.minimum(np.cumsum(self.shares), 1.0)
+        found = np.minimum(np.cumsum(self.shares), 1.0)
+        found[-1:] = 1.0  # whatever rounding left
+        return found
 
     def ranks(self, points: Sequence[float] | Floats) -> Floats:
         """Share of the values at or below each point."""
