@@ -63,7 +63,8 @@ def profiles(
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
     made = reduce(DataFrame.unionByName, (_scan(line, each, segments) for each in lacking))
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
-    key = digest([sorted(str(f.key) for each in lacking for f in each.files), list(segments)])
+    told = [(sorted(str(f.key) for f in e.files), [f.key for f in e.fields]) for e in lacking]
+    key = digest([told, list(segments)])
     ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=f"profiles:{key[:16]}"))
     return _known(line, wanted, segments)
 
@@ -102,7 +103,9 @@ def _known(
         cell = frozenset(dict(row["cell"]).items())
         found = profile.from_row(row)
         parts.setdefault(unit, {}).setdefault(cell, {})[found.column, found.part] = found
-        ids[unit] = row["largest_id"]
+        # What was younger than the file once is so for ever.
+        last = ids.get(unit, row["largest_id"])
+        ids[unit] = None if None in (last, row["largest_id"]) else min(last, row["largest_id"])
     fields = {each.key: one.fields for one in wanted for each in one.files}
     known: dict[Key, FileProfile] = {}
     for unit, cells in parts.items():
