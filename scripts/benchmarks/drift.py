@@ -1,7 +1,7 @@
 """Drift between two versions of a table: from profiles, beside reading both versions again.
 
-With ``EVIDENTLY_PYTHON`` naming a Python that has Evidently (it needs another plotly than ours), also
-beside its ``DataDriftPreset`` over the same Parquet files in pandas.
+With ``EVIDENTLY_PYTHON`` naming a Python that has Evidently (it needs another plotly than ours),
+also beside its ``DataDriftPreset`` over the same Parquet files in pandas.
 """
 
 import os
