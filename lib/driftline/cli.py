@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import importlib
 import os
-import re
 import signal
 import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline import __version__, connections, logs, storage
+from driftline import __version__, logs, storage
+from driftline import cli_quality as quality
 from driftline import cli_serving as serving
-from driftline.environment import Environment, load_environment, project_folder
-from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
+from driftline.cli_conf import read_conf
+from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
-from driftline.problem import Problem, load_problem
+from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
+from driftline.problem import load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_AS_OF = click.option(
-    "--as-of",
-    type=click.DateTime(["%Y-%m-%d"]),
-    help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
-)
-
-
-_TABLE = click.option(
-    "--table", help="This table, e.g. silver.orders, or a folder. Default: all watched ones."
-)
-
-
-class _Version(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.3 on
-    name = "version"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        text = str(value)
-        if text == "latest" or text.isdigit():
-            return text
-        try:
-            return datetime.fromisoformat(text).isoformat()
-        except ValueError:
-            self.fail(f"'{text}' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest")
-
-
-class _Span(click.ParamType):  # type: ignore[type-arg]
-    name = "span"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", str(value))
-        if not found:
-            self.fail(f"'{value}' is no span: say 12h, 7d or 2w")
-        return int(found[1]) * {"h": _HOUR, "d": 24 * _HOUR, "w": 168 * _HOUR}[found[2]]
-
-
-_HOUR = timedelta(hours=1)
-_VERSION = _Version()
-_SPAN = _Span()
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -86,27 +43,8 @@ def cli() -> None:
     """
 
 
-def _where(command: Command) -> Command:
-    """The options every stage has."""
-    for option in (
-        click.option("--log-file", help="Write the log there, as JSON lines."),
-        click.option("--verbose", is_flag=True, help="Show Spark's own log too."),
-        click.option("--warehouse", help="Folder of the tables, instead of the environment's."),
-        click.option("--data", help="Folder of the deliveries, instead of the environment's."),
-        click.option(
-            "--env",
-            default="local",
-            show_default=True,
-            help="Where to run: conf/env/NAME.yaml beside the problem, or a path to such a file.",
-        ),
-        click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml."),
-    ):
-        command = option(command)
-    return command
-
-
 @cli.command()
-@_where
+@where
 @click.option(
     "--retry-rejects",
     is_flag=True,
@@ -124,14 +62,21 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-def validate(**options: Any) -> None:
-    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
-    _stage("validate", options)
+@where
+@quality.validating[0]
+@quality.validating[1]
+def validate(replay: bool, dry_run: bool, **options: Any) -> None:
+    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
+
+    A batch that breaks its suite as a whole is refused (exit code 3), and the others go through.
+    """
+    if replay and dry_run:
+        raise click.UsageError("--replay writes and --dry-run does not: give one of them")
+    _stage("validate", options, replay=replay, dry_run=dry_run)
 
 
 @cli.command()
-@_where
+@where
 @click.option("--table", required=True, help="Any table, e.g. silver.orders or gold.features.")
 @click.option("--label", help="The column the others may tell. Default: label, if there is one.")
 def explore(table: str, label: str | None, **options: Any) -> None:
@@ -140,8 +85,8 @@ def explore(table: str, label: str | None, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 @click.option("--list", "list_", is_flag=True, help="Print every feature in words, and do nothing.")
 def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
@@ -154,23 +99,29 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
+@where
 def train(**options: Any) -> None:
     """gold.features → a model: cross-validated search, evaluation, gate, champion."""
     _stage("train", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
-def score(as_of: datetime | None, **options: Any) -> None:
-    """gold.features + champion → gold.predictions."""
-    _stage("score", options, as_of=_utc(as_of))
+@where
+@as_of_option
+@click.option(
+    "--full", is_flag=True, help="Score what is scored already, and earlier cut-offs, too."
+)
+@click.option(
+    "--challenger", type=click.IntRange(1), help="Score by this version, into gold.shadow."
+)
+def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
+    """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
+    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
-@_where
-@_TABLE
+@where
+@table_option
 @click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
 def profile(table: str | None, history: bool, **options: Any) -> None:
     """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
@@ -181,56 +132,43 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_where
-@_TABLE
-@click.option("--from", "first", type=_VERSION, help="Reference version, or a time.")
-@click.option("--to", "last", type=_VERSION, help="Current version, a time, or latest.")
-@click.option("--window", type=_SPAN, help="Compare what was written in a span, e.g. 7d or 12h.")
+@where
+@table_option
+@click.option("--from", "first", callback=version, help="Reference version, or a time.")
+@click.option("--to", "last", callback=version, help="Current version, a time, or latest.")
+@click.option("--window", callback=span, help="Compare what was written in a span, e.g. 7d or 12h.")
 @click.option(
     "--against",
     type=click.Choice(["previous", "same-weekday", "training"]),
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
 @click.option("--by", help="Compare each value of this column for itself, too.")
-def drift(
-    table: str | None,
-    first: str | None,
-    last: str | None,
-    window: timedelta | None,
-    against: str | None,
-    by: str | None,
-    **options: Any,
-) -> None:
+@click.option(
+    "--learn",
+    type=click.IntRange(1),
+    help="So many steps of versions up to the reference were calm: thresholds are theirs.",
+)
+def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
     compared at the newest as-of of each version; one that only grew, by what was added. Files that
     have a profile (see profile) are not read again.
     """
-    from driftline.jobs.sides import Asked
-
-    if table is None and (first, last, by) != (None, None, None):
-        raise click.UsageError("--from, --to and --by are of one table: name it by --table")
-    if against in ("previous", "same-weekday") and not window:
-        raise click.UsageError(f"--against {against} is of spans: give a --window, e.g. 7d")
-    if against == "training" and first:
-        raise click.UsageError("--against training is a reference itself: leave --from out")
-    if window and first:
-        raise click.UsageError("--window ends at --to: leave --from out")
-    asked = Asked(first, last, window, against or "previous", by)  # type: ignore[arg-type]
+    asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
 
 
 @cli.command()
-@_where
+@where
 def report(**options: Any) -> None:
     """ops.* → one HTML page: rows, quality, model, drift, cost."""
     _stage("report", options)
 
 
 @cli.command()
-@_where
-@_AS_OF
+@where
+@as_of_option
 @click.option(
     "--stages",
     default=",".join(STAGES),
@@ -323,7 +261,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage != "ingest")
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
     _run(line, stage, **arguments)
 
 
@@ -344,62 +282,13 @@ def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def read_conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
-    """The problem and where it runs, checked as a whole, and the project's folder."""
-    path = Path(options["problem"])
-    problem = load_problem(path)
-    name = options["env"]
-    root = project_folder(path)
-    beside = path.resolve().parent / "env" / f"{name}.yaml"
-    place = Path(name) if name.endswith(".yaml") else beside
-    environment = load_environment(place)
-    pulls = {name: source.pull for name, source in problem.sources.items() if source.pull}
-    connections.check(pulls, environment.connections, str(place))
-    given = {key: options[key] for key in ("data", "warehouse") if options[key]}
-    changed = {
-        key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()
-    }
-    if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
-        changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
-    _check_sources(problem, path)
-    if suites:  # what is ingested can be looked at before there are any
-        _check_suites(problem, root)
-    return problem, environment.model_copy(update=changed), root
-
-
-def _check_sources(problem: Problem, path: Path) -> None:
-    """Let the parsers judge each layout: encoding, separator, time formats, names of fields."""
-    from driftline import layouts, sources
-
-    for name, source in problem.sources.items():
-        try:
-            sources.check(layouts.layout(source))
-        except (ValueError, LookupError) as error:
-            raise ConfError(
-                "the source's files cannot be read like this",
-                file=str(path),
-                key=f"sources.{name}",
-                found=str(error),
-                allowed="a layout of its format",
-                hint="see encoding, separator, and each column's from and format",
-            ) from None
-
-
-def _check_suites(problem: Problem, root: Path) -> None:
-    """Read every suite the problem needs: a wrong one is refused before any work."""
-    from driftline import schemas
-    from driftline.quality import read_suite
-
-    tables = [schemas.silver(problem, source) for source in problem.sources]
-    for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):
-        read_suite(root / "expectations" / problem.name / table.suite_file, table.column_names)
-
-
 def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
 cli.add_command(serving.serve)
+for _command in quality.commands(_stage):
+    cli.add_command(_command)
 
 
 def _terminate(number: int, frame: object) -> None:

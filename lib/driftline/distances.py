@@ -63,23 +63,24 @@ def wasserstein(a: Distribution, b: Distribution, scale: float) -> float:
     return float(stats.wasserstein_distance(a.points, b.points, a.shares, b.shares)) / scale
 
 
-def wasserstein_off(a: Distribution, mean: float) -> float:
-    """How far a sketch may be from its column in Wasserstein distance, given the exact mean.
+def wasserstein_off(a: Distribution, mean: float, least: float, most: float) -> float:
+    """How far a sketch may be from its column in Wasserstein distance, given what is exact of it.
 
     The functions differ by at most ``error``, from the least value to the largest. Where few values
     are far out, the exact mean says more: ∫ (1 − F) beyond t is mean − t + ∫ F below t.
     """
-    if not a.error or len(a.points) < 2:
+    if not a.error:
         return 0.0
-    gaps = np.diff(a.points)
-    below = np.cumsum(a.shares)[:-1]
-    least, most = a.points[0], a.points[-1]
+    points = np.concatenate([[least], a.points, [most]])  # a sketch may have dropped the ends
+    below = np.concatenate([[0.0], np.minimum(np.cumsum(a.shares), 1.0)])
+    gaps = np.diff(points)
     bias = mean - float(np.dot(a.points, a.shares))
     above = np.append(np.cumsum((gaps * (1 - below))[::-1])[::-1], 0.0)
     under = np.append(0.0, np.cumsum(gaps * below))
-    right = 2 * a.error * (a.points - least) + bias + 2 * above
-    left = 2 * a.error * (most - a.points) - bias + 2 * under
-    return float(max(0.0, min(a.error * (most - least), right.min(), left.min())))
+    near, far = a.error * (points - least), a.error * (most - points)
+    right = near + above + np.maximum(0.0, near + bias + above)
+    left = far + under + np.maximum(0.0, far - bias + under)
+    return float(min(a.error * (most - least), right.min(), left.min()))
 
 
 def psi_bound(p: Shares, q: Shares, off: tuple[Shares, Shares]) -> float:

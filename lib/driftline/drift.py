@@ -1,25 +1,14 @@
-"""What changed between two profiles of a table, and whether it is drift.
-
-A column has drifted when a statistic has reached its threshold, which is a size of effect, and
-chance is no explanation: over all columns and segments compared at once at most 1 % of what is
-called drift is none (Benjamini & Hochberg 1995). At a hundred million rows everything is
-significant and only size counts; at a hundred rows size alone cries wolf.
-"""
+"""What changed between two profiles of a table: which statistics a column of each kind has."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from scipy.stats import false_discovery_control
 
 from driftline import distances, profile, sketches
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
-
-RATE = 0.01
-"""Share of false alarms among alarms."""
 
 FEW = 50
 """Numbers with at most so many different values are compared value by value."""
@@ -98,26 +87,6 @@ def volume(before: int, after: int) -> Statistic:
     return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
 
 
-def judged(found: Iterable[Statistic]) -> list[Statistic]:
-    """The same with verdicts, which depend on how many were asked for."""
-    said = list(found)
-    # Statistics of a column that rest on the same test are one question, not several.
-    questions = [
-        None if each.p is None or not each.threshold else (each.segment, each.column, each.p)
-        for each in said
-    ]
-    asked = sorted({each for each in questions if each is not None})
-    if not asked:
-        return said
-    chances = dict(zip(asked, false_discovery_control([p for *_, p in asked]), strict=True))
-    return [
-        each
-        if question is None
-        else replace(each, drifted=each.reached and bool(chances[question] <= RATE))
-        for each, question in zip(said, questions, strict=True)
-    ]
-
-
 def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     name = before.name
     if before.part:
@@ -183,7 +152,7 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     found = [Statistic(name, "ks", ks, rule.ks, said, open_, chance)]
     if before.deviation and before.mean is not None and after.mean is not None:
         scale = before.deviation
-        off = distances.wasserstein_off(a, before.mean) + distances.wasserstein_off(b, after.mean)
+        off = _wasserstein_off(before) + _wasserstein_off(after)
         value = distances.wasserstein(a, b, scale)
         found.append(
             Statistic(name, "wasserstein", value, rule.wasserstein, said, off / scale, chance)
@@ -199,6 +168,11 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     p, q = a.between(edges), b.between(edges)
     off_ = ([2 * a.error] * len(p), [2 * b.error] * len(q))
     return found + _shares(name, p, q, off_, rows, rule, said)
+
+
+def _wasserstein_off(column: Profile) -> float:
+    assert column.mean is not None and column.min is not None and column.max is not None
+    return distances.wasserstein_off(column.distribution, column.mean, column.min, column.max)
 
 
 def _few(column: Profile) -> bool:

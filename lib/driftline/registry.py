@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,9 @@ from driftline import __version__
 from driftline.errors import DriftlineError, Missing
 
 CHAMPION = "champion"
+
+_BATCH = 1000
+"""Metrics that MLflow takes in one call."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,16 @@ class Registry:
             tags={**tags, "files": json.dumps(digests), "driftline": __version__},
         )
         return self.version(int(created.version))
+
+    def record_drift(self, version: Version, metrics: Mapping[str, float], *, step: int) -> None:
+        """Log statistics beside the training of a version; ``step`` is the table's version."""
+        now = int(time.time() * 1000)
+        found = [
+            Metric(re.sub(r"[^\w\-. /]", "_", name), value, now, step)
+            for name, value in metrics.items()
+        ]
+        for first in range(0, len(found), _BATCH):
+            self._client.log_batch(version.run_id, metrics=found[first : first + _BATCH])
 
     def judge(self, version: Version, *, passed: bool) -> None:
         """Write down how the gate ended; a version without this was never finished."""

@@ -7,72 +7,27 @@ Types are Spark SQL's names. What is not here comes from the problem file. Colum
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from driftline.drift_schemas import CAUSES as CAUSES
+from driftline.drift_schemas import DRIFT as DRIFT
+from driftline.drift_schemas import HISTOGRAMS as HISTOGRAMS
+from driftline.drift_schemas import PROFILES as PROFILES
 from driftline.operations import definition
 from driftline.problem import Problem
+from driftline.quality_schemas import METRICS as METRICS
+from driftline.quality_schemas import QUALITY as QUALITY
+from driftline.quality_schemas import QUARANTINE as QUARANTINE
+from driftline.quality_schemas import VALIDATIONS as VALIDATIONS
+from driftline.schema import AT, WHICH_RUN, columns
+from driftline.schema import Column as Column
+from driftline.schema import Table as Table
 from driftline.sections import Source
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column: ``type`` in Spark SQL's words."""
-
-    name: str
-    type: str
-    comment: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """One Delta table: ``<layer>.<name>``."""
-
-    layer: str
-    name: str
-    comment: str
-    columns: tuple[Column, ...]
-    statistics: tuple[str, ...] = ()  # columns whose range is kept a file; none: all, at a price
-    partition: tuple[str, ...] = ()
-
-    @property
-    def full_name(self) -> str:
-        """``layer.name``, as it is written everywhere."""
-        return f"{self.layer}.{self.name}"
-
-    @property
-    def suite_file(self) -> str:
-        """The file of its expectation suite, in the problem's folder."""
-        return f"{self.layer}_{self.name}.json"
-
-    @property
-    def column_names(self) -> list[str]:
-        """Names in order."""
-        return [column.name for column in self.columns]
-
-    @property
-    def ddl(self) -> str:
-        """The columns as Spark SQL reads them, without comments."""
-        return ", ".join(f"`{column.name}` {column.type}" for column in self.columns)
-
-
-def _columns(*lines: str) -> tuple[Column, ...]:
-    """Each line is ``name type — comment``."""
-    columns = []
-    for line in lines:
-        head, _, comment = line.partition(" — ")
-        name, _, type_ = head.partition(" ")
-        columns.append(Column(name, type_, comment))
-    return tuple(columns)
-
-
-_WHICH_RUN = "run_id string — The run that wrote this row, see ops.runs"
-_AT = "at timestamp — When the row was written, UTC"
 
 DELIVERIES = Table(
     "ops",
     "deliveries",
     "What was delivered and what became of it; a delivery is known by its content",
-    _columns(
+    columns(
         "source string — Source in the problem file",
         "delivery string — SHA-256 of the delivered bytes",
         "path string — Where it was found, from the data folder",
@@ -83,12 +38,12 @@ DELIVERIES = Table(
         "records bigint — Records read, counted before they were parsed",
         "accepted bigint — Records now in bronze",
         "rejected bigint — Records put into ops.rejects; below 0 for those a retry took out again",
-        _WHICH_RUN,
-        _AT,
+        WHICH_RUN,
+        AT,
     ),
 )
 
-LANDING = _columns(
+LANDING = columns(
     "_rescued string — Fields the problem file does not know, as JSON",
     "_delivery string — SHA-256 of the delivery the record came from",
     "_offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
@@ -96,11 +51,14 @@ LANDING = _columns(
     "_arrived_at timestamp — When the record was first read, UTC",
 )
 
+RECORD = ("_delivery", "_offset", "_batch")
+"""Where a row came from: the columns of ops.quarantine beside the row itself."""
+
 REJECTS = Table(
     "ops",
     "rejects",
     "Records that could not be read, each with its reason and its bytes",
-    _columns(
+    columns(
         "source string — Source in the problem file",
         "delivery string — SHA-256 of the delivery the record came from",
         "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
@@ -109,43 +67,7 @@ REJECTS = Table(
         "column string — The column whose value could not be read, if it was one",
         "raw binary — The record as it was delivered, or its beginning if it is too long",
         "batch string — See ops.deliveries",
-        _WHICH_RUN,
-    ),
-)
-
-QUARANTINE = Table(
-    "ops",
-    "quarantine",
-    "Rows that broke a rule of the table's suite, each with the rules it broke",
-    _columns(
-        "table string — The table the row was kept out of",
-        "delivery string — SHA-256 of the delivery the row came from",
-        "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
-        "rules array<string> — Names of the rules the row broke",
-        "row string — The row as JSON",
-        "batch string — See ops.deliveries",
-        _WHICH_RUN,
-    ),
-)
-
-QUALITY = Table(
-    "ops",
-    "quality",
-    "The verdict of every expectation on every batch that was judged",
-    _columns(
-        "table string — The table that was guarded",
-        "suite string — Digest of the suite file",
-        "rule string — Name of the expectation",
-        "type string — Great Expectations' name of its kind",
-        "column string — The column it speaks of, if one",
-        "severity string — error refuses, warn is only said",
-        "why string — Why the expectation is there",
-        "success boolean — Great Expectations' verdict",
-        "element_count bigint — Rows judged",
-        "unexpected_count bigint — Rows that broke it",
-        "observed string — What was seen, for expectations about the whole table",
-        _WHICH_RUN,
-        _AT,
+        WHICH_RUN,
     ),
 )
 
@@ -153,23 +75,31 @@ PREDICTIONS = Table(
     "gold",
     "predictions",
     "One prediction an entity, as-of and model version",
-    _columns(
+    columns(
         "entity string — The entity, as text",
         "as_of timestamp — The prediction uses nothing after this, UTC",
         "score double — Probability of label 1 (classification) or predicted value (regression)",
         "prediction double — 1 when the score is at least 0.5; the score itself for regression",
+        "reasons array<string> — The features that spoke most for it, the strongest first",
         "model_version int — Version in the model registry",
         "features_version bigint — Version of gold.features that was scored",
         "problem string — Digest of the problem file",
-        _WHICH_RUN,
+        WHICH_RUN,
     ),
+)
+
+SHADOW = Table(
+    "gold",
+    "shadow",
+    "Predictions of challengers, beside the champion's in gold.predictions",
+    PREDICTIONS.columns,
 )
 
 TRIALS = Table(
     "ops",
     "trials",
     "Every candidate of every search with its cross-validated metric",
-    _columns(
+    columns(
         "family string — Model family",
         "parameters string — The grid point as JSON",
         "metric string — What was measured",
@@ -178,8 +108,8 @@ TRIALS = Table(
         "folds array<double> — One value a fold",
         "seconds double — Time to fit and measure all folds",
         "chosen boolean — Refitted on all training rows and registered",
-        _WHICH_RUN,
-        _AT,
+        WHICH_RUN,
+        AT,
     ),
 )
 
@@ -187,7 +117,7 @@ EVALUATIONS = Table(
     "ops",
     "evaluations",
     "Metrics on rows the model never saw, beside the baselines on the same rows",
-    _columns(
+    columns(
         "model_version int — Version in the model registry",
         "part string — test or validation; portable_test and portable_simulated: see model",
         "model string — model, constant, best_feature; portable: the ONNX file against Spark",
@@ -197,8 +127,8 @@ EVALUATIONS = Table(
         "high double — Upper end of the 95 % bootstrap interval",
         "rows bigint — Rows measured on",
         "detail string — Which feature, which direction, what was compared",
-        _WHICH_RUN,
-        _AT,
+        WHICH_RUN,
+        AT,
     ),
 )
 
@@ -206,7 +136,7 @@ SLICES = Table(
     "ops",
     "slices",
     "The metric of a model on the test rows with one value of one feature, the worst first",
-    _columns(
+    columns(
         "model_version int — Version in the model registry",
         "column string — Feature",
         "value string — Its value; of a number, between which quartiles",
@@ -216,8 +146,8 @@ SLICES = Table(
         "low double — Lower end of the 95 % bootstrap interval",
         "high double — Upper end of the 95 % bootstrap interval",
         "worse boolean — Whether the interval is on the bad side of the metric of all rows",
-        _WHICH_RUN,
-        _AT,
+        WHICH_RUN,
+        AT,
     ),
 )
 
@@ -225,87 +155,14 @@ CURVES = Table(
     "ops",
     "curves",
     "Pictures of an evaluation as points",
-    _columns(
+    columns(
         "model_version int — Version in the model registry",
         "curve string — roc, pr, gain, calibration, confusion, importance, score",
         "name string — Feature of an importance, cell of a confusion matrix, else null",
         "x double — Horizontal place",
         "y double — Vertical place",
         "rows bigint — Rows behind the point, where that means something",
-        _WHICH_RUN,
-    ),
-)
-
-PROFILES = Table(
-    "ops",
-    "profiles",
-    "What each data file of any table holds, column by column, as mergeable sketches",
-    _columns(
-        "table string — The table for which the file was profiled",
-        "file string — Path of the data file",
-        "bytes bigint — Its size",
-        "deleted string — Deletion vector with which it was read, as Delta calls it; or empty",
-        "segments string — Columns that cut the file into cells, by comma",
-        "largest_id int — Highest number a column had then, where columns are mapped",
-        "cell map<string,string> — Which rows of the file: value a segment",
-        "column string — Column as the file names it; * counts the rows",
-        "part string — Empty for the values; or length, hour, weekday",
-        "type string — Spark SQL's name of its type",
-        "kind string — numeric, categorical or skipped",
-        "rows bigint — Rows in the cell",
-        "nulls bigint — Nulls among them, NaN included",
-        "min double — Smallest value of a numeric column; seconds since 1970 for times",
-        "max double — Largest value",
-        "mean double — Mean value, null if one is infinite",
-        "spread double — Sum of squared deviations from the mean",
-        "sketch binary — KLL sketch of doubles (Apache DataSketches), numeric columns",
-        "values map<string,bigint> — Rows a value, the most frequent ones, as text",
-        "unlisted bigint — Rows that a value not listed may have; 0 if all are listed",
-        "excess bigint — Rows by which a listed count may be too high",
-        "distinct binary — HyperLogLog sketch of the different values",
-        _WHICH_RUN,
-    ),
-    ("table", "file"),
-)
-
-DRIFT = Table(
-    "ops",
-    "drift",
-    "Statistics between two versions of a table, column by column",
-    _columns(
-        "table string — Table compared",
-        "from_version bigint — Reference version",
-        "to_version bigint — Current version",
-        "slice string — Which rows of the two versions were compared",
-        "column string — Column, perhaps with :length, :hour or :weekday; or * for the table",
-        "statistic string — psi, ks, js, wasserstein, total_variation, cramers_v, null_rate, …",
-        "value double — The statistic",
-        "bound double — How far it may be from that of the data: what sketches leave open",
-        "threshold double — From here on it is drift; null where none is set",
-        "p double — How likely such a value is when nothing changed; null if it was not asked",
-        "drifted boolean — The verdict: beyond the threshold, and not by chance",
-        "detail string — In words",
-        _WHICH_RUN,
-        _AT,
-    ),
-)
-
-HISTOGRAMS = Table(
-    "ops",
-    "histograms",
-    "What the columns of compared versions look like: bins and categories, to draw",
-    _columns(
-        "table string — Table compared",
-        "version bigint — Its version",
-        "slice string — Which rows of it",
-        "column string — Column, perhaps with :length, :hour or :weekday",
-        "kind string — numeric or categorical",
-        "low double — Lower end of a bin",
-        "high double — Upper end of a bin",
-        "category string — The value, where it is no bin",
-        "share double — Share of the rows that have a value",
-        "rows bigint — Rows that have a value",
-        _WHICH_RUN,
+        WHICH_RUN,
     ),
 )
 
@@ -313,7 +170,7 @@ RUNS = Table(
     "ops",
     "runs",
     "The ledger: what every stage of every run read, wrote, took and cost",
-    _columns(
+    columns(
         "run_id string — One stage of one run",
         "stage string — ingest, validate, features, train, score, drift, report",
         "status string — done, unchanged (nothing new to do), refused, failed",

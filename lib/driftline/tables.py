@@ -14,7 +14,6 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,11 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from driftline import delta_files, delta_log
-from driftline.delta_files import Commit, DataFile
+from driftline import delta_log
 from driftline.errors import Missing, TryAgain
 from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
+from driftline.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -42,101 +41,13 @@ class Written:
     """Bytes of files that Spark did not write, so that its counters do not have them."""
 
 
-class Tables:
+class Tables(Versions):
     """The Delta tables of one problem: ``<root>/<layer>/<name>``."""
 
     def __init__(self, spark: SparkSession, root: str, *, catalog: str | None = None) -> None:
-        self.spark = spark
-        self.root = root
+        super().__init__(spark, root)
         self._catalog = catalog
-        self._local = "://" not in root
         self._ready: set[tuple[Table, bool]] = set()
-
-    def path(self, name: str) -> str:
-        """Folder of the table called ``layer.name``; any other table is called by its folder."""
-        if "/" in name:
-            return name
-        return f"{self.root}/{name.replace('.', '/')}"
-
-    def exists(self, name: str) -> bool:
-        """Whether there is such a Delta table."""
-        if self._local and not any(Path(self.path(name), "_delta_log").glob("*.json")):
-            return False
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
-
-    def version(self, name: str) -> int:
-        """The newest version; :class:`Missing` when there is no such table."""
-        return int(self._snapshot(name).version())
-
-    def read(self, name: str, *, version: int | None = None) -> DataFrame:
-        """The rows of a table, as of ``version`` or now."""
-        newest = self.version(name)
-        if version is None:
-            version = newest
-        elif not 0 <= version <= newest:
-            raise self._no_version(name, version, newest)
-        reader = self.spark.read.format("delta").option("versionAsOf", version)
-        return reader.load(self.path(name))
-
-    def commits(self, name: str, *, since: int, until: int) -> list[Commit]:
-        """The commits up to ``until``, from one at or before ``since``; no data are read."""
-        newest = self.version(name)
-        for wanted in (since, until):
-            if not 0 <= wanted <= newest:
-                raise self._no_version(name, wanted, newest)
-        try:
-            return delta_files.commits(self.spark, self.path(name), since=since, until=until)
-        except LookupError as error:
-            raise Missing(
-                f"{name} no longer knows version {since}: its log was cleaned up",
-                where=self.path(name),
-                hint=f"the oldest version that can be told is {error.args[0]}",
-            ) from None
-
-    def oldest(self, name: str) -> int:
-        """The oldest version that can be told: 0, or where the log was cleaned up to."""
-        return delta_files.oldest(self.spark, self.path(name))
-
-    def version_at(self, name: str, moment: datetime) -> int:
-        """The version that was the newest at a moment; :class:`Missing` where there was none."""
-        newest = self.version(name)
-        if moment > datetime.now(timezone.utc):
-            raise Missing(
-                f"{name} has no version of {moment:%Y-%m-%d %H:%M} yet",
-                where=self.path(name),
-                hint="say a time that has passed, or latest",
-            )
-        known = delta_files.times(self.spark, self.path(name), newest)
-        past = [number for number, at in known.items() if at <= moment]
-        if not past:
-            raise Missing(
-                f"{name} has no version of {moment:%Y-%m-%d %H:%M}",
-                where=self.path(name),
-                hint=f"the oldest known one is of {min(known.values()):%Y-%m-%d %H:%M} UTC",
-            )
-        return max(past)
-
-    def read_files(self, name: str, files: Sequence[DataFile], *, version: int) -> DataFrame:
-        """The rows of some data files, each path once, by the columns of ``version``."""
-        return delta_files.read(self.spark, self.path(name), version, files)
-
-    def added(self, name: str, *, since: int, until: int) -> DataFrame:
-        """The rows of version ``until`` that are in files which version ``since`` did not have."""
-        commits = self.commits(name, since=min(since, until), until=max(since, until))
-        before = {file.key for file in delta_files.version(commits, since).files}
-        files = delta_files.version(commits, until).files
-        new = [file for file in files if file.key not in before]
-        return self.read_files(name, new, version=until)
-
-    def present(self, files: Iterable[DataFile]) -> set[str]:
-        """The paths of those files that were not vacuumed away."""
-        return delta_files.exists(self.spark, files)
-
-    def committed(self, name: str) -> frozenset[str]:
-        """The keys of all writes that are in the table."""
-        if not self.exists(name):
-            return frozenset()
-        return delta_log.keys(self.spark, self.path(name), self._snapshot(name))
 
     def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
         """Add rows once: a second write with the same key changes nothing and says so.
@@ -273,6 +184,25 @@ class Tables:
             .execute()
         )
 
+    def merge(self, changes: DataFrame, table: Table, *, on: Sequence[str], gone: str) -> Written:
+        """Give rows new values, or take them away where ``gone`` (SQL over ``new``) holds.
+
+        A row is met by the values of ``on``; what has none in the table is left out.
+        """
+        name = table.full_name
+        same = " AND ".join(f"old.`{each}` <=> new.`{each}`" for each in on)
+        (
+            DeltaTable.forPath(self.spark, self.path(name))
+            .alias("old")
+            .merge(changes.alias("new"), same)
+            .whenMatchedDelete(gone)
+            .whenMatchedUpdate(
+                set={f"`{each}`": f"new.`{each}`" for each in changes.columns if each not in on}
+            )
+            .execute()
+        )
+        return Written(name, self.version(name))
+
     @contextlib.contextmanager
     def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the named tables for this process alone, after waiting so many seconds at most.
@@ -386,25 +316,6 @@ class Tables:
                 f"CREATE TABLE IF NOT EXISTS `{database}`.`{table.name}` USING DELTA "
                 f"LOCATION '{self.path(table.full_name)}'"
             )
-
-    def _no_version(self, name: str, version: int, newest: int) -> Missing:
-        return Missing(
-            f"{name} has no version {version}",
-            where=self.path(name),
-            hint=f"versions go from 0 to {newest}",
-        )
-
-    def _snapshot(self, name: str) -> Any:
-        if not self.exists(name):
-            raise Missing(
-                f"there is no table {name}",
-                where=self.path(name),
-                hint="run the stage that writes it first; `driftline run` does all of them",
-            )
-        jvm: Any = self.spark._jvm
-        log = delta_log.log_of(self.spark, self.path(name))
-        nothing = jvm.scala.Option.empty()
-        return log.update(False, nothing, nothing)
 
 
 def _facts(key: str, made_from: Mapping[str, int], noted: Mapping[str, Any] | None = None) -> str:

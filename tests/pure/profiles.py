@@ -9,7 +9,7 @@ import datasketches
 import numpy as np
 import numpy.typing as npt
 
-from driftline import profile
+from driftline import profile, scan
 from driftline.profile import Profile
 from driftline.sketches import Counts
 
@@ -26,7 +26,7 @@ def numeric(
         return profile.merge([*parts, numeric([], nulls=nulls, name=name, type=type)])
     full = len(data) > 0
     finite = full and bool(np.isfinite(data).all())
-    sketch = datasketches.kll_doubles_sketch(profile.K)
+    sketch = datasketches.kll_doubles_sketch(scan.K)
     sketch.update(data)
     return Profile(
         name,
@@ -62,10 +62,10 @@ def words(
 
 def listed(counts: Mapping[str, int]) -> Counts:
     """What is kept of the counts."""
-    if len(counts) <= profile.TOP:
+    if len(counts) <= scan.TOP:
         return Counts(dict(counts))
     limit = -(-sum(counts.values()) // 1000)
-    most = sorted(counts.items(), key=lambda pair: -pair[1])[: profile.TOP + 1]
+    most = sorted(counts.items(), key=lambda pair: -pair[1])[: scan.TOP + 1]
     return Counts(dict(pair for pair in most if pair[1] >= limit), max(most[-1][1], limit))
 
 

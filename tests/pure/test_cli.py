@@ -6,31 +6,56 @@ import ast
 import importlib
 import inspect
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from driftline import cli
+from driftline import cli, cli_conf
 from driftline.cli import STAGES
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain
+from driftline.jobs.sides import Asked
 from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
 CHURN = str(PROJECT / "conf" / "churn.yaml")
-COMMANDS = (*STAGES, "run", "explain", "simulate")
+COMMANDS = (
+    *STAGES,
+    "watch",
+    "suggest",
+    "docs",
+    "explore",
+    "profile",
+    "run",
+    "explain",
+    "simulate",
+    "serve",
+)
 
 TEACHES = {
     "ingest": ("Deliveries → bronze.<source>", "each delivery once"),
-    "validate": ("bronze → silver", "ops.quarantine", "expectation suites"),
-    "features": ("silver → gold.features", "--as-of", "cut-off"),
+    "validate": (
+        "bronze → silver",
+        "ops.quarantine",
+        "expectation suites",
+        "--replay",
+        "--dry-run",
+    ),
+    "watch": ("newest batch", "1 in 100", "--table"),
+    "suggest": ("expectation suite", "--table", "--out", "evidence"),
+    "docs": ("Data Docs", "--out", "no values of rows"),
+    "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
+    "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
     "train": ("gold.features → a model", "champion"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
+    "profile": ("Data files → ops.profiles", "each is read once", "--history", "VACUUM"),
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
+    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
 
@@ -137,11 +162,27 @@ def test_an_interrupted_command_ends_as_shells_expect(
         (["drift", "--problem", CHURN, "--table", "gold.features", "--from", "-1"], "-1"),
         (
             ["drift", "--problem", CHURN, "--from", "1"],
-            "--from and --to are versions of one table: name it by --table",
+            "--from, --to and --by are of one table: name it by --table",
         ),
         (
             ["drift", "--problem", CHURN, "--to", "0"],
-            "--from and --to are versions of one table: name it by --table",
+            "--from, --to and --by are of one table: name it by --table",
+        ),
+        (
+            ["drift", "--problem", CHURN, "--table", "silver.x", "--to", "2024-02-30"],
+            "'2024-02-30' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest",
+        ),
+        (
+            ["drift", "--problem", CHURN, "--window", "7"],
+            "'7' is no span: say 12h, 7d or 2w",
+        ),
+        (
+            ["drift", "--problem", CHURN, "--against", "same-weekday"],
+            "--against same-weekday is of spans: give a --window, e.g. 7d",
+        ),
+        (
+            ["drift", "--problem", CHURN, "--table", "x", "--window", "7d", "--from", "1"],
+            "--window ends at --to: leave --from out",
         ),
         (
             ["run", "--problem", CHURN, "--stages", "ingest,trian"],
@@ -201,7 +242,7 @@ def test_options_replace_the_folders_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    problem, environment, root = cli._conf(
+    problem, environment, root = cli_conf.read_conf(
         {"problem": CHURN, "env": "local", "data": "here", "warehouse": "there"}
     )
     assert problem.name == "churn"
@@ -213,7 +254,7 @@ def test_options_replace_the_folders_of_the_environment(
 
 def test_without_options_the_environment_stays() -> None:
     options = {"problem": CHURN, "env": "cluster", "data": None, "warehouse": "s3a://bucket/w"}
-    _, environment, _ = cli._conf(options)
+    _, environment, _ = cli_conf.read_conf(options)
     assert environment.data == "/srv/driftline/data"
     assert environment.warehouse == "s3a://bucket/w"
     assert environment.mlflow == "http://127.0.0.1:5000"
@@ -268,23 +309,33 @@ def test_drift_passes_on_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> No
         "--from",
         "0",
         "--to",
-        "2",
+        "2026-01-31",
+        "--by",
+        "channel",
     ]
     assert CliRunner().invoke(cli.cli, arguments).exit_code == 0
-    assert tape.calls == [("drift", {"table": "silver.orders", "from_version": 0, "to_version": 2})]
+    asked = Asked("0", "2026-01-31T00:00:00", by="channel")
+    assert tape.calls == [("drift", {"table": "silver.orders", "asked": asked})]
+    arguments = ["drift", "--problem", CHURN, "--window", "2w", "--against", "training"]
+    assert CliRunner().invoke(cli.cli, arguments).exit_code == 0
+    asked = Asked(window=timedelta(days=14), against="training")
+    assert tape.calls[1:] == [("drift", {"table": None, "asked": asked})]
+    arguments = ["profile", "--problem", CHURN, "--history"]
+    assert CliRunner().invoke(cli.cli, arguments).exit_code == 0
+    assert tape.calls[2:] == [("profile", {"table": None, "history": True})]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*STAGES, "profile"])
 def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> None:
     job = importlib.import_module(f"driftline.jobs.{stage}")
     given = {"features": ["as_of"], "score": ["as_of"]}.get(stage, [])
-    given = ["table", "from_version", "to_version"] if stage == "drift" else given
+    given = {"drift": ["table", "asked"], "profile": ["table", "history"]}.get(stage, given)
     inspect.signature(job.run).bind("line", **dict.fromkeys(given))
 
 
 def test_every_stage_has_an_entry_point_and_no_entry_point_is_left_over() -> None:
     names = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py"))
-    assert names == sorted([*STAGES, "run"])
+    assert names == sorted([*STAGES, "explore", "profile", "run"])
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda p: p.stem)

@@ -12,10 +12,11 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from driftline import distances, profile
-from driftline.drift import Statistic, compare, judged
+from driftline.drift import Statistic, compare
 from driftline.profile import Profile
 from driftline.sections import Drift
 from driftline.sketches import Distribution
+from driftline.verdicts import judged
 
 RULE = Drift(tables=())
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -147,7 +148,7 @@ def table(random: np.random.Generator, rows: int) -> dict[str, Profile]:
         "count": numeric(random.poisson(1.5, size=rows).astype(float), name="count"),
         "word": words(Counter(words_.tolist()), name="word"),
         "page": words(Counter(f"/{n}" for n in zipf.tolist()), name="page"),
-        "flag": words(Counter((random.random(rows) < 0.1).tolist()), name="flag"),
+        "flag": words(Counter(map(str, random.random(rows) < 0.1)), name="flag"),
     }
 
 

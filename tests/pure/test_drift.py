@@ -12,9 +12,10 @@ from profiles import Values, numeric, words
 
 from driftline import profile
 from driftline.distances import js, psi
-from driftline.drift import Statistic, compare, judged, schema, volume
+from driftline.drift import Statistic, compare, schema, volume
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
+from driftline.verdicts import judged, learnt
 
 RULE = Drift(tables=("gold.features",), psi=0.2, ks=0.15, js=0.1, null_rate=0.05, categories=0.05)
 
@@ -101,11 +102,22 @@ def test_drift_takes_size_and_more_than_chance() -> None:
 
 
 def test_the_more_is_asked_the_less_chance_is_believed() -> None:
-    """Of a hundred, one with p 0.001 is what chance brings; alone it is not (BH at 1 %)."""
+    """Of a hundred, one with p 0.001 is what chance brings; alone it is not (BH)."""
     one = Statistic("x", "ks", 0.9, 0.1, "", p=0.001)
     others = [Statistic(f"x{n}", "ks", 0.0, 0.1, "", p=0.5) for n in range(99)]
     assert judged([one])[0].drifted
     assert not judged([one, *others])[0].drifted
+
+
+def test_thresholds_that_calm_history_taught() -> None:
+    def one(value: float, column: str = "x") -> Statistic:
+        return Statistic(column, "psi", value, 0.2, "", p=1e-9)
+
+    calm = [[one(0.3), one(0.0, "y")], [one(0.1), one(0.0, "y")]]
+    said = learnt(calm, [one(0.36), one(0.019, "y"), one(0.3, "unknown"), one(5.0, "*")])
+    assert [each.threshold for each in said] == pytest.approx([0.375, 0.02, 0.2, 0.2])
+    assert [each.drifted for each in judged(said)] == [False, False, True, True]
+    assert learnt([], [one(0.3)]) == [one(0.3)]
 
 
 # ---- numeric columns -------------------------------------------------------------------------

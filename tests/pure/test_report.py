@@ -346,6 +346,19 @@ def drift() -> pd.DataFrame:
     return frame("drift", made)
 
 
+def causes() -> pd.DataFrame:
+    common = {"table": "gold.features", "from_version": 3, "to_version": 4, "at": START}
+    common |= {"slice": "newest as-of", "column": "spend_90d", "statistic": "psi"}
+    parts = [("commit", "4", 0.83, 0.12, 2_100), ("country", "DE", 0.17, 0.41, 700)]
+    return frame(
+        "causes",
+        [
+            common | {"kind": kind, "name": name, "share": share, "without": left, "rows": rows}
+            for kind, name, share, left, rows in parts
+        ],
+    )
+
+
 STAGES = {
     "ingest": (920_019, 918_552, 733, 31.0),
     "validate": (918_552, 913_411, 5_100, 42.5),
@@ -415,6 +428,7 @@ def full() -> Facts:
         ),
         curves=curves(),
         drift=drift(),
+        causes=causes(),
         histograms=histograms(),
         champion={
             "version": 3,
@@ -742,6 +756,18 @@ def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
     assert "9.0" not in said  # the older comparison, which said that everything drifted
     tiles = [str(a["title"]) for tag, a in read.tags if tag == "li" and "title" in a]
     assert [tile.split(":")[0] for tile in tiles][:3] == ["spend_90d", "visits_14d", "country"]
+
+
+def test_what_moved_a_column_is_one_click_away() -> None:
+    page = render(full())
+    [(link, anchor)] = re.findall(
+        r'<a href="#(moved-[^"]*)"><code>spend_90d</code>.*?id="(moved-[^"]*)"', page, re.S
+    )
+    assert link == anchor
+    said = plainly(Page(page).says("drift"))
+    assert "spend_90d commit 4 83 % PSI 0.120 2,100" in said
+    assert "country DE 17 % PSI 0.410 700" in said
+    assert "columns by version" in said
 
 
 def test_no_drift_is_said_with_the_nearest_column() -> None:

@@ -6,16 +6,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from driftline import drift, profile, schemas
+from driftline import drift, profile, schemas, verdicts
+from driftline.attribution import Cause
 from driftline.delta_files import Key
 from driftline.drift import Statistic
 from driftline.errors import Missing
 from driftline.jobs import profiling, sides
+from driftline.jobs.causes import causes
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.problem import digest
 from driftline.profile import Cell, FileProfile, Profile
+from driftline.registry import Registry
 
 _SEGMENTS = 100
 """More values of a segment than these are not compared each for itself; the most frequent are."""
@@ -27,7 +30,8 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     Without versions: those the champion was trained on against the newest.
     """
     tables = (table,) if table else line.problem.drift.tables
-    locks = [each.full_name for each in (schemas.PROFILES, schemas.DRIFT, schemas.HISTOGRAMS)]
+    books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
+    locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
         said = [_table(line, ledger, each, asked or Asked()) for each in tables]
         ledger.message = "; ".join(said)
@@ -45,22 +49,44 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
         return f"{table}: nothing to compare, version {new.version} is the reference itself"
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
     spans = [(each.version, each.slice) for each in (old, new)]
-    key = "drift:" + digest([table, spans, segments, rule])[:16]
+    key = "drift:" + digest([table, spans, segments, rule, asked.learn])[:16]
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
-    known = profiling.profiles(line, ledger, [old.wanted, new.wanted], segments=segments)
-    statistics, found = compared(line, pair, known, segments)
-    _write(line, ledger, pair, statistics, key)
+    past = sides.steps(line, table, old.version, asked.learn)
+    wanted = [side.wanted for each in past for side in (each.reference, each.current)]
+    wanted += [old.wanted, new.wanted]
+    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    calm = [compared(line, each, known, segments)[0] for each in past]
+    statistics, found = compared(line, pair, known, segments, calm=calm)
+    moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
+    _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
+    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
+    if pair.champion:
+        named = {
+            f"drift/{table}/{each.column}/{each.statistic}": each.value
+            for each in statistics
+            if each.threshold and not each.segment
+        }
+        registry = Registry(line.environment.mlflow, line.problem.name)
+        registry.record_drift(pair.champion, named, step=new.version)
     rows = sum(_rows(each) for each in found.values())
     ledger.count(in_=rows, out=rows)
     drifted = sorted({_said(each) for each in statistics if each.drifted})
     verdict = f"{len(drifted)} drifted: {', '.join(drifted)}" if drifted else "calm"
+    main = next((each for each in moved if each.kind == "commit" and each.share >= 0.5), None)
+    if main:
+        verdict += f"; {main.share:.0%} of {main.column} from commit {main.name}"
     return f"{table} {old.version} → {new.version} ({new.slice}): {verdict}"
 
 
 def compared(
-    line: Line, pair: Pair, known: Mapping[Key, FileProfile], segments: Sequence[str] = ()
+    line: Line,
+    pair: Pair,
+    known: Mapping[Key, FileProfile],
+    segments: Sequence[str] = (),
+    *,
+    calm: Sequence[Sequence[Statistic]] = (),
 ) -> tuple[list[Statistic], dict[Side, dict[str, Profile]]]:
     """All statistics, judged together, and the profiles they are of. Reads no data."""
     old, new = pair.reference, pair.current
@@ -78,7 +104,7 @@ def compared(
             then, now = (_profile(line, side, known, where) for side in (old, new))
             segment = f"{name}={'null' if value is None else value}"
             found += drift.compare(then, now, line.problem.drift, segment=segment)
-    return drift.judged(found), {old: before, new: after}
+    return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
 
 
 def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str | None]:
@@ -107,7 +133,12 @@ def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
 def _profile(
     line: Line, side: Side, known: Mapping[Key, FileProfile], where: Cell | None = None
 ) -> dict[str, Profile]:
-    where = dict(where or {})
+    where = {**_newest(line, side, known), **(where or {})}
+    return profiling.of(side.files, side.fields, known, table=side.table, where=where)
+
+
+def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
+    """The newest as-of, where that is what is compared."""
     if side.slice == sides.NEWEST:
         made = [
             cell["as_of"]
@@ -122,8 +153,8 @@ def _profile(
                 where=line.tables.path(side.table),
                 hint="choose another version with --from or --to",
             )
-        where["as_of"] = max(filter(None, made))
-    return profiling.of(side.files, side.fields, known, table=side.table, where=where)
+        return {"as_of": max(filter(None, made))}
+    return {}
 
 
 def _rows(found: Mapping[str, Profile]) -> int:
@@ -157,6 +188,29 @@ def _write(line: Line, ledger: Run, pair: Pair, statistics: list[Statistic], key
         for each in statistics
     ]
     ledger.wrote(line.tables.append_values(values, schemas.DRIFT, key=key))
+
+
+def _write_causes(line: Line, ledger: Run, pair: Pair, moved: list[Cause], key: str) -> None:
+    now = datetime.now(timezone.utc)
+    new = pair.current
+    head = (new.table, pair.reference.version, new.version, new.slice)
+    values = [
+        (
+            *head,
+            each.column,
+            each.statistic,
+            each.kind,
+            each.name,
+            each.share,
+            each.without,
+            each.rows,
+            ledger.run_id,
+            now,
+        )
+        for each in moved
+    ]
+    if values:
+        ledger.wrote(line.tables.append_values(values, schemas.CAUSES, key=f"causes-{key}"))
 
 
 def _draw(line: Line, ledger: Run, found: Mapping[Side, Mapping[str, Profile]]) -> None:

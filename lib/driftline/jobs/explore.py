@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import explore, profile
+from driftline import explore, profile, scan
 from driftline.errors import Missing, Refused, did_you_mean
 from driftline.explore import Fact
 from driftline.jobs.line import Line
@@ -85,7 +85,7 @@ def run(line: Line, *, table: str, label: str | None = None) -> str:
 
 
 def _profiles(rows: DataFrame) -> list[Profile]:
-    found = profile.scan(rows, {name: name for name in rows.columns}, path=F.lit("")).collect()
+    found = scan.scan(rows, {name: name for name in rows.columns}, path=F.lit("")).collect()
     made = {(row["column"], row["part"]): profile.from_row(row) for row in found}
     return [made[name, ""] for name in rows.columns if (name, "") in made]
 
@@ -97,7 +97,7 @@ def _sampled(rows: DataFrame, profiles: Sequence[Profile], number: int) -> pd.Da
     columns = []
     for each in profiles:
         if each.kind == "numeric":
-            columns.append(profile.as_double(each.column, each.type).alias(each.column))
+            columns.append(scan.as_double(each.column, each.type).alias(each.column))
         elif each.kind == "categorical":
             text = F.col(f"`{each.column}`").cast("string")
             columns.append(F.left(text, F.lit(_LONG)).alias(each.column))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Literal
 
 from driftline import delta_files
@@ -15,6 +16,7 @@ from driftline.jobs import profiling
 from driftline.jobs.line import Line
 from driftline.profile import Field
 from driftline.registry import Registry
+from driftline.registry import Version as Champion
 
 Against = Literal["previous", "same-weekday", "training"]
 
@@ -47,6 +49,9 @@ class Asked:
     against: Against = "previous"
     by: str | None = None
     """A column whose values are compared each for itself, too."""
+    learn: int = 0
+    """So many steps from version to version, up to the reference, are calm: thresholds are what
+    they showed."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Pair:
     reference: Side
     current: Side
     commits: tuple[Commit, ...] = field(repr=False)
+    champion: Champion | None = None
+    """The model whose training the reference is, if it is one's."""
 
     @property
     def same(self) -> bool:
@@ -82,12 +89,28 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
     current = version_of(line, table, asked.last or "latest")
     if asked.window is not None:
         return _spans(line, table, current, asked.window, asked.against)
-    reference = training(line, table, current)
+    champion: Champion | None = None
     if asked.first is not None:
         reference = version_of(line, table, asked.first)
+    else:
+        reference, champion = training(line, table, current)
     ends = sorted((reference, current))
     commits = line.tables.commits(table, since=ends[0], until=ends[1])
-    return _versions(line, table, commits, reference, current)
+    return replace(_versions(line, table, commits, reference, current), champion=champion)
+
+
+def steps(line: Line, table: str, last: int, count: int) -> list[Pair]:
+    """The comparisons of each of the ``count`` versions up to ``last`` with the one before."""
+    if not count:
+        return []
+    first = max(line.tables.oldest(table), last - count)
+    commits = line.tables.commits(table, since=first, until=last)
+    # Version 0 is the empty table where driftline wrote it.
+    known = [
+        number for number in range(first, last + 1) if delta_files.version(commits, number).files
+    ]
+    pairs = [_versions(line, table, commits, a, b) for a, b in pairwise(known)]
+    return [each for each in pairs if each.current.files and each.reference.files]
 
 
 def version_of(line: Line, table: str, said: str) -> int:
@@ -101,12 +124,12 @@ def version_of(line: Line, table: str, said: str) -> int:
     return line.tables.version_at(table, moment)
 
 
-def training(line: Line, table: str, current: int) -> int:
-    """The version the champion saw, or the first one with rows."""
+def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
+    """The version the champion saw, and the champion; without one the first version with rows."""
     champion = Registry(line.environment.mlflow, line.problem.name).champion()
     if champion is not None and table in champion.tables:
-        return min(champion.tables[table], current)
-    return min(1, current)  # version 0 is the empty table
+        return min(champion.tables[table], current), champion
+    return min(1, current), None  # version 0 is the empty table
 
 
 def _versions(
@@ -136,13 +159,15 @@ def _spans(line: Line, table: str, current: int, window: timedelta, against: Aga
     commits = line.tables.commits(table, since=0, until=current)
     end = commits[-1].at
     now = _written(line, table, commits, end - window, end)
+    champion: Champion | None = None
     if against == "training":
-        version = delta_files.version(commits, training(line, table, current))
+        number, champion = training(line, table, current)
+        version = delta_files.version(commits, number)
         before = _side(line, table, version, "whole", version.files)
     else:
         back = _WEEK * math.ceil(window / _WEEK) if against == "same-weekday" else window
         before = _written(line, table, commits, end - back - window, end - back)
-    return Pair(before, now, tuple(commits))
+    return Pair(before, now, tuple(commits), champion)
 
 
 def _written(

@@ -16,8 +16,6 @@ from driftline.jobs import certifying, judging, proving
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
-from driftline.portable import graph
-from driftline.portable.saved import read
 from driftline.prepare import Preparation
 from driftline.problem import digest
 from driftline.registry import Registry, Version
@@ -217,7 +215,7 @@ def _register(
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
             "certificate.json": certificate.encode(),
-            portable.FILE: graph.write(learnt, read(saved), facts),
+            **portable.files(learnt, saved, facts),
         },
     )
 

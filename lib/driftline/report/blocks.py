@@ -55,6 +55,9 @@ class Cell:
     heat: int | None = None
     title: str = ""
     code: bool = False
+    link: str = ""
+    """Id of an anchor on the page that the text leads to."""
+    anchor: str = ""
 
 
 @dataclass(frozen=True)

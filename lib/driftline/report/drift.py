@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftline.report import words
+from driftline.report import moved, words
 from driftline.report.blocks import (
     Block,
     Cell,
@@ -18,11 +18,14 @@ from driftline.report.blocks import (
 from driftline.report.facts import Facts, Row, rows
 from driftline.report.histograms import overlay
 from driftline.report.importance import ranked
-from driftline.report.shifts import WHOLE_TABLE, Comparison, Shift, comparisons, severity
+from driftline.report.shifts import WHOLE_TABLE, Comparison, Shift, comparisons
 
 _OVERLAID = 6
 _OPEN = 10
-_ORDER = ("psi", "ks", "js", "null_rate", "categories", "schema", "rows")
+_ORDER = (
+    *("psi", "ks", "js", "wasserstein", "total_variation", "cramers_v", "null_rate"),
+    *("new", "lost", "range", "cardinality", "schema", "volume", "rows"),
+)
 
 
 def chip(facts: Facts) -> Chip:
@@ -66,13 +69,18 @@ def section(facts: Facts) -> Section:
     for each in found:
         head = max(len(each.drifted) + 1, _OPEN) if each.drifted or each.changed else 0
         blocks += [
-            _table(each, shifts, caption, fold=fold)
+            _table(facts, each, shifts, caption, fold=fold)
             for shifts, caption, fold in (
                 (each.shifts[:head], "every statistic", False),
                 (each.shifts[head:], "the other columns" if head else "every statistic", True),
             )
             if shifts
         ]
+        moved_by = moved.causes(facts, each)
+        if moved_by:
+            blocks.append(moved_by)
+    over_time = (moved.history(facts, table) for table in dict.fromkeys(c.table for c in found))
+    blocks += [each for each in over_time if each]
     return Section(made.id, made.title, made.how, _finding(facts, found), blocks)
 
 
@@ -123,13 +131,6 @@ def _said(row: Row) -> str:
     return f"{words.metric(row['statistic'])} {words.decimal(row['value'])}{limit}"
 
 
-def _heat(row: Row) -> int:
-    """0 far from the threshold … 2 near it, 3 drifted, 4 twice the threshold."""
-    if row["drifted"]:
-        return 4 if severity(row) >= 2 else 3
-    return 2 if severity(row) >= 0.75 else 1 if severity(row) >= 0.35 else 0
-
-
 def _called(column: str) -> str:
     return "whole table" if column == WHOLE_TABLE else column
 
@@ -143,7 +144,7 @@ def _strip(each: Comparison) -> Strip:
         [
             Cell(
                 _called(shift.column),
-                heat=max(_heat(row) for row in shift.statistics.values()),
+                heat=max(moved.heat(row) for row in shift.statistics.values()),
                 title=f"{_called(shift.column)}: {_said(shift.worst)}"
                 + (", drifted" if shift.drifted else ""),
             )
@@ -183,7 +184,9 @@ def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
     return charts[:_OVERLAID]
 
 
-def _table(each: Comparison, shifts: list[Shift], caption: str, *, fold: bool) -> Table:
+def _table(
+    facts: Facts, each: Comparison, shifts: list[Shift], caption: str, *, fold: bool
+) -> Table:
     seen = {name for shift in each.shifts for name in shift.statistics}
     statistics = [name for name in _ORDER if name in seen] + sorted(seen - set(_ORDER))
     limits = {name: _threshold(each, name) for name in statistics}
@@ -193,7 +196,11 @@ def _table(each: Comparison, shifts: list[Shift], caption: str, *, fold: bool) -
         [
             [
                 Cell("drifted", tone="watch") if shift.drifted else Cell("steady", tone="good"),
-                Cell(_called(shift.column), code=shift.column != WHOLE_TABLE),
+                Cell(
+                    _called(shift.column),
+                    code=shift.column != WHOLE_TABLE,
+                    link=moved.anchor(facts, each, shift.column),
+                ),
                 *(_cell(shift.statistics.get(name)) for name in statistics),
                 str(shift.worst["detail"] or ""),
             ]
@@ -215,4 +222,14 @@ def _threshold(each: Comparison, statistic: str) -> str:
 def _cell(row: Row | None) -> Cell:
     if row is None or row["value"] is None:
         return Cell(words.MISSING)
-    return Cell(words.decimal(row["value"]), heat=_heat(row), title=str(row["detail"] or ""))
+    return Cell(words.decimal(row["value"]), heat=moved.heat(row), title=_within(row))
+
+
+def _within(row: Row) -> str:
+    """What a cell says when it is pointed at: in words, the bound, the chance."""
+    said = [str(row["detail"] or "")]
+    if row["bound"]:
+        said.append(f"within {words.decimal(row['bound'])} of the data's")
+    if row["p"] is not None:
+        said.append(f"p {words.decimal(row['p'])}")
+    return "; ".join(filter(None, said))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from driftline.problem import Problem
 from driftline.schemas import (
+    CAUSES,
     CURVES,
     DELIVERIES,
     DRIFT,
@@ -35,6 +36,7 @@ COLUMNS: dict[str, list[str]] = {
     "slices": SLICES.column_names,
     "curves": CURVES.column_names,
     "drift": DRIFT.column_names,
+    "causes": CAUSES.column_names,
     "histograms": HISTOGRAMS.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
@@ -62,6 +64,7 @@ class Facts:
     slices: pd.DataFrame
     curves: pd.DataFrame
     drift: pd.DataFrame
+    causes: pd.DataFrame
     histograms: pd.DataFrame
     champion: dict[str, Any] | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from driftline.report.facts import Facts, Row, newest, rows
 
@@ -43,6 +43,8 @@ class Comparison:
     before: int
     after: int
     shifts: list[Shift]
+    place: int = 0
+    """Which of the page's comparisons it is."""
 
     @property
     def title(self) -> str:
@@ -96,4 +98,5 @@ def comparisons(facts: Facts) -> list[Comparison]:
                 shifts,
             )
         )
-    return sorted(made, key=lambda each: -len(each.drifted))
+    made.sort(key=lambda each: -len(each.drifted))
+    return [replace(each, place=place) for place, each in enumerate(made)]

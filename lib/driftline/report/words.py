@@ -34,7 +34,11 @@ _METRICS = {
     "ks": "KS",
     "js": "JS",
     "null_rate": "null rate",
-    "categories": "new categories",
+    "new": "new categories",
+    "lost": "lost categories",
+    "cramers_v": "Cramér's V",
+    "total_variation": "total variation",
+    "wasserstein": "Wasserstein",
 }
 
 

@@ -1,0 +1,72 @@
+"""Where drift comes from: what a statistic would be without one part of the rows.
+
+Parts (commits, files, partitions, segments) have profiles, so leaving one out is a merge of the
+others; no row is read. A part's share is what the statistic loses without it, over what it loses
+without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from driftline import drift, profile
+from driftline.profile import Profile
+from driftline.sections import Drift
+
+MOST = 200
+"""More parts of a kind than this are not taken apart."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One part of the current rows of a column that drifted."""
+
+    column: str
+    statistic: str
+    kind: str
+    """commit, file, or the column that is the same in all its rows."""
+    name: str
+    share: float
+    """Of the drift, from 0 to 1."""
+    without: float
+    """The statistic when this part is left out."""
+    rows: int
+
+
+def causes(
+    before: Profile, parts: Mapping[str, Profile], *, statistic: str, kind: str, rule: Drift
+) -> list[Cause]:
+    """The parts of the current rows, that which moved the statistic most first.
+
+    Parts that moved it the other way have share 0. None for fewer than two parts: there is nothing
+    to choose from.
+    """
+    if not 2 <= len(parts) <= MOST:
+        return []
+    whole = _value(before, profile.merge(list(parts.values())), statistic, rule)
+    without = [_value(before, each, statistic, rule) for each in all_but_one(list(parts.values()))]
+    lost = [max(0.0, whole - value) for value in without]
+    total = sum(lost)
+    found = [
+        Cause(before.name, statistic, kind, name, loss / total if total else 0.0, value, part.rows)
+        for (name, part), loss, value in zip(parts.items(), lost, without, strict=True)
+    ]
+    return sorted(found, key=lambda each: -each.share)
+
+
+def all_but_one(parts: Sequence[Profile]) -> list[Profile]:
+    """For each part the merge of all others, in three merges a part."""
+    last = len(parts) - 1
+    left, right = [parts[0]], [parts[-1]]
+    for place in range(1, last):
+        left.append(profile.merge([left[-1], parts[place]]))
+        right.append(profile.merge([parts[last - place], right[-1]]))
+    right.reverse()  # right[n] is all after n
+    middle = [profile.merge([left[n - 1], right[n]]) for n in range(1, last)]
+    return [right[0], *middle, left[-1]]
+
+
+def _value(before: Profile, after: Profile, statistic: str, rule: Drift) -> float:
+    found = drift.compare({before.name: before}, {before.name: after}, rule)
+    return next((each.value for each in found if each.statistic == statistic), 0.0)

@@ -1,0 +1,99 @@
+"""The schemas of what drift keeps: profiles of files, statistics, causes, pictures."""
+
+from __future__ import annotations
+
+from driftline.schema import AT, WHICH_RUN, Table, columns
+
+PROFILES = Table(
+    "ops",
+    "profiles",
+    "What each data file of any table holds, column by column, as mergeable sketches",
+    columns(
+        "table string — The table for which the file was profiled",
+        "file string — Path of the data file",
+        "bytes bigint — Its size",
+        "deleted string — Deletion vector with which it was read, as Delta calls it; or empty",
+        "segments string — Columns that cut the file into cells, by comma",
+        "largest_id int — Highest number a column had then, where columns are mapped",
+        "cell map<string,string> — Which rows of the file: value a segment",
+        "column string — Column as the file names it; * counts the rows",
+        "part string — Empty for the values; or length, hour, weekday",
+        "type string — Spark SQL's name of its type",
+        "kind string — numeric, categorical or skipped",
+        "rows bigint — Rows in the cell",
+        "nulls bigint — Nulls among them, NaN included",
+        "min double — Smallest value of a numeric column; seconds since 1970 for times",
+        "max double — Largest value",
+        "mean double — Mean value, null if one is infinite",
+        "spread double — Sum of squared deviations from the mean",
+        "sketch binary — KLL sketch of doubles (Apache DataSketches), numeric columns",
+        "values map<string,bigint> — Rows a value, the most frequent ones, as text",
+        "unlisted bigint — Rows that a value not listed may have; 0 if all are listed",
+        "excess bigint — Rows by which a listed count may be too high",
+        "distinct binary — HyperLogLog sketch of the different values",
+        WHICH_RUN,
+    ),
+    ("table", "file"),
+)
+
+DRIFT = Table(
+    "ops",
+    "drift",
+    "Statistics between two versions of a table, column by column",
+    columns(
+        "table string — Table compared",
+        "from_version bigint — Reference version",
+        "to_version bigint — Current version",
+        "slice string — Which rows of the two versions were compared",
+        "column string — Column, perhaps with :length, :hour or :weekday; or * for the table",
+        "statistic string — psi, ks, js, wasserstein, total_variation, cramers_v, null_rate, …",
+        "value double — The statistic",
+        "bound double — How far it may be from that of the data: what sketches leave open",
+        "threshold double — From here on it is drift; null where none is set",
+        "p double — How likely such a value is when nothing changed; null if it was not asked",
+        "drifted boolean — The verdict: beyond the threshold, and not by chance",
+        "detail string — In words",
+        WHICH_RUN,
+        AT,
+    ),
+)
+
+CAUSES = Table(
+    "ops",
+    "causes",
+    "Which part of the current rows moved a column that drifted, by leaving each out",
+    columns(
+        "table string — Table compared",
+        "from_version bigint — Reference version",
+        "to_version bigint — Current version",
+        "slice string — Which rows of the two versions were compared",
+        "column string — Column that drifted",
+        "statistic string — The one furthest beyond its threshold",
+        "kind string — commit, file, or a column that is the same in all rows of the part",
+        "name string — Which commit, file or value",
+        "share double — Share of the drift that goes without this part, of all that goes",
+        "without double — The statistic without this part",
+        "rows bigint — Rows of the part",
+        WHICH_RUN,
+        AT,
+    ),
+)
+
+HISTOGRAMS = Table(
+    "ops",
+    "histograms",
+    "What the columns of compared versions look like: bins and categories, to draw",
+    columns(
+        "table string — Table compared",
+        "version bigint — Its version",
+        "slice string — Which rows of it",
+        "column string — Column, perhaps with :length, :hour or :weekday",
+        "kind string — numeric or categorical",
+        "low double — Lower end of a bin",
+        "high double — Upper end of a bin",
+        "category string — The value, where it is no bin",
+        "share double — Share of the rows that have a value",
+        "rows bigint — Rows that have a value",
+        WHICH_RUN,
+    ),
+)

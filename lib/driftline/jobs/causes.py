@@ -1,0 +1,95 @@
+"""What moved the columns that drifted: commits, partitions, segments, files, by their profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from driftline import attribution, profile
+from driftline.attribution import Cause
+from driftline.delta_files import DataFile, Key
+from driftline.drift import Statistic
+from driftline.jobs.line import Line
+from driftline.jobs.sides import Pair
+from driftline.profile import Cell, Field, FileProfile, Profile
+
+_KEPT = 5
+"""Causes of a kind that are kept a column."""
+
+
+def causes(
+    line: Line,
+    pair: Pair,
+    known: Mapping[Key, FileProfile],
+    statistics: Sequence[Statistic],
+    before: Mapping[str, Profile],
+    where: Cell,
+) -> list[Cause]:
+    """The causes of every column that drifted, by the statistic that is furthest beyond."""
+    fields = {each.name: each for each in pair.current.fields}
+    groups = _groups(pair, known, where)
+    found: list[Cause] = []
+    for worst in _worst(statistics):
+        field = fields.get(worst.column.partition(":")[0])
+        if field is None or worst.column not in before:
+            continue
+        for kind, members in groups.items():
+            parts = {
+                name: _part(files, known, field, {**where, **cell})[worst.column]
+                for name, (files, cell) in members.items()
+            }
+            parts = {name: each for name, each in parts.items() if each.rows}
+            found += attribution.causes(
+                before[worst.column],
+                parts,
+                statistic=worst.statistic,
+                kind=kind,
+                rule=line.problem.drift,
+            )[:_KEPT]
+    return found
+
+
+def _worst(statistics: Sequence[Statistic]) -> list[Statistic]:
+    """The drifted columns, each with the statistic that is furthest beyond its threshold."""
+    found: dict[str, Statistic] = {}
+    for each in statistics:
+        if not each.drifted or each.segment or each.column == "*" or not each.threshold:
+            continue
+        last = found.get(each.column)
+        if last is None or each.value / each.threshold > last.value / (last.threshold or 1):
+            found[each.column] = each
+    return list(found.values())
+
+
+def _part(
+    files: Sequence[DataFile], known: Mapping[Key, FileProfile], field: Field, where: Cell
+) -> dict[str, Profile]:
+    return profile.together([known[each.key] for each in files], [field], where=where)
+
+
+Members = dict[str, tuple[list[DataFile], Cell]]
+
+
+def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[str, Members]:
+    """The ways to take the current rows apart, few enough parts each."""
+    files = pair.current.files
+    # The commit that brought a file first: RESTORE brings it again.
+    commits = {file.key: each.number for each in reversed(pair.commits) for file in each.added}
+    groups: dict[str, Members] = {}
+
+    def put(kind: str, name: str, file: DataFile, cell: Cell) -> None:
+        groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
+
+    for file in files:
+        put("commit", str(commits[file.key]), file, {})
+        put("file", file.path.rpartition("/")[2], file, {})
+        segments = {
+            (name, value)
+            for cell, _ in known[file.key].cells
+            for name, value in cell.items()
+            if name not in where
+        }
+        for name, value in segments:
+            put(name, str(value), file, {name: value})
+    if len(groups.get("file", {})) == len(groups.get("commit", {})):
+        groups.pop("file", None)  # says nothing more
+    return groups

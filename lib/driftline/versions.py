@@ -1,0 +1,129 @@
+"""What tables there are, and their versions: the half of :mod:`driftline.tables` that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+from driftline import delta_files, delta_log
+from driftline.delta_files import Commit, DataFile
+from driftline.errors import Missing
+
+
+class Versions:
+    """The versions of the Delta tables of one problem: ``<root>/<layer>/<name>``."""
+
+    def __init__(self, spark: SparkSession, root: str) -> None:
+        self.spark = spark
+        self.root = root
+        self._local = "://" not in root
+
+    def path(self, name: str) -> str:
+        """Folder of the table called ``layer.name``; any other table is called by its folder."""
+        if "/" in name:
+            return name
+        return f"{self.root}/{name.replace('.', '/')}"
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a Delta table."""
+        if self._local and not any(Path(self.path(name), "_delta_log").glob("*.json")):
+            return False
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
+
+    def version(self, name: str) -> int:
+        """The newest version; :class:`Missing` when there is no such table."""
+        return int(self._snapshot(name).version())
+
+    def read(self, name: str, *, version: int | None = None) -> DataFrame:
+        """The rows of a table, as of ``version`` or now."""
+        newest = self.version(name)
+        if version is None:
+            version = newest
+        elif not 0 <= version <= newest:
+            raise self._no_version(name, version, newest)
+        reader = self.spark.read.format("delta").option("versionAsOf", version)
+        return reader.load(self.path(name))
+
+    def commits(self, name: str, *, since: int, until: int) -> list[Commit]:
+        """The commits up to ``until``, from one at or before ``since``; no data are read."""
+        newest = self.version(name)
+        for wanted in (since, until):
+            if not 0 <= wanted <= newest:
+                raise self._no_version(name, wanted, newest)
+        try:
+            return delta_files.commits(self.spark, self.path(name), since=since, until=until)
+        except LookupError as error:
+            raise Missing(
+                f"{name} no longer knows version {since}: its log was cleaned up",
+                where=self.path(name),
+                hint=f"the oldest version that can be told is {error.args[0]}",
+            ) from None
+
+    def oldest(self, name: str) -> int:
+        """The oldest version that can be told: 0, or where the log was cleaned up to."""
+        return delta_files.oldest(self.spark, self.path(name))
+
+    def version_at(self, name: str, moment: datetime) -> int:
+        """The version that was the newest at a moment; :class:`Missing` where there was none."""
+        newest = self.version(name)
+        if moment > datetime.now(timezone.utc):
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M} yet",
+                where=self.path(name),
+                hint="say a time that has passed, or latest",
+            )
+        known = delta_files.times(self.spark, self.path(name), newest)
+        past = [number for number, at in known.items() if at <= moment]
+        if not past:
+            raise Missing(
+                f"{name} has no version of {moment:%Y-%m-%d %H:%M}",
+                where=self.path(name),
+                hint=f"the oldest known one is of {min(known.values()):%Y-%m-%d %H:%M} UTC",
+            )
+        return max(past)
+
+    def read_files(self, name: str, files: Sequence[DataFile], *, version: int) -> DataFrame:
+        """The rows of some data files, each path once, by the columns of ``version``."""
+        return delta_files.read(self.spark, self.path(name), version, files)
+
+    def added(self, name: str, *, since: int, until: int) -> DataFrame:
+        """The rows of version ``until`` that are in files which version ``since`` did not have."""
+        commits = self.commits(name, since=min(since, until), until=max(since, until))
+        before = {file.key for file in delta_files.version(commits, since).files}
+        files = delta_files.version(commits, until).files
+        new = [file for file in files if file.key not in before]
+        return self.read_files(name, new, version=until)
+
+    def present(self, files: Iterable[DataFile]) -> set[str]:
+        """The paths of those files that were not vacuumed away."""
+        return delta_files.exists(self.spark, files)
+
+    def committed(self, name: str) -> frozenset[str]:
+        """The keys of all writes that are in the table."""
+        if not self.exists(name):
+            return frozenset()
+        return delta_log.keys(self.spark, self.path(name), self._snapshot(name))
+
+    def _no_version(self, name: str, version: int, newest: int) -> Missing:
+        return Missing(
+            f"{name} has no version {version}",
+            where=self.path(name),
+            hint=f"versions go from 0 to {newest}",
+        )
+
+    def _snapshot(self, name: str) -> Any:
+        if not self.exists(name):
+            raise Missing(
+                f"there is no table {name}",
+                where=self.path(name),
+                hint="run the stage that writes it first; `driftline run` does all of them",
+            )
+        jvm: Any = self.spark._jvm
+        log = delta_log.log_of(self.spark, self.path(name))
+        nothing = jvm.scala.Option.empty()
+        return log.update(False, nothing, nothing)

@@ -1,0 +1,168 @@
+"""The drift job: two versions compared from profiles alone, and a clear answer to bad input."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from driftline import schemas
+from driftline.errors import Missing, TryAgain
+from driftline.jobs import drift, profile, sides
+from driftline.jobs.sides import Asked
+from driftline.problem import load_problem
+
+
+@pytest.fixture
+def line(open_line, tmp_path, repository):
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    rule = problem.drift.model_copy(update={"segments": {str(tmp_path / "t"): ("half",)}})
+    problem = problem.model_copy(update={"drift": rule})
+    return open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
+
+
+def write(spark, folder: str, rows: int, *, x: float = 0.0, kind: str = "a", **options) -> None:
+    drawn = spark.range(0, rows, 1, 1).select(
+        ((F.col("id") * 48_271) % 1_000 / 1_000 + x).alias("x"),
+        F.lit(kind).alias("kind"),
+        F.when(F.col("id") % 2 == 0, "even").otherwise("odd").alias("half"),
+        F.array("id").alias("tags"),
+        F.lit(None).cast("double").alias("nothing"),
+        F.lit(7).alias("constant"),
+    )
+    drawn.write.format("delta").mode("append").options(**options).save(folder)
+
+
+def remove_data(folder: str) -> None:
+    for file in Path(folder).rglob("*.parquet"):
+        if "_delta_log" not in file.parts:
+            file.unlink()
+
+
+def found(line, *, version: int) -> dict[tuple[str, str, str], tuple]:
+    rows = line.tables.read(schemas.DRIFT.full_name).where(F.col("to_version") == version)
+    return {(r.slice, r.column, r.statistic): r for r in rows.collect()}
+
+
+def test_drift_is_found_attributed_and_costs_no_data(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    write(spark, folder, 3000)
+    write(spark, folder, 2000)
+    write(spark, folder, 1000, x=0.6, kind="b")
+    write(spark, folder, 2000)
+    said = profile.run(line, table=folder, history=True)
+    assert said == f"{folder}: 4 of 4 files have a profile"
+    remove_data(folder)  # from here on there is nothing to read but profiles
+
+    said = drift.run(line, table=folder, asked=Asked("0", "3"))
+    assert said.startswith(f"{folder} 0 → 3 (added since 0): ")
+    assert "from commit 2" in said
+    rows = found(line, version=3)
+    slice_ = "added since 0"
+    drifted = {key[1:] for key, row in rows.items() if row.drifted and key[0] == slice_}
+    assert {("x", "ks"), ("kind", "new")} <= drifted
+    assert {column for column, _ in drifted} == {"x", "kind"}
+    # 1000 of 5000 rows lie 0.6 higher: the distribution functions are 0.2 · 0.6 apart
+    assert rows[slice_, "x", "ks"].value == pytest.approx(0.12, abs=rows[slice_, "x", "ks"].bound)
+    assert rows[slice_, "kind", "new"].value == pytest.approx(0.2)
+    assert rows[slice_, "kind", "new"].detail == "new b"
+    assert rows[slice_, "tags", "skipped"].detail == "array<bigint> is not profiled"
+    assert rows[slice_, "nothing", "null_rate"].value == 0.0
+    assert rows[slice_, "constant", "ks"].value == 0.0
+    assert rows[slice_, "*", "volume"].detail == "3,000 → 5,000 rows"
+    assert rows[f"{slice_}, half=odd", "kind", "new"].value == pytest.approx(0.2)
+    causes = line.tables.read(schemas.CAUSES.full_name).where("kind = 'commit'").collect()
+    first = {row.column: row.name for row in sorted(causes, key=lambda row: row.share)}
+    assert first["kind"] == first["x"] == "2"
+
+    assert drift.run(line, table=folder, asked=Asked("0", "3")).endswith("before")
+    again = drift.run(line, table=folder, asked=Asked("3", "0"))
+    assert again.startswith(f"{folder} 3 → 0 (whole): ")
+    same = drift.run(line, table=folder, asked=Asked("1", "1"))
+    assert same == f"{folder}: nothing to compare, version 1 is the reference itself"
+
+
+@pytest.mark.slow
+def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> None:
+    """OPTIMIZE and a renamed column: other files, the same rows."""
+    folder = str(tmp_path / "t")
+    mapping = {"delta.columnMapping.mode": "name", "delta.enableDeletionVectors": "true"}
+    write(spark, folder, 3000, **mapping)
+    write(spark, folder, 2000, x=0.5)
+    spark.sql(f"ALTER TABLE delta.`{folder}` RENAME COLUMN x TO y")
+    spark.sql(f"OPTIMIZE delta.`{folder}`")
+    said = drift.run(line, table=folder, asked=Asked("1", "latest"))
+    assert said == f"{folder} 1 → 3 (whole): 1 drifted: *"
+    rows = {key[1:]: row for key, row in found(line, version=3).items()}
+    assert rows["*", "schema"].detail == "renamed x → y"
+    for (column, statistic), row in rows.items():
+        if column != "*":
+            assert row.value <= row.bound + 1e-12, (column, statistic)
+    spark.sql(f"DELETE FROM delta.`{folder}` WHERE y > 1")
+    drift.run(line, table=folder, asked=Asked("3", "4"))
+    rows = {key[1:]: row for key, row in found(line, version=4).items()}
+    assert rows["y", "ks"].drifted
+    assert rows["y", "range"].value == 0.0
+
+
+def test_spans(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    for x in (0.0, 0.0, 0.5):
+        write(spark, folder, 1000, x=x)
+    times = [each.at for each in line.tables.commits(folder, since=0, until=2)]
+    span = (times[2] - times[1]) * 0.99
+    pair = sides.pair(line, folder, Asked(window=span))
+    assert (len(pair.current.files), pair.current.version) == (1, 2)
+    with pytest.raises(Missing, match="nothing was written"):
+        sides.pair(line, folder, Asked(window=span, against="same-weekday"))
+    whole = sides.pair(line, folder, Asked(window=timedelta(days=1), against="training"))
+    assert (len(whole.current.files), whole.reference.version) == (3, 1)
+    said = sides.version_of(line, folder, times[1].isoformat())
+    assert (said, sides.version_of(line, folder, "latest")) == (1, 2)
+
+
+def test_bad_input_is_answered(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    write(spark, folder, 10)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "a.parquet").write_bytes(b"PAR1")
+
+    def refused(table: str, asked: Asked) -> str:
+        with pytest.raises(Missing) as caught:
+            drift.run(line, table=table, asked=asked)
+        assert caught.value.exit_code == 4
+        assert caught.value.hint
+        return caught.value.what
+
+    assert refused(str(bare), Asked()) == f"there is no table {bare}"
+    assert refused("silver.nope", Asked()) == "there is no table silver.nope"
+    assert refused(folder, Asked("0", "9")) == f"{folder} has no version 9"
+    assert "has no version of 2999-01-01 00:00 yet" in refused(folder, Asked("0", "2999-01-01"))
+    assert "has no version of 1999-01-01 00:00" in refused(folder, Asked("1999-01-01"))
+    assert "has no column nope to compare by" in refused(folder, Asked("0", "0", by="nope"))
+
+    write(spark, folder, 1)  # one row
+    spark.sql(f"DELETE FROM delta.`{folder}`")
+    rows = spark.createDataFrame([("text",)], "x string")
+    rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(folder)
+    told = {}
+    for first, last in (("0", "1"), ("0", "2"), ("1", "3")):
+        drift.run(line, table=folder, asked=Asked(first, last))
+        told[last] = {key[1:]: row for key, row in found(line, version=int(last)).items()}
+    assert not [key for key, row in told["1"].items() if row.drifted]
+    assert told["2"]["x", "null_rate"].detail == "10 → 0 rows: nothing to compare"
+    assert told["2"]["x", "null_rate"].drifted
+    assert "type x double → string" in told["3"]["*", "schema"].detail
+    assert told["3"]["x", "skipped"].detail == "double → string: no comparison"
+
+    remove_data(folder)
+    spark.range(3).write.format("delta").mode("append").option("mergeSchema", "true").save(folder)
+    remove_data(folder)
+    assert "removed before they were profiled" in refused(folder, Asked("3", "4"))
+    said = profile.run(line, table=folder, history=True)
+    assert said.endswith("; 1 were removed before they were profiled") or "2 were" in said
+    with line.tables.lock(schemas.PROFILES.full_name), pytest.raises(TryAgain):
+        profile.run(line, table=folder)
