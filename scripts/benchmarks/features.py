@@ -11,7 +11,7 @@ from measure import Row, in_turn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import features, schemas
+from driftline import features, schemas, tiles
 from driftline.environment import Environment
 from driftline.jobs import tiling
 from driftline.jobs.line import Line, open_line
@@ -86,10 +86,36 @@ def _events(line: Line, count: int, first: int, days: int) -> DataFrame:
 def _ours(line: Line, as_ofs: list[datetime]) -> DataFrame:
     """As the job does it, tiles made anew unless they are there."""
     with line.ledger.run("features") as ledger:
-        tiles = tiling.tiled(line, ledger, "events", line.tables.version("silver.events"))
+        made = tiling.tiled(line, ledger, "events", line.tables.version("silver.events"))
     problem = line.problem
     plan = features.plan(problem.features, as_ofs, entity="who", asked=problem.population)
-    return features.windowed(tiles, plan)
+    return features.windowed(made, plan)
+
+
+def _skew(line: Line, events: DataFrame, as_ofs: list[datetime], *, runs: int) -> Row:
+    """Half of all events are one customer's, against as many events of many."""
+    problem = line.problem
+    plan = features.plan(problem.features, as_ofs, entity="who", asked=problem.population)
+    one = F.when(F.col("_offset") % 2 == 0, F.lit(-1)).otherwise(F.col("who"))
+    even, skewed = events.persist(), events.withColumn("who", one).persist()
+
+    def timed(rows: DataFrame) -> float:
+        made = tiles.tiles(
+            rows,
+            features.components(problem, "events"),
+            entity="who",
+            time="time",
+            arrived=tiles.arrival(None),
+            late=False,
+        )
+        started = time.monotonic()
+        features.windowed(made, plan).write.format("noop").mode("overwrite").save()
+        return time.monotonic() - started
+
+    even.count(), skewed.count(), timed(even)
+    a, b = in_turn(lambda: timed(skewed), lambda: timed(even), runs)
+    even.unpersist(), skewed.unpersist()
+    return Row("one entity has half of all events", "s", a, b, "even", "<= 2", a <= 2 * b)
 
 
 def _query(as_of: datetime, table: str) -> str:
@@ -185,10 +211,12 @@ def rows(quick: bool) -> list[Row]:
             "noop"
         ).mode("overwrite").save()
         anew = time.monotonic() - started
+        skew = _skew(line, _events(line, min(count, 2_000_000), 0, _DAYS), as_ofs, runs=runs)
     name = f"{count / 1e6:g} M events, 24 columns, 12 as-ofs"
     return [
         Row(name, "s", twelve, one, "one as-of", "<= 2.5", twelve <= 2.5 * one),
         Row(name, "s", a, b, "a Spark query an as-of", "<= 0.5", a <= 0.5 * b),
         Row(name, "s", a, c, "a DuckDB query an as-of", "the limit", True),
         Row("tiles of a new day", "s", day, anew, "all tiles anew", "<= 0.5", day <= 0.5 * anew),
+        skew,
     ]
