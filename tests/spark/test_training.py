@@ -183,3 +183,26 @@ def test_balanced_classes_weigh_the_same(rows, problem) -> None:
     plain, _ = training.refit(rare, candidate, asked, COLUMNS)
     called = [each.transform(rare).where("prediction = 1").count() for each in (plain, model)]
     assert called[0] < called[1]
+
+
+@pytest.mark.slow
+def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, problem) -> None:
+    """Five hundred words encoded by a label that was shuffled: 0.5 in every fold."""
+    drawn = spark.range(60_000).selectExpr(
+        "double(pmod(xxhash64(id, 1), 1000)) AS x",
+        "concat('w', pmod(xxhash64(id, 2), 30)) AS word",
+        "concat('v', pmod(xxhash64(id, 3), 30)) AS other",
+        "double(pmod(xxhash64(id, 4), 10) < 3) AS label",
+        f"int(pmod(xxhash64(id, 5), {FOLDS})) AS fold",
+    )
+    rows = drawn.persist()
+    grid = {"logistic_regression": {}, "random_forest": {"numTrees": (20,), "maxDepth": (6,)}}
+    asked = problem("roc_auc", grid, Prepare(encode="target", missing_flags=True))
+    columns = [("x", "double"), ("word", "string"), ("other", "string")]
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+    trials = training.search(
+        rows, asked, columns, sides=sides, parallelism=2, on_trial=lambda _: None
+    )
+    for trial in trials:
+        assert trial.folds == pytest.approx([0.5] * FOLDS, abs=0.02)
+    rows.unpersist()
