@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from driftline import __version__, logs, storage
+from driftline import cli_quality as quality
 from driftline import cli_serving as serving
 from driftline.cli_conf import read_conf
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
@@ -62,9 +63,16 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 @cli.command()
 @where
-def validate(**options: Any) -> None:
-    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
-    _stage("validate", options)
+@quality.validating[0]
+@quality.validating[1]
+def validate(replay: bool, dry_run: bool, **options: Any) -> None:
+    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
+
+    A batch that breaks its suite as a whole is refused (exit code 3), and the others go through.
+    """
+    if replay and dry_run:
+        raise click.UsageError("--replay writes and --dry-run does not: give one of them")
+    _stage("validate", options, replay=replay, dry_run=dry_run)
 
 
 @cli.command()
@@ -238,7 +246,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage != "ingest")
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
     _run(line, stage, **arguments)
 
 
@@ -264,6 +272,8 @@ def _utc(day: datetime | None) -> datetime | None:
 
 
 cli.add_command(serving.serve)
+for _command in quality.commands(_stage):
+    cli.add_command(_command)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -55,7 +55,7 @@ def _check_sources(problem: Problem, path: Path) -> None:
 def _check_suites(problem: Problem, root: Path) -> None:
     """Read every suite the problem needs: a wrong one is refused before any work."""
     from driftline import schemas
-    from driftline.quality import read_suite
+    from driftline.suite_files import read_suite
 
     tables = [schemas.silver(problem, source) for source in problem.sources]
     for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):

@@ -92,9 +92,9 @@ def commits(spark: SparkSession, folder: str, *, since: int, until: int) -> list
     first = 0
     if 0 not in listed.commits or since > _FAR:
         known = [number for number in listed.checkpoints if number <= since]
-        if not known:
+        if not known and 0 not in listed.commits:
             raise LookupError(min(listed.checkpoints, default=until))
-        first = max(known)
+        first = max(known, default=0)
     found: list[Commit] = []
     state = _State(base)
     for number in range(first, until + 1):

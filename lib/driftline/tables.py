@@ -172,6 +172,25 @@ class Tables(Versions):
             .execute()
         )
 
+    def merge(self, changes: DataFrame, table: Table, *, on: Sequence[str], gone: str) -> Written:
+        """Give rows new values, or take them away where ``gone`` (SQL over ``new``) holds.
+
+        A row is met by the values of ``on``; what has none in the table is left out.
+        """
+        name = table.full_name
+        same = " AND ".join(f"old.`{each}` <=> new.`{each}`" for each in on)
+        (
+            DeltaTable.forPath(self.spark, self.path(name))
+            .alias("old")
+            .merge(changes.alias("new"), same)
+            .whenMatchedDelete(gone)
+            .whenMatchedUpdate(
+                set={f"`{each}`": f"new.`{each}`" for each in changes.columns if each not in on}
+            )
+            .execute()
+        )
+        return Written(name, self.version(name))
+
     @contextlib.contextmanager
     def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the named tables for this process alone, after waiting so many seconds at most.

@@ -21,11 +21,20 @@ from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
 CHURN = str(PROJECT / "conf" / "churn.yaml")
-COMMANDS = (*STAGES, "profile", "run", "explain", "simulate", "serve")
+COMMANDS = (*STAGES, "watch", "suggest", "docs", "profile", "run", "explain", "simulate", "serve")
 
 TEACHES = {
     "ingest": ("Deliveries → bronze.<source>", "each delivery once"),
-    "validate": ("bronze → silver", "ops.quarantine", "expectation suites"),
+    "validate": (
+        "bronze → silver",
+        "ops.quarantine",
+        "expectation suites",
+        "--replay",
+        "--dry-run",
+    ),
+    "watch": ("newest batch", "1 in 100", "--table"),
+    "suggest": ("expectation suite", "--table", "--out", "evidence"),
+    "docs": ("Data Docs", "--out", "no values of rows"),
     "features": ("silver → gold.features", "--as-of", "cut-off"),
     "train": ("gold.features → a model", "champion"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
@@ -34,7 +43,7 @@ TEACHES = {
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
-    "serve": ("--problem",),
+    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
 

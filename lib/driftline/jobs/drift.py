@@ -59,9 +59,9 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     calm = [compared(line, each, known, segments)[0] for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
-    _write(line, ledger, pair, statistics, key)
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
+    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
     if pair.champion:
         named = {
             f"drift/{table}/{each.column}/{each.statistic}": each.value
