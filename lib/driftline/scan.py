@@ -38,7 +38,8 @@ def scan(
     """Profile the columns of ``rows`` a ``path`` and cell (combination of segments' values).
 
     ``keys`` says which columns, and names each as it is stored. One row a path, cell, column and
-    part; column ``*`` counts the rows. A segment that is no column is null in all rows. Nested types are ``skipped``, their nulls counted.
+    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted. A segment
+    that is no column is null in all rows.
     """
     types = {name: type_ for name, type_ in rows.dtypes if name in keys}
     named = {
