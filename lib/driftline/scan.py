@@ -38,10 +38,14 @@ def scan(
     """Profile the columns of ``rows`` a ``path`` and cell (combination of segments' values).
 
     ``keys`` says which columns, and names each as it is stored. One row a path, cell, column and
-    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted.
+    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted. A segment
+    that is no column is null in all rows.
     """
     types = {name: type_ for name, type_ in rows.dtypes if name in keys}
-    named = {f"_s{place}": F.col(f"`{name}`") for place, name in enumerate(segments)}
+    named = {
+        f"_s{place}": F.col(f"`{name}`") if name in rows.columns else F.lit(None)
+        for place, name in enumerate(segments)
+    }
     aggregates = [F.count(F.lit(1)).alias("rows")]
     found = [_found("*", "", "", "skipped", {"nulls": F.lit(0)})]
     for place, (name, type_) in enumerate(types.items()):

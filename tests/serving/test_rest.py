@@ -16,6 +16,7 @@ from tests.serving.conftest import FACTS, ROW, ask, asked, onnx
 from driftline.errors import DriftlineError
 from driftline.portable.saved import Linear
 from driftline.serving.limits import Limits, Rate
+from driftline.serving.metrics import _buckets
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
 
@@ -475,6 +476,19 @@ def test_metrics_tell_what_was_asked(app) -> None:
     assert values['driftline_scores_total{bucket="0.9"}'] == "4.0"
     assert values['driftline_scores_total{bucket="0.2"}'] == "1.0"
     assert 'driftline_model_version{model="churn",problem="000000000000"}' in values
+
+
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ((0.0, 10.0, 20.0), {"below": 1, "decile:0": 3, "decile:1": 2, "above": 1, "missing": 1}),
+        ((5.0,), {"below": 2, "decile:0": 1, "above": 4, "missing": 1}),
+        ((), {"above": 7, "missing": 1}),
+    ],
+)
+def test_a_value_falls_into_one_bucket(edges, expected) -> None:
+    values = np.array([float("nan"), -1.0, 0.0, 5.0, 10.0, 10.5, 20.0, 21.0])
+    assert _buckets(values, edges) == expected
 
 
 def test_paths_do_not_become_labels(app) -> None:

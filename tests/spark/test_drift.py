@@ -62,7 +62,7 @@ def test_drift_is_found_attributed_and_costs_no_data(spark, line, tmp_path) -> N
     rows = found(line, version=3)
     slice_ = "added since 0"
     drifted = {key[1:] for key, row in rows.items() if row.drifted and key[0] == slice_}
-    assert {("x", "ks"), ("kind", "new")} <= drifted
+    assert {("x", "js"), ("kind", "new")} <= drifted
     assert {column for column, _ in drifted} == {"x", "kind"}
     # 1000 of 5000 rows lie 0.6 higher: the distribution functions are 0.2 · 0.6 apart
     assert rows[slice_, "x", "ks"].value == pytest.approx(0.12, abs=rows[slice_, "x", "ks"].bound)

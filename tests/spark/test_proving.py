@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.ml import PipelineModel
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import functions as F
 
 from driftline import models, portable, prepare
 from driftline.jobs import proving
 from driftline.models import Candidate
-from driftline.portable import graph, saved
+from driftline.portable import graph, proof, saved
 from driftline.portable.proof import Proof
 from driftline.portable.saved import Linear
 from driftline.problem import load_problem
 from driftline.sections import Prepare
+from driftline.serving.model import Portable
 
 PROJECT = Path(__file__).parents[2]
 COLUMNS = [("recency_90d", "double"), ("age", "bigint"), ("gender", "string")]
@@ -125,3 +128,27 @@ def test_what_differs_is_counted_and_named(fitted, monkeypatch) -> None:
 def test_a_million_simulated_rows(fitted) -> None:
     line, rows, model, folder, learnt, _ = fitted
     assert proving.proofs(line, rows, model, folder, learnt)["simulated"].rows >= 1_000_000
+
+
+@pytest.mark.slow
+def test_every_way_to_prepare_has_a_portable_form(spark, fitted) -> None:
+    """The vector Spark makes and the one in ONNX, by weights no two places share."""
+    _, rows, _, _, _, facts = fitted
+    ways = itertools.product(("median", "mean", "zero"), (None, (0.05, 0.9)), _SCALES)
+    for impute, clip, scale in ways:
+        learnt = prepare.fit(rows, COLUMNS, Prepare(impute=impute, clip=clip, scale=scale))
+        weights = np.sqrt(np.arange(2, 2 + len(learnt.names)))
+        model = Linear(weights, 0.0, logistic=False)
+        asked = proof.simulate(learnt, model, facts.columns, rows=2000, seed=1)
+        vectors = learnt.transformer().transform(spark.createDataFrame(asked))
+        made = vectors.select(vector_to_array("features").alias("v")).toArrow()["v"].to_pylist()
+        with np.errstate(over="ignore", invalid="ignore"):
+            by_spark = np.asarray(made) @ weights
+        there = Portable(graph.write(learnt, model, facts))
+        found = proof.compare(by_spark, there.score(*there.inputs(asked)), range(2000))
+        assert found.rows == 2000
+        large = np.fmax(1.0, np.abs(by_spark[np.isfinite(by_spark)])).max()
+        assert found.largest <= 1e-9 * large, (impute, clip, scale, found)
+
+
+_SCALES = ("standard", "minmax", "none")
