@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline import __version__, connections, logs, storage
+from driftline import __version__, logs, storage
+from driftline import cli_quality as quality
 from driftline import cli_serving as serving
-from driftline.environment import Environment, load_environment, project_folder
-from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain, did_you_mean
+from driftline.cli_conf import read_conf
+from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
 from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
-from driftline.problem import Problem, load_problem
+from driftline.problem import load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
@@ -62,16 +63,38 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 
 @cli.command()
 @where
-def validate(**options: Any) -> None:
-    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons."""
-    _stage("validate", options)
+@quality.validating[0]
+@quality.validating[1]
+def validate(replay: bool, dry_run: bool, **options: Any) -> None:
+    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
+
+    A batch that breaks its suite as a whole is refused (exit code 3), and the others go through.
+    """
+    if replay and dry_run:
+        raise click.UsageError("--replay writes and --dry-run does not: give one of them")
+    _stage("validate", options, replay=replay, dry_run=dry_run)
+
+
+@cli.command()
+@where
+@click.option("--table", required=True, help="Any table, e.g. silver.orders or gold.features.")
+@click.option("--label", help="The column the others may tell. Default: label, if there is one.")
+def explore(table: str, label: str | None, **options: Any) -> None:
+    """Any table → ops.exploration: columns alone, together, with the label; suspected leaks."""
+    _stage("explore", options, table=table, label=label)
 
 
 @cli.command()
 @where
 @as_of_option
-def features(as_of: datetime | None, **options: Any) -> None:
+@click.option("--list", "list_", is_flag=True, help="Print every feature in words, and do nothing.")
+def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
+    if list_:
+        from driftline import explain as words
+
+        click.echo(words.features(load_problem(Path(options["problem"]))))
+        return
     _stage("features", options, as_of=_utc(as_of))
 
 
@@ -85,9 +108,15 @@ def train(**options: Any) -> None:
 @cli.command()
 @where
 @as_of_option
-def score(as_of: datetime | None, **options: Any) -> None:
-    """gold.features + champion → gold.predictions."""
-    _stage("score", options, as_of=_utc(as_of))
+@click.option(
+    "--full", is_flag=True, help="Score what is scored already, and earlier cut-offs, too."
+)
+@click.option(
+    "--challenger", type=click.IntRange(1), help="Score by this version, into gold.shadow."
+)
+def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
+    """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
+    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
@@ -232,7 +261,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage != "ingest")
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
     _run(line, stage, **arguments)
 
 
@@ -253,62 +282,13 @@ def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def read_conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, Environment, Path]:
-    """The problem and where it runs, checked as a whole, and the project's folder."""
-    path = Path(options["problem"])
-    problem = load_problem(path)
-    name = options["env"]
-    root = project_folder(path)
-    beside = path.resolve().parent / "env" / f"{name}.yaml"
-    place = Path(name) if name.endswith(".yaml") else beside
-    environment = load_environment(place)
-    pulls = {name: source.pull for name, source in problem.sources.items() if source.pull}
-    connections.check(pulls, environment.connections, str(place))
-    given = {key: options[key] for key in ("data", "warehouse") if options[key]}
-    changed = {
-        key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()
-    }
-    if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
-        changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
-    _check_sources(problem, path)
-    if suites:  # what is ingested can be looked at before there are any
-        _check_suites(problem, root)
-    return problem, environment.model_copy(update=changed), root
-
-
-def _check_sources(problem: Problem, path: Path) -> None:
-    """Let the parsers judge each layout: encoding, separator, time formats, names of fields."""
-    from driftline import layouts, sources
-
-    for name, source in problem.sources.items():
-        try:
-            sources.check(layouts.layout(source))
-        except (ValueError, LookupError) as error:
-            raise ConfError(
-                "the source's files cannot be read like this",
-                file=str(path),
-                key=f"sources.{name}",
-                found=str(error),
-                allowed="a layout of its format",
-                hint="see encoding, separator, and each column's from and format",
-            ) from None
-
-
-def _check_suites(problem: Problem, root: Path) -> None:
-    """Read every suite the problem needs: a wrong one is refused before any work."""
-    from driftline import schemas
-    from driftline.quality import read_suite
-
-    tables = [schemas.silver(problem, source) for source in problem.sources]
-    for table in (*tables, schemas.features(problem), schemas.PREDICTIONS):
-        read_suite(root / "expectations" / problem.name / table.suite_file, table.column_names)
-
-
 def _utc(day: datetime | None) -> datetime | None:
     return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
 cli.add_command(serving.serve)
+for _command in quality.commands(_stage):
+    cli.add_command(_command)
 
 
 def _terminate(number: int, frame: object) -> None:

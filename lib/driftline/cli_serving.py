@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from driftline import logs
+from driftline.cli_conf import read_conf
 from driftline.errors import Missing
 
 
@@ -18,6 +19,7 @@ from driftline.errors import Missing
 @click.option("--warehouse", help="Folder of the tables, instead of the environment's.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", default=8080, show_default=True, help="Of REST; 0 takes a free one.")
+@click.option("--grpc-port", type=int, help="Of gRPC too; 0 takes a free one. Default: none.")
 @click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
 @click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
 @click.option("--api-key-env", help="Environment variable with the key every request must carry.")
@@ -32,8 +34,6 @@ def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None
     takes rows; /docs describes it, /v2 is the Open Inference Protocol, /metrics Prometheus'.
     """
     given = {"env": env, "problem": problem, "warehouse": warehouse, "data": None}
-    from driftline.cli import read_conf
-
     asked, environment, _ = read_conf(given, suites=False)
     from driftline.serving.limits import Limits
     from driftline.serving.server import Settings
@@ -45,6 +45,7 @@ def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None
     settings = Settings(
         host=options["host"],
         port=options["port"],
+        grpc_port=options["grpc_port"],
         refresh=options["refresh"],
         features=folder if options["features"] else None,
         log=Path(options["log_requests"]) if options["log_requests"] else None,

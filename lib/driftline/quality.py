@@ -1,265 +1,282 @@
-"""The quality gate: which rules a suite has, which rows break them, which rows repeat a key.
+"""The quality gate: what each expectation asks of the rows, as columns of one Spark plan.
 
-A rule is one small function from an expectation's arguments to a column that is true where a row
-breaks it. Adding one is one entry in :data:`RULES`. As in Great Expectations, a null breaks only
-rules about nulls. The verdict on the batch as a whole is Great Expectations' own (``suites.py``).
+A rule is one small function from an expectation's arguments to a column:
+
+* :data:`ROWS`: true where a row is as expected. As in Great Expectations a null breaks only rules
+  about nulls, and rows that a rule is told to ignore break nothing.
+* :data:`AGGREGATES`: one number of all rows, under Great Expectations' name of it.
+* :data:`GROUPS`: one number of the distinct values, which costs a shuffle of their own.
+* :data:`SCHEMA`: what the columns alone decide.
+
+Adding one is one entry there. ``measures.py`` asks everything that one pass over the rows can
+answer; the verdicts on its numbers are Great Expectations' own code (``suites.py``). A type that is
+in none of the tables runs through Great Expectations itself.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import functools
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from driftline.errors import ConfError, did_you_mean
-from driftline.problem import digest
+from driftline.suite_files import ABOUT_NULLS, Arguments, Rule
 
-Arguments = Mapping[str, Any]
+Rows = Callable[[Arguments], Column]
 
-
-@dataclass(frozen=True)
-class Rule:
-    """One expectation of a suite."""
-
-    name: str
-    type: str
-    arguments: Arguments
-    why: str
-    severity: str = "error"
-
-    @property
-    def column(self) -> str | None:
-        """The column it speaks of, if it is one."""
-        return self.arguments.get("column")
+ROW_COUNT, NULL_COUNT = "table.row_count", "column_values.nonnull.unexpected_count"
+UNEXPECTED, FILTERED = "unexpected_count", "filtered_row_count"
+"""Names of counts; the latter two follow the name of the expectation's own metric."""
 
 
-@dataclass(frozen=True)
-class Suite:
-    """A Great Expectations suite, as its file says it."""
-
-    name: str
-    rules: tuple[Rule, ...]
-    digest: str
+# ---- single rows ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What Great Expectations said about one rule on one batch."""
+def column_of(arguments: Arguments) -> Column:
+    """The one column a rule speaks of."""
+    return F.col(f"`{arguments['column']}`")
 
-    rule: Rule
-    success: bool
-    element_count: int | None
-    unexpected_count: int | None
-    missing_count: int | None
-    observed: str | None
 
-    @property
-    def refusal(self) -> str | None:
-        """Why the batch must not pass, in words; null when it may."""
-        if self.rule.severity != "error":
-            return None
-        if self.element_count == 0:
-            return f"{self.rule.name}: there is no row to judge"
-        about_nulls = self.rule.type in _ABOUT_NULLS
-        if self.element_count and self.missing_count == self.element_count and not about_nulls:
-            return f"{self.rule.name}: every value is null, nothing could be judged"
-        if not self.success:
-            seen = (
-                f"{self.unexpected_count:,} of {self.element_count:,} rows break it"
-                if self.unexpected_count is not None and self.element_count
-                else f"observed {self.observed}"
-            )
-            return f"{self.rule.name}: {seen} ({self.rule.why})"
+def _pair(arguments: Arguments) -> tuple[Column, Column]:
+    return F.col(f"`{arguments['column_A']}`"), F.col(f"`{arguments['column_B']}`")
+
+
+def _listed(arguments: Arguments) -> list[Column]:
+    return [F.col(f"`{name}`") for name in arguments["column_list"]]
+
+
+def every(columns: Iterable[Column]) -> Column:
+    """True where all are; of none, true."""
+    return functools.reduce(operator.and_, columns, F.lit(True))
+
+
+def _any(columns: Iterable[Column]) -> Column:
+    return functools.reduce(operator.or_, columns, F.lit(False))
+
+
+def _between(value: Column, arguments: Arguments) -> Column:
+    kept = F.lit(True)
+    low, high = _bound(arguments.get("min_value")), _bound(arguments.get("max_value"))
+    if low is not None:
+        kept = kept & (value > low if arguments.get("strict_min") else value >= low)
+    if high is not None:
+        kept = kept & (value < high if arguments.get("strict_max") else value <= high)
+    return kept
+
+
+def _bound(value: Any) -> Column | None:
+    """A bound that is written as text is a time, also for Great Expectations."""
+    if value is None:
         return None
+    return F.lit(value).cast("timestamp") if isinstance(value, str) else F.lit(value)
 
 
-_ABOUT_NULLS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
+def _matches_list(arguments: Arguments) -> Column:
+    regexes = arguments["regex_list"]
+    if arguments.get("match_on", "any") == "any":
+        return column_of(arguments).rlike("|".join(regexes))
+    return every(column_of(arguments).rlike(regex) for regex in regexes)
 
 
-def _between(of: Callable[[Arguments], Column]) -> Callable[[Arguments], Column]:
-    def breaks(arguments: Arguments) -> Column:
-        value, broken = of(arguments), F.lit(False)
-        low, high = arguments.get("min_value"), arguments.get("max_value")
-        if low is not None:
-            strict = arguments.get("strict_min", False)
-            broken = broken | (value <= low if strict else value < low)
-        if high is not None:
-            strict = arguments.get("strict_max", False)
-            broken = broken | (value >= high if strict else value > high)
-        return broken
-
-    return breaks
+def _greater(arguments: Arguments) -> Column:
+    a, b = _pair(arguments)
+    return (a >= b) | a.eqNullSafe(b) if arguments.get("or_equal") else a > b
 
 
-def _column(arguments: Arguments) -> Column:
-    return F.col(arguments["column"])
+def _pair_in_set(arguments: Arguments) -> Column:
+    a, b = _pair(arguments)
+    allowed = arguments["value_pairs_set"]
+    return _any(a.eqNullSafe(F.lit(x)) & b.eqNullSafe(F.lit(y)) for x, y in allowed)
 
 
-RULES: Mapping[str, Callable[[Arguments], Column]] = {
-    "expect_column_values_to_not_be_null": lambda a: _column(a).isNull(),
-    "expect_column_values_to_be_null": lambda a: _column(a).isNotNull(),
-    "expect_column_values_to_be_between": _between(_column),
-    "expect_column_value_lengths_to_be_between": _between(lambda a: F.length(_column(a))),
-    "expect_column_values_to_be_in_set": lambda a: ~_column(a).isin(list(a["value_set"])),
-    "expect_column_values_to_not_be_in_set": lambda a: _column(a).isin(list(a["value_set"])),
-    "expect_column_values_to_match_regex": lambda a: ~_column(a).rlike(a["regex"]),
-    "expect_column_values_to_not_match_regex": lambda a: _column(a).rlike(a["regex"]),
-    "expect_column_pair_values_a_to_be_greater_than_b": lambda a: (
-        F.col(a["column_A"]) < F.col(a["column_B"])
-        if a.get("or_equal")
-        else F.col(a["column_A"]) <= F.col(a["column_B"])
+def _sum_is(arguments: Arguments) -> Column:
+    """A sum that does not fit its type is null: it equals nothing."""
+    addends = (F.coalesce(each, F.lit(0)) for each in _listed(arguments))
+    total = functools.reduce(F.try_add, addends)
+    return F.coalesce(total == F.lit(arguments["sum_total"]), F.lit(False))
+
+
+def _differ(arguments: Arguments) -> Column:
+    columns = _listed(arguments)
+    pairs = [(a, b) for place, a in enumerate(columns) for b in columns[place + 1 :]]
+    return ~_any(a.eqNullSafe(b) for a, b in pairs)
+
+
+def _are_equal(arguments: Arguments) -> Column:
+    first, *others = _listed(arguments)
+    return every(first.eqNullSafe(each) for each in others)
+
+
+_SELECT = re.compile(r"\s*select\s+\*\s+from\s+\{batch\}\s+where\s+(.+?)[;\s]*", re.I | re.S)
+
+
+def sql_condition(query: str) -> str | None:
+    """The condition of ``SELECT * FROM {batch} WHERE …``; None for any other query."""
+    found = _SELECT.fullmatch(query)
+    return found[1] if found else None
+
+
+def _not_selected(arguments: Arguments) -> Column:
+    return ~F.expr(f"({sql_condition(arguments['unexpected_rows_query'])})")
+
+
+ROWS: Mapping[str, Rows] = {
+    "expect_column_values_to_not_be_null": lambda a: column_of(a).isNotNull(),
+    "expect_column_values_to_be_null": lambda a: column_of(a).isNull(),
+    "expect_column_values_to_be_between": lambda a: _between(column_of(a), a),
+    "expect_column_value_lengths_to_be_between": lambda a: _between(F.length(column_of(a)), a),
+    "expect_column_value_lengths_to_equal": lambda a: F.length(column_of(a)) == a["value"],
+    "expect_column_values_to_be_in_set": lambda a: column_of(a).isin(list(a["value_set"])),
+    "expect_column_values_to_not_be_in_set": lambda a: ~column_of(a).isin(list(a["value_set"])),
+    "expect_column_values_to_match_regex": lambda a: column_of(a).rlike(a["regex"]),
+    "expect_column_values_to_not_match_regex": lambda a: ~column_of(a).rlike(a["regex"]),
+    "expect_column_values_to_match_regex_list": _matches_list,
+    "expect_column_values_to_not_match_regex_list": lambda a: every(
+        ~column_of(a).rlike(regex) for regex in a["regex_list"]
+    ),
+    "expect_column_pair_values_a_to_be_greater_than_b": _greater,
+    "expect_column_pair_values_to_be_equal": lambda a: _pair(a)[0].eqNullSafe(_pair(a)[1]),
+    "expect_column_pair_values_to_be_in_set": _pair_in_set,
+    "expect_multicolumn_sum_to_equal": _sum_is,
+    "expect_multicolumn_values_to_be_equal": _are_equal,
+    "expect_select_column_values_to_be_unique_within_record": _differ,
+    "unexpected_rows_expectation": _not_selected,
+}
+"""Expectations about single rows: arguments → true where the row is as expected."""
+
+
+def looked_at(rule: Rule) -> Column | None:
+    """Where a rule looks, beside its condition; None: everywhere."""
+    arguments = rule.arguments
+    if "column" in arguments:
+        return None if rule.type in ABOUT_NULLS else column_of(arguments).isNotNull()
+    if "column_A" in arguments:
+        a, b = (each.isNull() for each in _pair(arguments))
+        ignored = {"both_values_are_missing": a & b, "either_value_is_missing": a | b}
+        chosen = ignored.get(arguments.get("ignore_row_if", "both_values_are_missing"))
+    elif "column_list" in arguments:
+        nulls = [each.isNull() for each in _listed(arguments)]
+        ignored = {"all_values_are_missing": every(nulls), "any_value_is_missing": _any(nulls)}
+        chosen = ignored.get(arguments.get("ignore_row_if", "all_values_are_missing"))
+    else:
+        chosen = None
+    return None if chosen is None else ~chosen
+
+
+def condition_of(rule: Rule) -> Column | None:
+    """The rule's own condition on rows, if it has one."""
+    condition = rule.arguments.get("row_condition")
+    return F.coalesce(F.expr(f"({condition})"), F.lit(False)) if condition else None
+
+
+def breaks(rule: Rule) -> Column:
+    """True where a row breaks a rule of :data:`ROWS`, else false, never null."""
+    wanted = [each for each in (condition_of(rule), looked_at(rule)) if each is not None]
+    return F.coalesce(every([*wanted, ~ROWS[rule.type](rule.arguments)]), F.lit(False))
+
+
+# ---- all rows ------------------------------------------------------------------------------------
+
+Aggregate = Callable[[Callable[[Column], Column], Arguments], Column]
+"""(what keeps a value only where the rule looks, arguments) → the number."""
+
+
+def _share_of_values(kept: Callable[[Column], Column], arguments: Arguments) -> Column:
+    rows, values = F.count(kept(F.lit(1))), F.count(kept(column_of(arguments)))
+    return F.when(rows > 0, values / rows).otherwise(F.lit(0.0))
+
+
+AGGREGATES: Mapping[str, tuple[str, Aggregate]] = {
+    "expect_table_row_count_to_be_between": (ROW_COUNT, lambda kept, _: F.count(kept(F.lit(1)))),
+    "expect_table_row_count_to_equal": (ROW_COUNT, lambda kept, _: F.count(kept(F.lit(1)))),
+    "expect_column_max_to_be_between": ("column.max", lambda kept, a: F.max(kept(column_of(a)))),
+    "expect_column_min_to_be_between": ("column.min", lambda kept, a: F.min(kept(column_of(a)))),
+    "expect_column_mean_to_be_between": ("column.mean", lambda kept, a: F.mean(kept(column_of(a)))),
+    "expect_column_stdev_to_be_between": (
+        "column.standard_deviation",
+        lambda kept, a: F.stddev_samp(kept(column_of(a))),
+    ),
+    "expect_column_sum_to_be_between": (
+        "column.sum",
+        lambda kept, a: F.sum(kept(column_of(a).cast("double"))),  # whole numbers may not fit
+    ),
+    "expect_column_proportion_of_non_null_values_to_be_between": (
+        "column.non_null_proportion",
+        _share_of_values,
     ),
 }
-"""Expectations about single rows: arguments → true where the row breaks it."""
+"""Expectations about one number of all rows: type → its name there, and how it is made."""
 
 
-def read_suite(path: Path, columns: Iterable[str]) -> Suite:
-    """Read a suite file for a table with ``columns``; whatever is wrong is a :class:`ConfError`."""
-
-    def wrong(what: str, *, key: str = "", found: str = "", allowed: str, hint: str) -> ConfError:
-        return ConfError(what, file=str(path), key=key, found=found, allowed=allowed, hint=hint)
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise wrong(
-            "the table has no expectation suite",
-            allowed="a Great Expectations suite as JSON",
-            hint="a gate that cannot decide refuses: write the suite, even with one expectation",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise wrong(
-            "cannot read the suite",
-            found=str(error)[:80],
-            allowed="a Great Expectations suite as JSON",
-            hint="check commas and quotes near that place",
-        ) from None
-    entries = content.get("expectations") if isinstance(content, dict) else None
-    if not entries or not isinstance(entries, list):
-        raise wrong(
-            "the suite is empty",
-            key="expectations",
-            allowed="at least one expectation",
-            hint="an empty suite would let everything pass",
-        )
-    known = list(columns)
-    rules: list[Rule] = []
-    for place, entry in enumerate(entries):
-        key = f"expectations.{place}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("kwargs", {}), dict):
-            raise wrong(
-                "not an expectation",
-                key=key,
-                found=type(entry).__name__,
-                allowed="{type: …, kwargs: {…}, meta: {why: …}}",
-                hint="compare with the suites in expectations/churn",
-            )
-        type_, arguments = entry.get("type", ""), entry.get("kwargs", {})
-        meta = entry.get("meta") or {}
-        if not meta.get("why"):
-            raise wrong(
-                "an expectation does not say why it is there",
-                key=f"{key}.meta.why",
-                found="nothing",
-                allowed="a sentence",
-                hint="who reads the refusal at night needs it",
-            )
-        severity = meta.get("severity", "error")
-        if severity not in ("error", "warn"):
-            raise wrong(
-                "not a severity",
-                key=f"{key}.meta.severity",
-                found=str(severity),
-                allowed="error, warn",
-                hint="error refuses, warn is only said",
-            )
-        for argument in ("column", "column_A", "column_B"):
-            name = arguments.get(argument)
-            if name is not None and name not in known:
-                raise wrong(
-                    "an expectation about a column the table does not have",
-                    key=f"{key}.kwargs.{argument}",
-                    found=name,
-                    allowed=", ".join(known),
-                    hint=did_you_mean(name, known, otherwise="see schemas.py for the columns"),
-                )
-        if any(rule.type == type_ and rule.arguments == arguments for rule in rules):
-            raise wrong(
-                "an expectation is there twice",
-                key=key,
-                found=type_,
-                allowed="each type with the same kwargs once",
-                hint="remove one; Great Expectations would run only one of them",
-            )
-        rules.append(Rule(_name(type_, arguments), type_, arguments, meta["why"], severity))
-    if all(rule.severity != "error" for rule in rules):
-        raise wrong(
-            "the suite can refuse nothing",
-            key="expectations",
-            found="warnings only",
-            allowed="at least one expectation of severity error",
-            hint="an empty delivery, at least, should not pass",
-        )
-    return Suite(content.get("name", path.stem), tuple(rules), digest(content))
+# ---- distinct values -----------------------------------------------------------------------------
 
 
-def _name(type_: str, arguments: Arguments) -> str:
-    """A short name: ``customer_id: values_to_not_be_null``."""
-    what = type_.removeprefix("expect_").removeprefix("column_")
-    about = [str(arguments[a]) for a in ("column", "column_A", "column_B") if a in arguments]
-    return f"{', '.join(about) or 'table'}: {what}"
+def _strangers(arguments: Arguments) -> Column:
+    return F.count_if(~F.col("_value_0").isin(list(arguments["value_set"])))
 
 
-def judge(rows: DataFrame, suite: Suite) -> DataFrame:
-    """Add ``_rules``: the names of the error rules each row breaks (empty for a good row)."""
-    broken = [
-        F.when(F.coalesce(RULES[rule.type](rule.arguments), F.lit(False)), F.lit(rule.name))
-        for rule in suite.rules
-        if rule.severity == "error"
-        and rule.type in RULES
-        # Judged on some rows only: Great Expectations' verdict on the batch has to do.
-        and "row_condition" not in rule.arguments
-    ]
-    rules = F.array_compact(F.array(*broken)) if broken else F.array().cast("array<string>")
-    return rows.withColumn("_rules", rules)
+def _absent(arguments: Arguments) -> Column:
+    allowed = list(arguments["value_set"])
+    return F.lit(len(allowed)) - F.count_if(F.col("_value_0").isin(allowed))
 
 
-def mark_repeats(
-    judged: DataFrame, seen: DataFrame | None, *, key: Sequence[str], time: str
-) -> DataFrame:
-    """Add ``_repeat``: true where a good row's key stands in ``seen`` or in an earlier good row.
-
-    Earlier means by event time, then delivery, then place in it. A null in the key never repeats.
-    """
-    if not key:
-        return judged.withColumn("_repeat", F.lit(False))
-    good = F.size("_rules") == 0
-    complete = F.lit(True)
-    for name in key:
-        complete = complete & F.col(name).isNotNull()
-    order = Window.partitionBy(*key, good).orderBy(time, "_delivery", "_offset")
-    repeats = F.row_number().over(order) > 1
-    if seen is not None:
-        before = seen.select(*key).distinct().withColumn("_seen", F.lit(True))
-        judged = judged.join(before, on=list(key), how="left")
-        repeats = repeats | F.col("_seen").isNotNull()
-    marked = judged.withColumn("_repeat", good & complete & repeats)
-    return marked.drop("_seen")
+def _repeated(_: Arguments) -> Column:
+    return F.coalesce(F.sum(F.when(F.col("_size") > 1, F.col("_size"))), F.lit(0))
 
 
-def quarantined(judged: DataFrame, columns: Sequence[str], *, table: str, run_id: str) -> DataFrame:
-    """The rows that break a rule, as rows of ``ops.quarantine``."""
-    return judged.where(F.size("_rules") > 0).select(
-        F.lit(table).alias("table"),
-        F.col("_delivery").alias("delivery"),
-        F.col("_offset").alias("offset"),
-        F.col("_rules").alias("rules"),
-        F.to_json(F.struct(*columns)).alias("row"),
-        F.col("_batch").alias("batch"),
-        F.lit(run_id).alias("run_id"),
-    )
+_NOT_IN_SET = "column.distinct_values.not_in_set.count"
+_MISSING = "column.distinct_values.missing_from_column.count"
+
+GROUPS: Mapping[str, Mapping[str, Callable[[Arguments], Column]]] = {
+    "expect_column_values_to_be_unique": {UNEXPECTED: _repeated},
+    "expect_compound_columns_to_be_unique": {UNEXPECTED: _repeated},
+    "expect_column_unique_value_count_to_be_between": {
+        "column.distinct_values.count": lambda _: F.count("*")
+    },
+    "expect_column_proportion_of_unique_values_to_be_between": {
+        "column.unique_proportion": lambda _: F.coalesce(F.count("*") / F.sum("_size"), F.lit(0.0))
+    },
+    "expect_column_distinct_values_to_be_in_set": {_NOT_IN_SET: _strangers},
+    "expect_column_distinct_values_to_contain_set": {_MISSING: _absent},
+    "expect_column_distinct_values_to_equal_set": {_NOT_IN_SET: _strangers, _MISSING: _absent},
+}
+"""Expectations about distinct values: numbers over one row a value, with its ``_size``."""
+
+
+# ---- the columns themselves ----------------------------------------------------------------------
+
+SCHEMA = (
+    "expect_column_to_exist",
+    "expect_column_values_to_be_of_type",
+    "expect_column_values_to_be_in_type_list",
+    "expect_table_column_count_to_be_between",
+    "expect_table_column_count_to_equal",
+    "expect_table_columns_to_match_set",
+    "expect_table_columns_to_match_ordered_list",
+)
+"""Expectations that no row is needed for. Columns of driftline's own (``_…``) do not count."""
+
+
+def compiled(rule: Rule) -> bool:
+    """Whether the rule is part of the plan; if not, Great Expectations runs it."""
+    condition = rule.arguments.get("row_condition")
+    if condition and not (
+        isinstance(condition, str) and rule.arguments.get("condition_parser") == "spark"
+    ):
+        return False  # a condition in Great Expectations' own language
+    if any(isinstance(each, dict) for each in rule.arguments.values()):
+        return False  # a parameter of the suite
+    if not isinstance(rule.arguments.get("value_set", []), list):
+        return False
+    if rule.type == "unexpected_rows_expectation":
+        return sql_condition(str(rule.arguments.get("unexpected_rows_query", ""))) is not None
+    return rule.type in {*ROWS, *AGGREGATES, *GROUPS, *SCHEMA}
+
+
+def by_row(rule: Rule) -> bool:
+    """Whether the rule tells which rows break it, so that those can be kept out."""
+    return rule.type in ROWS and compiled(rule)

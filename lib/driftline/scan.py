@@ -86,7 +86,7 @@ def _parts(name: str, type_: str) -> dict[PartName, dict[str, Column]]:
         if type_ != "boolean":
             parts["length"] = _numbers(F.length(text).cast("double"), F.xxhash64(F.length(text)))
         return parts
-    value = _as_double(name, type_)
+    value = as_double(name, type_)
     whole = column.cast("bigint") if type_ in WHOLE else value
     parts = {"": _numbers(value, F.xxhash64(whole))}
     if type_ in TIMES:
@@ -115,7 +115,8 @@ def _words(value: Column, digest: Column | None) -> dict[str, Column]:
     return seen
 
 
-def _as_double(name: str, type_: str) -> Column:
+def as_double(name: str, type_: str) -> Column:
+    """A numeric column as a double, NaN as null; a time in seconds since 1970."""
     column = F.col(f"`{name}`")
     if type_ == "date":
         return F.unix_date(column).cast("double") * 86_400.0

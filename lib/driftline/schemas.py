@@ -14,6 +14,10 @@ from driftline.drift_schemas import HISTOGRAMS as HISTOGRAMS
 from driftline.drift_schemas import PROFILES as PROFILES
 from driftline.operations import definition
 from driftline.problem import Problem
+from driftline.quality_schemas import METRICS as METRICS
+from driftline.quality_schemas import QUALITY as QUALITY
+from driftline.quality_schemas import QUARANTINE as QUARANTINE
+from driftline.quality_schemas import VALIDATIONS as VALIDATIONS
 from driftline.schema import AT, WHICH_RUN, columns
 from driftline.schema import Column as Column
 from driftline.schema import Table as Table
@@ -47,6 +51,9 @@ LANDING = columns(
     "_arrived_at timestamp — When the record was first read, UTC",
 )
 
+RECORD = ("_delivery", "_offset", "_batch")
+"""Where a row came from: the columns of ops.quarantine beside the row itself."""
+
 REJECTS = Table(
     "ops",
     "rejects",
@@ -64,42 +71,6 @@ REJECTS = Table(
     ),
 )
 
-QUARANTINE = Table(
-    "ops",
-    "quarantine",
-    "Rows that broke a rule of the table's suite, each with the rules it broke",
-    columns(
-        "table string — The table the row was kept out of",
-        "delivery string — SHA-256 of the delivery the row came from",
-        "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
-        "rules array<string> — Names of the rules the row broke",
-        "row string — The row as JSON",
-        "batch string — See ops.deliveries",
-        WHICH_RUN,
-    ),
-)
-
-QUALITY = Table(
-    "ops",
-    "quality",
-    "The verdict of every expectation on every batch that was judged",
-    columns(
-        "table string — The table that was guarded",
-        "suite string — Digest of the suite file",
-        "rule string — Name of the expectation",
-        "type string — Great Expectations' name of its kind",
-        "column string — The column it speaks of, if one",
-        "severity string — error refuses, warn is only said",
-        "why string — Why the expectation is there",
-        "success boolean — Great Expectations' verdict",
-        "element_count bigint — Rows judged",
-        "unexpected_count bigint — Rows that broke it",
-        "observed string — What was seen, for expectations about the whole table",
-        WHICH_RUN,
-        AT,
-    ),
-)
-
 PREDICTIONS = Table(
     "gold",
     "predictions",
@@ -109,11 +80,19 @@ PREDICTIONS = Table(
         "as_of timestamp — The prediction uses nothing after this, UTC",
         "score double — Probability of label 1 (classification) or predicted value (regression)",
         "prediction double — 1 when the score is at least 0.5; the score itself for regression",
+        "reasons array<string> — The features that spoke most for it, the strongest first",
         "model_version int — Version in the model registry",
         "features_version bigint — Version of gold.features that was scored",
         "problem string — Digest of the problem file",
         WHICH_RUN,
     ),
+)
+
+SHADOW = Table(
+    "gold",
+    "shadow",
+    "Predictions of challengers, beside the champion's in gold.predictions",
+    PREDICTIONS.columns,
 )
 
 TRIALS = Table(

@@ -1,11 +1,18 @@
-"""Features + model → one prediction a row."""
+"""Features + model → one prediction a row: by Spark's own model, or by the portable one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
 from pyspark.ml import PipelineModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
+
+from driftline.errors import Missing
+from driftline.serving.facts import Facts
 
 
 def scored(rows: DataFrame, model: PipelineModel, *, task: str) -> DataFrame:
@@ -18,3 +25,47 @@ def scored(rows: DataFrame, model: PipelineModel, *, task: str) -> DataFrame:
         decision = score
     found = model.transform(rows)
     return found.select(*rows.columns, score.alias("score"), decision.alias("prediction"))
+
+
+def predicted(
+    rows: DataFrame, content: bytes, reasons: bytes, facts: Facts, *, keep: Sequence[str]
+) -> DataFrame:
+    """``keep`` of ``rows``, ``score``, ``prediction`` and ``reasons``, by a portable model's files.
+
+    A batch of rows is one call. A missing column is refused by name; columns the model does not
+    know are left alone.
+    """
+    absent = [column.name for column in facts.columns if column.name not in rows.columns]
+    if absent:
+        raise Missing(
+            f"the rows to score lack {', '.join(absent)}",
+            where=f"model {facts.name}",
+            hint="the champion was trained on other features: train again, or bring them back",
+        )
+    wanted = [column.name for column in facts.columns]
+    kept = [rows.schema[name] for name in keep]
+    number = [StructField(name, DoubleType()) for name in ("score", "prediction")]
+    words = StructField("reasons", ArrayType(StringType()))
+    asked = rows.select(*dict.fromkeys([*keep, *wanted]))
+    scorer = _scorer(content, reasons, list(keep))
+    return asked.mapInArrow(scorer, StructType([*kept, *number, words]))
+
+
+def _scorer(
+    content: bytes, reasons: bytes, keep: list[str]
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        # On the executor: the driver's copy of the model does not travel, its files do.
+        from driftline.serving.model import Portable, Reasons
+
+        model, why = Portable(content), Reasons(reasons)
+        for batch in batches:
+            numbers, words = model.inputs(batch)
+            found = model.score(numbers, words)
+            decision = model.decide(found)
+            columns = [batch.column(name) for name in keep]
+            columns += [pa.array(found), pa.array(decision), why.top(numbers, words, decision)]
+            names = [*keep, "score", "prediction", "reasons"]
+            yield pa.RecordBatch.from_arrays(columns, names)
+
+    return score

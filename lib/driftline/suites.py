@@ -1,23 +1,221 @@
-"""The only module that runs Great Expectations: a suite and a DataFrame in, verdicts out."""
+"""The only module that runs Great Expectations: its verdicts on our numbers, or on the rows.
+
+A compiled rule's numbers come from the one pass over the rows; what they mean (``mostly``, strict
+bounds, dates as text) is decided by Great Expectations' own code, and the results are its own
+objects. Rules that are not compiled it runs by itself. Values of rows are neither fetched nor kept.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
+from pyspark.sql.types import StructType
 
-from driftline import storage
+from driftline import quality, storage
 from driftline.errors import ConfError, Refused
-from driftline.quality import Rule, Suite, Verdict
+from driftline.suite_files import Rule, Suite, Verdict
 
 # Read at import: nothing is reported to anybody.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
+Numbers = Mapping[str, Any]
+"""What one rule asked for, by Great Expectations' names (see ``measures.numbers_asked``)."""
 
-def validate(rows: DataFrame, suite: Suite, *, file: str) -> list[Verdict]:
-    """Run every expectation of ``suite`` on ``rows``; raw values are neither fetched nor kept."""
+_FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+_MASKED = "masked"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The verdicts on one batch, and the same as Great Expectations' result, as JSON."""
+
+    verdicts: list[Verdict]
+    result: str
+    rows: int
+    told: Row | None = None
+    """What the one pass told, with whatever else was asked of it."""
+
+
+def check(suite: Suite) -> None:
+    """Raise :class:`ConfError` unless every rule is an expectation with arguments that it has."""
+    for rule in suite.rules:
+        _expectation(rule, suite)
+
+
+def judge(
+    rows: DataFrame,
+    suite: Suite,
+    numbers: Sequence[Numbers | None],
+    *,
+    count: int,
+    meta: Mapping[str, Any],
+) -> Judged:
+    """The verdict of every rule; one whose numbers are None is run on ``rows`` as it is.
+
+    ``count`` is the number of rows. ``meta`` goes into the result: what was judged, when, by whom.
+    """
+    import great_expectations as gx
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+    by_hand = [place for place, each in enumerate(numbers) if each is None]
+    ran = _run([suite.rules[place] for place in by_hand], suite, rows)
+    results = []
+    for place, rule in enumerate(suite.rules):
+        found = numbers[place]
+        if found is None:
+            results.append(ran[by_hand.index(place)])
+        else:
+            results.append(_decide(rule, suite, found, rows.schema))
+    verdicts = []
+    for rule, result, found in zip(suite.rules, results, numbers, strict=True):
+        _mask(rule, result)
+        verdicts.append(_verdict(rule, result, found, count))
+    held = sum(bool(each.success) for each in results)
+    whole = ExpectationSuiteValidationResult(
+        success=held == len(results),
+        results=results,
+        suite_name=suite.name,
+        suite_parameters={},
+        statistics={
+            "evaluated_expectations": len(results),
+            "successful_expectations": held,
+            "unsuccessful_expectations": len(results) - held,
+            "success_percent": 100 * held / len(results),
+        },
+        meta={"great_expectations_version": gx.__version__, **meta},
+    )
+    return Judged(verdicts, json.dumps(whole.to_json_dict()), count)
+
+
+def refuse(judged: Judged, table: str) -> None:
+    """Raise :class:`Refused` when the batch must not pass, naming every reason."""
+    reasons = [verdict.refusal for verdict in judged.verdicts if verdict.refusal]
+    if not judged.rows and not reasons:
+        reasons = ["there is no row to judge"]
+    if reasons:
+        raise Refused(
+            f"{table} was not written: the batch breaks its suite",
+            where="; ".join(reasons),
+            hint="all verdicts are in ops.quality; mend the data or the suite, then run again",
+        )
+
+
+def data_docs(results: Sequence[str], folder: Path) -> Path:
+    """Build Great Expectations' Data Docs of stored results (see :class:`Judged`) in a new folder;
+    returns the page to open.
+    """
+    import great_expectations as gx
+    from great_expectations.core import ExpectationSuiteValidationResultSchema, RunIdentifier
+    from great_expectations.data_context.types import resource_identifiers as keys
+
+    with tempfile.TemporaryDirectory() as scratch:
+        context: Any = gx.get_context(mode="file", project_root_dir=scratch)
+        named: dict[str, Any] = {}
+        for text in results:
+            result = ExpectationSuiteValidationResultSchema().load(json.loads(text))
+            if result.suite_name not in named:
+                asked = gx.ExpectationSuite(name=result.suite_name)
+                for each in result.results:
+                    asked.add_expectation_configuration(each.expectation_config)
+                named[result.suite_name] = context.suites.add(asked)
+            run = result.meta["run_id"]
+            key = keys.ValidationResultIdentifier(
+                keys.ExpectationSuiteIdentifier(result.suite_name),
+                RunIdentifier(run["run_name"], datetime.fromisoformat(run["run_time"])),
+                result.meta["batch"] or "all",
+            )
+            context.validation_results_store.set(key, result)
+        built = Path(urlsplit(context.build_data_docs()["local_site"]).path)
+        shutil.copytree(built.parent, folder)
+    return folder / built.name
+
+
+def _expectation(rule: Rule, suite: Suite) -> Any:
+    from great_expectations.exceptions import GreatExpectationsError
+    from great_expectations.expectations import registry
+
+    meta = {"why": rule.why, "severity": rule.severity, "name": rule.name}
+    severity = "critical" if rule.severity == "error" else "warning"
+    try:
+        kind = registry.get_expectation_impl(rule.type)
+        return kind(**rule.arguments, meta=meta, severity=severity)
+    except (AttributeError, TypeError, ValueError, GreatExpectationsError) as error:
+        raise ConfError(
+            "not an expectation of Great Expectations",
+            file=suite.file or suite.name,
+            key=rule.type,
+            found=" ".join(str(error).split())[:200],
+            allowed="a type and the arguments its documentation gives",
+            hint="check spelling and arguments",
+        ) from None
+
+
+def _decide(rule: Rule, suite: Suite, numbers: Numbers, schema: StructType) -> Any:
+    """Great Expectations' verdict on numbers that it did not have to find itself."""
+    from great_expectations.exceptions import GreatExpectationsError
+
+    expectation = _expectation(rule, suite)
+    runtime: dict[str, Any] = {"result_format": dict(_FORMAT)}
+    engine = _engine()
+    asked = expectation.get_validation_dependencies(
+        execution_engine=engine, runtime_configuration=runtime
+    )
+    values = {
+        each.id: _value(name, numbers, schema) for name, each in asked.metric_configurations.items()
+    }
+    try:
+        result = expectation.metrics_validate(
+            values, runtime_configuration=runtime, execution_engine=engine
+        )
+    except (TypeError, ValueError, GreatExpectationsError) as error:
+        raise _cannot_run(rule, suite, type(error).__name__) from None
+    result.exception_info = {
+        "raised_exception": False,
+        "exception_traceback": None,
+        "exception_message": None,
+    }
+    return result
+
+
+def _engine() -> Any:
+    """An engine that is asked what it is and nothing else."""
+    from great_expectations.execution_engine import SparkDFExecutionEngine
+
+    return object.__new__(SparkDFExecutionEngine)
+
+
+def _value(name: str, numbers: Numbers, schema: StructType) -> Any:
+    """One metric by Great Expectations' name; lists of values are left empty."""
+    own = [each for each in schema if not each.name.startswith("_")]
+    if name == "table.columns":
+        return [each.name for each in own]
+    if name == "table.column_count":
+        return len(own)
+    if name == "table.column_types":
+        return [{"name": each.name, "type": each.dataType} for each in schema]
+    if name in numbers:
+        return numbers[name]
+    last = "unexpected_count" if name == "unexpected_rows_query.row_count" else name.split(".")[-1]
+    if last in (quality.UNEXPECTED, quality.FILTERED):
+        return numbers[last]
+    return []
+
+
+def _run(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
+    """Results of the rules that Great Expectations runs by itself, in their order."""
+    if not rules:
+        return []
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -30,65 +228,66 @@ def validate(rows: DataFrame, suite: Suite, *, file: str) -> list[Verdict]:
     )
     batch = definition.get_batch(batch_parameters={"dataframe": rows})
     expectations = gx.ExpectationSuite(name=suite.name)
-    for place, rule in enumerate(suite.rules):
-        expectations.add_expectation(_expectation(gx, rule, place, file))
-    results = batch.validate(
-        expectations, result_format={"result_format": "BASIC", "partial_unexpected_count": 0}
-    )
+    for rule in rules:
+        expectations.add_expectation(_expectation(rule, suite))
     # Great Expectations returns results in an order of its own, with arguments converted.
-    by_place = {each.expectation_config.meta["place"]: each for each in results.results}
-    verdicts = []
-    for place, rule in enumerate(suite.rules):
-        result = by_place[place]
+    found = {
+        each.expectation_config.meta["name"]: each
+        for each in batch.validate(expectations, result_format=dict(_FORMAT)).results
+    }
+    for rule in rules:
+        trouble = found[rule.name].exception_info
         # It makes a verdict even of a table that cannot be read; that is no verdict on the data.
-        broken = storage.explained(str(result.exception_info))
+        broken = storage.explained(str(trouble))
         if broken:
             raise broken
-        if result.exception_info and result.exception_info.get("raised_exception"):
-            raise ConfError(
-                "Great Expectations could not run an expectation",
-                file=file,
-                key=rule.name,
-                found=str(result.exception_info.get("exception_message"))[:200],
-                allowed="an expectation that fits the column's type",
-                hint="try the suite on a few rows first",
-            )
-        values = result.result
-        observed = values.get("observed_value")
-        verdicts.append(
-            Verdict(
-                rule,
-                bool(result.success),
-                values.get("element_count"),
-                values.get("unexpected_count"),
-                values.get("missing_count"),
-                None if observed is None else str(observed),
-            )
-        )
-    return verdicts
+        if trouble and trouble.get("raised_exception", bool(trouble)):
+            raise _cannot_run(rule, suite, _kind(trouble))
+    return [found[rule.name] for rule in rules]
 
 
-def refuse(verdicts: list[Verdict], table: str) -> None:
-    """Raise :class:`Refused` when the batch must not pass, naming every reason."""
-    reasons = [verdict.refusal for verdict in verdicts if verdict.refusal]
-    if reasons:
-        raise Refused(
-            f"{table} was not written: the batch breaks its suite",
-            where="; ".join(reasons),
-            hint="all verdicts are in ops.quality; mend the data or the suite, then run again",
-        )
+def _cannot_run(rule: Rule, suite: Suite, found: str) -> ConfError:
+    return ConfError(
+        "Great Expectations could not run an expectation",
+        file=suite.file or suite.name,
+        key=f"{rule.name} ({rule.type})",
+        found=found,
+        allowed="an expectation that fits the column's type",
+        hint="try the suite on a few rows; bounds of a time are written as 2024-12-31 00:00:00",
+    )
 
 
-def _expectation(gx: Any, rule: Rule, place: int, file: str) -> Any:
-    name = "".join(part.capitalize() for part in rule.type.split("_"))
-    try:
-        return getattr(gx.expectations, name)(**rule.arguments, meta={"place": place})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ConfError(
-            "not an expectation of Great Expectations",
-            file=file,
-            key=rule.type,
-            found=str(error).split("\n", 1)[0][:200],
-            allowed="a type and the arguments its documentation gives",
-            hint="check spelling and arguments",
-        ) from None
+def _kind(trouble: Any) -> str:
+    """Of an exception the kind alone: its message may quote a row's value."""
+    text = str(trouble.get("exception_traceback") or trouble)
+    kinds = [line.split(":")[0] for line in text.splitlines() if line and not line[0].isspace()]
+    return kinds[-1][:80] if kinds else "an exception"
+
+
+def _mask(rule: Rule, result: Any) -> None:
+    """Take values of rows out of a result: text that an aggregate observed, lists of values."""
+    values = result.result
+    if rule.type in quality.SCHEMA or not values:
+        return
+    observed = values.get("observed_value")
+    texts = observed if isinstance(observed, list | set | tuple) else [observed]
+    if any(isinstance(each, str) for each in texts):
+        values["observed_value"] = _MASKED
+    for name in [each for each in values if "_list" in each or each == "details"]:
+        del values[name]
+
+
+def _verdict(rule: Rule, result: Any, numbers: Numbers | None, count: int) -> Verdict:
+    values, found = result.result or {}, numbers or {}
+    observed = values.get("observed_value")
+    if isinstance(observed, datetime):
+        observed = observed.isoformat(sep=" ")
+    return Verdict(
+        rule,
+        bool(result.success),
+        values.get("element_count", found.get(quality.ROW_COUNT, count)),
+        values.get("unexpected_count", found.get(quality.UNEXPECTED)),
+        values.get("missing_count", found.get(quality.NULL_COUNT)),
+        None if observed is None else str(observed),
+        "great_expectations" if numbers is None else "plan",
+    )

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 NAMES = sorted(
-    path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("run", "measure")
+    path.stem
+    for path in Path(__file__).parent.glob("*.py")
+    if path.stem not in ("run", "measure", "fitted")
 )
 
 

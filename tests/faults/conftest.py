@@ -15,12 +15,18 @@ import yaml
 
 from driftline.problem import load_problem
 
-UNLOCKED = """
-import contextlib
-from driftline import cli, tables
-tables.Tables.lock = lambda *names, wait=0.0: contextlib.nullcontext()
-cli.main()
+SLOW = """
+import contextlib, time
+from driftline import cli, delta_log, tables
+commit = delta_log.commit
+def slow(*arguments, **named):
+    time.sleep(5)
+    return commit(*arguments, **named)
+delta_log.commit = slow
 """
+"""Five seconds between looking whether a batch is there and committing it: others may come in."""
+
+UNLOCKED = SLOW + "tables.Tables.lock = lambda *names, wait=0.0: contextlib.nullcontext()\n"
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +80,11 @@ def started(project, repository):
     """Start a real stage in a process group of its own; whatever is left of it dies at the end."""
     processes = []
 
-    def start(stage: str, warehouse: Path, *, locked: bool = True) -> subprocess.Popen[str]:
+    def start(stage: str, warehouse: Path, *, patch: str = "") -> subprocess.Popen[str]:
         program = [Path(sys.executable).with_name("driftline")]
         process = subprocess.Popen(
             [
-                *(program if locked else [sys.executable, "-c", UNLOCKED]),
+                *([sys.executable, "-c", f"{patch}cli.main()"] if patch else program),
                 stage,
                 *("--problem", str(project / "conf" / "online_retail.yaml")),
                 *("--warehouse", str(warehouse)),

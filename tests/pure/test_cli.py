@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from driftline import cli
+from driftline import cli, cli_conf
 from driftline.cli import STAGES
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain
 from driftline.jobs.sides import Asked
@@ -21,12 +21,33 @@ from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
 CHURN = str(PROJECT / "conf" / "churn.yaml")
-COMMANDS = (*STAGES, "profile", "run", "explain", "simulate", "serve")
+COMMANDS = (
+    *STAGES,
+    "watch",
+    "suggest",
+    "docs",
+    "explore",
+    "profile",
+    "run",
+    "explain",
+    "simulate",
+    "serve",
+)
 
 TEACHES = {
     "ingest": ("Deliveries → bronze.<source>", "each delivery once"),
-    "validate": ("bronze → silver", "ops.quarantine", "expectation suites"),
-    "features": ("silver → gold.features", "--as-of", "cut-off"),
+    "validate": (
+        "bronze → silver",
+        "ops.quarantine",
+        "expectation suites",
+        "--replay",
+        "--dry-run",
+    ),
+    "watch": ("newest batch", "1 in 100", "--table"),
+    "suggest": ("expectation suite", "--table", "--out", "evidence"),
+    "docs": ("Data Docs", "--out", "no values of rows"),
+    "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
+    "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
     "train": ("gold.features → a model", "champion"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
@@ -34,7 +55,7 @@ TEACHES = {
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
-    "serve": ("--problem",),
+    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
     "simulate": ("A shop with known truth", "--seed", "truth/", "same bytes"),
 }
 
@@ -221,7 +242,7 @@ def test_options_replace_the_folders_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    problem, environment, root = cli.read_conf(
+    problem, environment, root = cli_conf.read_conf(
         {"problem": CHURN, "env": "local", "data": "here", "warehouse": "there"}
     )
     assert problem.name == "churn"
@@ -233,7 +254,7 @@ def test_options_replace_the_folders_of_the_environment(
 
 def test_without_options_the_environment_stays() -> None:
     options = {"problem": CHURN, "env": "cluster", "data": None, "warehouse": "s3a://bucket/w"}
-    _, environment, _ = cli.read_conf(options)
+    _, environment, _ = cli_conf.read_conf(options)
     assert environment.data == "/srv/driftline/data"
     assert environment.warehouse == "s3a://bucket/w"
     assert environment.mlflow == "http://127.0.0.1:5000"
@@ -314,7 +335,7 @@ def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> 
 
 def test_every_stage_has_an_entry_point_and_no_entry_point_is_left_over() -> None:
     names = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py"))
-    assert names == sorted([*STAGES, "profile", "run"])
+    assert names == sorted([*STAGES, "explore", "profile", "run"])
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda p: p.stem)

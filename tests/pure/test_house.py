@@ -16,7 +16,7 @@ from driftline.events import Feature
 from driftline.metrics import METRICS, SMALLER_IS_BETTER
 from driftline.models import FAMILIES, families_for
 from driftline.problem import Problem, load_problem
-from driftline.quality import RULES
+from driftline.quality import AGGREGATES, GROUPS, ROWS, SCHEMA
 from driftline.schemas import Table
 from driftline.sections import ColumnType, Source, Train
 from driftline.sources import FORMATS
@@ -97,9 +97,11 @@ def test_families_build_what_mllib_has(task: str) -> None:
         assert family.seeded == ("seed" in known)
 
 
-def test_rules_about_rows_have_great_expectations_names() -> None:
-    for name in RULES:
-        assert re.fullmatch(r"expect_column_(pair_)?values?_[a-z_]+", name)
+def test_an_expectation_is_compiled_in_one_place() -> None:
+    compiled = [*ROWS, *AGGREGATES, *GROUPS, *SCHEMA]
+    assert len(set(compiled)) == len(compiled)
+    for name in compiled:
+        assert re.fullmatch(r"expect_[a-z_]+|unexpected_rows_expectation", name)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

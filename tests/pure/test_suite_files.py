@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from driftline import schemas
+from driftline import schemas, suites
 from driftline.errors import ConfError
 from driftline.problem import load_problem
-from driftline.quality import RULES, Rule, Suite, Verdict, read_suite
+from driftline.quality import by_row, compiled
 from driftline.schemas import Table
+from driftline.suite_files import Rule, Suite, Verdict, read_suite
 
 PROJECT = Path(__file__).parents[2]
 
@@ -57,9 +58,9 @@ def test_shipped_suite_fits_its_table(name: str) -> None:
 @pytest.mark.parametrize("name", GUARDED)
 def test_shipped_suite_can_refuse_an_empty_batch(name: str) -> None:
     suite = read_suite(PROJECT / "expectations" / name, GUARDED[name].column_names)
-    by_row = [rule for rule in suite.rules if rule.severity == "error" and rule.type in RULES]
-    assert by_row
-    empty = [Verdict(rule, True, 0, 0, 0, None).refusal for rule in by_row]
+    refusing = [rule for rule in suite.rules if rule.severity == "error" and by_row(rule)]
+    assert refusing
+    empty = [Verdict(rule, True, 0, 0, 0, None).refusal for rule in refusing]
     assert all(empty)
 
 
@@ -140,6 +141,7 @@ def test_a_suite_is_read_as_it_is_written(tmp_path: Path) -> None:
             ),
         ),
         suite.digest,
+        str(tmp_path / "silver_orders.json"),
     )
     assert [rule.column for rule in suite.rules] == ["order_id", "amount", None, None]
 
@@ -193,12 +195,87 @@ def test_not_expectations(tmp_path: Path, expectations: Any) -> None:
     assert error.key.startswith("expectations")
 
 
-@pytest.mark.parametrize("meta", [{}, None, {"why": ""}, {"why": None}, {"severity": "warn"}])
-def test_no_why(tmp_path: Path, meta: Any) -> None:
-    content = {"expectations": [expectation(), expectation(meta=meta)]}
-    error = refused(suite_of(tmp_path, content))
-    assert error.what == "an expectation does not say why it is there"
-    assert (error.key, error.found) == ("expectations.1.meta.why", "nothing")
+@pytest.mark.parametrize(
+    ("more", "why", "severity"),
+    [
+        ({}, "Orders have numbers", "error"),
+        ({"meta": {"why": "x", "severity": "warn"}, "severity": "critical"}, "x", "warn"),
+        ({"meta": None, "description": "y", "severity": "warning"}, "y", "warn"),
+        ({"meta": {}, "notes": ["z", "more"], "severity": "info"}, "z", "warn"),
+        ({"meta": {"why": ""}, "notes": "z", "severity": "critical"}, "z", "error"),
+        ({"meta": {}}, "it does not say why", "error"),
+    ],
+)
+def test_suites_of_others_say_why_and_how_much_it_matters_in_their_way(
+    tmp_path: Path, more: dict[str, Any], why: str, severity: str
+) -> None:
+    table = expectation(type="expect_table_row_count_to_be_between", kwargs={"min_value": 1})
+    content = {"expectations": [expectation(**more), table]}
+    rule = read_suite(suite_of(tmp_path, content), COLUMNS).rules[0]
+    assert (rule.why, rule.severity) == (why, severity)
+
+
+def test_names_are_unique_and_fingerprints_are_of_what_is_demanded(tmp_path: Path) -> None:
+    between = "expect_column_values_to_be_between"
+    low = expectation(type=between, kwargs={"column": "amount", "min_value": 0})
+    high = expectation(type=between, kwargs={"max_value": 9, "column": "amount"})
+    two = read_suite(suite_of(tmp_path, {"expectations": [low, high]}), COLUMNS).rules
+    assert two[0].name == "amount: values_to_be_between"
+    assert two[1].name == f"amount: values_to_be_between {two[1].fingerprint[:4]}"
+    warn = {**high, "meta": {"severity": "warn"}, "kwargs": {"column": "amount", "max_value": 9}}
+    again = read_suite(suite_of(tmp_path, {"expectations": [low, warn]}), COLUMNS).rules[1]
+    assert again.fingerprint == two[1].fingerprint != two[0].fingerprint
+
+
+def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) -> None:
+    import great_expectations as gx
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.row_conditions import Column
+
+    gx.get_context(mode="ephemeral")
+    theirs = gx.ExpectationSuite(name="trips", notes="from elsewhere", meta={"owner": "others"})
+    for each in (
+        gxe.ExpectColumnValuesToBeBetween(column="amount", min_value=0, mostly=0.9, notes="Fares"),
+        gxe.ExpectColumnValuesToNotBeNull(column="order_id", severity="warning"),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="order_id", value_set=["a", "b"], row_condition=Column("amount") > 3
+        ),
+        gxe.ExpectColumnMedianToBeBetween(column="amount", min_value=1),
+        gxe.ExpectColumnKLDivergenceToBeLessThan(
+            column="order_id",
+            partition_object={"values": ["a"], "weights": [1.0]},
+            threshold=1,
+        ),
+    ):
+        theirs.add_expectation(each)
+    written = theirs.to_json_dict()
+    assert gx.ExpectationSuite(**written).name == "trips"
+    suite = read_suite(suite_of(tmp_path, written), COLUMNS)
+    suites.check(suite)
+    assert [(rule.severity, rule.why) for rule in suite.rules[:2]] == [
+        ("error", "Fares"),
+        ("warn", "it does not say why"),
+    ]
+    assert [compiled(rule) for rule in suite.rules] == [True, True, False, False, False]
+
+
+def test_only_warnings_refuse_nothing(tmp_path: Path) -> None:
+    error = refused(suite_of(tmp_path, {"expectations": [expectation(severity="info", meta={})]}))
+    assert error.what == "the suite can refuse nothing"
+
+
+def test_columns_that_need_not_be_there(tmp_path: Path) -> None:
+    exist = expectation(type="expect_column_to_exist", kwargs={"column": "zzz"})
+    listed = expectation(
+        type="expect_table_columns_to_match_ordered_list", kwargs={"column_list": ["zzz"]}
+    )
+    content = {"expectations": [exist, listed]}
+    assert len(read_suite(suite_of(tmp_path, content), COLUMNS).rules) == 2
+    unique = {"column_list": ["amount", "zzz"]}
+    content["expectations"].append(
+        expectation(type="expect_compound_columns_to_be_unique", kwargs=unique)
+    )
+    assert refused(suite_of(tmp_path, content)).key == "expectations.2.kwargs.column_list"
 
 
 @pytest.mark.parametrize("severity", ["fatal", "Error", "", None, 1])

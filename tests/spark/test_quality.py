@@ -1,49 +1,151 @@
-"""The gate, row by row: each rule breaks what Great Expectations says is broken, nothing else."""
+"""The gate's plan beside Great Expectations' own engine, rule by rule and row by row."""
 
 from __future__ import annotations
 
-from datetime import datetime
+import json
+from datetime import date, datetime
+from typing import Any
 
 import pytest
 
-from driftline import quality, suites
-from driftline.quality import RULES, Rule, Suite
+from driftline import quality, quarantine, suites
+from driftline.errors import ConfError
+from driftline.jobs import gate
+from driftline.rule_checks import check
+from driftline.suite_files import Rule, Suite
 
-DDL = "id int, n bigint, m bigint, word string, _delivery string, _offset bigint"
+DDL = (
+    "id int, n bigint, m bigint, x double, word string, other string, flag boolean, "
+    "day date, at timestamp"
+)
 
-# (id, n, m, word); rule, its arguments, the ids of the rows that break it.
-ROWS = [
-    (0, 5, 4, "abc", "d", 0),
-    (1, 1, 1, "A1", "d", 1),
-    (2, 10, 11, "", "d", 2),
-    (3, -7, None, "abcdef", "d", 3),
-    (4, None, 0, None, "d", 4),
-]
-COLUMN_N, COLUMN_WORD = {"column": "n"}, {"column": "word"}
-PAIR = {"column_A": "n", "column_B": "m"}
-CASES = [
-    ("expect_column_values_to_not_be_null", COLUMN_N, {4}),
-    ("expect_column_values_to_be_null", COLUMN_N, {0, 1, 2, 3}),
-    ("expect_column_values_to_be_between", {**COLUMN_N, "min_value": 1, "max_value": 5}, {2, 3}),
-    ("expect_column_values_to_be_between", {**COLUMN_N, "min_value": 1}, {3}),
-    ("expect_column_values_to_be_between", {**COLUMN_N, "max_value": 5}, {2}),
+INF, NAN = float("inf"), float("nan")
+DAY, NOON = date(2024, 2, 29), datetime(2024, 2, 29, 12)
+FRAMES: dict[str, list[tuple]] = {
+    "clean": [
+        (n, n, n - 1, n / 4, f"w{n}", f"o{n}", True, date(2024, 1, n), datetime(2024, 1, n))
+        for n in range(1, 9)
+    ],
+    "dirty": [
+        (0, 5, 4, 0.5, "abc", "abc", True, DAY, NOON),
+        (1, 1, 1, 1.5, "A1", "x", False, date(1999, 1, 1), datetime(1999, 1, 1)),
+        (2, 10, 11, -1.0, "", "", None, DAY, NOON),
+        (3, -7, None, 1e9, "abcdef", "abc", True, None, NOON),
+        (4, None, 0, None, None, "x", False, DAY, None),
+        (5, 5, 4, 0.5, "abc", "abc", True, DAY, NOON),
+        (6, None, None, None, None, None, None, None, None),
+    ],
+    "null-heavy": [(n, None, None, None, None, None, None, None, None) for n in range(5)]
+    + [(9, 3, 2, 0.25, "abc", "b", True, DAY, NOON)],
+    "one row": [(0, 5, 4, 0.5, "abc", "b", True, DAY, NOON)],
+    "edges": [
+        (0, 2**63 - 1, 2**63 - 1, NAN, "é\u0301", "\t", True, date(1, 1, 1), datetime(1970, 1, 1)),
+        (1, -(2**63), 0, INF, " abc ", "ABC", False, date(9999, 12, 31), datetime(2262, 1, 1)),
+        (2, 0, -1, -INF, "a\nb", "a b", None, DAY, datetime(2024, 3, 10, 2, 30)),
+        (3, 1, 1, -0.0, "\u00a0", "null", True, DAY, NOON),
+        (4, 5, 5, 0.0, "abc", "🙂", True, DAY, NOON),
+    ],
+}
+
+N, X, WORD, DAYS, AT, FLAG = ({"column": name} for name in ("n", "x", "word", "day", "at", "flag"))
+PAIR, WORDS = {"column_A": "n", "column_B": "m"}, {"column_A": "word", "column_B": "other"}
+LIST = {"column_list": ["n", "m"]}
+TEXTS = {"column_list": ["word", "other"]}
+SPARK = {"row_condition": "id > 0 AND word <> 'A1'", "condition_parser": "spark"}
+LATE = {"min_value": "2024-01-01 00:00:00", "max_value": "2024-12-31 00:00:00"}
+IN = {"min_value": 1, "max_value": 5}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("expect_column_values_to_not_be_null", N),
+    ("expect_column_values_to_not_be_null", {**N, "mostly": 0.7}),
+    ("expect_column_values_to_not_be_null", {**N, **SPARK}),
+    ("expect_column_values_to_be_null", N),
+    ("expect_column_values_to_be_between", {**N, **IN}),
+    ("expect_column_values_to_be_between", {**N, **IN, "mostly": 0.5}),
+    ("expect_column_values_to_be_between", {**N, "min_value": 1}),
+    ("expect_column_values_to_be_between", {**N, **IN, **SPARK}),
     (
         "expect_column_values_to_be_between",
-        {**COLUMN_N, "min_value": 1, "strict_min": True, "max_value": 10, "strict_max": True},
-        {1, 2, 3},
+        {**N, "min_value": 1, "strict_min": True, "max_value": 10, "strict_max": True},
     ),
+    ("expect_column_values_to_be_between", {**X, "min_value": 0, "max_value": 1.5}),
+    ("expect_column_values_to_be_between", {**X, "max_value": 1e308}),
+    ("expect_column_values_to_be_between", {**DAYS, **LATE}),
+    ("expect_column_values_to_be_between", {**AT, **LATE}),
+    ("expect_column_value_lengths_to_be_between", {**WORD, "min_value": 2, "max_value": 3}),
+    ("expect_column_value_lengths_to_equal", {**WORD, "value": 3}),
+    ("expect_column_values_to_be_in_set", {**N, "value_set": [5, 10, 0]}),
+    ("expect_column_values_to_be_in_set", {**X, "value_set": [0.5, 0]}),
+    ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [True]}),
+    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", None]}),
+    ("expect_column_values_to_not_be_in_set", {**WORD, "value_set": ["abc", ""]}),
+    ("expect_column_values_to_match_regex", {**WORD, "regex": "^[a-z]+$"}),
+    ("expect_column_values_to_match_regex", {**WORD, "regex": "b"}),
+    ("expect_column_values_to_not_match_regex", {**WORD, "regex": "^abc"}),
+    ("expect_column_values_to_match_regex_list", {**WORD, "regex_list": ["^a", "1$"]}),
     (
-        "expect_column_value_lengths_to_be_between",
-        {**COLUMN_WORD, "min_value": 2, "max_value": 3},
-        {2, 3},
+        "expect_column_values_to_match_regex_list",
+        {**WORD, "regex_list": ["^a", "c$"], "match_on": "all"},
     ),
-    ("expect_column_values_to_be_in_set", {**COLUMN_N, "value_set": [5, 10]}, {1, 3}),
-    ("expect_column_values_to_not_be_in_set", {**COLUMN_WORD, "value_set": ["abc", ""]}, {0, 2}),
-    ("expect_column_values_to_match_regex", {**COLUMN_WORD, "regex": "^[a-z]+$"}, {1, 2}),
-    ("expect_column_values_to_match_regex", {**COLUMN_WORD, "regex": "b"}, {1, 2}),
-    ("expect_column_values_to_not_match_regex", {**COLUMN_WORD, "regex": "^abc"}, {0, 3}),
-    ("expect_column_pair_values_a_to_be_greater_than_b", PAIR, {1, 2}),
-    ("expect_column_pair_values_a_to_be_greater_than_b", {**PAIR, "or_equal": True}, {2}),
+    ("expect_column_values_to_not_match_regex_list", {**WORD, "regex_list": ["^A", "f$"]}),
+    ("expect_column_pair_values_a_to_be_greater_than_b", PAIR),
+    ("expect_column_pair_values_a_to_be_greater_than_b", {**PAIR, "or_equal": True}),
+    (
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        {**PAIR, "ignore_row_if": "either_value_is_missing", "mostly": 0.5},
+    ),
+    ("expect_column_pair_values_to_be_equal", WORDS),
+    ("expect_column_pair_values_to_be_equal", {**WORDS, "ignore_row_if": "neither"}),
+    (
+        "expect_column_pair_values_to_be_in_set",
+        {**WORDS, "value_pairs_set": [["abc", "abc"], ["A1", "x"]]},
+    ),
+    ("expect_multicolumn_sum_to_equal", {**LIST, "sum_total": 9}),
+    (
+        "expect_multicolumn_sum_to_equal",
+        {**LIST, "sum_total": 0, "ignore_row_if": "any_value_is_missing"},
+    ),
+    ("expect_multicolumn_values_to_be_equal", TEXTS),
+    ("expect_select_column_values_to_be_unique_within_record", TEXTS),
+    (
+        "expect_select_column_values_to_be_unique_within_record",
+        {**TEXTS, "ignore_row_if": "never"},
+    ),
+    ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT * FROM {batch} WHERE n < m"}),
+    ("expect_table_row_count_to_be_between", {"min_value": 2, "max_value": 7}),
+    ("expect_table_row_count_to_equal", {"value": 7}),
+    ("expect_column_max_to_be_between", {**N, "max_value": 10}),
+    ("expect_column_max_to_be_between", {**X, "max_value": 10}),
+    ("expect_column_max_to_be_between", {**AT, **LATE}),
+    ("expect_column_min_to_be_between", {**N, "min_value": 0}),
+    ("expect_column_min_to_be_between", {**DAYS, "min_value": "2024-01-01"}),
+    ("expect_column_min_to_be_between", {**N, "min_value": 0, **SPARK}),
+    ("expect_column_mean_to_be_between", {**N, "min_value": 1, "max_value": 5}),
+    ("expect_column_mean_to_be_between", {**X, "min_value": 0, "max_value": 2}),
+    ("expect_column_stdev_to_be_between", {**N, "min_value": 0, "max_value": 6.5}),
+    ("expect_column_sum_to_be_between", {**N, "min_value": 14, "max_value": 14}),
+    ("expect_column_sum_to_be_between", {**X, "min_value": 0}),
+    ("expect_column_proportion_of_non_null_values_to_be_between", {**N, "min_value": 0.8}),
+    ("expect_column_values_to_be_unique", N),
+    ("expect_column_values_to_be_unique", {**X, "mostly": 0.5}),
+    ("expect_compound_columns_to_be_unique", LIST),
+    ("expect_compound_columns_to_be_unique", {**TEXTS, "ignore_row_if": "any_value_is_missing"}),
+    ("expect_column_unique_value_count_to_be_between", {**N, "min_value": 2, "max_value": 4}),
+    ("expect_column_proportion_of_unique_values_to_be_between", {**N, "min_value": 0.9}),
+    ("expect_column_distinct_values_to_be_in_set", {**N, "value_set": [5, 1, 10]}),
+    ("expect_column_distinct_values_to_contain_set", {**WORD, "value_set": ["abc", "A1"]}),
+    ("expect_column_distinct_values_to_equal_set", {**N, "value_set": [5, 1, 10, -7]}),
+    ("expect_column_to_exist", N),
+    ("expect_column_to_exist", {"column": "absent"}),
+    ("expect_column_values_to_be_of_type", {**N, "type_": "LongType"}),
+    ("expect_column_values_to_be_of_type", {**N, "type_": "StringType"}),
+    ("expect_column_values_to_be_in_type_list", {**X, "type_list": ["FloatType", "DoubleType"]}),
+    ("expect_table_column_count_to_be_between", {"max_value": 8}),
+    ("expect_table_column_count_to_equal", {"value": 9}),
+    ("expect_table_columns_to_match_set", {"column_set": ["id", "n"], "exact_match": False}),
+    ("expect_table_columns_to_match_ordered_list", {"column_list": ["id", "n"]}),
+]
+RULES = [
+    Rule(f"{place}", type_, arguments, "why") for place, (type_, arguments) in enumerate(CASES)
 ]
 
 
@@ -51,152 +153,294 @@ def suite(*rules: Rule) -> Suite:
     return Suite("test", rules, "digest")
 
 
-NUMBERED = [
-    Rule(f"{place}", type_, arguments, "why") for place, (type_, arguments, _) in enumerate(CASES)
+@pytest.fixture(scope="module")
+def frame(spark):
+    made = {}
+
+    def of(name: str):
+        if name not in made:
+            made[name] = spark.createDataFrame(FRAMES[name], DDL)
+        return made[name]
+
+    return of
+
+
+def test_every_compiled_type_has_a_case() -> None:
+    compiled = {*quality.ROWS, *quality.AGGREGATES, *quality.GROUPS, *quality.SCHEMA}
+    assert {type_ for type_, _ in CASES} == compiled
+    assert len(compiled) >= 30
+    assert all(quality.compiled(rule) for rule in RULES)
+
+
+def facts(result: str) -> list[dict[str, Any]]:
+    """What a result says, where it says it, of each rule; decimals to 12 places of the number."""
+
+    def rounded(value: Any) -> Any:
+        return float(f"{value:.12g}") if isinstance(value, float) else value
+
+    names = ("element_count", "unexpected_count", "missing_count", "observed_value")
+    return [
+        {"success": each["success"]} | {name: rounded(each["result"].get(name)) for name in names}
+        for each in json.loads(result)["results"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(each, marks=[] if each in ("dirty", "edges") else pytest.mark.slow)
+        for each in FRAMES
+    ],
+)
+def test_the_plan_gives_great_expectations_verdicts(frame, name: str) -> None:
+    """Its own engine runs every rule on the same rows: success, counts and what was observed."""
+    rows, asked = frame(name), suite(*RULES)
+    ours = gate.judge(rows, asked, meta={})
+    theirs = suites.judge(rows, asked, [None] * len(RULES), count=len(FRAMES[name]), meta={})
+    told = zip(CASES, facts(ours.result), facts(theirs.result), strict=True)
+    assert [each for each in told if each[1] != each[2]] == []
+
+
+def test_an_empty_batch_an_all_null_column_and_a_broken_rule_are_refusals(frame) -> None:
+    between = Rule("b", "expect_column_values_to_be_between", {**N, "min_value": 1}, "why")
+    absent = Rule("n", "expect_column_values_to_be_null", N, "why")
+    mean = Rule("m", "expect_column_mean_to_be_between", {**N, "max_value": 99}, "why")
+    some = Rule("s", between.type, {**N, "min_value": 0, **SPARK}, "why")
+    warn = Rule("w", between.type, {**N, "min_value": 2}, "why", "warn")
+    asked = suite(between, absent, mean, some, warn)
+
+    def refusals(rows) -> list:
+        return [each.refusal for each in gate.judge(rows, asked, meta={}).verdicts]
+
+    dirty = frame("dirty")
+    assert (
+        refusals(dirty.where("id IN (0, 2)"))
+        == [None, "n: 2 of 2 rows break it (why)"] + [None] * 3
+    )
+    assert refusals(dirty.where("id IN (0, 1)"))[3] is None  # its condition holds for no row
+    nothing = "there is no row to judge"
+    assert refusals(dirty.where("id > 99")) == [
+        *(f"{name}: {nothing}" for name in "bnm"),
+        None,
+        None,
+    ]
+    nulls = "every value is null, nothing could be judged"
+    assert refusals(dirty.where("id = 4")) == [f"b: {nulls}", None, f"m: {nulls}", None, None]
+
+
+def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tmp_path) -> None:
+    """Its library reads them back; what an aggregate saw of a text is masked."""
+    from great_expectations.core.expectation_validation_result import (
+        ExpectationSuiteValidationResultSchema,
+    )
+
+    first = Rule("first", "expect_column_min_to_be_between", {**AT, **LATE}, "why")
+    common = Rule(
+        "common",
+        "expect_column_most_common_value_to_be_in_set",
+        {**WORD, "value_set": ["x"]},
+        "why",
+    )
+    meta = {"run_id": {"run_name": "r1", "run_time": "2024-03-01T12:00:00+00:00"}, "batch": "b7"}
+    judged = gate.judge(frame("dirty"), suite(*RULES[:30], first, common), meta=meta)
+    read = ExpectationSuiteValidationResultSchema().load(json.loads(judged.result))
+    assert len(read.results) == 32
+    assert read.success is False
+    assert "abcdef" not in judged.result.replace('"value_set"', "")
+    assert judged.verdicts[-1].observed == "masked"
+    page = suites.data_docs([judged.result], tmp_path / "docs")
+    shown = next(page.parent.glob("validations/**/b7.html")).read_text()
+    assert page.exists() and "unexpected values" in shown and "abcdef" not in shown
+    assert [each.engine for each in judged.verdicts] == ["plan"] * 31 + ["great_expectations"]
+
+
+REFUSED = [
+    ("expect_column_values_to_be_between", {**WORD, "min_value": 1}, "word is string"),
+    ("expect_column_values_to_be_in_set", {**N, "value_set": ["a"]}, "n is bigint"),
+    ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [1]}, "flag is boolean"),
+    ("expect_column_max_to_be_between", {**AT, "max_value": "soon"}, "at is timestamp"),
+    ("expect_column_values_to_be_between", {**DAYS, "min_value": "2024-02-30"}, "day is date"),
+    ("expect_column_mean_to_be_between", {**WORD, "min_value": 1}, "word is string"),
+    ("expect_column_values_to_match_regex", {**WORD, "regex": "("}, "Unclosed group"),
+    ("expect_column_values_to_match_regex_list", {**WORD, "regex_list": ["a", "[b"]}, "Unclosed"),
+    ("expect_column_values_to_match_regex", {**N, "regex": "1"}, "n is bigint"),
+    ("expect_column_values_to_be_between", {**N, "min_value": 0, "row_condition": "nn > 1"}, "nn"),
+]
+CONDITIONS = [
+    ("n >", "PARSE_SYNTAX_ERROR"),
+    ("n > (SELECT 1)", "a subquery"),
+    ("EXISTS (SELECT 1)", "a subquery"),
+    ("sum(n) > 1", "INVALID_WHERE_CONDITION"),
+    ("row_number() OVER (ORDER BY n) > 1", "WINDOW_FUNCTION_NOT_ALLOWED"),
+    ("rand() > 0.5", "not the same each time"),
+    ("reflect('java.lang.System', 'exit', 0) = '1'", "runs code"),
+    ("`java_method`('java.lang.Runtime', 'getRuntime') = '1'", "runs code"),
+    ("n + 1", "DATATYPE_MISMATCH"),
+]
+QUERIES = [
+    ("DROP TABLE x", "DropTable"),
+    ("SELECT * FROM {batch} JOIN other ON true", "Join"),
+    ("SELECT * FROM secrets", "secrets"),
+    ("SELECT n FROM {batch} WHERE n IN (SELECT m FROM {batch})", "a subquery"),
+    ("SELECT reflect('java.lang.System', 'exit', 0) FROM {batch}", "a function"),
+    ("INSERT INTO x SELECT * FROM {batch}", "InsertInto"),
+    ("SELECT * FROM {batch} WHERE n > 1; DROP TABLE x", "PARSE_SYNTAX_ERROR"),
 ]
 
 
-@pytest.fixture(scope="module")
-def rows(spark):
-    return spark.createDataFrame(ROWS, DDL)
-
-
-def test_every_rule_has_a_case() -> None:
-    assert {type_ for type_, _, _ in CASES} == set(RULES)
-
-
-def test_each_rule_names_the_rows_that_break_it(rows) -> None:
-    """In one judgement of all rules at once, as in the pipeline; a null breaks only null rules."""
-    judged = quality.judge(rows, suite(*NUMBERED)).collect()
-    broken = [{row.id for row in judged if rule.name in row._rules} for rule in NUMBERED]
-    assert broken == [ids for _, _, ids in CASES]
-
-
-def test_great_expectations_counts_the_same(rows) -> None:
-    """Its own engine, on the same rows, rule by rule."""
-    verdicts = suites.validate(rows, suite(*NUMBERED), file="test")
-    assert [(each.rule.name, each.unexpected_count) for each in verdicts] == [
-        (str(place), len(ids)) for place, (_, _, ids) in enumerate(CASES)
+def test_what_cannot_be_run_is_refused_before_a_row_is_read(spark, frame) -> None:
+    rows = frame("dirty")
+    between = {**N, "min_value": 0, "condition_parser": "spark"}
+    sql = "unexpected_rows_expectation"
+    cases = [(type_, {"condition_parser": "spark", **a}, said) for type_, a, said in REFUSED]
+    cases += [
+        ("expect_column_values_to_be_between", {**between, "row_condition": text}, said)
+        for text, said in CONDITIONS
     ]
-    assert not any(each.success for each in verdicts)
-    assert {each.element_count for each in verdicts} == {5}
-
-
-def test_warnings_and_rules_about_the_table_break_no_row(rows) -> None:
-    warn = Rule("w", "expect_column_values_to_not_be_null", COLUMN_N, "why", "warn")
-    table = Rule("t", "expect_table_row_count_to_be_between", {"min_value": 99}, "why")
-    judged = quality.judge(rows, suite(warn, table))
-    assert dict(judged.dtypes)["_rules"] == "array<string>"
-    assert [row._rules for row in judged.collect()] == [[]] * 5
-
-
-def test_an_empty_batch_an_all_null_column_and_a_broken_rule_are_refusals(rows) -> None:
-    between = Rule("b", "expect_column_values_to_be_between", {**COLUMN_N, "min_value": 1}, "why")
-    absent = Rule("n", "expect_column_values_to_be_null", COLUMN_N, "why")
-    warn = Rule("w", between.type, {**COLUMN_N, "min_value": 2}, "why", "warn")
-    judged = suite(between, absent, warn)
-
-    def refusals(batch) -> list:
-        return [each.refusal for each in suites.validate(batch, judged, file="test")]
-
-    assert refusals(rows.where("id < 3")) == [None, "n: 3 of 3 rows break it (why)", None]
-    assert refusals(rows) == [
-        "b: 1 of 5 rows break it (why)",
-        "n: 4 of 5 rows break it (why)",
-        None,
+    cases += [
+        (sql, {"unexpected_rows_query": f"SELECT * FROM {{batch}} WHERE {text}"}, said)
+        for text, said in CONDITIONS
     ]
-    nothing = "there is no row to judge"
-    assert refusals(rows.where("id > 99")) == [f"b: {nothing}", f"n: {nothing}", None]
-    assert refusals(rows.where("id = 4")) == [
-        "b: every value is null, nothing could be judged",
-        None,
-        None,
+    cases += [(sql, {"unexpected_rows_query": text}, said) for text, said in QUERIES]
+    jobs = spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs()
+    for type_, arguments, said in cases:
+        with pytest.raises(ConfError) as caught:
+            check(rows, suite(Rule("the rule", type_, arguments, "why")))
+        assert said in caught.value.found, (type_, arguments, caught.value.found)
+        assert "the rule" in caught.value.key and caught.value.hint
+    assert spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs() == jobs
+    check(rows, suite(*RULES))
+
+
+def test_an_expectation_nobody_knows_is_refused() -> None:
+    for type_, arguments in (
+        ("expect_column_values_to_be_nice", N),
+        ("expect_column_values_to_be_between", {**N, "minimum": 1}),
+        ("expect_column_values_to_be_between", N),
+    ):
+        with pytest.raises(ConfError, match="not an expectation of Great Expectations"):
+            suites.check(suite(Rule("r", type_, arguments, "why")))
+
+
+def test_a_rule_that_fails_on_a_value_is_refused_without_the_value(frame) -> None:
+    query = {"unexpected_rows_query": "SELECT * FROM {batch} WHERE cast(word AS int) > 1"}
+    with pytest.raises(ConfError) as caught:
+        gate.judge(
+            frame("dirty"), suite(Rule("r", "unexpected_rows_expectation", query, "y")), meta={}
+        )
+    assert caught.value.found == "CAST_INVALID_INPUT"
+    assert "abc" not in str(caught.value)
+
+
+# ---- splitting -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["dirty", "edges"])
+def test_each_rule_names_the_rows_that_break_it(frame, name: str) -> None:
+    """As many as it counts, and each rule beside all others as it does alone."""
+    by_row = [rule for rule in RULES if quality.by_row(rule)]
+    rows = frame(name)
+    told = rows.select(
+        "id", quarantine.broken(by_row).alias("rules"), quarantine.is_bad(by_row).alias("b")
+    )
+    broken = {row.id: [each.name for each in row.rules] for row in told.collect()}
+    counts = {
+        each.rule.name: each.unexpected_count
+        for each in gate.judge(rows, suite(*by_row), meta={}).verdicts
+    }
+    assert {rule: sum(rule in names for names in broken.values()) for rule in counts} == counts
+    assert {row.id: row.b for row in told.collect()} == {id_: bool(r) for id_, r in broken.items()}
+
+
+KEPT = (
+    "n bigint, m bigint, x double, word string, other string, flag boolean, day date, at timestamp"
+)
+
+
+def test_bad_rows_keep_their_reasons_and_come_back_as_they_were(frame) -> None:
+    high = Rule("n: high", "expect_column_values_to_be_between", {**N, "max_value": 9}, "y")
+    absent = Rule("no day", "expect_column_values_to_not_be_null", DAYS, "y")
+    warn = Rule("warn", "expect_column_values_to_be_null", N, "y", "warn")
+    table = Rule("t", "expect_table_row_count_to_be_between", {"min_value": 99}, "y")
+    rules = quarantine.splitting(suite(high, absent, warn, table))
+    assert rules == [high, absent]
+    rows = (
+        frame("edges")
+        .unionByName(frame("dirty"))
+        .selectExpr("*", "'d' AS _delivery", "cast(id AS bigint) AS _offset", "'b1' AS _batch")
+    )
+    columns = [each.split(" ")[0] for each in KEPT.split(", ")]
+    kept = quarantine.quarantined(rows, rules, columns, table="silver.x", run_id="r")
+    found = sorted(kept.collect(), key=lambda row: row.rules[0].name + row.row)
+    assert [[(each.name, each.columns) for each in row.rules] for row in found] == [
+        [("n: high", ["n"])],
+        [("n: high", ["n"])],
+        [("no day", ["day"])],
+        [("no day", ["day"])],
     ]
+    assert {each.fingerprint for row in found for each in row.rules} == {
+        high.fingerprint,
+        absent.fingerprint,
+    }
+    assert {(row.table, row.delivery, row.batch, row.run_id) for row in found} == {
+        ("silver.x", "d", "b1", "r")
+    }
+    back = quarantine.restored(
+        quarantine.quarantined(rows, [warn], columns, table="t", run_id="r"), KEPT
+    )
+    came = back.select(*columns, "_delivery", "_offset", "_batch")
+    assert sorted(map(str, came.collect())) == sorted(
+        map(str, rows.where("n IS NOT NULL").select(*came.columns).collect())
+    )
+    assert {row._readable for row in back.collect()} == {True}
+    mended = kept.selectExpr("* EXCEPT (row)", '\'{"n": "many"}\' AS row')
+    assert {row._readable for row in quarantine.restored(mended, KEPT).collect()} == {False}
 
 
-def test_bad_rows_keep_their_reasons_and_their_values(rows) -> None:
-    high = Rule("n: high", "expect_column_values_to_be_between", {**COLUMN_N, "max_value": 9}, "y")
-    abc = {**COLUMN_WORD, "value_set": ["abc"]}
-    word = Rule("word: set", "expect_column_values_to_be_in_set", abc, "y")
-    judged = quality.judge(rows, suite(high, word)).selectExpr("*", "'b1' AS _batch")
-    found = quality.quarantined(judged, ["n", "word"], table="silver.x", run_id="r").collect()
-    assert sorted(map(tuple, found)) == [
-        ("silver.x", "d", 1, ["word: set"], '{"n":1,"word":"A1"}', "b1", "r"),
-        ("silver.x", "d", 2, ["n: high", "word: set"], '{"n":10,"word":""}', "b1", "r"),
-        ("silver.x", "d", 3, ["word: set"], '{"n":-7,"word":"abcdef"}', "b1", "r"),
-    ]
+# ---- repeats -------------------------------------------------------------------------------------
+
+KEYED = "id int, k string, k2 bigint, time timestamp, _delivery string, _offset bigint"
 
 
-# --- repeats -------------------------------------------------------------------------------------
-
-KEYED = "id int, k string, k2 bigint, time timestamp, _delivery string, _offset bigint, bad boolean"
-
-
-def keyed(spark, *rows: tuple):
-    """Rows as :func:`quality.judge` leaves them; the last value says whether a rule is broken."""
-    judged = spark.createDataFrame(list(rows), KEYED)
-    return judged.selectExpr("*", "if(bad, array('r'), array()) AS _rules")
+def repeats(spark, rows: list[tuple], seen=None, key=("k", "k2")) -> set:
+    given = spark.createDataFrame(rows, KEYED)
+    marked = quarantine.mark_repeats(given, seen, key=key, time="time")
+    assert sorted(marked.columns) == sorted([*given.columns, "_repeat"])
+    found = marked.collect()
+    assert len(found) == len(rows)
+    return {row.id for row in found if row._repeat}
 
 
-def repeats(judged, seen=None, key=("k", "k2")) -> set:
-    marked = quality.mark_repeats(judged, seen, key=key, time="time")
-    assert sorted(marked.columns) == sorted([*judged.columns, "_repeat"])
-    rows = marked.collect()
-    assert len(rows) == judged.count()
-    return {row.id for row in rows if row._repeat}
-
-
-NOON, ONE = datetime(2024, 3, 1, 12), datetime(2024, 3, 1, 13)
+ONE = datetime(2024, 2, 29, 13)
 
 
 def test_the_first_of_a_key_is_by_time_then_delivery_then_place(spark) -> None:
-    judged = keyed(
-        spark,
-        (0, "late", 1, ONE, "a", 0, False),
-        (1, "late", 1, NOON, "z", 9, False),
-        (2, "delivery", 1, NOON, "b", 0, False),
-        (3, "delivery", 1, NOON, "a", 9, False),
-        (4, "place", 1, NOON, "a", 20, False),
-        (5, "place", 1, NOON, "a", 3, False),
-        (6, "place", 1, NOON, "a", 100, False),
-        (7, "place", 2, NOON, "a", 30, False),
-        (8, "no time", 1, None, "a", 31, False),
-        (9, "no time", 1, None, "a", 30, False),
-    )
-    assert repeats(judged) == {0, 2, 4, 6, 8}
-
-
-def test_a_null_in_the_key_never_repeats_and_a_bad_row_neither(spark) -> None:
-    judged = keyed(
-        spark,
-        (0, None, 1, NOON, "a", 0, False),
-        (1, None, 1, NOON, "a", 1, False),
-        (2, "x", None, NOON, "a", 2, False),
-        (3, "x", None, NOON, "a", 3, False),
-        # The first of the key is bad: it goes to quarantine, and the next one is the first.
-        (4, "y", 1, NOON, "a", 4, True),
-        (5, "y", 1, NOON, "a", 5, False),
-        (6, "y", 1, NOON, "a", 6, True),
-        (7, "y", 1, NOON, "a", 7, False),
-    )
-    assert repeats(judged) == {7}
+    rows = [
+        (0, "late", 1, ONE, "a", 0),
+        (1, "late", 1, NOON, "z", 9),
+        (2, "delivery", 1, NOON, "b", 0),
+        (3, "delivery", 1, NOON, "a", 9),
+        (4, "place", 1, NOON, "a", 20),
+        (5, "place", 1, NOON, "a", 3),
+        (6, "place", 1, NOON, "a", 100),
+        (7, "place", 2, NOON, "a", 30),
+        (8, "no time", 1, None, "a", 31),
+        (9, "no time", 1, None, "a", 30),
+        (10, None, 1, NOON, "a", 0),
+        (11, None, 1, NOON, "a", 1),
+    ]
+    assert repeats(spark, rows) == {0, 2, 4, 6, 8}
+    assert repeats(spark, rows, key=()) == set()
 
 
 def test_a_key_that_was_seen_repeats_unless_it_is_null(spark) -> None:
-    judged = keyed(
-        spark,
-        (0, "old", 1, NOON, "a", 0, False),
-        (1, "new", 1, NOON, "a", 1, False),
-        (2, None, 1, NOON, "a", 2, False),
-        (3, "old", 2, NOON, "a", 3, False),
-        (4, "old", 1, NOON, "a", 4, True),
-    )
+    rows = [
+        (0, "old", 1, NOON, "a", 0),
+        (1, "new", 1, NOON, "a", 1),
+        (2, None, 1, NOON, "a", 2),
+        (3, "old", 2, NOON, "a", 3),
+    ]
     seen = spark.createDataFrame(
         [("old", 1, "x"), ("old", 1, "y"), (None, 1, "z")], "k string, k2 bigint, other string"
     )
-    assert repeats(judged, seen) == {0}
-
-
-def test_without_a_key_nothing_repeats(spark) -> None:
-    judged = keyed(spark, (0, "a", 1, NOON, "a", 0, False), (1, "a", 1, NOON, "a", 0, False))
-    assert repeats(judged, key=()) == set()
+    assert repeats(spark, rows, seen) == {0}

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from pyspark.ml import PipelineModel
+from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
+from driftline.errors import Missing
 from driftline.models import Candidate
-from driftline.portable import graph, proof, saved
+from driftline.portable import graph, proof, reasons, saved
 from driftline.prepare import Preparation
 from driftline.sections import Prepare
 from driftline.serving.facts import Column, Facts
-from driftline.serving.model import Portable
+from driftline.serving.model import Portable, Reasons
 
 NAN, INF = float("nan"), float("inf")
 COLUMNS = [("x", "double"), ("w", "string")]
@@ -79,7 +82,8 @@ def test_every_row_is_scored(spark, tmp_path, family, task, parameters) -> None:
     numbers = saved.read(tmp_path / "saved")
     columns = (Column("x", "double", edges=(0.0, 9.0)), Column("w", "string", words=("a", "b")))
     facts = Facts("test", "which?", task, "digest", "who", "string", columns)
-    portable = Portable(graph.write(preparation, numbers, facts))
+    portable_file = graph.write(preparation, numbers, facts)
+    portable = Portable(portable_file)
     assert portable.facts == facts
     simulated = proof.simulate(preparation, numbers, columns, rows=5000, seed=1)
     both = spark.createDataFrame(simulated).unionByName(asked.select("x", "w"))
@@ -90,6 +94,28 @@ def test_every_row_is_scored(spark, tmp_path, family, task, parameters) -> None:
     assert compared.rows == 5000 + len(ASKED)
     assert compared.largest < 1e-12
     assert len(set(scores)) > 1
+    # In a batch job, with a column too many: the same again, every row once.
+    batch = asked.withColumn("more", F.lit(1))
+    files = (portable_file, reasons.write(preparation, numbers, facts), facts)
+    again = scoring.predicted(batch, *files, keep=("who",)).collect()
+    assert [*again[0].asDict()] == ["who", "score", "prediction", "reasons"]
+    key = lambda row: (str(row.who), row.score)  # noqa: E731
+    for one, other in zip(sorted(again, key=key), sorted(rows, key=key), strict=True):
+        assert one.who == other.who
+        assert one.score == pytest.approx(other.score, abs=1e-12)
+        assert one.prediction == pytest.approx(other.prediction, abs=1e-12)
+    with pytest.raises(Missing, match="the rows to score lack w"):
+        scoring.predicted(asked.drop("w"), *files, keep=("who",))
+    why = {row.who: row.reasons for row in again}
+    assert why["low"][0] == why["high"][0] == "x"
+    # Contributions add up to what the model says above its roots, before any logistic.
+    inputs = portable.inputs(by_spark)
+    with np.errstate(divide="ignore"):
+        total = np.log(scores / (1 - scores)) if numbers.logistic else scores
+    start = numbers.intercept if isinstance(numbers, saved.Linear) else numbers.value[numbers.roots]
+    moved = Reasons(files[1]).contributions(*inputs).sum(axis=1)
+    apart = np.abs(moved + np.sum(start) - total)[np.isfinite(total)]
+    assert apart.max() < 1e-4
 
 
 def test_the_score_is_the_probability_of_label_one(spark) -> None:

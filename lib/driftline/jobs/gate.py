@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, Row
 
-from driftline import schemas, suites
+from driftline import measures, quality, rule_checks, schemas, storage, suites
+from driftline.errors import ConfError
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.quality import Suite, Verdict, read_suite
 from driftline.schemas import Table
+from driftline.suite_files import Suite, read_suite
+from driftline.suites import Judged
 
 
 def suite_path(line: Line, table: Table) -> Path:
@@ -20,35 +26,103 @@ def suite_path(line: Line, table: Table) -> Path:
 
 
 def suite_of(line: Line, table: Table) -> Suite:
-    """Read the suite that guards ``table``."""
-    return read_suite(suite_path(line, table), table.column_names)
+    """Read the suite that guards ``table`` and check that it can run on its columns."""
+    suite = read_suite(suite_path(line, table), table.column_names)
+    suites.check(suite)
+    rule_checks.check(line.spark.createDataFrame([], table.ddl), suite)
+    return suite
 
 
-def guard(line: Line, ledger: Run, rows: DataFrame, table: Table) -> list[Verdict]:
-    """Judge what is about to be written to ``table``; raises Refused after keeping the verdicts."""
-    suite = suite_of(line, table)
+def guard(
+    line: Line,
+    ledger: Run,
+    rows: DataFrame,
+    table: Table,
+    *,
+    suite: Suite | None = None,
+    batch: str = "",
+    also: Sequence[Column] = (),
+) -> Judged:
+    """Judge what is about to be written to ``table``; raises Refused after keeping the verdicts.
+
+    ``suite`` is that of the table, if it was read before; ``also`` are aggregates that the same
+    pass shall tell.
+    """
+    suite = suite or suite_of(line, table)
     ledger.progress(f"judging {table.full_name} by {len(suite.rules)} expectations")
-    verdicts = suites.validate(rows, suite, file=str(suite_path(line, table)))
     now = datetime.now(timezone.utc)
+    meta = {
+        "run_id": {"run_name": ledger.run_id, "run_time": now.isoformat()},
+        "table": table.full_name,
+        "batch": batch,
+    }
+    judged = judge(rows, suite, meta=meta, also=also)
     values = [
         (
             table.full_name,
+            batch,
             suite.digest,
             verdict.rule.name,
+            verdict.rule.fingerprint,
             verdict.rule.type,
             verdict.rule.column,
             verdict.rule.severity,
             verdict.rule.why,
+            verdict.engine,
             verdict.success,
             verdict.element_count,
             verdict.unexpected_count,
+            verdict.missing_count,
             verdict.observed,
             ledger.run_id,
             now,
         )
-        for verdict in verdicts
+        for verdict in judged.verdicts
     ]
-    with line.tables.lock(schemas.QUALITY.full_name, wait=120.0):
+    whole = (table.full_name, batch, suite.digest, judged.result, ledger.run_id, now)
+    with line.tables.lock(schemas.QUALITY.full_name, schemas.VALIDATIONS.full_name, wait=120.0):
         line.tables.append_values(values, schemas.QUALITY, key=None)
-    suites.refuse(verdicts, table.full_name)
-    return verdicts
+        line.tables.append_values([whole], schemas.VALIDATIONS, key=None)
+    suites.refuse(judged, table.full_name)
+    return judged
+
+
+def judge(
+    rows: DataFrame, suite: Suite, *, meta: Mapping[str, Any], also: Sequence[Column] = ()
+) -> Judged:
+    """The verdicts of a suite: one pass over the rows, one shuffle for each set of columns whose
+    distinct values are asked for, and whatever Great Expectations runs by itself.
+    """
+    try:
+        told = measures.scan(rows, suite.rules, *also).first()
+        assert isinstance(told, Row)
+        grouped: dict[int, dict[str, Any]] = {}
+        for each in measures.groups(rows, suite.rules):
+            found = each.rows.first()
+            assert isinstance(found, Row)
+            for name, (place, number) in each.names.items():
+                grouped.setdefault(place, {})[number] = found[name]
+        numbers = [
+            {
+                **{
+                    name: told[f"r{place}_{number}"]
+                    for number, name in enumerate(measures.numbers_asked(rule))
+                },
+                **grouped.get(place, {}),
+            }
+            if quality.compiled(rule)
+            else None
+            for place, rule in enumerate(suite.rules)
+        ]
+        judged = suites.judge(rows, suite, numbers, count=told["rows"], meta=meta)
+        return replace(judged, told=told)
+    except PySparkException as error:
+        if storage.explained(f"{type(error).__name__} {error}"):
+            raise
+        raise ConfError(
+            "the suite cannot be run on these rows",
+            file=suite.file or suite.name,
+            found=str(error.getCondition() or type(error).__name__),
+            allowed="expectations that can be told of every value of their columns",
+            hint="a cast or division in a rule's SQL may fail on a row: use try_cast, try_divide",
+        ) from None

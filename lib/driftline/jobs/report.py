@@ -70,7 +70,7 @@ def _quarantine(line: Line) -> pd.DataFrame:
     name = schemas.QUARANTINE.full_name
     if not line.tables.exists(name):
         return pd.DataFrame(columns=["table", "rule", "rows"])
-    rows = line.tables.read(name).select("table", F.explode("rules").alias("rule"))
+    rows = line.tables.read(name).select("table", F.explode("rules.name").alias("rule"))
     return rows.groupBy("table", "rule").agg(F.count("*").alias("rows")).toPandas()
 
 

@@ -1,77 +1,155 @@
-"""``gold.features`` + champion → ``gold.predictions``: every row scored, or refused by name."""
+"""``gold.features`` + champion → ``gold.predictions``: every row scored, or refused by name.
+
+What a model version has scored at an as-of it does not score again; predictions of other versions
+and of other as-ofs stay. A challenger's go to ``gold.shadow``, beside and never among them.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import schemas, scoring
+from driftline import portable, schemas, scoring
 from driftline.errors import DriftlineError, Missing
 from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
-from driftline.registry import Registry
+from driftline.ledger import Run
+from driftline.registry import Registry, Version
+from driftline.schemas import Table
+from driftline.serving.model import Portable
 
 
-def run(line: Line, *, as_of: datetime | None = None) -> str:
-    """Score the newest as-of of ``gold.features``, or ``as_of``, by the champion."""
-    problem = line.problem
-    table, features = schemas.PREDICTIONS, schemas.features(problem).full_name
+def run(
+    line: Line,
+    *,
+    as_of: datetime | None = None,
+    full: bool = False,
+    challenger: int | None = None,
+) -> str:
+    """Score the rows of the newest as-of (or of ``as_of``) that are not scored yet.
+
+    ``full`` scores every row up to that as-of, again or for the first time. ``challenger`` is a
+    model version that scores instead of the champion, into ``gold.shadow``.
+    """
+    table = schemas.PREDICTIONS if challenger is None else schemas.SHADOW
     with line.ledger.run("score") as ledger, line.tables.lock(table.full_name):
-        models = Registry(line.environment.mlflow, problem.name)
-        champion = models.champion()
-        if champion is None:
-            raise Missing(
-                f"{problem.name} has no champion",
-                where=line.environment.mlflow,
-                hint="run `driftline train`; if its gate refused, see ops.evaluations",
-            )
+        models = Registry(line.environment.mlflow, line.problem.name)
+        by = _model(line, models, challenger)
+        features = schemas.features(line.problem).full_name
         version = line.tables.version(features)
         ledger.read(features, version)
         rows = line.tables.read(features, version=version)
-        known = rows if as_of is None else rows.where(F.col("as_of") <= F.lit(as_of))
-        newest = known.agg(F.max("as_of")).first()
-        if newest is None or newest[0] is None:
-            raise Missing(
-                "there is no cut-off to score",
-                where=f"{features} version {version}, as-of {as_of or 'any'}",
-                hint="as-ofs are the cut-offs of the problem; see `driftline explain`",
+        day = _newest(rows, as_of, f"{features} version {version}")
+        upto = F.col("as_of") <= F.lit(day) if full else F.col("as_of") == F.lit(day)
+        asked = rows.where(upto)
+        said = f"{'up to' if full else 'as of'} {day:%Y-%m-%d}"
+        # In the key, so that what was taken out of the table since can be scored again.
+        before = line.tables.version(table.full_name) if line.tables.exists(table.full_name) else -1
+        key = f"score:{by.number}:{version}:{day:%Y-%m-%d}:{full}:{before}"
+        old, known = 0, None
+        if before >= 0 and not full:
+            known = line.tables.read(table.full_name, version=before).where(
+                upto & (F.col("model_version") == by.number)
             )
-        day = newest[0].replace(tzinfo=timezone.utc)
-        key = f"score:{champion.number}:{version}:{day:%Y-%m-%d}"
-        if key in line.tables.committed(table.full_name):
-            ledger.message = f"as of {day:%Y-%m-%d} is scored by version {champion.number} already"
-            return ledger.message
-        asked = rows.where(F.col("as_of") == F.lit(day))
-        ledger.progress(f"scoring by version {champion.number}")
-        found = scoring.scored(asked, models.load(champion), task=problem.task).select(
-            F.col(problem.entity).cast("string").alias("entity"),
-            "as_of",
-            "score",
-            "prediction",
-            F.lit(champion.number).cast("int").alias("model_version"),
-            F.lit(version).cast("bigint").alias("features_version"),
-            F.lit(problem.digest).alias("problem"),
-            F.lit(ledger.run_id).alias("run_id"),
-        )
-        found = found.persist()
-        try:
-            given, scored = asked.count(), found.count()
-            if given != scored:
-                raise DriftlineError(
-                    f"{given} rows were given to the model and {scored} came back",
-                    where=features,
-                    hint="this is a bug in driftline, please report it",
-                )
-            guard(line, ledger, found, table)
-            where = (
-                f"as_of = TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}' AND model_version = {champion.number}"
+            old = known.where(F.col("features_version") != version).count()
+            done = known.select(F.col("entity").alias("_done"))
+            same = F.col(line.problem.entity).cast("string").eqNullSafe(F.col("_done"))
+            asked = asked.join(done, same, "left_anti")
+        _score(line, ledger, models, by, asked, known, table, version, key, full=full, day=day)
+        if ledger.rows_out:
+            ledger.message = f"{ledger.rows_out:,} {line.problem.entity}s {said}"
+            ledger.message += f" by version {by.number}"
+        else:
+            ledger.message = f"{said} is scored by version {by.number} already"
+        if challenger is not None:
+            ledger.message += ", into gold.shadow"
+        if old:
+            ledger.message += (
+                f"; {old:,} were scored from older features (--full scores them again)"
             )
-            ledger.wrote(line.tables.replace(found, table, where=where, key=key))
-        finally:
-            found.unpersist()
-        ledger.count(in_=given, out=scored)
-        ledger.message = (
-            f"{scored:,} {problem.entity}s as of {day:%Y-%m-%d} by version {champion.number}"
-        )
         return ledger.message
+
+
+def _model(line: Line, models: Registry, challenger: int | None) -> Version:
+    if challenger is not None:
+        return models.version(challenger)
+    champion = models.champion()
+    if champion is None:
+        raise Missing(
+            f"{line.problem.name} has no champion",
+            where=line.environment.mlflow,
+            hint="run `driftline train`; if its gate refused, see ops.evaluations",
+        )
+    return champion
+
+
+def _newest(rows: DataFrame, as_of: datetime | None, where: str) -> datetime:
+    known = rows if as_of is None else rows.where(F.col("as_of") <= F.lit(as_of))
+    newest = known.agg(F.max("as_of")).first()
+    if newest is None or newest[0] is None:
+        raise Missing(
+            "there is no cut-off to score",
+            where=f"{where}, as-of {as_of or 'any'}",
+            hint="as-ofs are the cut-offs of the problem; see `driftline explain`",
+        )
+    found: datetime = newest[0].replace(tzinfo=timezone.utc)
+    return found
+
+
+def _score(
+    line: Line,
+    ledger: Run,
+    models: Registry,
+    by: Version,
+    asked: DataFrame,
+    known: DataFrame | None,
+    table: Table,
+    features_version: int,
+    key: str,
+    *,
+    full: bool,
+    day: datetime,
+) -> None:
+    """Score ``asked``, let the gate judge what comes out with what is ``known``, write it."""
+    given = asked.count()
+    if not given:
+        return
+    folder = models.folder(by)
+    content, reasons = ((folder / name).read_bytes() for name in (portable.FILE, portable.REASONS))
+    ledger.progress(f"scoring {given:,} rows by version {by.number}")
+    entity = line.problem.entity
+    facts = Portable(content).facts
+    found = scoring.predicted(asked, content, reasons, facts, keep=(entity, "as_of"))
+    found = found.select(
+        F.col(entity).cast("string").alias("entity"),
+        "as_of",
+        "score",
+        "prediction",
+        "reasons",
+        F.lit(by.number).cast("int").alias("model_version"),
+        F.lit(features_version).cast("bigint").alias("features_version"),
+        F.lit(line.problem.digest).alias("problem"),
+        F.lit(ledger.run_id).alias("run_id"),
+    ).persist()
+    try:
+        scored = found.count()
+        if given != scored:
+            raise DriftlineError(
+                f"{given} rows were given to the model and {scored} came back",
+                where=f"gold.features version {features_version}",
+                hint="this is a bug in driftline, please report it",
+            )
+        # A few late rows say little alone: they are judged with those they join.
+        judged = found if known is None else known.select(*found.columns).unionByName(found)
+        guard(line, ledger, judged, schemas.PREDICTIONS)
+        if full:
+            until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"
+            where = f"{until} AND model_version = {by.number}"
+            ledger.wrote(line.tables.replace(found, table, where=where, key=key))
+        else:
+            ledger.wrote(line.tables.append(found, table, key=key))
+    finally:
+        found.unpersist()
+    ledger.count(in_=given, out=scored)

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Row
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
-from driftline import quality, schemas
+from driftline import quality, quarantine, schemas, watch
 from driftline.errors import Refused
 from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
+from driftline.jobs.replay import replay as again
+from driftline.jobs.replay import trial
 from driftline.ledger import Run
+from driftline.schemas import Table
+from driftline.suite_files import Rule, Suite
 
 
-def run(line: Line) -> str:
-    """Judge every batch that landed since the last time; returns what happened in words."""
-    for source in line.problem.sources:  # a suite that is wrong is refused before any work
-        suite_of(line, schemas.silver(line.problem, source))
+def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
+    """Judge every batch that landed since the last time; returns what happened in words.
+
+    ``replay``: instead judge rows of quarantine again that may be cured. ``dry_run``: instead tell
+    what the suites as they are now would keep out of all that ever landed, and write nothing.
+    """
+    suites = {  # a suite that is wrong is refused before any work
+        source: suite_of(line, schemas.silver(line.problem, source))
+        for source in line.problem.sources
+    }
+    if dry_run:
+        with line.ledger.run("validate") as ledger:
+            ledger.message = "dry run"
+            told = [trial(line, ledger, source, suite) for source, suite in suites.items()]
+        return "\n".join(["dry run, nothing is written", *(each for part in told for each in part)])
     names = [f"silver.{source}" for source in line.problem.sources]
     with (
         line.ledger.run("validate") as ledger,
         line.tables.lock(*names, schemas.QUARANTINE.full_name),
     ):
-        batches = _landed(line)
         refused: list[Refused] = []
-        said = [
-            _source(line, ledger, source, batches[source], refused)
-            for source in line.problem.sources
-        ]
+        if replay:
+            said = [again(line, ledger, source, suite) for source, suite in suites.items()]
+        else:
+            batches = _landed(line)
+            said = [
+                _source(line, ledger, source, batches[source], suite, refused)
+                for source, suite in suites.items()
+            ]
         ledger.message = "; ".join(said)
         if refused:
             raise Refused(
@@ -47,7 +68,14 @@ def _landed(line: Line) -> dict[str, list[str]]:
     return found
 
 
-def _source(line: Line, ledger: Run, source: str, landed: list[str], refused: list[Refused]) -> str:
+def _source(
+    line: Line,
+    ledger: Run,
+    source: str,
+    landed: list[str],
+    suite: Suite,
+    refused: list[Refused],
+) -> str:
     """Judge the new batches of one source; one that is refused does not hold up the others."""
     bronze = f"bronze.{source}"
     version = line.tables.version(bronze)
@@ -57,53 +85,99 @@ def _source(line: Line, ledger: Run, source: str, landed: list[str], refused: li
     for batch in landed:
         if f"validate:{batch}" not in done:
             try:
-                totals.append(_batch(line, ledger, source, version, batch))
+                totals.append(_batch(line, ledger, source, version, batch, suite))
             except Refused as refusal:
                 refused.append(refusal)
     if not totals:
         return f"{source}: nothing new"
     good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
-    return f"{source}: {good:,} good, {bad:,} quarantined, {repeats:,} known duplicates"
+    by_hand = [rule.type for rule in suite.rules if not quality.compiled(rule)]
+    aside = f" ({', '.join(by_hand)}: run by Great Expectations)" if by_hand else ""
+    return f"{source}: {good:,} good, {bad:,} quarantined, {repeats:,} known duplicates{aside}"
 
 
-def _batch(line: Line, ledger: Run, source: str, version: int, batch: str) -> tuple[int, int, int]:
-    """Judge one batch. Quarantine first, silver last: silver's commit marks the batch as done."""
+def _batch(
+    line: Line, ledger: Run, source: str, version: int, batch: str, suite: Suite
+) -> tuple[int, int, int]:
+    """Judge one batch: returns how many rows were good, bad, and repeats.
+
+    One pass finds the verdicts, and with them the rules that some row breaks. Those alone have to
+    be looked at again while the rows are split. Quarantine first, silver last: silver's commit
+    marks the batch as done.
+    """
     table = schemas.silver(line.problem, source)
     declared = line.problem.sources[source]
     rows = line.tables.read(f"bronze.{source}", version=version).where(F.col("_batch") == batch)
-    rows = rows.persist()
-    try:
-        guard(line, ledger, rows, table)
-        ledger.progress(f"splitting {source}")
-        seen = line.tables.read(table.full_name) if line.tables.exists(table.full_name) else None
-        judged = quality.mark_repeats(
-            quality.judge(rows, suite_of(line, table)), seen, key=declared.key, time=declared.time
-        ).persist()
-        try:
-            counts = judged.select(
-                F.count("*").alias("all"),
-                F.count_if(F.size("_rules") > 0).alias("bad"),
-                F.count_if("_repeat").alias("repeats"),
-            ).first()
-            assert isinstance(counts, Row)
-            key = f"validate:{batch}"
-            bad = 0
-            if counts.bad:
-                columns = list(declared.columns)
-                rejected = quality.quarantined(
-                    judged, columns, table=table.full_name, run_id=ledger.run_id
-                )
-                written = line.tables.append(rejected, schemas.QUARANTINE, key=key)
-                ledger.wrote(written)
-                bad = counts.bad if written.rows is None else written.rows
-            passed = judged.where((F.size("_rules") == 0) & ~F.col("_repeat"))
-            written = line.tables.append(passed, table, key=key)
-            ledger.wrote(written)
-        finally:
-            judged.unpersist()
-    finally:
-        rows.unpersist()
-    # What Delta says it wrote against what was read: the two are counted apart.
-    good = written.rows or 0
-    ledger.count(in_=counts["all"], out=good, rejected=bad, duplicate=counts.repeats)
-    return good, bad, counts.repeats
+    columns = list(declared.columns)
+    vitals = watch.vitals(columns, declared.time)
+    judged = guard(line, ledger, rows, table, suite=suite, batch=batch, also=vitals)
+    assert judged.told is not None
+    _measure(line, ledger, table, batch, watch.measured(judged.told, columns))
+    ledger.progress(f"splitting {source}")
+    hit = {each.rule.fingerprint for each in judged.verdicts if each.unexpected_count}
+    rules = [rule for rule in quarantine.splitting(suite) if rule.fingerprint in hit]
+    bad = _keep_out(line, ledger, rows, rules, table, batch, suite)
+    good = rows.where(~quarantine.is_bad(rules)) if rules else rows
+    seen = None
+    if declared.key and line.tables.exists(table.full_name):
+        seen = line.tables.read(table.full_name)
+    marked = quarantine.mark_repeats(good, seen, key=declared.key, time=declared.time)
+    observed = Observation()
+    if declared.key:
+        marked = marked.observe(observed, F.count_if("_repeat").alias("repeats"))
+    passed = marked.where(~F.col("_repeat"))
+    written = line.tables.append(passed, table, key=f"validate:{batch}")
+    ledger.wrote(written)
+    # Delta counts what it writes, Spark what repeats, the pass before both counted all.
+    repeats = observed.get["repeats"] if declared.key and judged.rows > bad else 0
+    kept = written.rows or 0
+    ledger.count(in_=judged.rows, out=kept, rejected=bad, duplicate=repeats)
+    return kept, bad, repeats
+
+
+def _measure(
+    line: Line,
+    ledger: Run,
+    table: Table,
+    batch: str,
+    measured: list[tuple[str, str | None, float]],
+) -> None:
+    """Keep what was measured of a batch; ``driftline watch`` compares it with those before."""
+    now = datetime.now(timezone.utc)
+    rows = [(table.full_name, batch, *each, ledger.run_id, now) for each in measured]
+    with line.tables.lock(schemas.METRICS.full_name, wait=120.0):
+        line.tables.append_values(rows, schemas.METRICS, key=f"validate:{table.name}:{batch}")
+
+
+def _keep_out(
+    line: Line,
+    ledger: Run,
+    rows: DataFrame,
+    rules: Sequence[Rule],
+    table: Table,
+    batch: str,
+    suite: Suite,
+) -> int:
+    """Put the rows that break one of ``rules`` into quarantine; returns how many they are.
+
+    A run that was killed after this and before silver's commit may have judged by another suite:
+    what it put there of the batch is replaced.
+    """
+    name = schemas.QUARANTINE.full_name
+    key = f"validate:{batch}:{suite.digest[:16]}"
+    keys = line.tables.committed(name)
+    before = any(each.startswith(f"validate:{batch}:") for each in keys)
+    if not rules and not before:
+        return 0
+    mine = (F.col("table") == table.full_name) & (F.col("batch") == batch)
+    if key in keys:
+        return line.tables.read(name).where(mine).count()
+    columns = [each for each in table.column_names if each not in schemas.RECORD]
+    kept = quarantine.quarantined(rows, rules, columns, table=table.full_name, run_id=ledger.run_id)
+    if before:
+        where = f"`table` = '{table.full_name}' AND batch = '{batch}'"
+        written = line.tables.replace(kept, schemas.QUARANTINE, where=where, key=key)
+    else:
+        written = line.tables.append(kept, schemas.QUARANTINE, key=key)
+    ledger.wrote(written)
+    return written.rows or 0

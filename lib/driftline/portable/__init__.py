@@ -1,8 +1,32 @@
-"""The model without Spark: what MLlib saved → one ONNX file, and the proof that both score alike.
+"""The model without Spark: what MLlib saved → ONNX files, and the proof that both score alike.
 
-``saved`` reads a saved pipeline's numbers, ``graph`` writes them as ONNX, ``proof`` compares. What
-runs the file is ``driftline.serving``. No pickle is written or read anywhere.
+``saved`` reads a saved pipeline's numbers, ``graph`` and ``reasons`` write them as ONNX, ``proof``
+compares. What runs the files is ``driftline.serving``. No pickle is written or read anywhere.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from driftline.prepare import Preparation
+    from driftline.serving.facts import Facts
+
 FILE = "portable.onnx"
-"""The file's name, beside the Spark model it was made from."""
+"""The score's file, beside the Spark model it was made from."""
+
+REASONS = "reasons.onnx"
+"""Beside it: how much each column moved a score, see :mod:`driftline.portable.reasons`."""
+
+
+def files(preparation: Preparation, saved: Path, facts: Facts) -> dict[str, bytes]:
+    """Both files of the pipeline that Spark saved in the folder ``saved``."""
+    from driftline.portable import graph, reasons
+    from driftline.portable.saved import read
+
+    numbers = read(saved)
+    return {
+        FILE: graph.write(preparation, numbers, facts),
+        REASONS: reasons.write(preparation, numbers, facts),
+    }

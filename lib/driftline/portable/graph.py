@@ -26,15 +26,8 @@ from driftline.serving.facts import MISSING, Facts
 
 def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> bytes:
     """The ONNX file; ``facts`` must name the columns in the preparation's order."""
-    graph = _Graph()
-    parts = []
-    if preparation.numeric:
-        graph.inputs.append(_values("numbers", TensorProto.DOUBLE, len(preparation.numeric)))
-        parts.append(_numbers(graph, preparation.numeric))
-    if preparation.categorical:
-        graph.inputs.append(_values("words", TensorProto.STRING, len(preparation.categorical)))
-        parts += _categories(graph, preparation.categorical)
-    vector = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+    graph = Graph()
+    vector = prepared(graph, preparation)
     if isinstance(model, Linear):
         total = _linear(graph, vector, model)
     else:
@@ -43,18 +36,27 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
     flat = graph.constant(np.array([-1], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
     output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])
-    made = helper.make_model(
-        helper.make_graph(graph.nodes, facts.name, graph.inputs, [output], graph.constants),
-        opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 5)],
-        ir_version=10,
-        producer_name="driftline",
-    )
-    helper.set_model_props(made, {"driftline": facts.to_json()})
-    onnx.checker.check_model(made, full_check=True)
-    return bytes(made.SerializeToString(deterministic=True))
+    return graph.file(output, facts, trees=5)
 
 
-class _Graph:
+_DOUBLE = TensorProto.DOUBLE
+
+
+def prepared(graph: Graph, preparation: Preparation) -> str:
+    """Add the inputs and the preparation; the name of the vector, rows × places."""
+    parts = []
+    if preparation.numeric:
+        graph.inputs.append(_values("numbers", TensorProto.DOUBLE, len(preparation.numeric)))
+        parts.append(_numbers(graph, preparation.numeric))
+        if preparation.flagged:
+            parts.append(_flags(graph, preparation))
+    if preparation.categorical:
+        graph.inputs.append(_values("words", TensorProto.STRING, len(preparation.categorical)))
+        parts += _categories(graph, preparation.categorical)
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+class Graph:
     """Nodes and constants as they are added, with names of their own."""
 
     def __init__(self) -> None:
@@ -63,20 +65,35 @@ class _Graph:
         self.constants: list[Any] = []
 
     def constant(self, values: np.ndarray[Any, Any]) -> str:
+        """Add a constant; its name."""
         name = f"constant{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
     def words(self, values: Sequence[str]) -> str:
+        """Add a constant row of texts; its name."""
         name = f"constant{len(self.constants)}"
         text = np.asarray([list(values)], object)
         self.constants.append(numpy_helper.from_array(text, name))
         return name
 
     def add(self, operation: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node; the name of its output."""
         name = f"{operation.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
+
+    def file(self, output: Any, facts: Facts, *, trees: int) -> bytes:
+        """The whole as a file; ``trees`` is the version of ``ai.onnx.ml``."""
+        made = helper.make_model(
+            helper.make_graph(self.nodes, facts.name, self.inputs, [output], self.constants),
+            opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", trees)],
+            ir_version=10,
+            producer_name="driftline",
+        )
+        helper.set_model_props(made, {"driftline": facts.to_json()})
+        onnx.checker.check_model(made, full_check=True)
+        return bytes(made.SerializeToString(deterministic=True))
 
 
 def _values(name: str, type_: int, columns: int) -> Any:
@@ -87,14 +104,10 @@ def _row(values: Iterable[float]) -> np.ndarray[Any, Any]:
     return np.asarray([list(values)], np.float64)
 
 
-def _numbers(graph: _Graph, rules: Sequence[Numeric]) -> str:
+def _numbers(graph: Graph, rules: Sequence[Numeric]) -> str:
     """All number columns at once: (clip(fill(x)) − center) / scale, as in ``prepare``'s SQL."""
-    missing = graph.add("IsNaN", "numbers")
+    missing, unbounded = _missing(graph, rules)
     bounds = [_bounds(rule) for rule in rules]
-    unbounded = np.array([[each is None for each in bounds]])
-    if unbounded.any():  # nothing bounds an infinite value there: it counts as missing
-        infinite = graph.add("IsInf", "numbers")
-        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
     fill = graph.constant(_row(rule.fill for rule in rules))
     value = graph.add("Where", missing, fill, "numbers")
     if not unbounded.all():
@@ -105,11 +118,29 @@ def _numbers(graph: _Graph, rules: Sequence[Numeric]) -> str:
     return graph.add("Div", value, graph.constant(_row(rule.scale for rule in rules)))
 
 
+def _missing(graph: Graph, rules: Sequence[Numeric]) -> tuple[str, np.ndarray[Any, Any]]:
+    """Where a number is filled, and which columns nothing bounds."""
+    missing = graph.add("IsNaN", "numbers")
+    unbounded = np.array([[_bounds(rule) is None for rule in rules]])
+    if unbounded.any():  # an infinite value there counts as missing
+        infinite = graph.add("IsInf", "numbers")
+        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
+    return missing, unbounded
+
+
+def _flags(graph: Graph, preparation: Preparation) -> str:
+    """1 where a flagged column is filled."""
+    missing, _ = _missing(graph, preparation.numeric)
+    places = [place for place, rule in enumerate(preparation.numeric) if rule.flag]
+    chosen = graph.add("Gather", missing, graph.constant(np.array(places, np.int64)), axis=1)
+    return graph.add("Cast", chosen, to=TensorProto.DOUBLE)
+
+
 def _bounds(rule: Numeric) -> tuple[float, float] | None:
     return None if rule.low is None or rule.high is None else (rule.low, rule.high)
 
 
-def _categories(graph: _Graph, rules: Sequence[Categorical]) -> list[str]:
+def _categories(graph: Graph, rules: Sequence[Categorical]) -> list[str]:
     """One 0/1 place a category."""
     places = []
     for column, rule in enumerate(rules):
@@ -118,20 +149,34 @@ def _categories(graph: _Graph, rules: Sequence[Categorical]) -> list[str]:
                 f"a category of {rule.column} is the word that stands for a missing one",
                 hint="rename that category in the data",
             )
-        if rule.categories:
-            index = graph.constant(np.array([column], np.int64))
-            word = graph.add("Gather", "words", index, axis=1)
-            same = graph.add("Equal", word, graph.words(rule.categories))
-            places.append(graph.add("Cast", same, to=TensorProto.DOUBLE))
+        index = graph.constant(np.array([column], np.int64))
+        word = graph.add("Gather", "words", index, axis=1)
+        known = [MISSING, *rule.categories]  # never empty, as a constant must be
+        same = graph.add("Cast", graph.add("Equal", word, graph.words(known)), to=_DOUBLE)
+        weights = _weights(rule)
+        if weights.shape[1]:
+            product = graph.add("MatMul", same, graph.constant(weights[1:] - weights[0]))
+            places.append(graph.add("Add", product, graph.constant(weights[:1])))
     return places
 
 
-def _linear(graph: _Graph, vector: str, model: Linear) -> str:
+def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
+    """Rows: an unseen word, a missing one, each category; columns: the places they set."""
+    number = len(rule.categories)
+    if rule.values is not None:
+        return np.array([[rule.default], [rule.default], *([value] for value in rule.values)])
+    weights = np.vstack([np.zeros((2, number)), np.eye(number)])
+    if rule.other:
+        weights = np.column_stack([weights, [1.0, 0.0, *[0.0] * number]])
+    return weights
+
+
+def _linear(graph: Graph, vector: str, model: Linear) -> str:
     product = graph.add("MatMul", vector, graph.constant(model.coefficients.reshape(-1, 1)))
     return graph.add("Add", product, graph.constant(np.array([[model.intercept]])))
 
 
-def _trees(graph: _Graph, vector: str, width: int, model: Trees) -> str:
+def _trees(graph: Graph, vector: str, width: int, model: Trees) -> str:
     """One ``TreeEnsemble``; trees that are a single leaf, which it cannot say, are a constant."""
     inner = np.flatnonzero(model.left >= 0)
     leaf = np.flatnonzero(model.left < 0)

@@ -94,7 +94,8 @@ def _thresholds(preparation: Preparation, model: Linear | Trees) -> dict[str, li
         found = [rule.fill, rule.center, *(x for x in (rule.low, rule.high) if x is not None)]
         if isinstance(model, Trees):
             at = model.threshold[(model.left >= 0) & (model.feature == place)]
-            found += (at * rule.scale + rule.center).tolist()
+            steps = np.arange(-2, 3)[:, None] * np.spacing(at)  # doubles beside it, once scaled
+            found += ((at + steps) * rule.scale + rule.center).ravel().tolist()
         cuts[rule.column] = found
     return cuts
 

@@ -37,7 +37,8 @@ class Trees:
     """Sum over the trees of the leaf a row ends in; ``logistic`` as for :class:`Linear`.
 
     Node i goes to ``left[i]`` where x[feature[i]] ≤ threshold[i], else to ``right[i]``; a leaf has
-    left −1 and ``value[i]``, which holds the tree's weight already. ``roots`` are the trees.
+    left −1. ``value[i]`` is what a tree would say that ended at node i, its weight included.
+    ``roots`` are the trees.
     """
 
     feature: Integers
@@ -137,7 +138,7 @@ def _trees(stage: Path, kind: str) -> Trees:
             feature[n] = split["featureIndex"]
             threshold[n] = split["leftCategoriesOrThreshold"][0]
             left[n], right[n] = (place[tree, node[side]] for side in ("leftChild", "rightChild"))
-        elif how == "share":
+        if how == "share":
             zero, one = node["impurityStats"]
             value[n] = one / (zero + one) / len(weights) if zero + one else 0.0
         elif how == "mean":

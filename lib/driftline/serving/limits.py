@@ -14,7 +14,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,15 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 LOGGER = logging.getLogger("driftline.serving")
 
-_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics")
-"""Always answered: whoever watches a server has to see it when it is busy."""
+_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Answered to everybody, always: whoever watches a server has to see it when it is busy."""
+
+_UNCOUNTED = "/metrics"
+"""Answered whatever the rate, to whoever has the key."""
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -65,6 +68,27 @@ class Rate:
         return (1 - self._tokens) / self._rate
 
 
+class Admission:
+    """Who may come in: one rate and one count of those inside, for all ways in."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._rate = Rate(limits.rate) if limits.rate else None
+        self._most, self._inside = limits.concurrency, 0
+
+    def wait(self) -> int | None:
+        """None: come in. Else the whole seconds after which to ask again."""
+        if self._inside >= self._most:
+            return 1
+        wait = self._rate.wait() if self._rate else 0.0
+        return max(1, math.ceil(wait)) if wait else None
+
+    def __enter__(self) -> None:
+        self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._inside -= 1
+
+
 class TooLarge(Exception):
     """More body than allowed was sent."""
 
@@ -72,10 +96,9 @@ class TooLarge(Exception):
 class Gate:
     """The ASGI application in front of ``app``."""
 
-    def __init__(self, app: App, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, app: App, limits: Limits, admission: Admission, metrics: Metrics) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._rate = Rate(limits.rate) if limits.rate else None
-        self._inside = 0
+        self._admission = admission
         self._key = limits.key.encode() if limits.key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,9 +137,9 @@ class Gate:
         if self._key is not None and not hmac.compare_digest(_given_key(headers), self._key):
             await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
             return
-        wait = self._rate.wait() if self._rate else 0.0
-        if wait or self._inside >= self._limits.concurrency:
-            retry = str(max(1, math.ceil(wait))).encode()
+        wait = None if scope["path"] == _UNCOUNTED else self._admission.wait()
+        if wait is not None:
+            retry = str(wait).encode()
             await _say(send, id_, 429, "too many requests", [(b"retry-after", retry)])
             return
         length = headers.get(b"content-length", b"0")
@@ -131,10 +154,10 @@ class Gate:
             begun = True
             await send(message)
 
-        self._inside += 1
         try:
-            inside = self._app(scope, _bounded(receive, self._limits.body), sending)
-            await asyncio.wait_for(inside, self._limits.seconds)
+            with self._admission:
+                inside = self._app(scope, _bounded(receive, self._limits.body), sending)
+                await asyncio.wait_for(inside, self._limits.seconds)
         except asyncio.TimeoutError:
             if not begun:
                 said = f"not finished within {self._limits.seconds:g} seconds"
@@ -143,8 +166,6 @@ class Gate:
             LOGGER.exception("request %s failed", id_)
             if not begun:
                 await _say(send, id_, 500, "this is a bug in driftline, please report it")
-        finally:
-            self._inside -= 1
 
 
 def too_large(limits: Limits) -> str:

@@ -21,25 +21,7 @@ class Portable:
     """A loaded portable model. ``score`` may be called by several threads at once."""
 
     def __init__(self, content: bytes) -> None:
-        options = ort.SessionOptions()
-        # One thread a request: servers and executors bring their own parallelism.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        providers = ["CPUExecutionProvider"]
-        try:
-            self._session = ort.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # onnxruntime's errors have no class in common
-            raise DriftlineError(
-                f"an ONNX file that onnxruntime cannot load ({type(error).__name__})",
-                hint="is it whole, and onnxruntime 1.20 or newer?",
-            ) from error
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        if "driftline" not in metadata:
-            raise DriftlineError(
-                "an ONNX file that driftline did not write",
-                hint="the portable model of a version is written by `driftline train`",
-            )
-        self.facts = Facts.from_json(metadata["driftline"])
+        self._session, self.facts = _session(content)
         self._inputs = {each.name for each in self._session.get_inputs()}
 
     def score(self, numbers: Floats, words: Words) -> Floats:
@@ -74,6 +56,65 @@ class Portable:
         for place, column in enumerate(self.facts.words):
             words[:, place] = _words(rows.column(column.name))
         return numbers, words
+
+
+class Reasons:
+    """A loaded file of reasons, see :mod:`driftline.portable.reasons`."""
+
+    def __init__(self, content: bytes) -> None:
+        self._session, facts = _session(content)
+        self._inputs = {each.name for each in self._session.get_inputs()}
+        ordered = [*facts.numbers, *facts.words]
+        self._names = pa.array([column.name for column in ordered], pa.string())
+        self._decides = facts.task == "classification"
+
+    def contributions(self, numbers: Floats, words: Words) -> npt.NDArray[np.float32]:
+        """By how much each column moved each row's score: n × columns, numbers before words."""
+        given: dict[str, Any] = {"numbers": numbers, "words": words}
+        feed = {name: given[name] for name in self._inputs}
+        (found,) = self._session.run(["contributions"], feed)
+        return np.asarray(found)
+
+    def top(self, numbers: Floats, words: Words, decision: Floats, most: int = 3) -> pa.Array:
+        """Of each row the columns that spoke most for what was decided, the strongest first.
+
+        For a predicted value: the columns that moved it most, up or down. Fewer than ``most`` where
+        fewer columns did.
+        """
+        moved = self.contributions(numbers, words)
+        strength = moved * np.where(decision > 0, 1, -1)[:, None] if self._decides else abs(moved)
+        most = min(most, strength.shape[1])
+        if most < strength.shape[1]:
+            first = np.argpartition(-strength, most - 1, axis=1)[:, :most]
+        else:
+            first = np.tile(np.arange(most), (len(strength), 1))
+        order = np.argsort(-np.take_along_axis(strength, first, axis=1), axis=1, kind="stable")
+        first = np.take_along_axis(first, order, axis=1)
+        said = np.take_along_axis(strength, first, axis=1) > 0
+        offsets = np.concatenate([[0], np.cumsum(said.sum(axis=1))]).astype(np.int32)
+        return pa.ListArray.from_arrays(pa.array(offsets), self._names.take(pa.array(first[said])))
+
+
+def _session(content: bytes) -> tuple[ort.InferenceSession, Facts]:
+    options = ort.SessionOptions()
+    # One thread a request: servers and executors bring their own parallelism.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"]
+    try:
+        session = ort.InferenceSession(content, options, providers=providers)
+    except Exception as error:  # onnxruntime's errors have no class in common
+        raise DriftlineError(
+            f"an ONNX file that onnxruntime cannot load ({type(error).__name__})",
+            hint="is it whole, and onnxruntime 1.20 or newer?",
+        ) from error
+    metadata = session.get_modelmeta().custom_metadata_map
+    if "driftline" not in metadata:
+        raise DriftlineError(
+            "an ONNX file that driftline did not write",
+            hint="the portable model of a version is written by `driftline train`",
+        )
+    return session, Facts.from_json(metadata["driftline"])
 
 
 def _numbers(column: Any) -> Floats:

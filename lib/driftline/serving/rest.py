@@ -15,15 +15,12 @@ from starlette.requests import ClientDisconnect
 
 from driftline import __version__
 from driftline.serving import tensors
-from driftline.serving.limits import App, Gate, Limits, TooLarge, too_large
+from driftline.serving.limits import Admission, App, Gate, Limits, TooLarge, too_large
 from driftline.serving.lookup import Lookup
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rows import Asked, Reader, Wrong, faults
-from driftline.serving.service import Loaded, Scores, Service
+from driftline.serving.service import INLINE, LOGGER, Loaded, Scores, Service
 from driftline.serving.tensors import Tensor
-
-_INLINE = 50
-"""So many rows are scored on the spot; more go to a thread, so that others need not wait."""
 
 
 class InferInput(BaseModel):
@@ -62,10 +59,12 @@ class Rest:
         service: Service,
         limits: Limits,
         *,
+        admission: Admission | None = None,
         lookup: Lookup | None = None,
         log: RequestLog | None = None,
     ) -> None:
         self._service, self._limits, self._lookup, self._log = service, limits, lookup, log
+        self._admission = admission or Admission(limits)
         self._reader: tuple[Loaded, Reader] | None = None
 
     def app(self) -> App:
@@ -102,7 +101,7 @@ class Rest:
         app.add_exception_handler(ClientDisconnect, _gone)
         app.add_exception_handler(Exception, _bug)
         app.openapi = self._openapi(app)  # type: ignore[method-assign]
-        return Gate(app, self._limits, self._service.metrics)
+        return Gate(app, self._limits, self._admission, self._service.metrics)
 
     async def predict(self, request: Request) -> Response:
         """Score rows, or entities by their current features; answers are in the order asked."""
@@ -114,18 +113,14 @@ class Rest:
             if rows is None:
                 assert self._lookup is not None
                 found = await anyio.to_thread.run_sync(self._lookup.rows, loaded.facts, entities)
-                rows, features = (
-                    found.rows,
-                    {"as_of": found.as_of, "features_version": found.version},
-                )
-            asked = reader.asked(rows)
-            scores = await self._scores(loaded, asked)
+                features = {"as_of": found.as_of, "features_version": found.version}
+                rows = found.rows
+            scores = await self._scores(loaded, reader.asked(rows))
         except Wrong as wrong:
             return _wrong(request, wrong)
         id_ = request.state.request_id
-        self._service.metrics.rows.inc(len(rows))
         if self._log is not None:
-            self._log.add(id_, loaded, rows, scores)
+            self._write_down(self._log, id_, loaded, rows, scores)
         return _json(
             {
                 "model": loaded.facts.name,
@@ -135,11 +130,21 @@ class Rest:
                 "predictions": [
                     {loaded.facts.entity: entity, "score": score, "prediction": decision}
                     for entity, score, decision in zip(
-                        asked.entities, scores.score.tolist(), scores.decision.tolist(), strict=True
+                        *(scores.asked.entities, scores.score.tolist(), scores.decision.tolist()),
+                        strict=True,
                     )
                 ],
             }
         )
+
+    def _write_down(
+        self, log: RequestLog, id_: str, loaded: Loaded, rows: list[dict[str, Any]], scores: Scores
+    ) -> None:
+        try:
+            log.add(id_, loaded, rows, scores)
+        except OSError as error:  # a full disk is no reason not to answer, but is said
+            self._service.metrics.unlogged.inc()
+            LOGGER.error("request %s was not written down: %s", id_, error.strerror)
 
     async def infer(self, request: Request) -> Response:
         """Score tensors, one a feature column."""
@@ -147,24 +152,18 @@ class Rest:
         try:
             self._check(loaded, request)
             asked, given = await self._tensors(request, loaded)
+            outputs = tensors.wanted(loaded.facts, [each.name for each in given.outputs])
             scores = await self._scores(loaded, asked)
         except Wrong as wrong:
             return _wrong(request, wrong)
-        self._service.metrics.rows.inc(len(asked.entities))
-        outputs = [
-            _tensor("score", "FP64", scores.score.tolist()),
-            _tensor("prediction", "FP64", scores.decision.tolist()),
-        ]
-        if asked.entities[0] is not None:
-            kind = "INT64" if isinstance(asked.entities[0], int) else "BYTES"
-            outputs.append(_tensor(loaded.facts.entity, kind, asked.entities))
-        wanted = [output.name for output in given.outputs]
         return _json(
             {
                 "model_name": loaded.facts.name,
                 "model_version": str(loaded.version),
                 "id": given.id or request.state.request_id,
-                "outputs": [each for each in outputs if not wanted or each["name"] in wanted],
+                "outputs": [
+                    vars(each) for each in tensors.answer(loaded.facts.entity, scores, outputs)
+                ],
             }
         )
 
@@ -173,20 +172,15 @@ class Rest:
             given = InferRequest.model_validate_json(await request.body())
         except ValidationError as error:
             raise faults(error, ()) from None
-        outputs = [name for name, _ in tensors.OUTPUTS] + [loaded.facts.entity]
-        unknown = [each.name[:80] for each in given.outputs if each.name not in outputs]
-        if unknown:
-            raise Wrong([(f"outputs.{name}", "there is no such output") for name in unknown[:20]])
         found = [
             Tensor(each.name, each.datatype, each.shape, _flat(each.data)) for each in given.inputs
         ]
         return tensors.read(loaded.facts, found, self._limits.rows), given
 
     async def _scores(self, loaded: Loaded, asked: Asked) -> Scores:
-        work = (loaded, asked.numbers, asked.words)
-        if len(asked.entities) <= _INLINE:
-            return self._service.predict(*work)
-        return await anyio.to_thread.run_sync(self._service.predict, *work)
+        if len(asked.entities) <= INLINE:
+            return self._service.predict(loaded, asked)
+        return await anyio.to_thread.run_sync(self._service.predict, loaded, asked)
 
     def reader(self, loaded: Loaded) -> Reader:
         """Reads requests for the model that serves; made anew when it changes."""
@@ -196,12 +190,7 @@ class Rest:
         return self._reader[1]
 
     def _check(self, loaded: Loaded, request: Request) -> None:
-        """A model or version that is not served is not found."""
-        name, version = request.path_params["name"], request.path_params.get("version")
-        if name != loaded.facts.name:
-            raise Wrong([("model", f"only {loaded.facts.name} is served")], status=404)
-        if version not in (None, str(loaded.version)):
-            raise Wrong([("version", f"only version {loaded.version} is served")], status=404)
+        loaded.check(request.path_params["name"], request.path_params.get("version"))
 
     async def alive(self) -> Response:
         """Whether the server runs; it begins to listen once a model is loaded."""
@@ -275,10 +264,6 @@ def _body(schema: dict[str, Any] | None) -> dict[str, Any] | None:
         return None
     content = {"application/json": {"schema": schema}}
     return {"requestBody": {"required": True, "content": content}}
-
-
-def _tensor(name: str, datatype: str, data: list[Any]) -> dict[str, Any]:
-    return {"name": name, "datatype": datatype, "shape": [len(data)], "data": data}
 
 
 def _described(name: str, datatype: str) -> dict[str, Any]:

@@ -11,16 +11,24 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
 from driftline.errors import did_you_mean
 from driftline.serving.facts import MISSING, Column, Facts
 from driftline.serving.model import Floats, Words
 
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number: 30.0 is 30, as JSON Schema has it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 _TYPES: dict[str, Any] = {
     "double": Annotated[float, Field(strict=True, allow_inf_nan=False)],
-    "bigint": Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)],
+    "bigint": Annotated[
+        int, Field(strict=True, ge=-(2**63), le=2**63 - 1), BeforeValidator(_whole)
+    ],
     "boolean": Annotated[bool, Field(strict=True)],
     "string": Annotated[str, Field(strict=True, max_length=10_000)],
 }

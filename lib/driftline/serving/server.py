@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import gc
 import signal
 import socket
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
+import grpc
 import uvicorn
 
 from driftline.errors import Missing
-from driftline.serving.limits import Limits
+from driftline.serving.limits import Admission, Limits
 from driftline.serving.lookup import Lookup
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
+from driftline.serving.rpc import Rpc
 from driftline.serving.service import Service
-
-LOGGER = logging.getLogger("driftline.serving")
 
 _GRACE = 10
 """Seconds that requests have to finish once the server was told to stop."""
@@ -42,7 +44,8 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     facts = service.loaded.facts
     lookup = Lookup(settings.features, facts.entity) if settings.features else None
     log = RequestLog(settings.log) if settings.log else None
-    app = Rest(service, limits, lookup=lookup, log=log).app()
+    admission = Admission(limits)
+    app = Rest(service, limits, admission=admission, lookup=lookup, log=log).app()
     listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
@@ -55,34 +58,53 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
         timeout_keep_alive=30,
     )
     signal.signal(signal.SIGTERM, _stopped)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: no request waits for a walk over it
     service.watch(settings.refresh)
     port = listening.getsockname()[1]
-    said = f"{facts.name} version {service.loaded.version} on http://{settings.host}:{port}"
-    print(f"serving {said}", flush=True)
+    print(
+        f"serving {facts.name} version {service.loaded.version} on http://{settings.host}:{port}",
+        flush=True,
+    )
+
+    async def both() -> None:
+        rpc = None
+        if settings.grpc_port is not None:
+            rpc = Rpc(service, limits, admission).server()
+            await _start(rpc, settings.host, settings.grpc_port)
+        await uvicorn.Server(config).serve(sockets=[listening])
+        if rpc is not None:
+            await rpc.stop(_GRACE)
+
     try:
-        _run(uvicorn.Server(config), listening, service, settings, limits)
+        _run(both())
     finally:
         service.close()
         if log is not None:
             log.close()
 
 
-def _run(
-    server: uvicorn.Server,
-    listening: socket.socket,
-    service: Service,
-    settings: Settings,
-    limits: Limits,
-) -> None:
-    async def both() -> None:
-        await server.serve(sockets=[listening])
-
+def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         import uvloop
     except ImportError:  # not on Windows
-        asyncio.run(both())
+        asyncio.run(work)
     else:
-        uvloop.run(both())
+        uvloop.run(work)
+
+
+async def _start(rpc: grpc.aio.Server, host: str, port: int) -> None:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = rpc.add_insecure_port(where)
+    except RuntimeError:
+        raise Missing(
+            "cannot listen for gRPC",
+            where=where,
+            hint="choose another --grpc-port; port 0 takes a free one",
+        ) from None
+    await rpc.start()
+    print(f"gRPC on {host}:{bound}", flush=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -15,10 +15,13 @@ from driftline.serving import champion
 from driftline.serving.champion import Champion
 from driftline.serving.facts import MISSING, Facts
 from driftline.serving.metrics import Metrics
-from driftline.serving.model import Floats, Portable, Words
-from driftline.serving.rows import Wrong
+from driftline.serving.model import Floats, Portable
+from driftline.serving.rows import Asked, Wrong
 
 LOGGER = logging.getLogger("driftline.serving")
+
+INLINE = 50
+"""So many rows are scored on the spot; more go to a thread, so that others need not wait."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,21 @@ class Loaded:
         """What the model says of itself."""
         return self.model.facts
 
+    def check(self, name: str, version: str | None) -> None:
+        """A model or version that is not served is not found: :class:`Wrong`, 404."""
+        if name != self.facts.name:
+            raise Wrong([("model", f"only {self.facts.name} is served")], status=404)
+        if version not in (None, str(self.version)):
+            raise Wrong([("version", f"only version {self.version} is served")], status=404)
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores and decisions of a request's rows, and the model that gave them."""
+    """Scores and decisions of a request's rows."""
 
+    asked: Asked
     score: Floats
     decision: Floats
-    by: Loaded
 
 
 class Service:
@@ -62,14 +72,15 @@ class Service:
         """The service of a model in an MLflow store."""
         return cls(lambda: champion.find(store, name), lambda found: champion.fetch(store, found))
 
-    def predict(self, loaded: Loaded, numbers: Floats, words: Words) -> Scores:
+    def predict(self, loaded: Loaded, asked: Asked) -> Scores:
         """Score rows; :class:`Wrong` names rows for which the model has no finite score."""
-        score = loaded.model.score(numbers, words)
+        score = loaded.model.score(asked.numbers, asked.words)
         if not np.isfinite(score).all():
             where = np.flatnonzero(~np.isfinite(score))[:20]
             raise Wrong([(f"rows.{row}", "the model has no finite score for it") for row in where])
-        self.metrics.skew.observe(loaded.facts, numbers, words, score)
-        return Scores(score, loaded.model.decide(score), loaded)
+        self.metrics.rows.inc(len(score))
+        self.metrics.skew.observe(loaded.facts, asked.numbers, asked.words, score)
+        return Scores(asked, score, loaded.model.decide(score))
 
     def refresh(self) -> bool:
         """Load the champion if it is another one; the old one serves until then, and on if it

@@ -17,6 +17,7 @@ import numpy as np
 from driftline.errors import did_you_mean
 from driftline.serving.facts import MISSING, Column, Facts
 from driftline.serving.rows import Asked, Wrong
+from driftline.serving.service import Scores
 
 DATATYPES = {"double": "FP64", "bigint": "INT64", "boolean": "BOOL", "string": "BYTES"}
 """The protocol's word for each of our types."""
@@ -47,6 +48,32 @@ def inputs(facts: Facts) -> list[tuple[str, str]]:
 
 
 OUTPUTS = (("score", "FP64"), ("prediction", "FP64"))
+
+
+def wanted(facts: Facts, names: Sequence[str]) -> list[str]:
+    """The outputs to answer with: those asked for, or all."""
+    known = [*(name for name, _ in OUTPUTS), facts.entity]
+    unknown = [name[:80] for name in names if name not in known]
+    if unknown:
+        raise Wrong([(f"outputs.{name}", "there is no such output") for name in unknown[:20]])
+    return list(names) or known
+
+
+def answer(entity: str, scores: Scores, outputs: Sequence[str]) -> list[Tensor]:
+    """The outputs, and the entity where rows came with one."""
+    found = [
+        _column("score", "FP64", scores.score.tolist()),
+        _column("prediction", "FP64", scores.decision.tolist()),
+    ]
+    entities = scores.asked.entities
+    if any(each is not None for each in entities):
+        whole = all(each is None or isinstance(each, int) for each in entities)
+        found.append(_column(entity, "INT64" if whole else "BYTES", entities))
+    return [each for each in found if each.name in outputs]
+
+
+def _column(name: str, datatype: str, data: Sequence[Any]) -> Tensor:
+    return Tensor(name, datatype, [len(data)], data)
 
 
 def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
@@ -100,10 +127,8 @@ def _numbers(column: Column, tensor: Tensor) -> Any:
     if isinstance(tensor.data, np.ndarray):
         values = tensor.data.astype(np.float64)
     else:
-        kind: tuple[type, ...] = (int, float) if column.type == "double" else (int,)
         for row, value in enumerate(tensor.data):
-            fits = isinstance(value, kind) and isinstance(value, bool) == (column.type == "boolean")
-            if value is not None and not fits:
+            if value is not None and not _fits(column, value):
                 said = f"is no {tensor.datatype} (null where it is not known)"
                 raise Wrong([(f"inputs.{column.name}.data.{row}", said)])
         try:
@@ -113,6 +138,14 @@ def _numbers(column: Column, tensor: Tensor) -> Any:
     if np.isinf(values).any():
         raise Wrong([(f"inputs.{column.name}.data", "must be finite; NaN means missing")])
     return values
+
+
+def _fits(column: Column, value: Any) -> bool:
+    if column.type == "boolean" or isinstance(value, bool):
+        return column.type == "boolean" and isinstance(value, bool)
+    if column.type == "bigint" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int | float)
 
 
 def _words(column: Column, tensor: Tensor) -> Any:

@@ -1,0 +1,62 @@
+"""The commands of the gate beside ``validate``: watch, suggest, docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from driftline.options import where
+
+Stage = Callable[..., None]
+"""(name of the job, options of :func:`where`, arguments of the job)."""
+
+validating = (
+    click.option(
+        "--replay",
+        is_flag=True,
+        help="Judge quarantined rows again that a change of the suite, or of the row, may cure.",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Only tell what the suites would keep out of all that landed, by delivery and day.",
+    ),
+)
+
+
+def commands(stage: Stage) -> list[click.Command]:
+    """The commands, for a program that runs jobs by ``stage``."""
+
+    @click.command()
+    @where
+    @click.option("--table", help="Only this table, e.g. silver.orders. Default: all measured.")
+    def watch(table: str | None, **options: Any) -> None:
+        """Is the newest batch unlike those before: rows, nulls, broken rules, how fresh it is?
+
+        The newest value is compared with the median of up to 30 before it, in units of their median
+        absolute deviation. Of values that differ by normal noise at most 1 in 100 is called
+        unusual.
+        """
+        stage("watch", options, table=table)
+
+    @click.command()
+    @where
+    @click.option("--table", required=True, help="Look at this table, e.g. silver.orders.")
+    @click.option("--out", required=True, help="Write the proposed suite there, as JSON.")
+    def suggest(table: str, out: str, **options: Any) -> None:
+        """Propose an expectation suite from what a table looks like, each rule with its evidence.
+
+        The file is for reading, mending and moving to expectations/: nothing uses it by itself.
+        """
+        stage("suggest", options, table=table, out=out)
+
+    @click.command()
+    @where
+    @click.option("--out", required=True, help="Build the pages in this folder, which must be new.")
+    def docs(out: str, **options: Any) -> None:
+        """Great Expectations' Data Docs of the newest verdicts; they show no values of rows."""
+        stage("docs", options, out=out)
+
+    return [watch, suggest, docs]

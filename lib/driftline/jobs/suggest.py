@@ -1,0 +1,51 @@
+"""Any table → a proposed expectation suite, as a file to review."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from pyspark.sql import Row
+
+from driftline import suggest
+from driftline.jobs.gate import judge
+from driftline.jobs.line import Line
+from driftline.suite_files import Suite
+
+
+def run(line: Line, *, table: str, out: str) -> str:
+    """Look at a table once, try what is proposed on it, write what holds; returns it in words."""
+    with line.ledger.run("suggest") as ledger:
+        version = line.tables.version(table)
+        ledger.read(table, version)
+        rows = line.tables.read(table, version=version)
+        rows = rows.select(*(each for each in rows.columns if not each.startswith("_")))
+        source = line.problem.sources.get(table.partition(".")[2])
+        ledger.progress(f"looking at {table}")
+        told = suggest.looked_at(rows).first()
+        assert isinstance(told, Row)
+        found = suggest.proposals(rows, told, source.time if source else None)
+        ledger.progress(f"trying {len(found)} rules on {table}")
+        asked = Suite(
+            table, tuple(replace(each.rule, name=str(n)) for n, each in enumerate(found)), ""
+        )
+        kept = []
+        for proposal, verdict in zip(found, judge(rows, asked, meta={}).verdicts, strict=True):
+            if verdict.success:
+                kept.append(proposal)
+            elif suggest.is_tried(proposal) and verdict.unexpected_count:
+                kept.append(suggest.loosened(proposal, verdict))
+        name = f"{line.problem.name}.{table.replace('.', '_')}"
+        suite = {"name": name, "expectations": [each.entry for each in kept]}
+        path = Path(out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps(suite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+        ledger.message = (
+            f"{len(kept)} expectations about {told.rows:,} rows of {table} proposed in {path}: "
+            "read them, mend them, and move them to expectations/"
+        )
+        return ledger.message

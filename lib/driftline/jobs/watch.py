@@ -1,0 +1,72 @@
+"""``ops.metrics``, ``ops.quality`` → is the newest batch of a table unlike those before it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from pyspark.sql import functions as F
+
+from driftline import schemas, watch
+from driftline.errors import Missing
+from driftline.jobs.line import Line
+
+_Measured = tuple[str, str, str, float, str]
+"""table, metric, what it is about, value, batch."""
+
+
+def run(line: Line, *, table: str | None = None) -> str:
+    """Judge the newest batch of every table, or of one; returns what is unusual, in words."""
+    with line.ledger.run("watch") as ledger:
+        if not line.tables.exists(schemas.METRICS.full_name):
+            raise Missing(
+                "nothing has been measured yet",
+                where=schemas.METRICS.full_name,
+                hint="run `driftline validate`: it measures every batch it judges",
+            )
+        measured = [each for each in _history(line) if table in (None, each[0])]
+        told, judged, young = [], 0, 0
+        for (name, metric, about), alike in groupby(measured, key=lambda each: each[:3]):
+            values = [(value, batch) for *_, value, batch in alike]
+            *before, (value, batch) = values
+            if len(before) < watch.LEAST:
+                young += 1
+                continue
+            judged += 1
+            rows = next(
+                value for t, m, _, value, b in measured if (t, m, b) == (name, "rows", batch)
+            )
+            found = watch.unusual(metric, [each for each, _ in before], value, rows=rows)
+            if found:
+                what = " ".join(filter(None, (name, about, metric)))
+                told.append(
+                    f"  {what}: {value:,.4g}, expected {found.low:,.4g} to {found.high:,.4g} "
+                    f"after {len(before)} batches"
+                )
+        ledger.message = f"{len(told)} of {judged} metrics are unusual" + (
+            f", {young} have fewer than {watch.LEAST} batches before" if young else ""
+        )
+        return "\n".join([ledger.message, *told])
+
+
+def _history(line: Line) -> Iterator[_Measured]:
+    """Everything measured, oldest first within each metric; a batch counts once, as it was last."""
+    rows = line.tables.read(schemas.METRICS.full_name).select(
+        "table", "metric", F.coalesce("column", F.lit("")).alias("about"), "value", "batch", "at"
+    )
+    batches = rows.select("table", "batch").distinct()
+    rules = line.tables.read(schemas.QUALITY.full_name).where("element_count > 0")
+    shares = rules.join(batches, ["table", "batch"], "left_semi").select(
+        "table",
+        F.lit("broken_rate").alias("metric"),
+        F.col("rule").alias("about"),
+        (F.col("unexpected_count") / F.col("element_count")).alias("value"),
+        "batch",
+        "at",
+    )
+    last: dict[tuple[str, ...], _Measured] = {}
+    for row in rows.unionByName(shares.where("value IS NOT NULL")).orderBy("at").collect():
+        key = (row.table, row.metric, row.about, row.batch)
+        last.pop(key, None)
+        last[key] = (row.table, row.metric, row.about, row.value, row.batch)
+    yield from sorted(last.values(), key=lambda each: each[:3])

@@ -1,0 +1,96 @@
+"""Why a score is what it is: how much each column moved it, as a second ONNX file.
+
+A linear model's column moves the score by coefficient × prepared value, which is 0 at the training
+mean of a standardised number. In a tree each step of a row's path moves it, from what the tree
+would say at the node to what it would say at the child, and counts for the column that was asked
+(Saabas 2014, Interpreting random forests); the columns of all trees add up to the score before any
+logistic, less what the roots say. In single precision, and no part of the score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from driftline.portable.graph import Graph, prepared
+from driftline.portable.saved import Integers, Linear, Trees
+from driftline.prepare import Preparation
+from driftline.serving.facts import Facts
+
+
+def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> bytes:
+    """The ONNX file: the inputs of the score's, output ``contributions`` (rows × columns)."""
+    graph = Graph()
+    vector = prepared(graph, preparation)
+    columns = len(facts.columns)
+    owner = _owners(preparation)
+    if isinstance(model, Linear):
+        weights = np.zeros((len(owner), columns))
+        weights[np.arange(len(owner)), owner] = model.coefficients
+        moved = graph.add("MatMul", vector, graph.constant(weights))
+        graph.nodes.append(
+            helper.make_node("Cast", [moved], ["contributions"], to=TensorProto.FLOAT)
+        )
+    else:
+        _paths(graph, vector, model, owner, columns)
+    output = helper.make_tensor_value_info("contributions", TensorProto.FLOAT, ["rows", columns])
+    return graph.file(output, facts, trees=3)
+
+
+def _owners(preparation: Preparation) -> Integers:
+    """Which column each place of the vector comes from."""
+    owner = list(range(len(preparation.numeric)))
+    for number, each in enumerate(preparation.categorical, len(owner)):
+        owner += [number] * len(each.categories)
+    return np.asarray(owner, np.int64)
+
+
+def _paths(graph: Graph, vector: str, model: Trees, owner: Integers, columns: int) -> None:
+    """One ``TreeEnsembleRegressor``, whose leaves may speak for several columns."""
+    tree, number = _numbered(model)
+    targets: list[tuple[int, int, float]] = []
+    moves: list[tuple[int, dict[int, float]]] = [(int(root), {}) for root in model.roots]
+    while moves:
+        node, moved = moves.pop()
+        if model.left[node] < 0:
+            targets += [(node, column, by) for column, by in moved.items()]
+            continue
+        column = int(owner[model.feature[node]])
+        for child in (int(model.left[node]), int(model.right[node])):
+            by = float(model.value[child] - model.value[node])
+            moves.append((child, {**moved, column: moved.get(column, 0.0) + by}))
+    # Every leaf has to say something: one that is a tree's root moves nothing.
+    alone = [int(root) for root in model.roots if model.left[root] < 0]
+    targets += [(root, 0, 0.0) for root in alone]
+    inner = model.left >= 0
+    graph.nodes.append(
+        helper.make_node(
+            "TreeEnsembleRegressor",
+            [vector],
+            ["contributions"],
+            domain="ai.onnx.ml",
+            n_targets=columns,
+            aggregate_function="SUM",
+            post_transform="NONE",
+            nodes_treeids=tree.tolist(),
+            nodes_nodeids=number.tolist(),
+            nodes_featureids=np.where(inner, model.feature, 0).tolist(),
+            nodes_values_as_tensor=numpy_helper.from_array(model.threshold, "thresholds"),
+            nodes_modes=["BRANCH_LEQ" if each else "LEAF" for each in inner],
+            nodes_truenodeids=np.where(inner, number[model.left], 0).tolist(),
+            nodes_falsenodeids=np.where(inner, number[model.right], 0).tolist(),
+            target_treeids=[int(tree[node]) for node, _, _ in targets],
+            target_nodeids=[int(number[node]) for node, _, _ in targets],
+            target_ids=[column for _, column, _ in targets],
+            target_weights_as_tensor=numpy_helper.from_array(
+                np.asarray([by for _, _, by in targets], np.float64), "moves"
+            ),
+        )
+    )
+
+
+def _numbered(model: Trees) -> tuple[Integers, Integers]:
+    """Each node's tree and its number there; the nodes of a tree lie together, its root first."""
+    starts = np.sort(model.roots)
+    tree = np.searchsorted(starts, np.arange(len(model.left)), side="right") - 1
+    return tree, np.arange(len(model.left)) - starts[tree]

@@ -1,0 +1,244 @@
+"""Whether every rule of a suite can be run on the columns at hand, before a row of them is read.
+
+Under Spark's ANSI rules a comparison of the wrong types fails in the middle of a job, and prints
+the value it failed on. So each rule is looked at first: its arguments against the column's type,
+its regular expressions, and its SQL, which may be a condition and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DateType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from driftline import measures, quality
+from driftline.errors import ConfError
+from driftline.suite_files import Rule, Suite
+
+_TIME = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}:\d{2})?"
+)
+_ONLY_NUMBERS = (
+    "expect_column_mean_to_be_between",
+    "expect_column_stdev_to_be_between",
+    "expect_column_sum_to_be_between",
+    "expect_column_median_to_be_between",
+    "expect_column_quantile_values_to_be_between",
+    "expect_column_value_z_scores_to_be_less_than",
+    "expect_multicolumn_sum_to_equal",
+)
+_PLAIN_QUERY = (
+    *("Project", "Filter", "Aggregate", "UnresolvedHaving", "Distinct", "Sort", "SubqueryAlias"),
+    *("GlobalLimit", "LocalLimit", "UnresolvedRelation"),
+)
+_RUNS_CODE = ("CallMethodViaReflection", "RaiseError", "PythonUDF", "ScalaUDF")
+_BATCH = "the_batch"
+
+
+def check(rows: DataFrame, suite: Suite) -> None:
+    """Raise :class:`ConfError` for the first rule that cannot be run on rows like these.
+
+    Nothing is read and no Spark job started.
+    """
+    types: dict[str, DataType] = {each.name: each.dataType for each in rows.schema}
+    for rule in suite.rules:
+        for problem in (*_misfits(rule, types), *_regexes(rows, rule), *_sql(rows, rule)):
+            raise _wrong(suite, rule, *problem)
+    if _analysed(rows, suite.rules) is None:
+        return
+    for rule in suite.rules:
+        error = _analysed(rows, [rule])
+        if error is not None:
+            raise _wrong(suite, rule, error, "an expectation that fits the column's type")
+
+
+def _analysed(rows: DataFrame, rules: Sequence[Rule]) -> str | None:
+    """Why Spark cannot plan the rules; None if it can."""
+    try:
+        measures.scan(rows, rules)
+        measures.groups(rows, rules)
+    except AnalysisException as error:
+        return _first_line(error)
+    return None
+
+
+def _wrong(suite: Suite, rule: Rule, found: str, allowed: str) -> ConfError:
+    return ConfError(
+        "an expectation cannot be run on this table",
+        file=suite.file or suite.name,
+        key=f"{rule.name} ({rule.type})",
+        found=found,
+        allowed=allowed,
+        hint="mend the expectation's arguments, or the type of the column in the problem file",
+    )
+
+
+def _misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]:
+    """(what was found, what is allowed) for every argument that its column's type cannot hold."""
+    for name in rule.columns:
+        type_ = types.get(name)
+        if type_ is None:
+            continue
+        shown = f"{name} is {type_.simpleString()}"
+        if rule.type in _ONLY_NUMBERS and not isinstance(type_, NumericType):
+            yield shown, "a column of numbers"
+        if _texts_only(rule) and not isinstance(type_, StringType):
+            yield shown, "a column of text"
+    for argument, name, value in _values(rule):
+        type_ = types.get(name)
+        if type_ is not None and value is not None and not _holds(type_, value):
+            # Arguments are the suite's words, not a row's.
+            yield f"{argument} {value!r}, {name} is {type_.simpleString()}", "a value of that type"
+
+
+def _texts_only(rule: Rule) -> bool:
+    return "regex" in rule.type or "value_lengths" in rule.type or "strftime" in rule.type
+
+
+def _values(rule: Rule) -> Iterator[tuple[str, str, Any]]:
+    """(argument, column, value) of what the rule compares the column's values with."""
+    arguments, column = rule.arguments, rule.column
+    if column and rule.type in (
+        "expect_column_values_to_be_between",
+        "expect_column_max_to_be_between",
+        "expect_column_min_to_be_between",
+    ):
+        for argument in ("min_value", "max_value"):
+            yield argument, column, arguments.get(argument)
+    if column and isinstance(arguments.get("value_set"), list):
+        for value in arguments["value_set"]:
+            yield "value_set", column, value
+    if isinstance(arguments.get("value_pairs_set"), list):
+        for pair in arguments["value_pairs_set"]:
+            for side, value in zip(("column_A", "column_B"), pair, strict=False):
+                yield "value_pairs_set", arguments[side], value
+
+
+_HOLDS: tuple[tuple[type[DataType], Callable[[Any], bool]], ...] = (
+    (StringType, lambda value: isinstance(value, str)),
+    (BooleanType, lambda value: isinstance(value, bool)),
+    (NumericType, lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    (DateType, lambda value: _is_time(value)),
+    (TimestampType, lambda value: _is_time(value)),
+    (TimestampNTZType, lambda value: _is_time(value)),
+)
+
+
+def _holds(type_: DataType, value: Any) -> bool:
+    for kind, holds in _HOLDS:
+        if isinstance(type_, kind):
+            return holds(value)
+    return True
+
+
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or not _TIME.fullmatch(value.strip()):
+        return not isinstance(value, str | int | float)
+    try:
+        pd.Timestamp(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _regexes(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:
+    listed = rule.arguments.get("regex_list")
+    for regex in (rule.arguments.get("regex"), *(listed if isinstance(listed, list) else [])):
+        if isinstance(regex, str):
+            jvm: Any = rows.sparkSession._jvm
+            try:
+                jvm.java.util.regex.Pattern.compile(regex)
+            except (PySparkException, Py4JJavaError) as error:
+                yield f"{regex} ({_first_line(error)})", "a regular expression of Java"
+
+
+def _sql(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:
+    """What is wrong with the rule's SQL: it must be a condition that looks at the row alone."""
+    condition = rule.arguments.get("row_condition")
+    if isinstance(condition, str) and rule.arguments.get("condition_parser") == "spark":
+        yield from _condition(rows, condition)
+    query = rule.arguments.get("unexpected_rows_query")
+    if isinstance(query, str):
+        selected = quality.sql_condition(query)
+        yield from _condition(rows, selected) if selected else _query(rows, query)
+
+
+def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
+    allowed = "a condition on the columns of one row: no command, subquery, aggregate or chance"
+    try:
+        if _has_subquery(_parser(rows).parseExpression(text), rows):
+            yield f"{text} (a subquery)", allowed
+            return
+        # Analysis alone; a filter may hold neither aggregates nor windows.
+        filter_ = rows.where(F.expr(f"({text})"))._jdf.queryExecution().analyzed()
+        nodes = list(_nodes(filter_.condition()))
+    except (PySparkException, Py4JJavaError) as error:
+        yield f"{text} ({_first_line(error)})", allowed
+        return
+    if not filter_.condition().deterministic():
+        yield f"{text} (not the same each time)", allowed
+    if any(node.getClass().getSimpleName() in _RUNS_CODE for node in nodes):
+        yield f"{text} (runs code)", allowed
+
+
+def _query(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
+    allowed = "SELECT … FROM {batch} WHERE …, which reads nothing else"
+    try:
+        plan = _parser(rows).parsePlan(text.replace("{batch}", _BATCH))
+    except (PySparkException, Py4JJavaError) as error:
+        yield f"{text} ({_first_line(error)})", allowed
+        return
+    for node in _nodes(plan):
+        kind = str(node.getClass().getSimpleName())
+        reads = str(node.tableName()) if kind == "UnresolvedRelation" else _BATCH
+        if kind not in _PLAIN_QUERY or reads != _BATCH:
+            yield f"{text} ({kind if reads == _BATCH else reads})", allowed
+            return
+        for expression in _listed(node.expressions()):
+            inside = {str(each.getClass().getSimpleName()) for each in _nodes(expression)}
+            if _has_subquery(expression, rows) or "UnresolvedFunction" in inside:
+                yield f"{text} (a subquery or a function)", allowed
+                return
+
+
+def _parser(rows: DataFrame) -> Any:
+    session: Any = rows.sparkSession._jsparkSession
+    return session.sessionState().sqlParser()
+
+
+def _has_subquery(expression: Any, rows: DataFrame) -> bool:
+    jvm: Any = rows.sparkSession._jvm
+    return bool(
+        jvm.org.apache.spark.sql.catalyst.expressions.SubqueryExpression.hasSubquery(expression)
+    )
+
+
+def _listed(sequence: Any) -> list[Any]:
+    return [sequence.apply(place) for place in range(sequence.size())]
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    yield tree
+    for child in _listed(tree.children()):
+        yield from _nodes(child)
+
+
+def _first_line(error: Exception) -> str:
+    java = getattr(error, "java_exception", None)
+    text = str(java.getMessage() if java is not None else error)
+    return text.strip().split("\n", 1)[0][:150]

@@ -1,0 +1,60 @@
+"""AWS Lambda: ``driftline.serving.aws.handler`` behind an API gateway, a load balancer or a URL.
+
+Environment: ``DRIFTLINE_PROBLEM`` and ``DRIFTLINE_ENV`` (files in the bundle; the registry has to
+be a tracking server the function reaches, or a SQLite file in the bundle), ``DRIFTLINE_API_KEY`` if
+requests must carry one. The champion is looked for at most every minute, by the request that finds
+it due: between requests a function is frozen.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from mangum import Mangum
+
+from driftline.errors import Missing
+from driftline.serving.application import service
+from driftline.serving.limits import Limits
+from driftline.serving.rest import Rest
+from driftline.serving.service import Service
+
+_SECONDS = 60.0
+
+
+class Handler:
+    """Answers events; the model is loaded by the first one and kept for the next."""
+
+    def __init__(self) -> None:
+        self._service: Service | None = None
+        self._answer: Mangum | None = None
+        self._due = 0.0
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """One event of API Gateway (REST or HTTP), a load balancer, or a function URL."""
+        now = time.monotonic()
+        if self._service is None or self._answer is None:
+            self._service = service(_variable("DRIFTLINE_PROBLEM"), _variable("DRIFTLINE_ENV"))
+            limits = Limits(key=os.environ.get("DRIFTLINE_API_KEY"))
+            app: Any = Rest(self._service, limits).app()
+            self._answer = Mangum(app, lifespan="off")
+            self._due = now + _SECONDS
+        elif now >= self._due:
+            self._due = now + _SECONDS
+            self._service.refresh()
+        return dict(self._answer(event, context))
+
+
+def _variable(name: str) -> str:
+    found = os.environ.get(name)
+    if not found:
+        raise Missing(
+            f"{name} is not set",
+            where="the function's environment",
+            hint="DRIFTLINE_PROBLEM=conf/churn.yaml DRIFTLINE_ENV=conf/env/cluster.yaml",
+        )
+    return found
+
+
+handler = Handler()

@@ -1,0 +1,219 @@
+"""The gate beside a bare copy and Great Expectations on Spark: 50 expectations, 1 % bad rows.
+
+Deequ, the other peer one would name, has no build for this Spark.
+"""
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from measure import Row, in_turn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import schemas, suites
+from driftline.environment import Environment
+from driftline.jobs import validate
+from driftline.jobs.gate import suite_of
+from driftline.jobs.line import Line, open_line
+from driftline.ledger import Ledger
+from driftline.problem import load_problem
+from driftline.suites import Judged
+from driftline.tables import Tables
+
+_CONF = Path(__file__).parents[2] / "conf" / "churn.yaml"
+_COLUMNS = {
+    "order_id": "string",
+    "customer_id": "string",
+    "time": "timestamp",
+    "amount": "double",
+    "items": "long",
+    "category": "string",
+    "channel": "string",
+    "country": "string",
+    "email": "string",
+    "discount": "double",
+}
+_SETS = {
+    "channel": ["web", "mobile"],
+    "country": ["DE", "FR", "IT", "ES"],
+    "category": list("abcde"),
+}
+_NUMBERS = {"amount": (0, 10_000), "items": (1, 1_000), "discount": (0, 1)}
+_SHAPES = {
+    "order_id": "^o[0-9]{9}$",
+    "customer_id": "^c[0-9]{7}$",
+    "email": "^[^@]+@[^@]+$",
+    "country": "^[A-Z]{2}$",
+}
+_TEXTS = [name for name, type_ in _COLUMNS.items() if type_ == "string"]
+
+
+def suite() -> list[dict]:
+    """50 expectations: 38 about single rows, 12 about all of them."""
+    found: list[tuple[str, dict]] = []
+
+    def add(type_: str, **arguments: object) -> None:
+        found.append((type_, arguments))
+
+    for name in _COLUMNS:
+        add("expect_column_values_to_not_be_null", column=name, mostly=0.9)
+    for name, (low, high) in _NUMBERS.items():
+        add("expect_column_values_to_be_between", column=name, min_value=low, mostly=0.9)
+        add("expect_column_values_to_be_between", column=name, max_value=high, mostly=0.9)
+        add("expect_column_mean_to_be_between", column=name, min_value=low, max_value=high)
+        add("expect_column_stdev_to_be_between", column=name, min_value=0)
+        add("expect_column_max_to_be_between", column=name, max_value=high)
+    add(
+        "expect_column_values_to_be_between",
+        column="time",
+        min_value="2020-01-01 00:00:00",
+        max_value="2030-01-01 00:00:00",
+        mostly=0.9,
+    )
+    for name, allowed in _SETS.items():
+        add("expect_column_values_to_be_in_set", column=name, value_set=allowed, mostly=0.9)
+    for name, regex in _SHAPES.items():
+        add("expect_column_values_to_match_regex", column=name, regex=regex, mostly=0.9)
+    for name in _TEXTS:
+        lengths = {"min_value": 1, "max_value": 40, "mostly": 0.9}
+        add("expect_column_value_lengths_to_be_between", column=name, **lengths)
+    for name in _TEXTS:
+        void = ["null", "NULL", "N/A"]
+        add("expect_column_values_to_not_be_in_set", column=name, value_set=void, mostly=0.9)
+    pair = {"column_A": "amount", "column_B": "discount", "or_equal": True, "mostly": 0.9}
+    add("expect_column_pair_values_a_to_be_greater_than_b", **pair)
+    add("expect_table_row_count_to_be_between", min_value=1)
+    add("expect_column_sum_to_be_between", column="items", min_value=1)
+    add("expect_column_min_to_be_between", column="discount", min_value=0)
+    add("expect_column_values_to_not_match_regex", column="email", regex=r"\s", mostly=0.9)
+    return [
+        {"type": type_, "kwargs": arguments, "meta": {"why": "it is measured"}}
+        for type_, arguments in found
+    ]
+
+
+def orders(line: Line, count: int) -> DataFrame:
+    """Orders in bronze; every hundredth row breaks one rule of three."""
+
+    def of(seed: int, below: int) -> object:
+        return F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(below))
+
+    bad = F.when(of(0, 100) == 0, of(1, 3)).otherwise(F.lit(9))
+
+    def one_of(name: str, seed: int) -> object:
+        values = F.array(*map(F.lit, _SETS[name]))
+        return F.element_at(values, (of(seed, len(_SETS[name])) + 1).cast("int"))
+
+    return line.spark.range(0, count, 1, 8).select(
+        F.format_string("o%09d", "id").alias("order_id"),
+        F.format_string("c%07d", of(2, 1_000_000)).alias("customer_id"),
+        F.timestamp_seconds(F.lit(1_704_067_200) + of(3, 31_000_000)).alias("time"),
+        F.when(bad == 0, F.lit(-5.0)).otherwise(of(4, 100_000) / 10 + 1).alias("amount"),
+        F.when(bad == 1, F.lit(0)).otherwise(of(5, 20) + 1).alias("items"),
+        one_of("category", 6).alias("category"),
+        F.when(bad == 2, F.lit("fax")).otherwise(one_of("channel", 7)).alias("channel"),
+        one_of("country", 8).alias("country"),
+        F.format_string("user%d@shop.example", of(9, 1_000_000)).alias("email"),
+        (of(10, 100) / 100).alias("discount"),
+        F.lit(None).cast("string").alias("_rescued"),
+        F.lit("0" * 64).alias("_delivery"),
+        (F.col("id") * 100).alias("_offset"),
+        F.lit("b1").alias("_batch"),
+        F.lit(datetime(2024, 6, 1, tzinfo=timezone.utc)).alias("_arrived_at"),
+    )
+
+
+def rows(quick: bool) -> list[Row]:
+    """The whole stage, with its ledger and its verdicts kept, in one session with its peers."""
+    count = 1_000_000 if quick else 10_000_000
+    problem = load_problem(_CONF)
+    source = problem.sources["orders"]
+    changed = source.model_validate(
+        {**source.model_dump(exclude_unset=True), "columns": _COLUMNS, "key": ()}
+    )
+    problem = problem.model_copy(update={"sources": {"orders": changed}})
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch)
+        written = root / "expectations" / problem.name / "silver_orders.json"
+        written.parent.mkdir(parents=True)
+        written.write_text(json.dumps({"name": "orders", "expectations": suite()}))
+        environment = Environment(
+            warehouse=f"{scratch}/warehouse", data=scratch, mlflow="none", master="local[2]"
+        )
+        line = open_line(problem, environment, root)
+        bronze, silver = schemas.bronze(problem, "orders"), schemas.silver(problem, "orders")
+        line.tables.append(orders(line, count), bronze, key=None)
+        delivery = ("orders", "0" * 64, "a", 1, "landed", None, "b1", count, count, 0, "r")
+        now = datetime.now(timezone.utc)
+        line.tables.append_values([(*delivery, now)], schemas.DELIVERIES, key=None)
+        landed = line.tables.read(bronze.full_name)
+        bad = landed.where("amount < 0 OR items < 1 OR channel = 'fax'").count()
+        asked = suite_of(line, silver)
+        if len(asked.rules) != 50:
+            raise RuntimeError(f"{len(asked.rules)} expectations")
+
+        turn = 0
+
+        def timed(work: Callable[[Line], None]) -> float:
+            """In a warehouse of its own, over the same bronze."""
+            nonlocal turn
+            turn += 1
+            own = root / f"turn{turn}"
+            (own / "ops").mkdir(parents=True)
+            (own / "bronze").symlink_to(f"{line.tables.root}/bronze")
+            (own / "ops" / "deliveries").symlink_to(f"{line.tables.root}/ops/deliveries")
+            tables = Tables(line.spark, str(own))
+            ledger = Ledger(tables, problem, environment)
+            with ledger.run("first"):
+                pass  # the table of the ledger is made once a warehouse, not once a stage
+            fresh = Line(problem, environment, root, line.spark, tables, ledger)
+            started = time.monotonic()
+            work(fresh)
+            seconds = time.monotonic() - started
+            shutil.rmtree(own)
+            return seconds
+
+        said: dict[str, tuple[bool, int | None]] = {}
+
+        def gate(fresh: Line) -> None:
+            validate.run(fresh)
+            runs = fresh.tables.read("ops.runs").where("stage = 'validate'").first()
+            if (runs.rows_out, runs.rows_rejected) != (count - bad, bad):
+                raise RuntimeError(f"{runs.rows_rejected:,} quarantined, {bad:,} are bad")
+            for row in fresh.tables.read("ops.quality").collect():
+                said[row.fingerprint] = (row.success, row.unexpected_count)
+
+        def copy(fresh: Line) -> None:
+            fresh.tables.append(fresh.tables.read(bronze.full_name), silver, key="copy")
+
+        theirs: list[Judged] = []
+
+        def great_expectations(fresh: Line) -> None:
+            given = fresh.tables.read(bronze.full_name)
+            theirs.append(suites.judge(given, asked, [None] * 50, count=count, meta={}))
+
+        timed(copy), timed(gate)  # warms up both
+        ours, bare = in_turn(lambda: timed(gate), lambda: timed(copy), 1 if quick else 2)
+        peer = timed(great_expectations)
+        for verdict in theirs[-1].verdicts:
+            if said[verdict.rule.fingerprint] != (verdict.success, verdict.unexpected_count):
+                raise RuntimeError(f"another verdict on {verdict.rule.name}")
+    name = f"50 expectations, split, two writes, {count / 1e6:g} M rows"
+    rule = "50 expectations"
+    return [
+        Row(name, "s", ours, bare, "a bare copy bronze to silver", "<= 1.5", ours / bare <= 1.5),
+        Row(
+            f"{rule} and all that, {count / 1e6:g} M rows",
+            "s",
+            ours,
+            peer,
+            "the verdicts alone by Great Expectations",
+            "<= 0.25",
+            ours / peer <= 0.25,
+        ),
+    ]

@@ -1,0 +1,49 @@
+"""The alarm: how often it is false, and what it does not miss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from driftline.watch import LEAST, unusual
+
+
+def false_alarms(metric: str, draw, *, batches: int, rows: float = 1000.0) -> float:
+    """Share of histories of one kind whose newest value is called unusual."""
+    tries = 1500
+    alarms = 0
+    for _ in range(tries):
+        *history, newest = draw(batches + 1)
+        alarms += unusual(metric, history, newest, rows=rows) is not None
+    return alarms / tries
+
+
+@pytest.mark.parametrize("batches", [8, 14, 30])
+def test_false_alarms_are_as_rare_as_is_said(batches: int) -> None:
+    random = np.random.default_rng(7)
+    normal = {
+        "lag_hours": lambda n: 50 + 9 * random.normal(size=n),
+        "rows": lambda n: np.exp(9 + 0.3 * random.normal(size=n)),
+        "null_rate": lambda n: random.binomial(1000, 0.02, n) / 1000,
+        "broken_rate": lambda n: random.binomial(1000, 0.3, n) / 1000,
+    }
+    for metric, draw in normal.items():
+        assert false_alarms(metric, draw, batches=batches) <= 0.01
+    heavy = false_alarms("lag_hours", lambda n: 50 + 9 * random.standard_t(3, n), batches=batches)
+    assert heavy <= 0.05
+
+
+def test_what_is_unusual_is_seen_through_one_bad_batch_before() -> None:
+    steady = [1000.0, 1010, 990, 1005, 20, 1002, 998, 1001, 995, 1003]
+    found = unusual("rows", steady, 300.0, rows=300)
+    assert found is not None and found.low < 1000 < found.high and not found.low <= 300
+    assert unusual("rows", steady, 1020.0, rows=1020) is None
+    assert unusual("null_rate", [0.0] * 20, 0.2, rows=1000) is not None
+    assert unusual("null_rate", [0.0] * 20, 0.001, rows=1000) is None
+    assert unusual("lag_hours", [24.0] * 20, 72.0, rows=1) is not None
+    assert unusual("rows", [7.0] * 20, 0.0, rows=0) is not None
+
+
+def test_a_short_history_says_nothing() -> None:
+    assert unusual("rows", [1000.0] * (LEAST - 1), 0.0, rows=0) is None
+    assert unusual("rows", [1000.0] * LEAST, 0.0, rows=0) is not None

@@ -1,0 +1,149 @@
+"""In other people's servers: a Lambda function by real events, a Flask application as a mount."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tests.serving.conftest import ROW
+
+from driftline.errors import Missing
+from driftline.serving import application, aws
+from driftline.serving.service import Service
+
+PROJECT = Path(__file__).parents[2]
+BODY = json.dumps({"rows": [ROW]})
+
+HTTP_API = {
+    "version": "2.0",
+    "routeKey": "$default",
+    "rawPath": "/predict",
+    "rawQueryString": "",
+    "headers": {
+        "accept": "*/*",
+        "content-length": str(len(BODY)),
+        "content-type": "application/json",
+        "host": "r3pmxmplak.execute-api.us-east-2.amazonaws.com",
+        "user-agent": "curl/8.5.0",
+        "x-amzn-trace-id": "Root=1-5e6722a7-cc56xmpl46db7ae02d4da47e",
+        "x-forwarded-for": "205.255.255.176",
+        "x-forwarded-port": "443",
+        "x-forwarded-proto": "https",
+        "x-request-id": "from-outside",
+    },
+    "requestContext": {
+        "accountId": "123456789012",
+        "apiId": "r3pmxmplak",
+        "domainName": "r3pmxmplak.execute-api.us-east-2.amazonaws.com",
+        "domainPrefix": "r3pmxmplak",
+        "http": {
+            "method": "POST",
+            "path": "/predict",
+            "protocol": "HTTP/1.1",
+            "sourceIp": "205.255.255.176",
+            "userAgent": "curl/8.5.0",
+        },
+        "requestId": "JKJaXmPLvHcESHA=",
+        "routeKey": "$default",
+        "stage": "$default",
+        "time": "10/Mar/2024:05:16:23 +0000",
+        "timeEpoch": 1710047783000,
+    },
+    "body": BODY,
+    "isBase64Encoded": False,
+}
+"""Payload format 2.0: HTTP APIs and function URLs."""
+
+REST_API = {
+    "resource": "/predict",
+    "path": "/predict",
+    "httpMethod": "POST",
+    "headers": {"content-type": "application/json", "host": "id.execute-api.amazonaws.com"},
+    "multiValueHeaders": {
+        "content-type": ["application/json"],
+        "host": ["id.execute-api.amazonaws.com"],
+    },
+    "queryStringParameters": None,
+    "multiValueQueryStringParameters": None,
+    "pathParameters": None,
+    "stageVariables": None,
+    "requestContext": {
+        "accountId": "123456789012",
+        "apiId": "id",
+        "httpMethod": "POST",
+        "identity": {"sourceIp": "205.255.255.176", "userAgent": "curl/8.5.0"},
+        "path": "/prod/predict",
+        "protocol": "HTTP/1.1",
+        "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
+        "resourcePath": "/predict",
+        "stage": "prod",
+    },
+    "body": base64.b64encode(BODY.encode()).decode(),
+    "isBase64Encoded": True,
+}
+"""Payload format 1.0: REST APIs; here with a body in base 64."""
+
+
+@pytest.fixture
+def here(registry, monkeypatch):
+    """The registry of the tests in the place of MLflow's."""
+    monkeypatch.setattr(Service, "of", classmethod(lambda cls, store, name: registry.service()))
+    return registry
+
+
+@pytest.fixture
+def handler(here, monkeypatch) -> aws.Handler:
+    monkeypatch.setenv("DRIFTLINE_PROBLEM", str(PROJECT / "conf/churn.yaml"))
+    monkeypatch.setenv("DRIFTLINE_ENV", str(PROJECT / "conf/env/local.yaml"))
+    return aws.Handler()
+
+
+@pytest.mark.parametrize("event", [HTTP_API, REST_API], ids=["2.0", "1.0"])
+def test_a_function_answers_events(handler, event) -> None:
+    answer = handler(event, None)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["predictions"] == [
+        {"customer_id": "c1", "score": 0.9, "prediction": 1.0}
+    ]
+
+
+def test_a_function_says_what_is_wrong(handler, monkeypatch) -> None:
+    answer = handler({**HTTP_API, "body": "{"}, None)
+    assert answer["statusCode"] == 400
+    assert answer["headers"]["x-request-id"] == "from-outside"
+    monkeypatch.delenv("DRIFTLINE_ENV")
+    with pytest.raises(Missing, match="DRIFTLINE_ENV is not set"):
+        aws.Handler()(HTTP_API, None)
+
+
+def test_a_function_takes_over_a_new_champion(handler, here, monkeypatch) -> None:
+    monkeypatch.setattr(aws, "_SECONDS", 0.0)
+    assert json.loads(handler(HTTP_API, None)["body"])["version"] == 1
+    here.put(here.files[1])
+    assert json.loads(handler(HTTP_API, None)["body"])["version"] == 2
+
+
+def test_the_readme_mounts_it_into_flask(here, monkeypatch) -> None:
+    """The example runs as it stands."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    (block,) = [
+        each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Flask" in each
+    ]
+    monkeypatch.chdir(PROJECT)
+    names: dict = {"__name__": "__main__"}
+    exec(block, names)
+    client = names["web"].test_client()
+    assert client.get("/").text == "our shop"
+    answer = client.post("/churn/predict", json={"rows": [ROW]})
+    assert answer.status_code == 200, answer.text
+    assert answer.json["predictions"][0]["score"] == 0.9
+    assert client.post("/churn/predict", json={"rows": [{}]}).status_code == 422
+    assert client.get("/churn/healthz").json == {"status": "ok"}
+
+
+def test_an_application_of_a_problem(here) -> None:
+    app = application.application(PROJECT / "conf/churn.yaml", PROJECT / "conf/env/local.yaml")
+    assert callable(app)

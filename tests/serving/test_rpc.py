@@ -1,0 +1,223 @@
+"""gRPC: the same answers as REST, in the protocol's own messages."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pb2
+
+from driftline.serving import rpc
+from driftline.serving.limits import Admission, Limits
+from driftline.serving.rpc import SERVICE, Messages, Rpc
+from driftline.serving.service import Service
+
+M = Messages()
+FOLDER = Path(rpc.__file__).parent
+
+
+@pytest.fixture
+def connect(service: Service) -> Iterator[Callable[..., grpc.Channel]]:
+    """A server of its own event loop in a thread; gives a channel to it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    servers: list[Any] = []
+
+    def wait(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+    def start(limits: Limits = Limits(rows=5, body=20_000)) -> grpc.Channel:  # noqa: B008
+        async def up() -> int:
+            server = Rpc(service, limits, Admission(limits)).server()
+            port = server.add_insecure_port("127.0.0.1:0")
+            await server.start()
+            servers.append(server)
+            return int(port)
+
+        return grpc.insecure_channel(f"127.0.0.1:{wait(up())}")
+
+    yield start
+    for server in servers:
+        wait(server.stop(0))
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+
+
+def call(channel: grpc.Channel, name: str, request: Any = None, **more: Any) -> Any:
+    made = channel.unary_unary(
+        f"/{SERVICE}/{name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=getattr(M, f"{name}Response").FromString,
+    )
+    return made(request or getattr(M, f"{name}Request")(), timeout=10, **more)
+
+
+def infer(*, raw: bool = False, **changes: Any) -> Any:
+    """Two rows; a change replaces a column's (datatype, shape, data)."""
+    columns = {
+        "spend_30d": ("FP64", [2], [20.0, 80.0]),
+        "age": ("INT64", [2], [30, 40]),
+        "member": ("BOOL", [2], [True, False]),
+        "channel": ("BYTES", [2], [b"web", b""]),
+        "customer_id": ("BYTES", [2], [b"a", "ü".encode()]),
+    } | changes
+    request = M.ModelInferRequest(model_name="churn", id="q7")
+    for name, column in columns.items():
+        if column is None:
+            continue
+        datatype, shape, data = column
+        made = request.inputs.add(name=name, datatype=datatype, shape=shape)
+        if raw:
+            request.raw_input_contents.append(as_bytes(datatype, data))
+        elif datatype in rpc._CONTENTS:
+            getattr(made.contents, rpc._CONTENTS[datatype]).extend(data)
+    return request
+
+
+def as_bytes(datatype: str, data: Any) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if datatype == "BYTES":
+        return b"".join(struct.pack("<I", len(each)) + each for each in data)
+    return np.asarray(data, rpc._RAW[datatype]).tobytes()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("spend", ["FP64", "FP32", "INT32"])
+def test_tensors_are_scored(connect, raw, spend) -> None:
+    answer = call(connect(), "ModelInfer", infer(raw=raw, spend_30d=(spend, [2, 1], [20, 80])))
+    assert (answer.model_name, answer.model_version, answer.id) == ("churn", "1", "q7")
+    names = [each.name for each in answer.outputs]
+    if raw:  # answered as asked
+        found = dict(zip(names, answer.raw_output_contents, strict=True))
+        assert np.frombuffer(found["score"], "<f8").tolist() == [0.9, 0.2]
+        assert np.frombuffer(found["prediction"], "<f8").tolist() == [1.0, 0.0]
+        assert found["customer_id"] == b"\x01\0\0\0a\x02\0\0\0" + "ü".encode()
+    else:
+        found = {each.name: each.contents for each in answer.outputs}
+        assert list(found["score"].fp64_contents) == [0.9, 0.2]
+        assert list(found["prediction"].fp64_contents) == [1.0, 0.0]
+        assert list(found["customer_id"].bytes_contents) == [b"a", "ü".encode()]
+    assert [list(each.shape) for each in answer.outputs] == [[2]] * 3
+
+
+def test_nan_is_missing_and_outputs_can_be_chosen(connect) -> None:
+    request = infer(spend_30d=("FP64", [2], [float("nan"), 80.0]))
+    request.outputs.add(name="score")
+    (score,) = call(connect(), "ModelInfer", request).outputs
+    assert list(score.contents.fp64_contents) == [0.9, 0.2]
+
+
+def test_server_and_model_tell_what_they_are(connect) -> None:
+    channel = connect()
+    assert call(channel, "ServerLive").live
+    assert call(channel, "ServerReady").ready
+    assert call(channel, "ServerMetadata").name == "driftline"
+    named = {"name": "churn", "version": "1"}
+    assert call(channel, "ModelReady", M.ModelReadyRequest(**named)).ready
+    found = call(channel, "ModelMetadata", M.ModelMetadataRequest(**named))
+    assert [each.datatype for each in found.inputs] == ["FP64", "INT64", "BOOL", "BYTES"]
+    assert [each.name for each in found.outputs] == ["score", "prediction"]
+
+
+def other_model() -> Any:
+    request = infer()
+    request.model_name = "other"
+    return request
+
+
+def other_version() -> Any:
+    request = infer()
+    request.model_version = "7"
+    return request
+
+
+def too_few_raw() -> Any:
+    request = infer(raw=True)
+    del request.raw_input_contents[-1]
+    return request
+
+
+def strange_output() -> Any:
+    request = infer()
+    request.outputs.add(name="logits")
+    return request
+
+
+BAD = grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "said"),
+    [
+        (other_model(), grpc.StatusCode.NOT_FOUND, "model"),
+        (other_version(), grpc.StatusCode.NOT_FOUND, "version"),
+        (too_few_raw(), BAD, "raw_input_contents"),
+        (strange_output(), BAD, "outputs.logits"),
+        (infer(age=None), BAD, "inputs.age"),
+        (infer(more=("FP64", [2], [1.0, 2.0])), BAD, "inputs.more"),
+        (infer(age=("FP64", [2], [1.0, 2.0])), BAD, "inputs.age.datatype"),
+        (infer(age=("FP16", [2], [])), BAD, "inputs.age.datatype"),
+        (infer(age=("INT64", [3], [1, 2])), BAD, "inputs.age.shape"),
+        (infer(age=("INT64", [2], [1])), BAD, "inputs.age.data"),
+        (infer(age=("INT64", [1, 2], [1, 2])), BAD, "inputs.age.shape"),
+        (infer(age=("INT64", [], [1, 2])), BAD, "inputs.age.shape"),
+        (infer(spend_30d=("FP64", [2], [float("inf"), 1.0])), BAD, "inputs.spend_30d.data"),
+        (infer(channel=("BYTES", [2], [b"\xff", b"web"])), BAD, "inputs.channel.data.0"),
+        (infer(raw=True, channel=("BYTES", [2], b"\x09\0\0\0web")), BAD, "inputs.channel"),
+        (infer(raw=True, channel=("BYTES", [2], b"\x09")), BAD, "inputs.channel"),
+        (infer(raw=True, age=("INT64", [2], b"1234567")), BAD, "inputs.age"),
+        (
+            infer(**{n: ("FP64", [6], [1.0] * 6) for n in ("spend_30d", "age")}),
+            BAD,
+            "inputs.member.shape",
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_is_named(connect, request_, code, said) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(connect(), "ModelInfer", request_)
+    assert caught.value.code() == code
+    assert said in caught.value.details()
+
+
+def test_limits_hold_here_too(connect) -> None:
+    channel = connect(Limits(rate=10, key="secret"))
+    key = {"metadata": (("x-api-key", "secret"),)}
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", infer())
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert call(channel, "ServerLive").live
+    assert call(channel, "ModelInfer", infer(), **key).id == "q7"
+    with pytest.raises(grpc.RpcError) as caught:
+        for _ in range(20):
+            call(channel, "ModelInfer", infer(), **key)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(caught.value.trailing_metadata())["retry-after"] == "1"
+
+
+def test_a_message_that_is_too_long_is_refused(connect) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(connect(), "ModelInfer", infer(channel=("BYTES", [2], [b"a" * 30_000, b""])))
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_the_compiled_protocol_is_the_protocol(tmp_path) -> None:
+    out = tmp_path / "again.binpb"
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I", FOLDER, "--include_imports"]
+    command += ["--descriptor_set_out", out, "open_inference.proto"]
+    subprocess.run(command, check=True)
+    read = descriptor_pb2.FileDescriptorSet.FromString
+    kept = (FOLDER / "open_inference.binpb").read_bytes()
+    assert read(out.read_bytes()) == read(kept)

@@ -1,0 +1,235 @@
+"""The process: starts without Java and Spark, follows the champion, ends well when told to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import requests
+from deltalake import write_deltalake
+from tests.serving.conftest import FACTS, ROW, onnx
+
+from driftline import sources
+from driftline.portable.saved import Linear
+from driftline.serving.lookup import Lookup
+from driftline.serving.rows import Wrong
+
+PROJECT = Path(__file__).parents[2]
+CHURN = PROJECT / "conf" / "churn.yaml"
+LEVEL = Linear(np.zeros(5), 0.0, logistic=True)
+
+
+class Store:
+    """The tables of MLflow's SQLite store that are read (tests/spark compares with MLflow's)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = folder / "mlflow.db"
+        self._do("CREATE TABLE registered_model_aliases (alias, version INTEGER, name)")
+        self._do("CREATE TABLE model_versions (name, version INTEGER, source, storage_location)")
+        self._do("CREATE TABLE model_version_tags (name, version INTEGER, key, value)")
+
+    def put(self, version: int, content: bytes) -> None:
+        folder = self._folder / f"v{version}"
+        folder.mkdir()
+        (folder / "portable.onnx").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        files = json.dumps({"portable.onnx": digest})
+        self._do(
+            "INSERT INTO model_versions VALUES ('churn', ?, ?, NULL)", version, folder.as_uri()
+        )
+        self._do("INSERT INTO model_version_tags VALUES ('churn', ?, 'files', ?)", version, files)
+
+    def promote(self, version: int) -> None:
+        self._do("DELETE FROM registered_model_aliases")
+        self._do("INSERT INTO registered_model_aliases VALUES ('champion', ?, 'churn')", version)
+
+    def _do(self, statement: str, *values: object) -> None:
+        with contextlib.closing(sqlite3.connect(self._file)) as store, store:
+            store.execute(statement, values)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    found = Store(tmp_path)
+    found.put(1, onnx())
+    found.put(2, onnx(LEVEL))
+    found.promote(1)
+    return found
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *options: object) -> Iterator[tuple[subprocess.Popen, str, str]]:
+    """`driftline serve` where there is no Java; gives the process, its address and that of gRPC."""
+    command = [Path(sys.executable).with_name("driftline"), "serve", "--problem", CHURN]
+    command += ["--warehouse", folder, "--port", 0, "--refresh", 0.05, *options]
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env={"PATH": "/nonexistent"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        said = process.stdout.readline()
+        found = re.search(r"version \d+ on (http://\S+)", said)
+        if not found:
+            pytest.fail(f"{said}{process.communicate()[1]}")
+        rpc = process.stdout.readline().split()[-1] if "--grpc-port" in options else ""
+        address = found[1]
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with contextlib.suppress(requests.ConnectionError):
+                requests.get(f"{address}/readyz", timeout=5)
+                break
+        yield process, address, rpc
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(address: str) -> dict:
+    answer = requests.post(f"{address}/predict", json={"rows": [ROW]}, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_server_follows_the_champion_and_ends_well(tmp_path, store) -> None:
+    log = tmp_path / "requests"
+    options = ("--grpc-port", 0, "--log-requests", log)
+    with serving(tmp_path, *options) as (process, address, rpc):
+        assert ask(address)["predictions"][0]["score"] == 0.9
+        with socket.create_connection((rpc.rpartition(":")[0], int(rpc.rpartition(":")[2]))):
+            pass
+        store.promote(2)
+        until = time.monotonic() + 30
+        while (found := ask(address))["version"] == 1:
+            assert time.monotonic() < until
+        assert found["predictions"][0]["score"] == 0.5
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    (delivery,) = log.iterdir()  # named, once the server has ended
+    lines = [json.loads(line) for line in delivery.read_text("utf-8").splitlines()]
+    assert len(lines) >= 2
+    assert lines[0] | ROW == lines[0]
+    assert [lines[0]["model_version"], lines[-1]["model_version"]] == [1, 2]
+    assert lines[-1]["score"] == 0.5
+    kinds = {"time": "timestamp", "request_id": "string", "model_version": "long"}
+    kinds |= {"customer_id": "string", "spend_30d": "double", "age": "long", "member": "boolean"}
+    kinds |= {"channel": "string", "score": "double", "prediction": "double"}
+    layout = sources.Layout("ndjson", tuple(sources.Field(*each) for each in kinds.items()))
+    parsed = sources.parse(delivery.read_bytes(), layout, offset=0)  # as ingest reads it
+    assert parsed.rejects.num_rows == 0
+    assert parsed.rows.column("score").to_pylist() == [line["score"] for line in lines]
+
+
+def run(folder: Path, *options: object, **more: str) -> tuple[int, str]:
+    command = [Path(sys.executable).with_name("driftline"), "serve", "--problem", CHURN]
+    done = subprocess.run(
+        [*map(str, command), "--warehouse", str(folder), *map(str, options)],
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def test_what_is_missing_is_said_before_it_listens(tmp_path, store) -> None:
+    found = run(tmp_path / "elsewhere")
+    assert found[0] == 4
+    assert "there is no model registry" in found[1]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        found = run(tmp_path, "--port", taken.getsockname()[1])
+    assert found[0] == 4
+    assert "cannot listen" in found[1]
+    found = run(tmp_path, "--api-key-env", "NOT_SET_HERE")
+    assert found[0] == 4
+    assert "NOT_SET_HERE" in found[1]
+
+
+def test_serving_imports_no_spark() -> None:
+    """Nor anything that takes seconds or a JVM; the lambda's and gRPC's modules included."""
+    names = [path.stem for path in (PROJECT / "lib/driftline/serving").glob("*.py")]
+    code = "; ".join(f"import driftline.serving.{name}" for name in names if name != "__init__")
+    forbidden = ["pyspark", "py4j", "delta", "mlflow", "great_expectations", "sklearn", "onnx"]
+    code += f"; import sys; print([each for each in {forbidden} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_features_are_looked_up_by_entity(tmp_path) -> None:
+    at = pa.array([1_700_000_000_000_000, 1_800_000_000_000_000], pa.timestamp("us", "UTC"))
+    table = pa.table(
+        {
+            "customer_id": ["c1", "c1", "c2"],
+            "as_of": pa.array([at[0], at[1], at[1]]),
+            "spend_30d": [1.0, 80.0, None],
+            "age": [1, 30, None],
+            "member": [True, False, None],
+            "channel": ["web", None, "fax"],
+            "label": [1.0, None, None],
+        }
+    )
+    folder = str(tmp_path / "features")
+    write_deltalake(folder, table)
+    lookup = Lookup(folder, "customer_id", seconds=0.0)
+    found = lookup.rows(FACTS, ["c2", "c1", "c2"])
+    assert [row["customer_id"] for row in found.rows] == ["c2", "c1", "c2"]
+    assert [row["spend_30d"] for row in found.rows] == [None, 80.0, None]
+    assert (found.version, found.as_of[:4]) == (0, "2027")
+    with pytest.raises(Wrong, match=r"entities\.1: is not in gold\.features"):
+        lookup.rows(FACTS, ["c1", "unknown"])
+    write_deltalake(folder, table.slice(0, 1), mode="overwrite")
+    assert lookup.rows(FACTS, ["c1"]).rows[0]["spend_30d"] == 1.0
+
+
+def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
+    from tests.serving.conftest import ask as ask_app
+
+    from driftline.serving.limits import Limits
+    from driftline.serving.rest import Rest
+
+    at = pa.array([1_800_000_000_000_000] * 2, pa.timestamp("us", "UTC"))
+    write_deltalake(
+        str(tmp_path),
+        pa.table(
+            {
+                "customer_id": ["a", "b"],
+                "as_of": at,
+                "spend_30d": [80.0, None],
+                "age": [1, None],
+                "member": [True, None],
+                "channel": ["web", None],
+            }
+        ),
+    )
+    app = Rest(service, Limits(rows=5), lookup=Lookup(str(tmp_path), "customer_id")).app()
+    found = ask_app(app, "POST", "/predict", {"entities": ["b", "a"]}).json
+    assert [(each["customer_id"], each["score"]) for each in found["predictions"]] == [
+        ("b", 0.9),
+        ("a", 0.2),
+    ]
+    assert (found["features_version"], found["as_of"][:10]) == (0, "2027-01-15")
+    answer = ask_app(app, "POST", "/predict", {"entities": ["a", "x"]})
+    assert answer.status == 404
+    assert answer.json["details"][0]["field"] == "entities.1"
+    both = ask_app(app, "POST", "/predict", {"entities": ["a"], "rows": [ROW]})
+    assert both.status == 422
+    assert "exactly one" in both.json["error"]

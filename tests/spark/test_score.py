@@ -1,0 +1,115 @@
+"""The job ``score``: what is new is scored, once; what was scored stays."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from driftline import portable, schemas
+from driftline.errors import Missing
+from driftline.jobs import score
+from driftline.portable import graph, reasons
+from driftline.portable.saved import Linear
+from driftline.prepare import Numeric, Preparation
+from driftline.problem import load_problem
+from driftline.registry import Registry
+from driftline.serving.facts import Column, Facts
+
+PROJECT = Path(__file__).parents[2]
+JUNE, JULY = (datetime(2024, month, 1, tzinfo=timezone.utc) for month in (6, 7))
+RECENCY = Preparation((Numeric("recency_90d", 45.0, 0.0, 90.0, 0.0, 90.0),), ())
+
+
+pytestmark = pytest.mark.slow  # six runs of the job, each with its suite
+
+
+@pytest.fixture
+def line(open_line, tmp_path):
+    problem = load_problem(PROJECT / "conf" / "churn.yaml")
+    return open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
+
+
+def features(line, *rows: tuple[str, datetime, float | None]) -> None:
+    """A new version of gold.features with nothing but the recency."""
+    table = schemas.features(line.problem)
+    frame = line.spark.createDataFrame(
+        list(rows), "customer_id string, as_of timestamp, recency_90d double"
+    )
+    for column in table.columns:
+        if column.name not in frame.columns:
+            frame = frame.selectExpr("*", f"CAST(NULL AS {column.type}) AS `{column.name}`")
+    line.tables.overwrite(frame, table, key=str(rows), made_from={})
+
+
+def train(line, slope: float):
+    facts = Facts(
+        "churn", "who?", "classification", "d", "customer_id", "string",
+        (Column("recency_90d", "double"),),
+    )  # fmt: skip
+    model = Linear(np.array([slope]), 0.0, logistic=True)
+    models = Registry(line.environment.mlflow, "churn")
+    version = models.record(
+        RECENCY.transformer(),
+        trials=[],
+        metrics={},
+        tags={"tables": json.dumps({})},
+        files=lambda _: {
+            portable.FILE: graph.write(RECENCY, model, facts),
+            portable.REASONS: reasons.write(RECENCY, model, facts),
+        },
+    )
+    models.judge(version, passed=True)
+    return models, version
+
+
+def found(line, table: str = "gold.predictions") -> list[tuple]:
+    rows = line.tables.read(table).collect()
+    return sorted((r.entity, f"{r.as_of:%m}", r.model_version, r.features_version) for r in rows)
+
+
+def test_what_is_not_scored_yet_is_scored(line) -> None:
+    with pytest.raises(Missing, match="no champion"):
+        score.run(line)
+    models, first = train(line, 2.0)
+    models.promote(first)
+    features(line, ("a", JUNE, 9.0), ("b", JUNE, None))
+    assert score.run(line) == "2 customer_ids as of 2024-06-01 by version 1"
+    one = [("a", "06", 1, 1), ("b", "06", 1, 1)]
+    assert found(line) == one
+    rows = {row.entity: row for row in line.tables.read("gold.predictions").collect()}
+    assert rows["a"].score == pytest.approx(1 / (1 + np.exp(-0.2)))
+    assert rows["b"].score == pytest.approx(1 / (1 + np.exp(-1.0)))
+    assert rows["a"].prediction == 1.0
+    assert rows["a"].reasons == ["recency_90d"]
+    version = line.tables.version("gold.predictions")
+    assert score.run(line) == "as of 2024-06-01 is scored by version 1 already"
+    assert line.tables.version("gold.predictions") == version
+
+    features(line, ("a", JUNE, 90.0), ("b", JUNE, 1.0), ("c", JUNE, 2.0))
+    said = score.run(line)
+    assert said.startswith("1 customer_ids as of 2024-06-01 by version 1; 2 were scored from older")
+    assert found(line) == [*one, ("c", "06", 1, 2)]
+
+    features(line, ("a", JUNE, 90.0), ("a", JULY, 90.0), ("d", JULY, 1.0))
+    assert score.run(line) == "2 customer_ids as of 2024-07-01 by version 1"
+    newest = [("a", "07", 1, 3), ("d", "07", 1, 3)]
+    assert found(line) == sorted([*one, ("c", "06", 1, 2), *newest])
+
+    _, second = train(line, -2.0)  # a challenger is scored beside, not among
+    assert score.run(line, challenger=2).endswith("by version 2, into gold.shadow")
+    assert found(line, "gold.shadow") == [("a", "07", 2, 3), ("d", "07", 2, 3)]
+    assert {row[2] for row in found(line)} == {1}
+    models.promote(second)
+    assert score.run(line) == "2 customer_ids as of 2024-07-01 by version 2"
+
+    before = found(line)
+    assert score.run(line, full=True) == "3 customer_ids up to 2024-07-01 by version 2"
+    others = [row for row in before if row[2] == 1]
+    again = [("a", "06", 2, 3), ("a", "07", 2, 3), ("d", "07", 2, 3)]
+    assert found(line) == sorted([*others, *again])
+    with pytest.raises(Missing, match="there is no cut-off to score"):
+        score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
