@@ -77,9 +77,24 @@ def validate(replay: bool, dry_run: bool, **options: Any) -> None:
 
 @cli.command()
 @where
+@click.option("--table", required=True, help="Any table, e.g. silver.orders or gold.features.")
+@click.option("--label", help="The column the others may tell. Default: label, if there is one.")
+def explore(table: str, label: str | None, **options: Any) -> None:
+    """Any table → ops.exploration: columns alone, together, with the label; suspected leaks."""
+    _stage("explore", options, table=table, label=label)
+
+
+@cli.command()
+@where
 @as_of_option
-def features(as_of: datetime | None, **options: Any) -> None:
+@click.option("--list", "list_", is_flag=True, help="Print every feature in words, and do nothing.")
+def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
     """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
+    if list_:
+        from driftline import explain as words
+
+        click.echo(words.features(load_problem(Path(options["problem"]))))
+        return
     _stage("features", options, as_of=_utc(as_of))
 
 

@@ -6,14 +6,45 @@ Each is a frozen value that checks itself; what can only be checked across secti
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from driftline.conf import Day, Days, Identifier, Strict, wrong
 from driftline.operations import OPERATIONS
 
-Expression = Annotated[str, Field(min_length=1)]
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
+_SUBQUERY = re.compile(r"\(\s*(select|with|from|values|table\s+\w+)\b", re.IGNORECASE)
+_RESTLESS = re.compile(
+    r"\b(current_(?:date|time|timestamp)|localtimestamp|(?:now|curdate|rand|randn|random|uuid|"
+    r"shuffle|monotonically_increasing_id|spark_partition_id|input_file_name|unix_timestamp\s*\("
+    r"\s*\))\s*(?=\(|$))",
+    re.IGNORECASE,
+)
+
+
+def _of_one_row(text: str) -> str:
+    """An expression must say the same of a row whenever, and beside whatever rows, it is asked."""
+    bare = _QUOTED.sub("''", text)
+    if found := _SUBQUERY.search(bare):
+        raise wrong(
+            "a subquery would look at other rows, and at other times",
+            found=text,
+            allowed="an expression over the columns of one row",
+            hint=f"there is a {found[1].upper()} in it; use a feature of that source instead",
+        )
+    if found := _RESTLESS.search(bare):
+        raise wrong(
+            "says something else each time it is asked",
+            found=text,
+            allowed="an expression over the columns of one row",
+            hint=f"{found[1]} is not allowed: windows end at the as-of, not now",
+        )
+    return text
+
+
+Expression = Annotated[str, Field(min_length=1), AfterValidator(_of_one_row)]
 """A Spark SQL expression over the columns of one source."""
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from driftline.events import Events, Feature
-from driftline.operations import words
+from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Source, TimeSplit
+from driftline.sections import Prepare, Source, TimeSplit
 
 
 def explain(problem: Problem) -> str:
@@ -27,26 +27,29 @@ def explain(problem: Problem) -> str:
     )
     cutoffs = problem.cutoffs
     lines.append(f"As-ofs: {cutoffs.first}, then every {_days(cutoffs.every)} until the data ends.")
+    if cutoffs.known == "arrival":
+        lines.append("An as-of sees only what had arrived by then: late data is not seen early.")
     lines += ["", f"Features ({sum(len(each.windows) for each in problem.features)}):"]
     lines += [f"  {_feature(each)}" for each in problem.features]
     if problem.profile:
         names = ", ".join(problem.profile.attributes)
         lines.append(f"  {names}: from the latest row of {problem.profile.source} by the as-of")
     prepare, train = problem.prepare, problem.train
-    clip = f"clipped to quantiles {prepare.clip[0]}-{prepare.clip[1]}, " if prepare.clip else ""
+    flags = " and are flagged" if prepare.missing_flags else ""
     fill = "0" if prepare.impute == "zero" else f"the {prepare.impute}"
-    scale = "not scaled" if prepare.scale == "none" else f"scaled ({prepare.scale})"
     lines += [
         "",
-        f"Preparation, learnt from training rows: missing numbers become {fill}, {clip}{scale}; "
-        "words one-hot.",
+        f"Preparation, learnt from training rows: missing numbers become {fill}{flags}, "
+        f"{_numbers(prepare)}; {_words(prepare)}.",
         _split(problem),
-        f"Search: {train.folds}-fold cross-validation (each {entity} is in one fold), best "
+        f"Search: {train.folds}-fold cross-validation ({_folds(problem)}), best "
         f"{train.metric} wins:",
     ]
     for family, grid in train.candidates.items():
         points = "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in grid.items())
         lines.append(f"  {family}: {points or 'defaults'}")
+    if train.class_weights == "balanced":
+        lines.append("Each class weighs as much as the other while a model is fitted.")
     gate = train.gate
     conditions = [f"{train.metric} reaches {gate.floor}"] if gate.floor is not None else []
     conditions += [f"it beats the {name.replace('_', ' ')} beyond doubt" for name in gate.beat]
@@ -60,6 +63,22 @@ def explain(problem: Problem) -> str:
         f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
     ]
     return "\n".join(lines)
+
+
+def features(problem: Problem) -> str:
+    """Every column of ``gold.features`` that a model sees, each with its definition."""
+    known = "event time" if problem.cutoffs.known == "event" else "event and arrival time"
+    lines = [
+        (name, definition(feature.operation, feature, days))
+        for feature in problem.features
+        for name, days in zip(feature.columns, feature.windows, strict=True)
+    ]
+    if problem.profile:
+        latest = f"of the latest row in {problem.profile.source} up to the as-of"
+        lines += [(name, latest) for name in problem.profile.attributes]
+    width = max(len(name) for name, _ in lines)
+    head = f"{len(lines)} features as of each cut-off T, from events with {known} up to T:"
+    return "\n".join([head, *(f"  {name:<{width}}  {said}" for name, said in lines)])
 
 
 def _origin(source: Source) -> str:
@@ -102,6 +121,28 @@ def _feature(feature: Feature) -> str:
     return f"{feature.name}: {what} in {feature.source}{where}; over {windows}"
 
 
+def _numbers(prepare: Prepare) -> str:
+    clip = ""
+    if prepare.clip == "iqr":
+        clip = "clipped 1.5 interquartile ranges beyond the quartiles, "
+    elif prepare.clip:
+        clip = f"clipped to quantiles {prepare.clip[0]}-{prepare.clip[1]}, "
+    return clip + ("not scaled" if prepare.scale == "none" else f"scaled ({prepare.scale})")
+
+
+def _words(prepare: Prepare) -> str:
+    rare = f", those of less than {prepare.rare * 100:g} % are one" if prepare.rare else ""
+    how = "one-hot" if prepare.encode == "one_hot" else "as the mean label of their training rows"
+    return f"words {how}{rare}"
+
+
+def _folds(problem: Problem) -> str:
+    split = problem.split
+    if isinstance(split, TimeSplit) and split.folds == "forward":
+        return "each block of as-ofs by the blocks before it"
+    return f"each {problem.entity} is in one fold"
+
+
 def _split(problem: Problem) -> str:
     split = problem.split
     if isinstance(split, TimeSplit):
@@ -109,7 +150,8 @@ def _split(problem: Problem) -> str:
             f"Split by time: the newest {split.test} as-of(s) with a known label test, the "
             f"{split.validation} before validate, the others train if their horizon had ended."
         )
+    how = "one by one" if split.by == "entity" else "with equal shares of the labels"
     return (
-        f"Split at random by {problem.entity}: {split.test * 100:g} % test, "
+        f"Split at random by {problem.entity}, {how}: {split.test * 100:g} % test, "
         f"{split.validation * 100:g} % validate, the others train."
     )

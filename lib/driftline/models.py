@@ -78,13 +78,20 @@ def candidates(grids: Mapping[str, Mapping[str, Sequence[Value]]]) -> list[Candi
     ]
 
 
-def estimator(candidate: Candidate, *, task: str, seed: int) -> Estimator[Any]:
-    """Build MLlib's estimator for a candidate; it reads ``features`` and ``label``."""
+WEIGHT = "weight"
+"""The column of the rows' weights, where they have any."""
+
+
+def estimator(
+    candidate: Candidate, *, task: str, seed: int, weighted: bool = False
+) -> Estimator[Any]:
+    """Build MLlib's estimator for a candidate; it reads ``features``, ``label``, :data:`WEIGHT`."""
     import pyspark.ml.classification
     import pyspark.ml.regression
 
     family = FAMILIES[candidate.family]
     module = getattr(pyspark.ml, task)
     build: Callable[..., Estimator[Any]] = getattr(module, family.estimators[task])
-    seeding = {"seed": seed} if family.seeded else {}
-    return build(featuresCol="features", labelCol="label", **dict(candidate.parameters), **seeding)
+    more: dict[str, Any] = {"seed": seed} if family.seeded else {}
+    more |= {"weightCol": WEIGHT} if weighted else {}
+    return build(featuresCol="features", labelCol="label", **dict(candidate.parameters), **more)

@@ -8,7 +8,8 @@ nothing that only Spark could compute.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.feature import SQLTransformer, VectorAssembler
@@ -23,7 +24,10 @@ _CATEGORIES = 30
 
 @dataclass(frozen=True)
 class Numeric:
-    """A number column: (clip(fill(x)) − center) / scale. Null and NaN are filled."""
+    """A number column: (clip(fill(x)) − center) / scale. Null and NaN are filled.
+
+    ``flag``: a place of its own says where there was nothing.
+    """
 
     column: str
     fill: float
@@ -31,14 +35,30 @@ class Numeric:
     high: float | None
     center: float
     scale: float
+    flag: bool = False
 
 
 @dataclass(frozen=True)
 class Categorical:
-    """A text column: one 0/1 place a category; an unseen or missing one is all zeros."""
+    """A text column: one 0/1 place a category; an unseen or missing one is all zeros.
+
+    ``other``: one place more for what is there but none of the categories. With ``values`` the
+    column is one place instead: the value of its category, ``default`` for unseen and missing.
+    """
 
     column: str
     categories: tuple[str, ...]
+    other: bool = False
+    values: tuple[float, ...] | None = None
+    default: float = 0.0
+
+    @property
+    def names(self) -> list[str]:
+        """What each of its places is."""
+        if self.values is not None:
+            return [f"mean label by {self.column}"]
+        other = [f"{self.column} other"] if self.other else []
+        return [f"{self.column}={category}" for category in self.categories] + other
 
 
 @dataclass(frozen=True)
@@ -49,21 +69,23 @@ class Preparation:
     categorical: tuple[Categorical, ...]
 
     @property
+    def flagged(self) -> tuple[Numeric, ...]:
+        """The number columns whose missing values have places of their own."""
+        return tuple(each for each in self.numeric if each.flag)
+
+    @property
     def names(self) -> list[str]:
         """What each place of the vector is."""
         names = [each.column for each in self.numeric]
-        for each in self.categorical:
-            names += [f"{each.column}={category}" for category in each.categories]
-        return names
+        names += [f"{each.column} missing" for each in self.flagged]
+        return names + [name for each in self.categorical for name in each.names]
 
     def transformer(self) -> PipelineModel:
         """Two Spark stages: a projection and an assembler; output column ``features``."""
         expressions = [_filled_and_scaled(each) for each in self.numeric]
+        expressions += [f"CASE WHEN {_missing(each)} THEN 1D ELSE 0D END" for each in self.flagged]
         for each in self.categorical:
-            expressions += [
-                f"CASE WHEN `{each.column}` = {_text(category)} THEN 1D ELSE 0D END"
-                for category in each.categories
-            ]
+            expressions += _places(each)
         places = [f"_x{place}" for place in range(len(expressions))]
         projection = ", ".join(
             f"{expression} AS {place}"
@@ -79,55 +101,164 @@ class Preparation:
 
 
 def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> Preparation:
-    """Learn from ``rows``; ``columns`` are (name, Spark SQL type). Three Spark jobs at most."""
+    """Learn from ``rows``; ``columns`` are (name, Spark SQL type). Two Spark jobs and one a word.
+
+    Rows need ``label`` where words are encoded by it.
+    """
     numbers = [name for name, type_ in columns if type_ in ("double", "bigint", "boolean")]
     words = [name for name, type_ in columns if type_ == "string"]
     value = {name: _finite(F.col(name).cast("double")) for name in numbers}
-    low, high = rule.clip or (0.0, 1.0)
-    aggregates = []
+    low, high = rule.clip if isinstance(rule.clip, tuple) else (0.0, 1.0)
+    quantiles = F.array(*(F.lit(share) for share in (low, 0.25, 0.5, 0.75, high)))
+    aggregates = [F.count("*").alias("rows")]
     for name in numbers:
-        wanted = F.array(F.lit(low), F.lit(0.5), F.lit(high))
         aggregates.append(
-            F.percentile_approx(value[name], wanted, F.lit(10_000)).alias(f"q_{name}")
+            F.percentile_approx(value[name], quantiles, F.lit(10_000)).alias(f"q_{name}")
         )
         aggregates.append(F.avg(value[name]).alias(f"m_{name}"))
+        aggregates.append(F.count(value[name]).alias(f"n_{name}"))
     seen = rows.agg(*aggregates).first()
     assert seen is not None
     learnt = {}
     for name in numbers:
-        quantiles = seen[f"q_{name}"] or (0.0, 0.0, 0.0)
-        fill = {"median": quantiles[1], "mean": seen[f"m_{name}"] or 0.0, "zero": 0.0}[rule.impute]
-        least, most = (quantiles[0], quantiles[2]) if rule.clip else (None, None)
-        learnt[name] = Numeric(name, float(fill), least, most, center=0.0, scale=1.0)
+        least, lower, median, upper, most = seen[f"q_{name}"] or (0.0,) * 5
+        fill = {"median": median, "mean": seen[f"m_{name}"] or 0.0, "zero": 0.0}[rule.impute]
+        ends: tuple[float | None, float | None] = (least, most)
+        if rule.clip is None:
+            ends = (None, None)
+        elif rule.clip == "iqr":  # Tukey's fences
+            ends = (lower - 1.5 * (upper - lower), upper + 1.5 * (upper - lower))
+        flag = rule.missing_flags and seen[f"n_{name}"] < seen["rows"]
+        learnt[name] = Numeric(name, float(fill), *ends, center=0.0, scale=1.0, flag=flag)
+    letters = _MOMENTS + (_QUARTILES if rule.scale == "robust" else ())
     moments = rows.agg(
         *(
             function(F.expr(_filled_and_scaled(learnt[name]))).alias(f"{letter}_{name}")
             for name in numbers
-            for letter, function in _MOMENTS
+            for letter, function in letters
         )
     ).first()
     assert moments is not None
     numeric = []
     for name in numbers:
-        center, scale = {
-            "standard": (moments[f"a_{name}"], moments[f"s_{name}"]),
-            "minmax": (moments[f"l_{name}"], moments[f"h_{name}"] - moments[f"l_{name}"]),
-            "none": (0.0, 1.0),
-        }[rule.scale]
+        if rule.scale == "robust":
+            lower, median, upper = moments[f"q_{name}"] or (0.0,) * 3
+            center, scale = median, upper - lower
+        else:
+            center, scale = {
+                "standard": (moments[f"a_{name}"], moments[f"s_{name}"]),
+                "minmax": (moments[f"l_{name}"], moments[f"h_{name}"] - moments[f"l_{name}"]),
+                "none": (0.0, 1.0),
+            }[rule.scale]
         # A column without spread says nothing; 1 keeps it at 0 instead of dividing by 0.
-        each = learnt[name]
-        numeric.append(Numeric(name, each.fill, each.low, each.high, center, scale or 1.0))
-    categorical = [Categorical(name, _frequent(rows, name)) for name in words]
-    return Preparation(tuple(numeric), tuple(categorical))
+        numeric.append(replace(learnt[name], center=center, scale=scale or 1.0))
+    categorical = tuple(_learn(rows, name, rule, seen["rows"]) for name in words)
+    return Preparation(tuple(numeric), categorical)
+
+
+def to_fit(rows: DataFrame, learnt: Preparation) -> DataFrame:
+    """Training rows with ``features`` to fit a model on; they have ``fold`` and ``label``.
+
+    Where words are encoded by the label, a row is encoded by the rows of the other folds: by its
+    own, a model would learn to trust a column that has merely seen the answer.
+    """
+    encoded = [each for each in learnt.categorical if each.values is not None]
+    if not encoded:
+        return learnt.transformer().transform(rows)
+    total = (F.count("*").alias("rows"), F.sum("label").alias("total"))
+    folds = {row.fold: (row.rows, row.total) for row in rows.groupBy("fold").agg(*total).collect()}
+    by_fold = {
+        each.column: {
+            (row[0], row.fold): (row.rows, row.total)
+            for row in rows.where(F.col(each.column).isin(list(each.categories)))
+            .groupBy(each.column, "fold")
+            .agg(*total)
+            .collect()
+        }
+        for each in encoded
+    }
+    found = []
+    for fold in sorted(folds):
+        outside = [each for key, each in folds.items() if key != fold] or [folds[fold]]
+        default = sum(each[1] for each in outside) / sum(each[0] for each in outside)
+        blind = []
+        for each in learnt.categorical:
+            counts = by_fold.get(each.column, {})
+            values = []
+            for category in each.categories:
+                seen = [counts.get((category, key), (0, 0.0)) for key in folds if key != fold]
+                number, sum_ = (sum(pair[place] for pair in seen) for place in (0, 1))
+                values.append((sum_ + _SHRINK * default) / (number + _SHRINK))
+            known = each.values is not None
+            blind.append(replace(each, values=tuple(values), default=default) if known else each)
+        transformer = replace(learnt, categorical=tuple(blind)).transformer()
+        found.append(transformer.transform(rows.where(F.col("fold") == fold)))
+    return reduce(DataFrame.unionByName, found)
 
 
 _MOMENTS = (("a", F.avg), ("s", F.stddev_samp), ("l", F.min), ("h", F.max))
 
 
-def _frequent(rows: DataFrame, column: str) -> tuple[str, ...]:
-    counts = rows.where(F.col(column).isNotNull()).groupBy(column).count()
-    most = counts.orderBy(F.desc("count"), column).limit(_CATEGORIES).collect()
-    return tuple(sorted(row[0] for row in most))
+_QUARTILES = (
+    (
+        "q",
+        lambda value: F.percentile_approx(
+            value, F.array(F.lit(0.25), F.lit(0.5), F.lit(0.75)), F.lit(10_000)
+        ),
+    ),
+)
+
+
+def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categorical:
+    """The most frequent categories, and the mean label of each where that is asked for."""
+    target = rule.encode == "target"
+    total = F.sum("label") if target else F.lit(0.0)
+    # The label's mean over all rows is found beside the categories', of the null category too.
+    counts = rows.groupBy(column).agg(F.count("*").alias("rows"), total.alias("total"))
+    least = (rule.rare or 0.0) * number
+    named = counts.where(F.col(column).isNotNull() & (F.col("rows") >= least))
+    most = named.orderBy(F.desc("rows"), column).limit(_CATEGORIES).collect()
+    found = {row[0]: row for row in most}
+    categories = tuple(sorted(found))
+    if not target:
+        return Categorical(column, categories, other=rule.rare is not None)
+    mean = rows.agg(F.avg("label")).first()
+    default = float(mean[0] or 0.0) if mean else 0.0
+    values = tuple(
+        (found[each].total + _SHRINK * default) / (found[each].rows + _SHRINK)
+        for each in categories
+    )
+    return Categorical(column, categories, values=values, default=default)
+
+
+_SHRINK = 20
+"""A category's mean label counts as if so many rows with the overall mean were among its rows."""
+
+
+def _places(rule: Categorical) -> list[str]:
+    """The projections of one word column, in Spark SQL."""
+    column = f"`{rule.column}`"
+    words = [_text(category) for category in rule.categories]
+    if rule.values is not None:
+        cases = " ".join(
+            f"WHEN {column} = {word} THEN {_number(value)}"
+            for word, value in zip(words, rule.values, strict=True)
+        )
+        default = _number(rule.default)
+        return [f"CASE {cases} ELSE {default} END" if cases else default]
+    places = [f"CASE WHEN {column} = {word} THEN 1D ELSE 0D END" for word in words]
+    if rule.other:
+        known = f" OR {column} IN ({', '.join(words)})" if words else ""
+        places.append(f"CASE WHEN {column} IS NULL{known} THEN 0D ELSE 1D END")
+    return places
+
+
+def _missing(rule: Numeric) -> str:
+    """The condition that a number is filled, in Spark SQL."""
+    number = f"CAST(`{rule.column}` AS DOUBLE)"
+    if rule.low is not None and rule.high is not None:
+        return f"nanvl({number}, NULL) IS NULL"
+    return f"NOT coalesce(abs({number}) < {_INFINITY}, false)"
 
 
 def _filled_and_scaled(rule: Numeric) -> str:

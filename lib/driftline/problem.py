@@ -20,6 +20,7 @@ from driftline.events import Cutoffs, Events, Feature, Label, Population, Profil
 from driftline.models import families_for
 from driftline.sections import (
     Drift,
+    EntitySplit,
     Prepare,
     Prices,
     RandomSplit,
@@ -45,7 +46,7 @@ class Problem(Strict):
     features: tuple[Feature, ...] = Field(min_length=1)
     profile: Profile | None = None
     cutoffs: Cutoffs
-    split: Annotated[TimeSplit | RandomSplit, Field(discriminator="by")]
+    split: Annotated[TimeSplit | EntitySplit | RandomSplit, Field(discriminator="by")]
     prepare: Prepare = Prepare()
     train: Train
     drift: Drift
@@ -108,6 +109,14 @@ class Problem(Strict):
                 found=f"{self.train.metric} for {self.task}",
                 allowed="roc_auc, pr_auc for classification; rmse, mae for regression",
                 hint="change train.metric",
+            )
+        if self.train.class_weights != "none" and self.task == "regression":
+            raise wrong(
+                "a regression has no classes to weigh",
+                key="train.class_weights",
+                found=self.train.class_weights,
+                allowed="none for regression; none, balanced for classification",
+                hint="remove it",
             )
         for family in self.train.candidates:
             if family not in families_for(self.task):

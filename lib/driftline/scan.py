@@ -38,10 +38,14 @@ def scan(
     """Profile the columns of ``rows`` a ``path`` and cell (combination of segments' values).
 
     ``keys`` says which columns, and names each as it is stored. One row a path, cell, column and
-    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted.
+    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted. A segment
+    that is no column is null in all rows.
     """
     types = {name: type_ for name, type_ in rows.dtypes if name in keys}
-    named = {f"_s{place}": F.col(f"`{name}`") for place, name in enumerate(segments)}
+    named = {
+        f"_s{place}": F.col(f"`{name}`") if name in rows.columns else F.lit(None)
+        for place, name in enumerate(segments)
+    }
     aggregates = [F.count(F.lit(1)).alias("rows")]
     found = [_found("*", "", "", "skipped", {"nulls": F.lit(0)})]
     for place, (name, type_) in enumerate(types.items()):
@@ -82,7 +86,7 @@ def _parts(name: str, type_: str) -> dict[PartName, dict[str, Column]]:
         if type_ != "boolean":
             parts["length"] = _numbers(F.length(text).cast("double"), F.xxhash64(F.length(text)))
         return parts
-    value = _as_double(name, type_)
+    value = as_double(name, type_)
     whole = column.cast("bigint") if type_ in WHOLE else value
     parts = {"": _numbers(value, F.xxhash64(whole))}
     if type_ in TIMES:
@@ -111,7 +115,8 @@ def _words(value: Column, digest: Column | None) -> dict[str, Column]:
     return seen
 
 
-def _as_double(name: str, type_: str) -> Column:
+def as_double(name: str, type_: str) -> Column:
+    """A numeric column as a double, NaN as null; a time in seconds since 1970."""
     column = F.col(f"`{name}`")
     if type_ == "date":
         return F.unix_date(column).cast("double") * 86_400.0

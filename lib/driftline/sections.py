@@ -131,17 +131,16 @@ class TimeSplit(Strict):
     by: Literal["time"]
     test: int = Field(default=1, ge=1)
     validation: int = Field(default=1, ge=0)
+    folds: Literal["entity", "forward"] = "entity"
+    """Of the search: by entity, or each block of as-ofs measured by the blocks before it."""
 
 
-class RandomSplit(Strict):
-    """Entities at random, so that no entity is on two sides."""
-
-    by: Literal["random"]
+class _Shares(Strict):
     test: float = Field(default=0.2, gt=0, lt=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
-    def _some_train(self) -> RandomSplit:
+    def _some_train(self) -> _Shares:
         if self.test + self.validation >= 1:
             raise wrong(
                 "nothing is left to train on",
@@ -152,21 +151,41 @@ class RandomSplit(Strict):
         return self
 
 
+class EntitySplit(_Shares):
+    """Entities drawn one by one: each stays on its side whoever else comes."""
+
+    by: Literal["entity"]
+
+
+class RandomSplit(_Shares):
+    """Entities at random, so that no entity is on two sides and each has its share of labels."""
+
+    by: Literal["random"]
+
+
 class Prepare(Strict):
     """What happens to features before a model sees them; fitted on training rows only."""
 
     impute: Literal["median", "mean", "zero"] = "median"
-    clip: tuple[Share, Share] | None = (0.01, 0.99)
-    scale: Literal["standard", "minmax", "none"] = "standard"
+    missing_flags: bool = False
+    """A further 0/1 place for each number column that has missing values in training rows."""
+    clip: tuple[Share, Share] | Literal["iqr"] | None = (0.01, 0.99)
+    """Two quantiles; or 1.5 times the interquartile range below and above the quartiles."""
+    scale: Literal["standard", "minmax", "robust", "none"] = "standard"
+    encode: Literal["one_hot", "target"] = "one_hot"
+    """Of words: a 0/1 place a category; or the mean label of its training rows, shrunk towards
+    that of all and blind to a row's own fold while a model is fitted."""
+    rare: Share | None = None
+    """Categories with a smaller share of training rows, and unseen ones, are one: other."""
 
     @model_validator(mode="after")
     def _low_below_high(self) -> Prepare:
-        if self.clip and self.clip[0] >= self.clip[1]:
+        if isinstance(self.clip, tuple) and self.clip[0] >= self.clip[1]:
             raise wrong(
                 "clip leaves nothing",
                 key="clip",
                 found=str(list(self.clip)),
-                allowed="[low, high] quantiles with low < high",
+                allowed="[low, high] quantiles with low < high, or iqr",
                 hint="clip: [0.01, 0.99]",
             )
         return self
@@ -185,6 +204,8 @@ class Train(Strict):
     metric: Literal["roc_auc", "pr_auc", "rmse", "mae"]
     folds: int = Field(default=3, ge=2, le=20)
     seed: int = 7
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: each class weighs as much as the other, however rare it is."""
     candidates: dict[str, dict[str, tuple[GridValue, ...]]] = Field(min_length=1)
     gate: Gate = Gate()
 

@@ -24,6 +24,9 @@ as much again is kept by 9,999 of 10,000."""
 
 _LG = 12
 
+_MOST = 1000
+"""Values kept of merged counts; of more, those with a thousandth of the rows."""
+
 
 @dataclass(frozen=True)
 class Distribution:
@@ -47,7 +50,9 @@ class Distribution:
 
     @cached_property
     def _cumulative(self) -> Floats:
-        return np.minimum(np.cumsum(self.shares), 1.0)
+        found = np.minimum(np.cumsum(self.shares), 1.0)
+        found[-1:] = 1.0  # whatever rounding left
+        return found
 
     def ranks(self, points: Sequence[float] | Floats) -> Floats:
         """Share of the values at or below each point."""
@@ -136,4 +141,10 @@ def merge_counts(counts: Sequence[Counts]) -> Counts:
         for value, rows in each.values.items():
             values[value] = values.get(value, 0) + rows
     unlisted, excess = sum(c.unlisted for c in counts), sum(c.excess for c in counts)
+    if len(values) > _MOST:
+        # Many small files list all their values; what is kept must not grow with the rows.
+        limit = sum(values.values()) / _MOST
+        dropped = max(rows for rows in values.values() if rows < limit)
+        values = {value: rows for value, rows in values.items() if rows >= limit}
+        unlisted += dropped
     return Counts(values, unlisted, excess)

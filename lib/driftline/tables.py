@@ -73,13 +73,20 @@ class Tables(Versions):
         return self._write(rows, table, key=key, where=where, made_from=made_from)
 
     def overwrite(
-        self, rows: DataFrame, table: Table, *, key: str, made_from: Mapping[str, int]
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        key: str,
+        made_from: Mapping[str, int],
+        noted: Mapping[str, Any] | None = None,
     ) -> Written:
         """Replace all rows by what ``key`` stands for, unless that is what the table holds.
 
         The key is in the commit itself, not among the keys of appends: content that was there
         before, and was replaced since, must be written again. ``made_from`` (table → version) is
-        kept beside it, see :meth:`made_from`. Columns follow ``table``.
+        kept beside it, see :meth:`made_from`, and so is what was ``noted``. Columns follow
+        ``table``.
         """
         name = table.full_name
         self._ensure(table, as_it_is=False)
@@ -91,7 +98,7 @@ class Tables(Versions):
         ]
         writer = rows.select(*commented).write.format("delta").mode("overwrite")
         writer = writer.option("overwriteSchema", "true").partitionBy(*table.partition)
-        writer.option("userMetadata", _facts(key, made_from)).save(self.path(name))
+        writer.option("userMetadata", _facts(key, made_from, noted)).save(self.path(name))
         version = self.version(name)
         return Written(name, version, rows=self._rows_written(name, version))
 
@@ -112,6 +119,11 @@ class Tables(Versions):
                 hint="it was not written by driftline; run the stage that writes it",
             )
         return dict(facts["made_from"])
+
+    def noted(self, name: str, version: int) -> dict[str, Any]:
+        """What was noted when an overwritten version was made; empty if nothing was."""
+        facts = self._commit_facts(name, version)
+        return dict((facts or {}).get("noted") or {})
 
     def append_values(
         self, values: Sequence[Iterable[Any]], table: Table, *, key: str | None
@@ -306,9 +318,9 @@ class Tables(Versions):
             )
 
 
-def _facts(key: str, made_from: Mapping[str, int]) -> str:
+def _facts(key: str, made_from: Mapping[str, int], noted: Mapping[str, Any] | None = None) -> str:
     """What a commit says of itself: what it stands for, and the versions it was made from."""
-    return json.dumps({"key": key, "made_from": dict(made_from)})
+    return json.dumps({"key": key, "made_from": dict(made_from), "noted": dict(noted or {})})
 
 
 @contextlib.contextmanager

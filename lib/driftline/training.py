@@ -11,7 +11,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from pyspark import inheritable_thread_target
-from pyspark.ml import PipelineModel
+from pyspark.ml import Estimator, PipelineModel
 from pyspark.ml.evaluation import (
     BinaryClassificationEvaluator,
     Evaluator,
@@ -26,6 +26,7 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
+from driftline.split import Sides
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,25 @@ def search(
     problem: Problem,
     columns: Sequence[tuple[str, str]],
     *,
+    sides: Sequence[Sides],
     parallelism: int,
     on_trial: Callable[[Candidate], None],
 ) -> list[Trial]:
-    """Measure every candidate on every fold; ``rows`` have ``label`` and ``fold``."""
+    """Measure every candidate on every fold: fitted on one side of it, measured on the other.
+
+    ``rows`` have ``label`` and what the conditions of ``sides`` look at.
+    """
     wanted = models.candidates(problem.train.candidates)
     measured: dict[Candidate, list[tuple[float, float]]] = {each: [] for each in wanted}
-    for fold in range(problem.train.folds):
-        fitting, held_out = _prepared(rows, fold, problem, columns)
+    for side in sides:
+        fitting, held_out = _prepared(rows, side, problem, columns)
 
         def measure(
             candidate: Candidate, fitting: DataFrame = fitting, held_out: DataFrame = held_out
         ) -> tuple[float, float]:
             on_trial(candidate)
             started = time.monotonic()
-            estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
-            scored = estimator.fit(fitting).transform(held_out)
+            scored = _estimator(candidate, problem).fit(fitting).transform(held_out)
             value = evaluator(problem.train.metric).evaluate(scored)
             return value, time.monotonic() - started
 
@@ -90,14 +94,25 @@ def search(
 
 
 def _prepared(
-    rows: DataFrame, fold: int, problem: Problem, columns: Sequence[tuple[str, str]]
+    rows: DataFrame, sides: Sides, problem: Problem, columns: Sequence[tuple[str, str]]
 ) -> tuple[DataFrame, DataFrame]:
-    inside = rows.where(F.col("fold") != fold)
-    transformer = prepare.fit(inside, columns, problem.prepare).transformer()
-    wanted = ("features", "label")
-    fitting = transformer.transform(inside).select(*wanted).persist()
-    held_out = transformer.transform(rows.where(F.col("fold") == fold)).select(*wanted).persist()
-    return fitting, held_out
+    inside = rows.where(sides.fitting)
+    learnt = prepare.fit(inside, columns, problem.prepare)
+    fitting = _weighted(prepare.to_fit(inside, learnt), problem).persist()
+    held_out = learnt.transformer().transform(rows.where(sides.held_out))
+    return fitting, held_out.select("features", "label").persist()
+
+
+def _weighted(rows: DataFrame, problem: Problem) -> DataFrame:
+    """What a model is fitted on; balanced, either class weighs half of all rows."""
+    if problem.train.class_weights == "none":
+        return rows.select("features", "label")
+    counts = {row.label: row["count"] for row in rows.groupBy("label").count().collect()}
+    weight = F.lit(1.0)
+    for label, number in counts.items():
+        share = sum(counts.values()) / (len(counts) * number)
+        weight = F.when(F.col("label") == label, share).otherwise(weight)
+    return rows.select("features", "label", weight.alias(models.WEIGHT))
 
 
 def best(trials: Sequence[Trial]) -> Trial:
@@ -118,12 +133,16 @@ def refit(
 ) -> tuple[PipelineModel, Preparation]:
     """Fit preparation and model on all training rows; returns both, and the preparation alone."""
     preparation = prepare.fit(rows, columns, problem.prepare)
-    transformer = preparation.transformer()
-    fitting = transformer.transform(rows).select("features", "label").persist()
-    estimator = models.estimator(candidate, task=problem.task, seed=problem.train.seed)
-    model: Any = estimator.fit(fitting)
+    fitting = _weighted(prepare.to_fit(rows, preparation), problem).persist()
+    model: Any = _estimator(candidate, problem).fit(fitting)
     fitting.unpersist()
-    return PipelineModel([*transformer.stages, model]), preparation
+    return PipelineModel([*preparation.transformer().stages, model]), preparation
+
+
+def _estimator(candidate: Candidate, problem: Problem) -> Estimator[Any]:
+    weighted = problem.train.class_weights != "none"
+    seed = problem.train.seed
+    return models.estimator(candidate, task=problem.task, seed=seed, weighted=weighted)
 
 
 def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:

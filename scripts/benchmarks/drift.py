@@ -1,5 +1,11 @@
-"""Drift between two versions of a table: from profiles, beside reading both versions again."""
+"""Drift between two versions of a table: from profiles, beside reading both versions again.
 
+With ``EVIDENTLY_PYTHON`` naming a Python that has Evidently (it needs another plotly than ours),
+also beside its ``DataDriftPreset`` over the same Parquet files in pandas.
+"""
+
+import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -58,6 +64,33 @@ def _plain(rows: DataFrame) -> None:
     rows.agg(*asked).collect()
 
 
+_EVIDENTLY = """
+import sys, time
+import pandas as pd
+from evidently import Report
+from evidently.presets import DataDriftPreset
+started = time.monotonic()
+before, after = (pd.read_parquet(path.split(",")) for path in sys.argv[1:])
+Report([DataDriftPreset()]).run(after, before)
+print(time.monotonic() - started)
+"""
+
+
+def _evidently(line: Line, folder: str) -> float | None:
+    python = os.environ.get("EVIDENTLY_PYTHON")
+    if not python:
+        return None
+    commits = line.tables.commits(folder, since=0, until=1)
+    paths = [
+        ",".join(file.path for file in delta_files.version(commits, number).files)
+        for number in (0, 1)
+    ]
+    said = subprocess.run(
+        [python, "-c", _EVIDENTLY, *paths], capture_output=True, text=True, check=True
+    )
+    return float(said.stdout.split()[-1])
+
+
 def _again(line: Line, folder: str) -> None:
     """Profile both versions from their rows and compare: what drift costs without a memory."""
     for number in (0, 1):
@@ -104,13 +137,14 @@ def rows(quick: bool) -> list[Row]:
             for folder in folders:
                 compared(folder)  # warm
             turns = [[_seconds(lambda f=f: compared(f)) for f in folders] for _ in range(5)]
+            evidently = _evidently(line, small)
         at_small, at_large = (sorted(times)[2] for times in zip(*turns, strict=True))
         files = line.tables.read(schemas.PROFILES.full_name).where("column = '*'").count()
         if files != 32:
             raise RuntimeError(f"{files} of 32 files were profiled, or some twice")
     said = f"{sizes[1] / _MILLION:g} M rows"
     grown = f"drift at {sizes[0] / _MILLION:g} M"
-    return [
+    found = [
         Row(
             f"first profile, {said}",
             "s",
@@ -131,3 +165,17 @@ def rows(quick: bool) -> list[Row]:
         ),
         Row(f"drift, {said}", "s", at_large, at_small, grown, "<= 1.3", at_large <= 1.3 * at_small),
     ]
+    if evidently is not None:
+        met = at_small <= evidently
+        found.append(
+            Row(
+                f"drift, {sizes[0] / _MILLION:g} M rows",
+                "s",
+                at_small,
+                evidently,
+                "Evidently, from Parquet",
+                "<= 1",
+                met,
+            )
+        )
+    return found

@@ -126,6 +126,16 @@ def test_the_first_run_ends_well_and_says_what_it_did(first, project, planted, t
     assert [json.loads(line)["level"] for line in first.done.stderr.splitlines()]
 
 
+def test_the_training_set_has_a_certificate(first, tables) -> None:
+    rows = tables.read("ops.certificates").collect()
+    assert {row.check: row.holds for row in rows} == dict.fromkeys(
+        ("events", "arrivals", "labels", "times", "columns"), True
+    )
+    assert {row.features_version for row in rows} == {first.versions["gold.features"]}
+    models = list(Path(tables.root).parents[1].rglob("certificate.json"))
+    assert [len(json.loads(path.read_text())["checks"]) for path in models] == [5]
+
+
 def test_each_file_is_accounted_for_as_it_was_planted(first, planted, tables) -> None:
     landed = tables.read("ops.deliveries").where(F.col("status") == "landed").collect()
     found = {row.path.removeprefix("shop/"): row for row in landed}

@@ -21,7 +21,18 @@ from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
 CHURN = str(PROJECT / "conf" / "churn.yaml")
-COMMANDS = (*STAGES, "watch", "suggest", "docs", "profile", "run", "explain", "simulate", "serve")
+COMMANDS = (
+    *STAGES,
+    "watch",
+    "suggest",
+    "docs",
+    "explore",
+    "profile",
+    "run",
+    "explain",
+    "simulate",
+    "serve",
+)
 
 TEACHES = {
     "ingest": ("Deliveries → bronze.<source>", "each delivery once"),
@@ -35,7 +46,8 @@ TEACHES = {
     "watch": ("newest batch", "1 in 100", "--table"),
     "suggest": ("expectation suite", "--table", "--out", "evidence"),
     "docs": ("Data Docs", "--out", "no values of rows"),
-    "features": ("silver → gold.features", "--as-of", "cut-off"),
+    "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
+    "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
     "train": ("gold.features → a model", "champion"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
@@ -323,7 +335,7 @@ def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> 
 
 def test_every_stage_has_an_entry_point_and_no_entry_point_is_left_over() -> None:
     names = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py"))
-    assert names == sorted([*STAGES, "profile", "run"])
+    assert names == sorted([*STAGES, "explore", "profile", "run"])
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda p: p.stem)

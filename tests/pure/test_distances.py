@@ -148,7 +148,7 @@ def table(random: np.random.Generator, rows: int) -> dict[str, Profile]:
         "count": numeric(random.poisson(1.5, size=rows).astype(float), name="count"),
         "word": words(Counter(words_.tolist()), name="word"),
         "page": words(Counter(f"/{n}" for n in zipf.tolist()), name="page"),
-        "flag": words(Counter((random.random(rows) < 0.1).tolist()), name="flag"),
+        "flag": words(Counter(map(str, random.random(rows) < 0.1)), name="flag"),
     }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.explain import explain
+from driftline.explain import explain, features
 from driftline.problem import Problem, load_problem
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -111,8 +111,16 @@ def test_any_is_the_opposite_of_none() -> None:
 
 
 def test_a_random_split_says_its_shares() -> None:
-    said = changed(split={"by": "random", "test": 0.125, "validation": 0.005})
-    assert "Split at random by customer_id: 12.5 % test, 0.5 % validate, the others train." in said
+    shares = {"test": 0.125, "validation": 0.005}
+    for by, how in (("random", "with equal shares of the labels"), ("entity", "one by one")):
+        assert (
+            f"Split at random by customer_id, {how}: 12.5 % test, 0.5 % validate, the others train."
+        ) in changed(split={"by": by, **shares})
+
+
+def test_folds_that_chain_forward_say_so() -> None:
+    said = "\n".join(changed(split={"by": "time", "folds": "forward"}))
+    assert "-fold cross-validation (each block of as-ofs by the blocks before it), best" in said
 
 
 def test_what_is_left_out_is_not_said() -> None:
@@ -128,3 +136,16 @@ def test_what_is_left_out_is_not_said() -> None:
     ) in said
     assert "  random_forest: defaults" in said
     assert "Champion only if, on the test rows: always." in said
+
+
+def test_every_feature_has_a_line_with_its_definition() -> None:
+    problem = CHURN
+    head, *lines = features(problem).splitlines()
+    assert head == "20 features as of each cut-off T, from events with event time up to T:"
+    columns = [name for each in problem.features for name in each.columns]
+    assert [line.split()[0] for line in lines] == [*columns, *problem.profile.attributes]
+    assert "  spend_30d          sum of amount in orders, 30 days up to the as-of" in lines
+    assert (
+        "  carts_30d          number of events in visits where path = '/cart', 30 days up to the "
+        "as-of"
+    ) in lines

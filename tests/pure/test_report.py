@@ -975,3 +975,37 @@ def test_categories_beyond_the_most_frequent_are_added_up() -> None:
 )
 def test_numbers_are_written_as_people_write_them(made: str, wanted: str) -> None:
     assert plainly(made) == wanted
+
+
+# --- tables that were explored ------------------------------------------------------------------
+
+
+def explored(table: str = "silver.orders", run: str = "r2", missing: float = 25.0) -> list[dict]:
+    of = {"table": table, "version": 4, "run_id": run, "at": START}
+    histogram = json.dumps({"edges": [0.0, 1.0, 5.0], "shares": [0.25, 0.75]})
+    return [
+        {**of, "column": "amount", "statistic": "rows", "value": 100.0, "detail": "double"},
+        {**of, "column": "amount", "statistic": "nulls", "value": missing},
+        {**of, "column": "amount", "statistic": "q50", "value": 3.5},
+        {**of, "column": "amount", "statistic": "histogram", "detail": histogram},
+        {**of, "column": "amount", "other": "kind", "statistic": "pearson", "value": 0.99},
+        {**of, "column": "amount", "other": "kind", "statistic": "correlation_ratio", "value": 0.4},
+        {**of, "column": EVIL, "statistic": "rows", "value": 100.0, "detail": "string"},
+        {**of, "column": EVIL, "statistic": "suspicious", "value": 1.0, "detail": "an id"},
+    ]
+
+
+def test_what_was_explored_last_is_shown_and_what_is_suspicious_said() -> None:
+    problem = load_problem(CONF / "churn.yaml")
+    old = [{**each, "at": START - timedelta(days=1)} for each in explored(run="r1", missing=50.0)]
+    records = [*old, *explored()]
+    page = render(replace(nothing(problem), explored=frame("explored", records)))
+    text = page[page.index('id="explored"') :]
+    text = text[: text.index("</section>")]
+    assert "1 table explored; 1 column suspicious." in text
+    assert "25" in text and "50\N{NO-BREAK SPACE}%" not in text
+    assert "correlation ratio" in text
+    assert "pearson" not in text  # of numbers, the ranks say more
+    assert "<script>window.hacked" not in page
+    assert "explored" in _NAMES
+    assert "No table has been explored" in render(nothing(problem))

@@ -9,7 +9,7 @@ import pytest
 
 from driftline.errors import Refused
 from driftline.sections import TimeSplit
-from driftline.split import PARTS, by_time
+from driftline.split import PARTS, by_time, forward
 
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
@@ -30,12 +30,12 @@ def parts(
     [
         # a horizon as long as the step: every label is known one step later
         ([0, 30, 60, 90], 30, (1, 1), ([0, 30], [60], [90])),
-        # twice the step: the as-of just before validation is purged
-        ([0, 30, 60, 90], 60, (1, 1), ([0], [60], [90])),
-        # one day more than the step purges it too; exactly the step does not
-        ([0, 30, 60, 90], 31, (1, 1), ([0], [60], [90])),
-        # a horizon of 90 days, cut-offs every 30: two are purged
-        ([0, 30, 60, 90, 120, 150, 180], 90, (1, 1), ([0, 30, 60], [150], [180])),
+        # twice the step: the as-ofs just before validation and test are purged
+        ([0, 30, 60, 90, 120], 60, (1, 1), ([0], [60], [120])),
+        # one day more than the step purges them too; exactly the step does not
+        ([0, 30, 60, 90, 120], 31, (1, 1), ([0], [60], [120])),
+        # a horizon of 90 days, cut-offs every 30: two are purged each time
+        ([0, 30, 60, 90, 120, 150, 180, 210], 90, (1, 1), ([0, 30], [120], [210])),
         # a short horizon purges nothing
         ([0, 30, 60, 90], 7, (1, 1), ([0, 30], [60], [90])),
         # several held back
@@ -84,3 +84,29 @@ def test_too_few_are_refused(days: list[int], horizon: int, test: int, validatio
     assert error.what == f"too few as-ofs with a known label to split by time: {len(days)}"
     assert error.where == f"split: test {test}, validation {validation}"
     assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("days", "horizon", "folds", "expected"),
+    [
+        ([0, 30, 60, 90], 30, 3, [([0], [30]), ([0, 30], [60]), ([0, 30, 60], [90])]),
+        ([90, 0, 60, 30], 30, 1, [([0, 30], [60, 90])]),
+        # what is not over when a block begins does not train it
+        ([0, 30, 60, 90, 120], 60, 2, [([0], [60]), ([0, 30], [90, 120])]),
+        ([0, 30, 60, 90], 31, 3, None),
+        ([0, 30], 30, 3, None),
+        ([], 30, 2, None),
+    ],
+)
+def test_forward_chaining(
+    days: list[int], horizon: int, folds: int, expected: list[tuple[list[int], list[int]]] | None
+) -> None:
+    times = [FIRST + timedelta(days=day) for day in days]
+    if expected is None:
+        with pytest.raises(Refused, match="too few as-ofs"):
+            forward(times, folds=folds, horizon=horizon)
+        return
+    found = forward(times, folds=folds, horizon=horizon)
+    assert [
+        tuple([(each - FIRST).days for each in side] for side in fold) for fold in found
+    ] == expected

@@ -15,8 +15,9 @@ from tests.serving.conftest import FACTS, ROW, ask, asked, onnx
 
 from driftline.errors import DriftlineError
 from driftline.portable.saved import Linear
-from driftline.serving import limits as limits_module
 from driftline.serving.limits import Limits, Rate
+from driftline.serving.metrics import _buckets
+from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
 
 
@@ -268,6 +269,7 @@ def test_more_than_the_rate_is_told_when_to_come_again(service) -> None:
     assert refused
     assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
     assert ask(app, "GET", "/healthz").status == 200
+    assert ask(app, "GET", "/metrics").status == 200
 
 
 def test_the_rate_is_kept_over_time() -> None:
@@ -346,6 +348,7 @@ def test_the_key_opens(service, headers, status) -> None:
     answer = ask(app, "POST", "/predict", rows({}), headers)
     assert answer.status == status
     assert b"secret" not in answer.body
+    assert ask(app, "GET", "/metrics", b"", headers).status == status
     assert ask(app, "GET", "/healthz").status == 200
 
 
@@ -360,6 +363,27 @@ def test_a_bug_says_nothing_of_itself(service, caplog) -> None:
     assert answer.status == 500
     assert b"4711" not in answer.body
     assert answer.json["error"].startswith("this is a bug in driftline")
+
+
+def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
+    log = RequestLog(tmp_path / "log", lines=2)
+    app = Rest(service, Limits(), log=log).app()
+    for _ in range(5):
+        assert ask(app, "POST", "/predict", rows({})).status == 200
+    named = sorted(each.name for each in (tmp_path / "log").iterdir())
+    assert [name.startswith(".") for name in named] == [True, False, False]  # the fifth is open
+    log._file.close()
+    (tmp_path / "log" / named[0]).unlink()
+    log._file, log._folder = None, tmp_path / "gone"
+    assert ask(app, "POST", "/predict", rows({})).status == 200
+    assert b"driftline_requests_unlogged_total 1.0" in service.metrics.text()
+
+
+def test_what_a_dead_server_had_begun_gets_its_name(tmp_path) -> None:
+    left = tmp_path / ".requests-20240101T000000-999999999-abcdef01.ndjson.part"
+    left.write_text("{}\n")
+    RequestLog(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == [left.name[1:].removesuffix(".part")]
 
 
 # --- the champion changes
@@ -454,6 +478,19 @@ def test_metrics_tell_what_was_asked(app) -> None:
     assert 'driftline_model_version{model="churn",problem="000000000000"}' in values
 
 
+@pytest.mark.parametrize(
+    ("edges", "expected"),
+    [
+        ((0.0, 10.0, 20.0), {"below": 1, "decile:0": 3, "decile:1": 2, "above": 1, "missing": 1}),
+        ((5.0,), {"below": 2, "decile:0": 1, "above": 4, "missing": 1}),
+        ((), {"above": 7, "missing": 1}),
+    ],
+)
+def test_a_value_falls_into_one_bucket(edges, expected) -> None:
+    values = np.array([float("nan"), -1.0, 0.0, 5.0, 10.0, 10.5, 20.0, 21.0])
+    assert _buckets(values, edges) == expected
+
+
 def test_paths_do_not_become_labels(app) -> None:
     for path in ("/a", "/b", "/c/d"):
         ask(app, "GET", path)
@@ -467,7 +504,3 @@ def test_the_document_names_the_fields_of_the_model(app) -> None:
     assert set(row["properties"]) == set(ROW)
     assert set(row["required"]) == set(ROW) - {"customer_id"}
     assert "$defs" not in json.dumps(found["paths"]["/predict"])
-
-
-def test_open_paths_are_few() -> None:
-    assert len(limits_module._OPEN) == 5

@@ -171,3 +171,63 @@ def test_odd_numbers_survive_the_projection(spark) -> None:
     assert found[0][1] == -1.7976931348623157e308
     exact = Numeric("x", fill=0.1 + 0.2, low=None, high=None, center=0.0, scale=1.0)
     assert vectors(column(spark, [None]), Preparation((exact,), ())) == [[0.30000000000000004]]
+
+
+def test_what_was_missing_is_flagged_where_anything_was(spark) -> None:
+    ddl = "x double, y double"
+    training = spark.createDataFrame([(1.0, 1.0), (None, 2.0), (3.0, 3.0)], ddl)
+    given = spark.createDataFrame([(NAN, None), (None, 2.0), (5.0, 2.0)], ddl)
+    columns = [("x", "double"), ("y", "double")]
+    for clip in (None, (0.0, 1.0)):
+        rule = Prepare(missing_flags=True, clip=clip, scale="none", impute="zero")
+        fitted = prepare.fit(training, columns, rule)
+        assert fitted.names == ["x", "y", "x missing"]
+        fill = 0 if clip is None else 1  # a fill outside the quantiles is clipped as well
+        x = 5 if clip is None else 3
+        y = [0, 2, 2] if clip is None else [1, 2, 2]
+        expected = [[fill, y[0], 1], [fill, y[1], 1], [x, y[2], 0]]
+        assert vectors(given, fitted) == expected
+
+
+def test_interquartile_fences_and_robust_scale(spark) -> None:
+    training = [float(value) for value in (*range(1, 100), 10_000)]
+    given = [-1_000.0, 50.0, 1e9]
+    found = numbers(spark, training, given, clip="iqr", scale="none")
+    # Quartiles 25, 50, 75; fences at 25 − 75 and 75 + 75.
+    assert found == [-50, 50, 150]
+    found = numbers(spark, training, [50.0, 75.0, 1e9], clip="iqr", scale="robust")
+    assert found == [0, 0.5, 2]
+    assert numbers(spark, [7.0] * 5, [7.0, 9.0], scale="robust") == [0, 2]
+
+
+WORDS = [*["a"] * 60, *["b"] * 38, "c", None]
+
+
+def test_rare_and_unseen_words_are_one(spark) -> None:
+    training = column(spark, WORDS, "string")
+    fitted = prepare.fit(training, [("x", "string")], Prepare(rare=0.02))
+    assert fitted.names == ["x=a", "x=b", "x other"]
+    given = column(spark, ["a", "b", "c", "unseen", None], "string")
+    assert vectors(given, fitted) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    none = prepare.fit(training, [("x", "string")], Prepare(rare=0.7))
+    assert vectors(given, none) == [[1], [1], [1], [1], [0]]
+
+
+def test_mean_labels_of_words_shrunk_and_blind_to_a_rows_own_fold(spark) -> None:
+    rows = [(word, float(place % 2), place % 3) for place, word in enumerate(WORDS)]
+    training = spark.createDataFrame(rows, "x string, label double, fold int")
+    fitted = prepare.fit(training, [("x", "string")], Prepare(encode="target"))
+    assert fitted.names == ["mean label by x"]
+    given = column(spark, ["a", "c", "unseen", None], "string")
+    c = rows[98][1]
+    expected = [[(30 + 20 * 0.5) / 80], [(c + 20 * 0.5) / 21], [0.5], [0.5]]
+    assert vectors(given, fitted) == [[pytest.approx(each)] for (each,) in expected]
+    # While a model is fitted, by the rows of the other folds alone.
+    blind = prepare.to_fit(training, fitted).collect()
+    for row in blind:
+        others = [label for _, label, fold in rows if fold != row.fold]
+        default = sum(others) / len(others)
+        mine = [label for word, label, fold in rows if fold != row.fold and word == row.x]
+        mean = (sum(mine) + 20 * default) / (len(mine) + 20) if row.x else default
+        assert row.features[0] == pytest.approx(mean, rel=1e-12)
+    assert len(blind) == len(rows)

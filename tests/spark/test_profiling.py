@@ -236,7 +236,7 @@ def history(spark, line, folder: Path, seed: int, steps: int) -> list[str]:
 
 
 def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path) -> None:
-    history(spark, line, tmp_path, seed=3, steps=7)
+    history(spark, line, tmp_path, seed=3, steps=3)
 
 
 @pytest.mark.slow

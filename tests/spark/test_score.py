@@ -24,6 +24,9 @@ JUNE, JULY = (datetime(2024, month, 1, tzinfo=timezone.utc) for month in (6, 7))
 RECENCY = Preparation((Numeric("recency_90d", 45.0, 0.0, 90.0, 0.0, 90.0),), ())
 
 
+pytestmark = pytest.mark.slow  # six runs of the job, each with its suite
+
+
 @pytest.fixture
 def line(open_line, tmp_path):
     problem = load_problem(PROJECT / "conf" / "churn.yaml")
@@ -110,3 +113,5 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     assert found(line) == sorted([*others, *again])
     with pytest.raises(Missing, match="there is no cut-off to score"):
         score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
+    with pytest.raises(Missing, match="model churn has no version 9"):
+        score.run(line, challenger=9)

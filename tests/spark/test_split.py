@@ -10,20 +10,24 @@ from pyspark.sql import functions as F
 
 from driftline import split
 from driftline.errors import Refused
-from driftline.sections import RandomSplit, TimeSplit
+from driftline.sections import EntitySplit, RandomSplit, TimeSplit
 
 DAYS = [datetime(2024, month, 1, tzinfo=timezone.utc) for month in range(1, 8)]
 
 
 def test_an_as_of_whose_label_overlaps_the_judging_ones_is_purged(spark) -> None:
-    parts = split.by_time(DAYS[::-1], TimeSplit(by="time", test=1, validation=2), horizon=45)
-    rows = spark.createDataFrame([(each,) for each in DAYS], "as_of timestamp")
-    found = rows.select("as_of", split.part(parts, entity="who", seed=1).alias("part"))
-    # 1 April + 45 days reaches past 1 May, the first as-of that chooses.
-    assert [row.part for row in found.orderBy("as_of").collect()] == [
-        *("train", "train", "train", None),
-        *("validation", "validation", "test"),
-    ]
+    rows = spark.createDataFrame(
+        [(each, 1.0, 7) for each in DAYS], "as_of timestamp, label double, who int"
+    )
+    rule = TimeSplit(by="time", test=1, validation=2)
+    found = split.with_parts(
+        rows, rule, DAYS[::-1], horizon=45, entity="who", task="classification", seed=1
+    )
+    # 1 June + 45 days reaches past 1 July, which judges; 1 March + 45 past 1 April, which chooses.
+    assert {row.as_of.month: row.part for row in found.collect()} == {
+        **{1: "train", 2: "train"},
+        **{4: "validation", 5: "validation", 7: "test"},
+    }
 
 
 def test_a_label_known_at_the_very_moment_is_known() -> None:
@@ -49,19 +53,46 @@ def sides(rows, column: str) -> dict:
     return {row.who: tuple(row.sides) for row in found}
 
 
-def test_at_random_a_person_is_in_one_part(people) -> None:
-    rule = RandomSplit(by="random", test=0.2, validation=0.1)
-    parts = sides(people.withColumn("part", split.part(rule, entity="who", seed=3)), "part")
+def parted(people, rule, *, seed: int = 3, task: str = "classification"):
+    """Everybody's label is 1 for every tenth, who has it at one as-of of three."""
+    tenth = (F.col("who") % 10 == 0) & (F.col("n") == 1)
+    rows = people.withColumn("label", F.when(tenth, 1.0).otherwise(0.0))
+    return split.with_parts(rows, rule, [], horizon=30, entity="who", task=task, seed=seed)
+
+
+def test_by_entity_a_person_is_in_one_part_whoever_else_is_there(people) -> None:
+    rule = EntitySplit(by="entity", test=0.2, validation=0.1)
+    parts = sides(parted(people, rule), "part")
     assert all(len(each) == 1 for each in parts.values())
     counts = Counter(each for (each,) in parts.values())
     # Three standard deviations of a binomial with 5,000 draws.
     assert counts["test"] == pytest.approx(1_000, abs=85)
     assert counts["validation"] == pytest.approx(500, abs=64)
     assert counts.keys() == {"train", "validation", "test"}
-    again = sides(people.withColumn("part", split.part(rule, entity="who", seed=3)), "part")
-    assert parts == again
-    other = sides(people.withColumn("part", split.part(rule, entity="who", seed=4)), "part")
-    assert parts != other
+    some = sides(parted(people.where("who < 2500"), rule), "part")
+    assert some == {who: part for who, part in parts.items() if who < 2_500}
+    assert parts != sides(parted(people, rule, seed=4), "part")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_at_random_each_part_has_its_share_of_every_label(people, task) -> None:
+    rule = RandomSplit(by="random", test=0.2, validation=0.1)
+    rows = parted(people, rule, task=task)
+    labels = rows.groupBy("who", "part").agg(F.max("label").alias("label"))
+    found = {
+        (row.part, row.label): row["count"]
+        for row in labels.groupBy("part", "label").count().collect()
+    }
+    shares = {"test": 0.2, "validation": 0.1, "train": 0.7}
+    # The tenths of a regression cut through the people without a label, not through the others.
+    assert found == {
+        (part, label): pytest.approx(share * number, abs=0.5 if task == "classification" else 1)
+        for part, share in shares.items()
+        for label, number in ((1.0, 500), (0.0, 4_500))
+    }
+    again = sides(parted(people.repartition(3), rule, task=task), "part")
+    assert again == sides(rows, "part")
+    assert again != sides(parted(people, rule, seed=4, task=task), "part")
 
 
 def test_folds(people) -> None:
@@ -81,8 +112,7 @@ def test_folds(people) -> None:
 
 def test_folds_do_not_follow_the_parts(people) -> None:
     """Were both drawn by one number, the training part would lack whole folds."""
-    rule = RandomSplit(by="random", test=0.4, validation=0.1)
-    rows = people.withColumn("part", split.part(rule, entity="who", seed=3))
+    rows = parted(people, EntitySplit(by="entity", test=0.4, validation=0.1))
     folded = split.with_folds(rows.where("part = 'train'"), folds=4, entity="who", seed=3)
     counts = [row["count"] for row in folded.groupBy("fold").count().collect()]
     assert len(counts) == 4

@@ -12,7 +12,7 @@ from pyspark.ml.regression import LinearRegression
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from driftline import prepare, training
+from driftline import prepare, split, training
 from driftline.models import Candidate
 from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
@@ -50,7 +50,10 @@ def problem(repository):
 
 def searched(rows, problem) -> list[Trial]:
     asked = []
-    trials = training.search(rows, problem, COLUMNS, parallelism=2, on_trial=asked.append)
+    sides = split.sides(problem.split, [], folds=FOLDS, horizon=30)
+    trials = training.search(
+        rows, problem, COLUMNS, sides=sides, parallelism=2, on_trial=asked.append
+    )
     assert sorted(map(str, asked)) == sorted(
         str(each.candidate) for each in trials for _ in range(FOLDS)
     )
@@ -159,3 +162,47 @@ def test_a_model_that_says_nothing_has_no_importances(rows, problem) -> None:
     heavy = Candidate("logistic_regression", (("regParam", 1000.0), ("elasticNetParam", 1.0)))
     model, _ = training.refit(rows, heavy, asked, COLUMNS)
     assert training.importances(model, ["x", "y"]) == {"x": 0, "y": 0}
+
+
+def test_balanced_classes_weigh_the_same(rows, problem) -> None:
+    """As MLlib with weights by hand; and the rare class is believed in more often."""
+    rare = rows.where("label = 0 OR fold = 2")
+    asked = problem("roc_auc", {"logistic_regression": {}}, RAW)
+    balanced = asked.train.model_copy(update={"class_weights": "balanced"})
+    candidate = Candidate("logistic_regression", (("regParam", 0.1),))
+    model, _ = training.refit(
+        rare, candidate, asked.model_copy(update={"train": balanced}), COLUMNS
+    )
+    n, n1 = rare.count(), rare.where("label = 1").count()
+    weighted = rare.selectExpr(
+        "*", f"CASE label WHEN 1 THEN {n / (2 * n1)}D ELSE {n / (2 * (n - n1))}D END AS w"
+    )
+    vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(weighted)
+    by_hand = LogisticRegression(regParam=0.1, weightCol="w").fit(vectors)
+    assert list(model.stages[-1].coefficients) == pytest.approx(list(by_hand.coefficients))
+    plain, _ = training.refit(rare, candidate, asked, COLUMNS)
+    called = [each.transform(rare).where("prediction = 1").count() for each in (plain, model)]
+    assert called[0] < called[1]
+
+
+@pytest.mark.slow
+def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, problem) -> None:
+    """Five hundred words encoded by a label that was shuffled: 0.5 in every fold."""
+    drawn = spark.range(60_000).selectExpr(
+        "double(pmod(xxhash64(id, 1), 1000)) AS x",
+        "concat('w', pmod(xxhash64(id, 2), 30)) AS word",
+        "concat('v', pmod(xxhash64(id, 3), 30)) AS other",
+        "double(pmod(xxhash64(id, 4), 10) < 3) AS label",
+        f"int(pmod(xxhash64(id, 5), {FOLDS})) AS fold",
+    )
+    rows = drawn.persist()
+    grid = {"logistic_regression": {}, "random_forest": {"numTrees": (20,), "maxDepth": (6,)}}
+    asked = problem("roc_auc", grid, Prepare(encode="target", missing_flags=True))
+    columns = [("x", "double"), ("word", "string"), ("other", "string")]
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+    trials = training.search(
+        rows, asked, columns, sides=sides, parallelism=2, on_trial=lambda _: None
+    )
+    for trial in trials:
+        assert trial.folds == pytest.approx([0.5] * FOLDS, abs=0.02)
+    rows.unpersist()

@@ -72,23 +72,21 @@ Members = dict[str, tuple[list[DataFile], Cell]]
 def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[str, Members]:
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
-    commits = {file.key: each.number for each in pair.commits for file in each.added}
+    # The commit that brought a file first: RESTORE brings it again.
+    commits = {file.key: each.number for each in reversed(pair.commits) for file in each.added}
     groups: dict[str, Members] = {}
 
     def put(kind: str, name: str, file: DataFile, cell: Cell) -> None:
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
 
-    names = {each.key: each.name for each in pair.current.wanted.schema.fields}
     for file in files:
         put("commit", str(commits[file.key]), file, {})
         put("file", file.path.rpartition("/")[2], file, {})
-        for key, value in file.partition.items():
-            put(names.get(key, key), str(value), file, {})
         segments = {
             (name, value)
             for cell, _ in known[file.key].cells
             for name, value in cell.items()
-            if name not in where and name not in {names.get(key) for key in file.partition}
+            if name not in where
         }
         for name, value in segments:
             put(name, str(value), file, {name: value})

@@ -59,9 +59,9 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     calm = [compared(line, each, known, segments)[0] for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
-    _write(line, ledger, pair, statistics, key)
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
+    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
     if pair.champion:
         named = {
             f"drift/{table}/{each.column}/{each.statistic}": each.value
@@ -118,12 +118,15 @@ def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str
 
 
 def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
-    table, names = pair.current.table, {each.name for each in pair.current.wanted.schema.fields}
-    wanted = {*line.problem.drift.segments.get(table, ()), *([asked.by] if asked.by else [])}
-    unknown = sorted(wanted - names)
-    if unknown:
+    table = pair.current.table
+    both = (pair.reference.wanted.schema, pair.current.wanted.schema)
+    names = {each.name for schema in both for each in schema.fields}
+    # A declared one that the table has lost, or not yet, is said as a change of the schema.
+    wanted = {*line.problem.drift.segments.get(table, ())} & names
+    wanted |= {asked.by} if asked.by else set()
+    if asked.by and asked.by not in names:
         raise Missing(
-            f"{table} has no column {', '.join(unknown)} to compare by",
+            f"{table} has no column {asked.by} to compare by",
             where=line.tables.path(table),
             hint=f"it has {', '.join(sorted(names))}",
         )

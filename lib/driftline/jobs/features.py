@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timezone
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import AtomicType, BooleanType, DataType, NumericType
 
 from driftline import features, labels, schemas
+from driftline.certificate import Evidence, Seen
 from driftline.errors import ConfError, Refused
-from driftline.events import Population
+from driftline.events import Events, Population
 from driftline.jobs import tiling
 from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
+from driftline.operations import OPERATIONS
 from driftline.problem import digest
 from driftline.tiles import arrival, moment
 
@@ -35,8 +38,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         }
         _check_expressions(line, silver)
         ledger.progress("finding the newest event")
-        watermark = _watermark(silver[problem.label.source], _time(line, problem.label.source))
-        watermark = min(watermark, as_of or watermark)
+        first, newest = _extent(silver[problem.label.source], _time(line, problem.label.source))
+        watermark = min(newest, as_of or newest)
         times = features.as_ofs(problem.cutoffs, watermark)
         if not times:
             raise Refused(
@@ -62,41 +65,111 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         rows = _rows(line, silver, tiles, times, known).persist()
         try:
             guard(line, ledger, rows.select(*table.column_names), table)
+            evidence = Evidence(
+                watermark, problem.cutoffs.known, problem.label.horizon, _seen(rows)
+            )
             ledger.progress("writing gold.features")
-            ledger.wrote(line.tables.overwrite(rows, table, key=key, made_from=versions))
-            counts = rows.groupBy().agg(F.count("*"), F.count("label")).first()
-            assert counts is not None
+            ledger.wrote(
+                line.tables.overwrite(
+                    rows, table, key=key, made_from=versions, noted=evidence.to_json()
+                )
+            )
         finally:
             rows.unpersist()
-        ledger.rows_out = counts[0]
+        ledger.rows_out = sum(each.rows for each in evidence.seen)
         ledger.message = (
-            f"{counts[0]:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
-            f"{counts[1]:,} with a known label"
+            f"{ledger.rows_out:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
+            f"{sum(each.labelled for each in evidence.seen):,} with a known label"
         )
+        for each in _remarks(line, first, newest, times, evidence, as_of):
+            ledger.message += f"; {each}"
         return ledger.message
+
+
+def _remarks(
+    line: Line,
+    first: datetime,
+    newest: datetime,
+    times: list[datetime],
+    evidence: Evidence,
+    as_of: datetime | None,
+) -> Iterator[str]:
+    """What is as it should be, but perhaps not as somebody thinks it is."""
+    asked = {each.as_of for each in evidence.seen}
+    empty = [each for each in times if each not in asked]
+    if empty:
+        yield f"nobody to ask about at {len(empty)} of the as-ofs, the first {empty[0]:%Y-%m-%d}"
+    longest = max(days for each in line.problem.features for days in each.windows)
+    if times[0] - timedelta(days=longest) < first:
+        yield (
+            f"windows of up to {longest} days look back further than the data, which begin "
+            f"{first:%Y-%m-%d}"
+        )
+    if as_of and as_of > newest:
+        yield f"the data end {newest:%Y-%m-%d}, before --as-of"
+
+
+def _seen(rows: DataFrame) -> tuple[Seen, ...]:
+    """What the rows of each as-of saw at most, measured on the rows themselves."""
+    newest = (F.timestamp_micros(F.max(name)) for name in ("_newest", "_arrived"))
+    found = rows.groupBy("as_of").agg(F.count("*"), F.count("label"), *newest).orderBy("as_of")
+    return tuple(
+        Seen(_utc(row[0]), row[1], row[2], *(each and _utc(each) for each in row[3:]))
+        for row in found.collect()
+    )
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=timezone.utc)
 
 
 def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
     """Let Spark analyse every SQL expression of the problem before any work is done."""
     problem = line.problem
-    wanted = [("label", problem.label), ("population", problem.population)]
-    wanted += [(f"features.{each.name}", each) for each in problem.features]
-    for key, events in wanted:
+    wanted: list[tuple[str, Events, bool]] = [
+        ("label", problem.label, True),
+        ("population", problem.population, True),
+    ]
+    for feature in problem.features:
+        numbers = "categories" not in OPERATIONS[feature.operation].parts
+        wanted.append((f"features.{feature.name}", feature, numbers))
+    for key, events, numbers in wanted:
+        rows = silver[events.source]
         for name in ("where", "value"):
             expression = getattr(events, name, None)
             if not expression:
                 continue
+            asked = F.expr(expression)
+            # A condition is of one row: Spark refuses aggregates, windows and generators in it.
+            condition = asked if name == "where" else asked.isNotNull()
             try:
-                silver[events.source].select(F.expr(expression))
+                rows.where(condition)
+                kind = rows.select(asked).schema[0].dataType
             except (AnalysisException, ParseException) as error:
-                raise ConfError(
-                    "not a SQL expression over the source's columns",
-                    file=f"problem {problem.name}",
-                    key=f"{key}.{name}",
-                    found=expression,
-                    allowed=", ".join(problem.sources[events.source].columns),
-                    hint=str(error).split("\n", 1)[0][:200],
-                ) from None
+                raise _wrong(line, f"{key}.{name}", events, _said(error)) from None
+            fits = isinstance(kind, NumericType | BooleanType) if numbers else _is_word(kind)
+            if name == "value" and not fits:
+                hint = f"it is a {kind.simpleString()}, and a {'number' if numbers else 'word'}"
+                raise _wrong(line, f"{key}.{name}", events, f"{hint} is needed")
+
+
+def _is_word(kind: DataType) -> bool:
+    return isinstance(kind, AtomicType)
+
+
+def _said(error: Exception) -> str:
+    return str(error).split("\n", 1)[0][:200]
+
+
+def _wrong(line: Line, key: str, events: Events, hint: str) -> ConfError:
+    return ConfError(
+        "not a SQL expression over the columns of one row",
+        file=f"problem {line.problem.name}",
+        key=key,
+        found=str(getattr(events, key.rpartition(".")[2])),
+        allowed=", ".join(line.problem.sources[events.source].columns),
+        hint=hint,
+    )
 
 
 def _rows(
@@ -145,16 +218,15 @@ def _time(line: Line, source: str) -> str:
     return line.problem.sources[source].time
 
 
-def _watermark(rows: DataFrame, time: str) -> datetime:
-    """The newest event of the source the label is made from."""
+def _extent(rows: DataFrame, time: str) -> tuple[datetime, datetime]:
+    """The oldest and the newest event of the source the label is made from."""
     moment = F.col(time).cast("timestamp")
     # A time after its own arrival is a wrong clock; it must not make labels mature.
-    newest = rows.where(moment <= F.col("_arrived_at")).agg(F.max(moment)).first()
-    if newest is None or newest[0] is None:
+    found = rows.where(moment <= F.col("_arrived_at")).agg(F.min(moment), F.max(moment)).first()
+    if found is None or found[1] is None:
         raise Refused(
             "the label's source has no event",
             where="silver",
             hint="see ops.quarantine: every row may have broken a rule",
         )
-    found: datetime = newest[0]
-    return found.replace(tzinfo=timezone.utc)
+    return _utc(found[0]), _utc(found[1])

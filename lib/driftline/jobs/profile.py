@@ -26,8 +26,7 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
         version = delta_files.version(commits, newest)
         wanted = [profiling.wanted(table, version, version.files)]
     names = {each.name for each in commits[-1].schema.fields}
-    as_of = ("as_of",) if "as_of" in names else ()
-    segments = tuple(sorted({*line.problem.drift.segments.get(table, ()), *as_of}))
+    segments = tuple(sorted({*line.problem.drift.segments.get(table, ()), "as_of"} & names))
     known = profiling.profiles(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)

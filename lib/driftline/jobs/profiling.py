@@ -63,7 +63,8 @@ def profiles(
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
     made = reduce(DataFrame.unionByName, (_scan(line, each, segments) for each in lacking))
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
-    key = digest([sorted(str(f.key) for each in lacking for f in each.files), list(segments)])
+    told = [(sorted(str(f.key) for f in e.files), [f.key for f in e.fields]) for e in lacking]
+    key = digest([told, list(segments)])
     ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=f"profiles:{key[:16]}"))
     return _known(line, wanted, segments)
 
@@ -102,15 +103,30 @@ def _known(
         cell = frozenset(dict(row["cell"]).items())
         found = profile.from_row(row)
         parts.setdefault(unit, {}).setdefault(cell, {})[found.column, found.part] = found
-        ids[unit] = row["largest_id"]
-    fields = {each.key: one.fields for one in wanted for each in one.files}
+        # What was younger than the file once is so for ever.
+        last = ids.get(unit, row["largest_id"])
+        ids[unit] = None if None in (last, row["largest_id"]) else min(last, row["largest_id"])
+    files = {each.key: (one, each) for one in wanted for each in one.files}
     known: dict[Key, FileProfile] = {}
     for unit, cells in parts.items():
-        key, cut = unit[:3], tuple(filter(None, unit[3].split(",")))
-        made = FileProfile(cut, ids[unit], [(dict(cell), each) for cell, each in cells.items()])
-        if key in fields and set(segments) <= set(cut) and made.tells(fields[key]):
+        key = unit[:3]
+        if key not in files:
+            continue
+        one, file = files[key]
+        same = _partition(one, file)
+        cut = (*filter(None, unit[3].split(",")), *same)
+        made = FileProfile(
+            cut, ids[unit], [({**dict(cell), **same}, each) for cell, each in cells.items()]
+        )
+        if set(segments) <= set(cut) and made.tells(one.fields):
             known[key] = made
     return known
+
+
+def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
+    """The values that all rows of a file have, by the columns' names: a cell as it is."""
+    names = {each.key: each.name for each in wanted.schema.fields}
+    return {names[key]: value for key, value in file.partition.items() if key in names}
 
 
 def _without(wanted: Wanted, found: Mapping[Key, FileProfile]) -> Wanted:
@@ -147,8 +163,11 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
 
 def _scan(line: Line, wanted: Wanted, segments: tuple[str, ...]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
+    cut = {name for file in wanted.files[:1] for name in _partition(wanted, file)}
+    segments = tuple(name for name in segments if name not in cut)
     keys = {each.name: each.key for each in wanted.fields}
-    found = scan.scan(rows, keys, path=delta_files.path_of(), segments=segments)
+    found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=segments)
+    found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted) for each in wanted.files],
         "file string, bytes bigint, deleted string",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pyspark.sql import functions as F
 
-from driftline import schemas
+from driftline import explore, schemas
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 from driftline.report import Facts, render
@@ -49,6 +49,7 @@ def facts(line: Line) -> Facts:
         causes=_frame(line, schemas.CAUSES),
         histograms=_frame(line, schemas.HISTOGRAMS),
         champion=_champion(line),
+        explored=_frame(line, explore.TABLE),
     )
 
 

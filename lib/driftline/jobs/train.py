@@ -12,14 +12,13 @@ from pyspark.sql import functions as F
 
 from driftline import evaluation, portable, prepare, registry, schemas, split, training
 from driftline.errors import Refused
-from driftline.jobs import judging, proving
+from driftline.jobs import certifying, judging, proving
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import digest
 from driftline.registry import Registry, Version
-from driftline.sections import TimeSplit
 from driftline.serving.facts import Facts
 from driftline.training import Trial
 
@@ -72,6 +71,7 @@ def _train(
     problem = line.problem
     counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
+    proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
     if unfinished:  # killed after it was registered: go on from there
         trials: list[Trial] = []
         winner, model = _winner(unfinished), models.load(unfinished)
@@ -98,7 +98,17 @@ def _train(
         }
         facts = proving.facts(line, rows.where(F.col("part") == "train"), learnt)
         version = _register(
-            line, models, model, trials, winner, metrics, key, features_version, learnt, facts
+            line,
+            models,
+            model,
+            trials,
+            winner,
+            metrics,
+            key,
+            features_version,
+            learnt,
+            facts,
+            proof,
         )
     ledger.progress("comparing the portable model with Spark's")
     proofs = proving.proofs(line, rows, model, models.folder(version), learnt)
@@ -147,6 +157,12 @@ def _search(
             fitting,
             problem,
             columns,
+            sides=split.sides(
+                problem.split,
+                _as_ofs(fitting),
+                folds=problem.train.folds,
+                horizon=problem.label.horizon,
+            ),
             parallelism=line.environment.cores,
             on_trial=lambda candidate: ledger.progress(f"fitting {candidate}"),
         )
@@ -170,6 +186,7 @@ def _register(
     features_version: int,
     learnt: Preparation,
     facts: Facts,
+    certificate: str,
 ) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
     problem = line.problem
@@ -197,6 +214,7 @@ def _register(
         },
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
+            "certificate.json": certificate.encode(),
             **portable.files(learnt, saved, facts),
         },
     )
@@ -211,17 +229,20 @@ def _labelled(line: Line, version: int) -> DataFrame:
     problem = line.problem
     rows = line.tables.read(schemas.features(problem).full_name, version=version)
     rows = rows.where(F.col("label").isNotNull())
-    rule = problem.split
-    if isinstance(rule, TimeSplit):
-        times = [
-            row.as_of.replace(tzinfo=timezone.utc)
-            for row in rows.select("as_of").distinct().collect()
-        ]
-        where = split.by_time(times, rule, horizon=problem.label.horizon)
-        column = split.part(where, entity=problem.entity, seed=problem.train.seed)
-    else:
-        column = split.part(rule, entity=problem.entity, seed=problem.train.seed)
-    return rows.withColumn("part", column).where(F.col("part").isNotNull())
+    return split.with_parts(
+        rows,
+        problem.split,
+        _as_ofs(rows),
+        horizon=problem.label.horizon,
+        entity=problem.entity,
+        task=problem.task,
+        seed=problem.train.seed,
+    )
+
+
+def _as_ofs(rows: DataFrame) -> list[datetime]:
+    found = rows.select("as_of").distinct().collect()
+    return [row.as_of.replace(tzinfo=timezone.utc) for row in found]
 
 
 def _check_classes(fitting: DataFrame, task: str) -> None:

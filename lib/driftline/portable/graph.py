@@ -39,12 +39,17 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
     return graph.file(output, facts, trees=5)
 
 
+_DOUBLE = TensorProto.DOUBLE
+
+
 def prepared(graph: Graph, preparation: Preparation) -> str:
     """Add the inputs and the preparation; the name of the vector, rows × places."""
     parts = []
     if preparation.numeric:
         graph.inputs.append(_values("numbers", TensorProto.DOUBLE, len(preparation.numeric)))
         parts.append(_numbers(graph, preparation.numeric))
+        if preparation.flagged:
+            parts.append(_flags(graph, preparation))
     if preparation.categorical:
         graph.inputs.append(_values("words", TensorProto.STRING, len(preparation.categorical)))
         parts += _categories(graph, preparation.categorical)
@@ -101,12 +106,8 @@ def _row(values: Iterable[float]) -> np.ndarray[Any, Any]:
 
 def _numbers(graph: Graph, rules: Sequence[Numeric]) -> str:
     """All number columns at once: (clip(fill(x)) − center) / scale, as in ``prepare``'s SQL."""
-    missing = graph.add("IsNaN", "numbers")
+    missing, unbounded = _missing(graph, rules)
     bounds = [_bounds(rule) for rule in rules]
-    unbounded = np.array([[each is None for each in bounds]])
-    if unbounded.any():  # nothing bounds an infinite value there: it counts as missing
-        infinite = graph.add("IsInf", "numbers")
-        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
     fill = graph.constant(_row(rule.fill for rule in rules))
     value = graph.add("Where", missing, fill, "numbers")
     if not unbounded.all():
@@ -117,25 +118,60 @@ def _numbers(graph: Graph, rules: Sequence[Numeric]) -> str:
     return graph.add("Div", value, graph.constant(_row(rule.scale for rule in rules)))
 
 
+def _missing(graph: Graph, rules: Sequence[Numeric]) -> tuple[str, np.ndarray[Any, Any]]:
+    """Where a number is filled, and which columns nothing bounds."""
+    missing = graph.add("IsNaN", "numbers")
+    unbounded = np.array([[_bounds(rule) is None for rule in rules]])
+    if unbounded.any():  # an infinite value there counts as missing
+        infinite = graph.add("IsInf", "numbers")
+        missing = graph.add("Or", missing, graph.add("And", infinite, graph.constant(unbounded)))
+    return missing, unbounded
+
+
+def _flags(graph: Graph, preparation: Preparation) -> str:
+    """1 where a flagged column is filled."""
+    missing, _ = _missing(graph, preparation.numeric)
+    places = [place for place, rule in enumerate(preparation.numeric) if rule.flag]
+    chosen = graph.add("Gather", missing, graph.constant(np.array(places, np.int64)), axis=1)
+    return graph.add("Cast", chosen, to=TensorProto.DOUBLE)
+
+
 def _bounds(rule: Numeric) -> tuple[float, float] | None:
     return None if rule.low is None or rule.high is None else (rule.low, rule.high)
 
 
 def _categories(graph: Graph, rules: Sequence[Categorical]) -> list[str]:
-    """One 0/1 place a category."""
-    places = []
-    for column, rule in enumerate(rules):
+    """The places of each text column that has any."""
+    for rule in rules:
         if MISSING in rule.categories:
             raise DriftlineError(
                 f"a category of {rule.column} is the word that stands for a missing one",
                 hint="rename that category in the data",
             )
-        if rule.categories:
-            index = graph.constant(np.array([column], np.int64))
-            word = graph.add("Gather", "words", index, axis=1)
-            same = graph.add("Equal", word, graph.words(rule.categories))
-            places.append(graph.add("Cast", same, to=TensorProto.DOUBLE))
-    return places
+    return [_category(graph, column, rule) for column, rule in enumerate(rules) if rule.names]
+
+
+def _category(graph: Graph, column: int, rule: Categorical) -> str:
+    word = graph.add("Gather", "words", graph.constant(np.array([column], np.int64)), axis=1)
+    if rule.values is None and not rule.other:
+        same = graph.add("Equal", word, graph.words(rule.categories))
+        return graph.add("Cast", same, to=_DOUBLE)
+    known = graph.words([MISSING, *rule.categories])
+    same = graph.add("Cast", graph.add("Equal", word, known), to=_DOUBLE)
+    seen = graph.add("ReduceSum", same, graph.constant(np.array([1], np.int64)), keepdims=1)
+    unseen = graph.add("Sub", graph.constant(np.array([[1.0]])), seen)
+    which = graph.add("Concat", unseen, same, axis=1)
+    # Exactly one of them is 1, so that the product is the very number of one row.
+    return graph.add("MatMul", which, graph.constant(_weights(rule)))
+
+
+def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
+    """Rows: an unseen word, a missing one, each category; columns: the places they set."""
+    number = len(rule.categories)
+    if rule.values is not None:
+        return np.array([[rule.default], [rule.default], *([value] for value in rule.values)])
+    unseen = [1.0, 0.0, *[0.0] * number]
+    return np.column_stack([np.vstack([np.zeros((2, number)), np.eye(number)]), unseen])
 
 
 def _linear(graph: Graph, vector: str, model: Linear) -> str:

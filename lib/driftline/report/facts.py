@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
+from driftline.explore import TABLE as EXPLORATION
 from driftline.problem import Problem
 from driftline.schemas import (
     CAUSES,
@@ -38,6 +39,7 @@ COLUMNS: dict[str, list[str]] = {
     "drift": DRIFT.column_names,
     "causes": CAUSES.column_names,
     "histograms": HISTOGRAMS.column_names,
+    "explored": EXPLORATION.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
@@ -67,16 +69,17 @@ class Facts:
     causes: pd.DataFrame
     histograms: pd.DataFrame
     champion: dict[str, Any] | None
+    explored: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            wanted = COLUMNS.get(field.name)
+        for each in fields(self):
+            wanted = COLUMNS.get(each.name)
             if wanted is None:
                 continue
-            frame = getattr(self, field.name)
+            frame = getattr(self, each.name)
             lacking = [name for name in wanted if name not in frame.columns]
             if lacking and len(frame):
-                raise ValueError(f"{field.name} lacks the columns {', '.join(lacking)}")
+                raise ValueError(f"{each.name} lacks the columns {', '.join(lacking)}")
 
 
 def rows(frame: pd.DataFrame) -> list[Row]:

@@ -17,6 +17,7 @@ from driftline.report import (
     candidates,
     cost,
     drift,
+    explored,
     features,
     flow,
     importance,
@@ -33,6 +34,7 @@ from driftline.report.model import measured, title, version
 _NAMES = {
     "flow": "Rows",
     "quality": "Quality",
+    "explored": "Tables",
     "features": "Features",
     "candidates": "Candidates",
     "model": "Model",
@@ -58,6 +60,7 @@ def render(facts: Facts) -> str:
         for each in (
             flow,
             quality,
+            explored,
             features,
             candidates,
             performance,

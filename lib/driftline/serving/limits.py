@@ -28,8 +28,11 @@ App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 LOGGER = logging.getLogger("driftline.serving")
 
-_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready", "/metrics")
-"""Always answered: whoever watches a server has to see it when it is busy."""
+_OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Answered to everybody, always: whoever watches a server has to see it when it is busy."""
+
+_UNCOUNTED = "/metrics"
+"""Answered whatever the rate, to whoever has the key."""
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -134,7 +137,7 @@ class Gate:
         if self._key is not None and not hmac.compare_digest(_given_key(headers), self._key):
             await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
             return
-        wait = self._admission.wait()
+        wait = None if scope["path"] == _UNCOUNTED else self._admission.wait()
         if wait is not None:
             retry = str(wait).encode()
             await _say(send, id_, 429, "too many requests", [(b"retry-after", retry)])

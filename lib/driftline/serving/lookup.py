@@ -66,6 +66,8 @@ class Lookup:
             said = f"is not in gold.features as of {held.as_of:%Y-%m-%d}"
             raise Wrong([(f"entities.{place}", said) for place in unknown[:20]], status=404)
         found = held.rows.select([self._entity, *wanted]).take(places).to_pylist()
+        for row in found:  # a NaN is a number that is not known, as everywhere
+            row |= {name: None for name, value in row.items() if value != value}
         return Found(found, held.as_of.isoformat(), held.version)
 
     def _current(self) -> _Held:

@@ -8,10 +8,12 @@ Counters start at 0 with each model version, which Prometheus' ``rate`` takes as
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import Counter as Counting
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
@@ -21,7 +23,7 @@ from driftline.serving.model import Floats, Words
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _PENDING = 256
-"""So many requests are kept before they are counted together: one at a time costs more."""
+"""So many rows are kept before they are counted together: one at a time costs more."""
 
 
 class Metrics:
@@ -29,7 +31,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
+        self.requests = Counting(
             "driftline_requests", "Requests answered", ["way", "code"], registry=self.registry
         )
         self.seconds = Histogram(
@@ -39,11 +41,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.rows = Counter("driftline_rows", "Rows scored", registry=self.registry)
-        self.reloads = Counter(
+        self.rows = Counting("driftline_rows", "Rows scored", registry=self.registry)
+        self.reloads = Counting(
             "driftline_reloads", "Changes to a new champion", ["outcome"], registry=self.registry
         )
-        self.unlogged = Counter(
+        self.unlogged = Counting(
             "driftline_requests_unlogged",
             "Requests that could not be written to the request log",
             registry=self.registry,
@@ -74,20 +76,22 @@ class Skew(Collector):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending: list[tuple[Facts, Floats, Words, Floats]] = []
+        self._rows = 0
         self._facts: Facts | None = None
         self._counts: dict[tuple[str, str], int] = {}
 
     def start(self, facts: Facts) -> None:
         """Begin anew: another model has other buckets."""
         with self._lock:
-            self._pending.clear()
+            self._count()
             self._facts, self._counts = facts, {}
 
     def observe(self, facts: Facts, numbers: Floats, words: Words, score: Floats) -> None:
         """Take note of a request."""
         with self._lock:
             self._pending.append((facts, numbers, words, score))
-            if len(self._pending) >= _PENDING:
+            self._rows += len(score)
+            if self._rows >= _PENDING:
                 self._count()
 
     def collect(self) -> Iterator[CounterMetricFamily]:
@@ -114,6 +118,7 @@ class Skew(Collector):
         """Count what is pending; held under the lock."""
         waiting = [each for each in self._pending if each[0] is self._facts]
         self._pending.clear()
+        self._rows = 0
         if not waiting or self._facts is None:
             return
         numbers = np.concatenate([each[1] for each in waiting])
@@ -123,38 +128,31 @@ class Skew(Collector):
             self._add(column.name, _buckets(numbers[:, place], column.edges))
         for place, column in enumerate(self._facts.words):
             known = {word: f"word:{word}" for word in column.words} | {MISSING: "missing"}
-            self._add(column.name, [known.get(word, "other") for word in words[:, place]])
+            self._add(column.name, Counter(known.get(word, "other") for word in words[:, place]))
         if self._facts.task == "classification":
             tenths = np.clip(np.floor(score * 10), 0, 9).astype(int)
-            self._add("", [f"{tenth / 10:.1f}" for tenth in tenths])
+            self._add("", Counter(f"{tenth / 10:.1f}" for tenth in tenths.tolist()))
         else:
             magnitude = np.floor(np.log10(np.maximum(np.abs(score), 1e-9))).astype(int)
             signs = np.where(score < 0, "-", "")
-            self._add("", [f"{s}1e{m}" for s, m in zip(signs, magnitude, strict=True)])
+            self._add("", Counter(f"{s}1e{m}" for s, m in zip(signs, magnitude, strict=True)))
 
-    def _add(self, feature: str, buckets: Sequence[str]) -> None:
-        for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
-            key = (feature, str(bucket))
-            self._counts[key] = self._counts.get(key, 0) + int(count)
+    def _add(self, feature: str, buckets: Mapping[str, int]) -> None:
+        for bucket, count in buckets.items():
+            key = (feature, bucket)
+            self._counts[key] = self._counts.get(key, 0) + count
 
 
-def _buckets(values: Floats, edges: Sequence[float]) -> Sequence[str]:
-    """``below``, ``decile:0`` … ``decile:9``, ``above`` the training range, or ``missing``.
-
-    With fewer than eleven distinct edges (many equal values) there are fewer buckets.
+def _buckets(values: Floats, edges: Sequence[float]) -> dict[str, int]:
+    """How many are ``below``, in ``decile:0`` … ``decile:9``, ``above`` the training range, or
+    ``missing``. With fewer than eleven distinct edges (many equal values) there are fewer buckets.
     """
-    if not edges:
-        return ["missing" if np.isnan(value) else "above" for value in values]
-    place = np.searchsorted(edges, values, side="left")
-    last = len(edges) - 1
-    found = []
-    for value, at in zip(values, place, strict=True):
-        if np.isnan(value):
-            found.append("missing")
-        elif value < edges[0]:
-            found.append("below")
-        elif value > edges[last]:
-            found.append("above")
-        else:
-            found.append(f"decile:{max(int(at) - 1, 0)}")
-    return found
+    known = values[~np.isnan(values)]
+    found = {"missing": len(values) - len(known)}
+    low, high = (edges[0], edges[-1]) if edges else (np.inf, -np.inf)
+    found["below"] = int(np.count_nonzero(known < low)) if edges else 0
+    found["above"] = int(np.count_nonzero(known > high))
+    inside = known[(known >= low) & (known <= high)]
+    deciles = np.maximum(np.searchsorted(edges, inside, side="left") - 1, 0)
+    found |= {f"decile:{n}": count for n, count in enumerate(np.bincount(deciles).tolist())}
+    return {name: count for name, count in found.items() if count}

@@ -19,7 +19,7 @@ from driftline.serving.limits import Admission, App, Gate, Limits, TooLarge, too
 from driftline.serving.lookup import Lookup
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rows import Asked, Reader, Wrong, faults
-from driftline.serving.service import INLINE, Loaded, Scores, Service
+from driftline.serving.service import INLINE, LOGGER, Loaded, Scores, Service
 from driftline.serving.tensors import Tensor
 
 
@@ -113,16 +113,14 @@ class Rest:
             if rows is None:
                 assert self._lookup is not None
                 found = await anyio.to_thread.run_sync(self._lookup.rows, loaded.facts, entities)
-                rows, features = (
-                    found.rows,
-                    {"as_of": found.as_of, "features_version": found.version},
-                )
+                features = {"as_of": found.as_of, "features_version": found.version}
+                rows = found.rows
             scores = await self._scores(loaded, reader.asked(rows))
         except Wrong as wrong:
             return _wrong(request, wrong)
         id_ = request.state.request_id
         if self._log is not None:
-            self._log.add(id_, loaded, rows, scores)
+            self._write_down(self._log, id_, loaded, rows, scores)
         return _json(
             {
                 "model": loaded.facts.name,
@@ -138,6 +136,15 @@ class Rest:
                 ],
             }
         )
+
+    def _write_down(
+        self, log: RequestLog, id_: str, loaded: Loaded, rows: list[dict[str, Any]], scores: Scores
+    ) -> None:
+        try:
+            log.add(id_, loaded, rows, scores)
+        except OSError as error:  # a full disk is no reason not to answer, but is said
+            self._service.metrics.unlogged.inc()
+            LOGGER.error("request %s was not written down: %s", id_, error.strerror)
 
     async def infer(self, request: Request) -> Response:
         """Score tensors, one a feature column."""

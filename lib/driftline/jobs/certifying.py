@@ -1,0 +1,56 @@
+"""The leak certificate, a step of train: checked before a model is fitted, kept with it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import certificate, schemas
+from driftline.certificate import Evidence
+from driftline.errors import Missing, Refused
+from driftline.jobs import judging
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+
+
+def certify(line: Line, ledger: Run, rows: DataFrame, *, features_version: int, key: str) -> str:
+    """Check the training set, write the checks down, refuse where a proof fails.
+
+    Returns the certificate as JSON.
+    """
+    problem, features = line.problem, schemas.features(line.problem).full_name
+    noted = line.tables.noted(features, features_version)
+    if not noted:
+        raise Missing(
+            f"{features} version {features_version} does not say what its features saw",
+            where=line.tables.path(features),
+            hint="it was made by another version of driftline: run `driftline features` again",
+        )
+    ledger.progress("looking for leaks")
+    evidence = Evidence.from_json(noted)
+    found = certificate.checks(
+        evidence,
+        rows.withColumn("_entity", F.col(problem.entity)),
+        [name for name, _ in judging.feature_columns(line)],
+        task=problem.task,
+        by=problem.split.by,
+    )
+    now = datetime.now(timezone.utc)
+    values = [
+        (key, features_version, each.check, each.holds, each.detail, ledger.run_id, now)
+        for each in found
+    ]
+    line.tables.append_values(values, certificate.TABLE, key=f"certificate:{key}")
+    failed = certificate.leaks(found)
+    if failed:
+        raise Refused(
+            "the training set leaks",
+            where="; ".join(f"{each.check}: {each.detail}" for each in failed),
+            hint="see ops.certificates; no model was fitted",
+        )
+    for each in found:
+        if not each.holds:
+            ledger.progress(f"suspicious: {each.detail}")
+    return certificate.to_json(found, evidence)

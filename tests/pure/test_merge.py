@@ -1,0 +1,162 @@
+"""Merging profiles is like profiling all at once; a version's files are what its log says."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from profiles import numeric, words
+
+from driftline import delta_files, profile, sketches
+from driftline.delta_files import _State, version
+from driftline.profile import Field, FileProfile, Profile, merge, together
+from driftline.sketches import Counts
+
+FLOATS = st.floats(-1e6, 1e6).map(lambda value: round(value, 1) + 0.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(FLOATS, max_size=20), min_size=1, max_size=6), st.randoms())
+def test_any_split_merges_to_the_whole(parts: list[list[float]], random) -> None:
+    made = [numeric(part, nulls=n) for n, part in enumerate(parts)]
+    random.shuffle(made)
+    merged = merge(made)
+    values = [value for part in parts for value in part]
+    whole = numeric(values, nulls=sum(range(len(parts))))
+    assert (merged.rows, merged.nulls, merged.min, merged.max) == (
+        *(whole.rows, whole.nulls),
+        *(whole.min, whole.max),
+    )
+    assert merged.counts == whole.counts
+    if values:
+        assert merged.mean == pytest.approx(whole.mean, rel=1e-9, abs=1e-6)
+        assert merged.spread == pytest.approx(whole.spread, rel=1e-6, abs=1e-3)
+        assert merged.distinct == len(set(values))
+        sketched = sketches.quantiles(merged.sketch)
+        assert sketched.points.tolist() == sorted(set(values))
+        assert sketched.error == 0.0
+
+
+def test_quantiles_of_a_thousand_files_keep_the_bound() -> None:
+    values = np.random.default_rng(3).normal(size=200_000)
+    parts = [numeric(part) for part in np.array_split(values, 1000)]
+    whole = merge(parts)
+    assert len(whole.counts.values) <= 1000
+    assert 0 < whole.counts.unlisted <= 200
+    merged = whole.distribution
+    assert 0 < merged.error < 0.007
+    ranks = np.searchsorted(np.sort(values), merged.points, side="right") / len(values)
+    assert np.abs(ranks - merged.ranks(merged.points)).max() <= merged.error
+
+
+def test_what_files_do_not_list_adds_up() -> None:
+    first = Counts({"a": 60}, unlisted=5)
+    merged = sketches.merge_counts([first, Counts({"a": 10, "b": 3}), Counts({}, 2, 1)])
+    assert merged == Counts({"a": 70, "b": 3}, unlisted=7, excess=1)
+    assert not merged.complete
+
+
+def test_distinct_values_of_many_files() -> None:
+    parts = [words({f"w{n % 7_000}": 1 for n in range(k, k + 3000)}) for k in range(0, 9000, 1000)]
+    registers = sketches.merge_distinct([each.registers for each in parts])
+    error = sketches.distinct_error(registers)
+    assert sketches.distinct(registers) == pytest.approx(7_000, rel=error)
+    assert error < 0.06
+
+
+# ---- columns that came later -----------------------------------------------------------------
+
+X, LATER = Field("x", "double", "x-1", 1), Field("later", "double", "x-2", 2)
+
+
+def file(*, largest: int | None, columns: dict[str, Profile], rows: int = 2) -> FileProfile:
+    counted = Profile("*", "", "skipped", rows, 0)
+    parts = {("*", ""): counted} | {(key, ""): each for key, each in columns.items()}
+    return FileProfile((), largest, [({}, parts)])
+
+
+def test_a_column_younger_than_a_file_is_null_there() -> None:
+    old = file(largest=1, columns={"x-1": numeric([1.0, 2.0])})
+    new = file(largest=2, columns={"x-1": numeric([3.0, 4.0]), "x-2": numeric([5.0], nulls=1)})
+    assert old.tells([X, LATER])
+    found = together([old, new], [X, LATER])
+    assert (found["later"].rows, found["later"].nulls, found["later"].mean) == (4, 3, 5.0)
+    assert (found["x"].mean, found["x"].nulls) == (2.5, 0)
+
+
+def test_a_column_that_was_dropped_when_a_file_was_profiled_is_not_guessed() -> None:
+    seen = file(largest=2, columns={"x-1": numeric([1.0, 2.0])})
+    assert not seen.tells([X, LATER])
+    assert seen.tells([X])
+    assert file(largest=None, columns={}).tells(
+        [X]
+    )  # columns that are not mapped cannot be dropped
+
+
+def test_cells_are_chosen_by_value() -> None:
+    counted = {("*", ""): Profile("*", "", "skipped", 2, 0)}
+    cells = [
+        ({"kind": kind}, counted | {("x-1", ""): numeric([value, value])})
+        for kind, value in (("a", 1.0), ("b", 2.0), (None, 3.0))
+    ]
+    both = [FileProfile(("kind",), 1, cells)]
+    assert together(both, [X])["x"].rows == 6
+    assert together(both, [X], where={"kind": None})["x"].mean == 3.0
+    assert together(both, [X], where={"kind": "nope"})["x"].rows == 0
+
+
+# ---- the log ---------------------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "struct",
+    "fields": [{"name": "x", "type": "double", "nullable": True, "metadata": {}}],
+}
+
+
+def log(*commits: list[dict]) -> list[delta_files.Commit]:
+    state = _State("file:/tables/t x")
+    texts = ["\n".join(json.dumps(action) for action in actions) for actions in commits]
+    return [state.after(number, text, 1000 * number) for number, text in enumerate(texts)]
+
+
+def add(path: str, vector: dict | None = None, **more) -> dict:
+    action = {"path": path, "size": 9, "partitionValues": {}, "modificationTime": 1}
+    action |= {"dataChange": True} | more
+    return {"add": action | ({"deletionVector": vector} if vector else {})}
+
+
+def remove(path: str, vector: dict | None = None) -> dict:
+    action = {"path": path, "dataChange": True}
+    return {"remove": action | ({"deletionVector": vector} if vector else {})}
+
+
+def test_the_files_of_every_version() -> None:
+    one = {"storageType": "u", "pathOrInlineDv": "ab", "offset": 1, "sizeInBytes": 3}
+    other = one | {"offset": 40}
+    commits = log(
+        [{"metaData": {"schemaString": json.dumps(SCHEMA), "configuration": {}}}, add("a%20b")],
+        [add("p=1/c"), {"commitInfo": {"operation": "WRITE", "inCommitTimestamp": 5000}}],
+        [remove("a%20b"), add("a%20b", one)],
+        [remove("a%20b", one), add("a%20b", other)],
+        [remove("p=1/c"), add("file:///elsewhere/d", dataChange=False), add("s3a://b/e")],
+    )
+    told = [
+        [(each.path, each.deleted) for each in version(commits, number).files]
+        for number in range(5)
+    ]
+    a, c = "/tables/t x/a b", "/tables/t x/p=1/c"
+    assert told == [
+        [(a, "")],
+        [(a, ""), (c, "")],
+        [(a, "uab@1"), (c, "")],
+        [(a, "uab@40"), (c, "")],
+        [("/elsewhere/d", ""), (a, "uab@40"), ("s3a://b/e", "")],
+    ]
+    assert commits[1].at == datetime.fromtimestamp(5, timezone.utc)
+    assert (commits[1].operation, commits[1].changes) == ("WRITE", True)
+    assert commits[4].schema.fields == (Field("x", "double", "x", None),)
+    assert profile.kind_of("double") == "numeric"
