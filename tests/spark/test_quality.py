@@ -47,6 +47,8 @@ FRAMES: dict[str, list[tuple]] = {
     ],
 }
 
+FRAMES["all sorts"] = FRAMES["dirty"] + FRAMES["edges"]
+
 N, X, WORD, DAYS, AT, FLAG = ({"column": name} for name in ("n", "x", "word", "day", "at", "flag"))
 PAIR, WORDS = {"column_A": "n", "column_B": "m"}, {"column_A": "word", "column_B": "other"}
 LIST = {"column_list": ["n", "m"]}
@@ -187,10 +189,7 @@ def facts(result: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(each, marks=[] if each in ("dirty", "edges") else pytest.mark.slow)
-        for each in FRAMES
-    ],
+    [pytest.param(each, marks=[] if each == "all sorts" else pytest.mark.slow) for each in FRAMES],
 )
 def test_the_plan_gives_great_expectations_verdicts(frame, name: str) -> None:
     """Its own engine runs every rule on the same rows: success, counts and what was observed."""

@@ -127,8 +127,15 @@ def test_rows_are_split_once_and_accounted_for(shop) -> None:
     assert measured["rows", None] == 7
     assert measured["null_rate", "amount"] == pytest.approx(1 / 7)
     assert len(shop.read("ops.validations")) == 1
+    # Forty-six rules more start no Spark job more.
+    shop.guarded_by(SUITE + SUITE_OF_MANY)
+    shop.lands("b2", [(f"p{n}", NOON, n - 1.0, "web") for n in range(50)])
+    before = jobs(shop.line)
+    assert validate.run(shop.line) == "orders: 49 good, 1 quarantined, 0 known duplicates"
+    assert jobs(shop.line) - before <= PINNED_WITH_BAD
 
 
+@pytest.mark.slow
 def test_a_batch_takes_as_many_spark_jobs_as_it_has_writes(shop) -> None:
     """One pass to judge, one to keep out, one to let in; no rule adds any."""
     shop.lands("b1", [(f"o{n}", NOON, 1.0, "web") for n in range(50)])
