@@ -14,7 +14,7 @@ from driftline import drift, profile
 from driftline.profile import Profile
 from driftline.sections import Drift
 
-MOST = 200
+MOST = 100
 """More parts of a kind than this are not taken apart."""
 
 

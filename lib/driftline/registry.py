@@ -170,7 +170,16 @@ class Registry:
 
     def version(self, number: int) -> Version:
         """One version with its tags."""
-        found = self._client.get_model_version(self._name, str(number))
+        try:
+            found = self._client.get_model_version(self._name, str(number))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise Missing(
+                f"model {self._name} has no version {number}",
+                where=self._uri,
+                hint="versions are numbered from 1, in the order in which they were trained",
+            ) from None
         return Version(number, found.run_id or "", found.source or "", dict(found.tags))
 
     def load(self, version: Version) -> PipelineModel:

@@ -190,10 +190,10 @@ def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
     except (PySparkException, Py4JJavaError) as error:
         yield f"{text} ({_first_line(error)})", allowed
         return
-    if not filter_.condition().deterministic():
-        yield f"{text} (not the same each time)", allowed
     if any(node.getClass().getSimpleName() in _RUNS_CODE for node in nodes):
         yield f"{text} (runs code)", allowed
+    if not filter_.condition().deterministic():
+        yield f"{text} (not the same each time)", allowed
 
 
 def _query(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:

@@ -113,7 +113,7 @@ def orders(line: Line, count: int) -> DataFrame:
         F.format_string("o%09d", "id").alias("order_id"),
         F.format_string("c%07d", of(2, 1_000_000)).alias("customer_id"),
         F.timestamp_seconds(F.lit(1_704_067_200) + of(3, 31_000_000)).alias("time"),
-        F.when(bad == 0, F.lit(-5.0)).otherwise(of(4, 100_000) / 10 + 1).alias("amount"),
+        F.when(bad == 0, F.lit(-5.0)).otherwise(of(4, 99_000) / 10 + 1).alias("amount"),
         F.when(bad == 1, F.lit(0)).otherwise(of(5, 20) + 1).alias("items"),
         one_of("category", 6).alias("category"),
         F.when(bad == 2, F.lit("fax")).otherwise(one_of("channel", 7)).alias("channel"),

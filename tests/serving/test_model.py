@@ -14,7 +14,7 @@ from driftline.portable import graph, proof, reasons
 from driftline.portable.proof import NOTHING, compare
 from driftline.portable.saved import Linear, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
-from driftline.serving.facts import MISSING, Facts
+from driftline.serving.facts import MISSING, Column, Facts
 from driftline.serving.model import Portable, Reasons
 
 NAN, INF = float("nan"), float("inf")
@@ -56,6 +56,41 @@ def test_scores_are_those_of_plain_python() -> None:
         if logistic:
             total = [0.0 if each < -700 else 1 / (1 + math.exp(-each)) for each in total]
         assert found.tolist() == pytest.approx(total, rel=1e-12)
+
+
+def test_every_kind_of_place_is_what_the_rule_says() -> None:
+    numeric = (
+        Numeric("spend_30d", 1.0, 0.0, 5.0, 0.0, 1.0, flag=True),
+        Numeric("age", 2.0, None, None, 0.0, 1.0, flag=True),
+    )
+    words = (
+        Categorical("channel", ("a", "b"), other=True),
+        Categorical("more", ("a", "b"), values=(0.1, 0.7), default=1 / 3),
+        Categorical("rest", (), other=True),
+        Categorical("none", ()),
+    )
+    learnt = Preparation(numeric, words)
+    columns = [Column(name, "double") for name in ("spend_30d", "age")]
+    columns += [Column(each.column, "string", words=each.categories) for each in words]
+    facts = Facts("t", "?", "regression", "d", "who", "string", tuple(columns))
+    numbers = np.array([[NAN, INF], [INF, 3.0], [-1.0, NAN]])
+    given = [["a"] * 4, [MISSING] * 4, ["new"] * 4]
+    places = [
+        [1.0, 2.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.1, 1.0],
+        [5.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1 / 3, 0.0],
+        [0.0, 2.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1 / 3, 1.0],
+    ]
+    assert len(learnt.names) == 9
+    asked = np.array(given, object)
+    for place in range(9):
+        unit = Linear(np.eye(9)[place], 0.0, logistic=False)
+        found = Portable(graph.write(learnt, unit, facts)).score(numbers, asked)
+        assert found.tolist() == [row[place] for row in places], learnt.names[place]
+    owners = [0, 1, 0, 1, 2, 2, 2, 3, 4]
+    for place, owner in enumerate(owners):
+        unit = Linear(np.eye(9)[place], 0.0, logistic=False)
+        moved = Reasons(reasons.write(learnt, unit, facts)).contributions(numbers, asked)
+        assert not np.delete(moved, owner, axis=1).any()
 
 
 def forest(logistic: bool = False) -> Trees:

@@ -24,6 +24,7 @@ VALUES = {
     "boolean": True,
     "date": date(2024, 1, 1),
     "timestamp": datetime(2024, 1, 1),
+    "array<string>": ["x"],
 }
 MATCHES = {"^/": "/shop", "^[CA]?[0-9]{6}$": "536365"}
 

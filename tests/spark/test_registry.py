@@ -182,3 +182,14 @@ def test_a_model_of_somebody_else_is_not_loaded(registry, model, monkeypatch) ->
 def test_artifacts_are_beside_the_store_not_in_the_working_directory(registry, model, uri) -> None:
     version = record(registry, model)
     assert folder(version).is_relative_to(Path(uri.removeprefix("sqlite:///")).parent)
+
+
+def test_drift_is_logged_beside_the_training(tmp_path: Path) -> None:
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "churn")
+    run = registry._client.create_run(registry._experiment()).info.run_id
+    version = Version(1, run, "", {})
+    for step, value in ((3, 0.1), (4, 0.3)):
+        metrics = {"drift/silver.orders/at:hour/psi": value}
+        registry.record_drift(version, metrics, step=step)
+    history = registry._client.get_metric_history(run, "drift/silver.orders/at_hour/psi")
+    assert [(each.step, each.value) for each in history] == [(3, 0.1), (4, 0.3)]

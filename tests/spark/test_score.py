@@ -113,3 +113,5 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     assert found(line) == sorted([*others, *again])
     with pytest.raises(Missing, match="there is no cut-off to score"):
         score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
+    with pytest.raises(Missing, match="model churn has no version 9"):
+        score.run(line, challenger=9)

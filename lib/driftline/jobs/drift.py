@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -103,7 +104,10 @@ def compared(
             where: Cell = {name: value}
             then, now = (_profile(line, side, known, where) for side in (old, new))
             segment = f"{name}={'null' if value is None else value}"
-            found += drift.compare(then, now, line.problem.drift, segment=segment)
+            found.append(replace(drift.volume(_rows(then), _rows(now)), segment=segment))
+            # A segment that is new or gone is drift of the column it is a value of.
+            if _rows(then) and _rows(now):
+                found += drift.compare(then, now, line.problem.drift, segment=segment)
     return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
 
 

@@ -166,7 +166,8 @@ def _scan(line: Line, wanted: Wanted, segments: tuple[str, ...]) -> DataFrame:
     cut = {name for file in wanted.files[:1] for name in _partition(wanted, file)}
     segments = tuple(name for name in segments if name not in cut)
     keys = {each.name: each.key for each in wanted.fields}
-    found = scan.scan(rows, keys, path=delta_files.path_of(), segments=segments)
+    found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=segments)
+    found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted) for each in wanted.files],
         "file string, bytes bigint, deleted string",

@@ -141,23 +141,28 @@ def _bounds(rule: Numeric) -> tuple[float, float] | None:
 
 
 def _categories(graph: Graph, rules: Sequence[Categorical]) -> list[str]:
-    """One 0/1 place a category."""
-    places = []
-    for column, rule in enumerate(rules):
+    """The places of each text column that has any."""
+    for rule in rules:
         if MISSING in rule.categories:
             raise DriftlineError(
                 f"a category of {rule.column} is the word that stands for a missing one",
                 hint="rename that category in the data",
             )
-        index = graph.constant(np.array([column], np.int64))
-        word = graph.add("Gather", "words", index, axis=1)
-        known = [MISSING, *rule.categories]  # never empty, as a constant must be
-        same = graph.add("Cast", graph.add("Equal", word, graph.words(known)), to=_DOUBLE)
-        weights = _weights(rule)
-        if weights.shape[1]:
-            product = graph.add("MatMul", same, graph.constant(weights[1:] - weights[0]))
-            places.append(graph.add("Add", product, graph.constant(weights[:1])))
-    return places
+    return [_category(graph, column, rule) for column, rule in enumerate(rules) if rule.names]
+
+
+def _category(graph: Graph, column: int, rule: Categorical) -> str:
+    word = graph.add("Gather", "words", graph.constant(np.array([column], np.int64)), axis=1)
+    if rule.values is None and not rule.other:
+        same = graph.add("Equal", word, graph.words(rule.categories))
+        return graph.add("Cast", same, to=_DOUBLE)
+    known = graph.words([MISSING, *rule.categories])
+    same = graph.add("Cast", graph.add("Equal", word, known), to=_DOUBLE)
+    seen = graph.add("ReduceSum", same, graph.constant(np.array([1], np.int64)), keepdims=1)
+    unseen = graph.add("Sub", graph.constant(np.array([[1.0]])), seen)
+    which = graph.add("Concat", unseen, same, axis=1)
+    # Exactly one of them is 1, so that the product is the very number of one row.
+    return graph.add("MatMul", which, graph.constant(_weights(rule)))
 
 
 def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
@@ -165,10 +170,8 @@ def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
     number = len(rule.categories)
     if rule.values is not None:
         return np.array([[rule.default], [rule.default], *([value] for value in rule.values)])
-    weights = np.vstack([np.zeros((2, number)), np.eye(number)])
-    if rule.other:
-        weights = np.column_stack([weights, [1.0, 0.0, *[0.0] * number]])
-    return weights
+    unseen = [1.0, 0.0, *[0.0] * number]
+    return np.column_stack([np.vstack([np.zeros((2, number)), np.eye(number)]), unseen])
 
 
 def _linear(graph: Graph, vector: str, model: Linear) -> str:

@@ -40,8 +40,9 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
 def _owners(preparation: Preparation) -> Integers:
     """Which column each place of the vector comes from."""
     owner = list(range(len(preparation.numeric)))
-    for number, each in enumerate(preparation.categorical, len(owner)):
-        owner += [number] * len(each.categories)
+    owner += [place for place, each in enumerate(preparation.numeric) if each.flag]
+    for number, each in enumerate(preparation.categorical, len(preparation.numeric)):
+        owner += [number] * len(each.names)
     return np.asarray(owner, np.int64)
 
 
