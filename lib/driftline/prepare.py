@@ -131,13 +131,12 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
         flag = rule.missing_flags and seen[f"n_{name}"] < seen["rows"]
         learnt[name] = Numeric(name, float(fill), *ends, center=0.0, scale=1.0, flag=flag)
     letters = _MOMENTS + (_QUARTILES if rule.scale == "robust" else ())
-    moments = rows.agg(
-        *(
-            function(F.expr(_filled_and_scaled(learnt[name]))).alias(f"{letter}_{name}")
-            for name in numbers
-            for letter, function in letters
-        )
-    ).first()
+    wanted = [
+        function(F.expr(_filled_and_scaled(learnt[name]))).alias(f"{letter}_{name}")
+        for name in numbers
+        for letter, function in letters
+    ]
+    moments = rows.agg(*wanted).first() if wanted else seen
     assert moments is not None
     numeric = []
     for name in numbers:

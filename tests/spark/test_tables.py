@@ -108,7 +108,6 @@ def test_added_rows_are_those_of_new_files(grown) -> None:
     assert ids(tables.added(NAME, since=1, until=3)) == [3, 4, 5]
     assert ids(tables.added(NAME, since=2, until=2)) == []
     assert ids(tables.added(NAME, since=3, until=4)) == [6]
-    assert tables.files(NAME, version=1) < tables.files(NAME, version=3)
 
 
 def test_types_comments_and_readers(grown) -> None:

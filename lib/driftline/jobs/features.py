@@ -158,7 +158,7 @@ def _is_word(kind: DataType) -> bool:
 
 
 def _said(error: Exception) -> str:
-    return str(error).split("\n", 1)[0][:200]
+    return str(error).strip().split("\n", 1)[0][:200]
 
 
 def _wrong(line: Line, key: str, events: Events, hint: str) -> ConfError:
