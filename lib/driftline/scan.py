@@ -90,9 +90,9 @@ def _parts(name: str, type_: str) -> dict[PartName, dict[str, Column]]:
     whole = column.cast("bigint") if type_ in WHOLE else value
     parts = {"": _numbers(value, F.xxhash64(whole))}
     if type_ in TIMES:
-        parts["weekday"] = _words(F.weekday(column).cast("string"), None)
+        parts["weekday"] = _words(F.weekday(column), None)
         if type_ != "date":
-            parts["hour"] = _words(F.hour(column).cast("string"), None)
+            parts["hour"] = _words(F.hour(column), None)
     return parts
 
 
