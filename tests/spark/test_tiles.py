@@ -85,7 +85,7 @@ def made(line) -> tuple[Counter, frozenset[str]]:
         rows = tiling.tiled(line, ledger, "events", version)
     name = "gold.tiles_events"
     counted = Counter(map(str, rows.collect()))
-    return counted, line.tables.files(name, version=line.tables.version(name))
+    return counted, frozenset(line.tables.read(name).inputFiles())
 
 
 def test_a_new_day_touches_only_its_tiles_and_all_is_as_from_scratch(line, spark) -> None:
