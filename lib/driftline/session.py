@@ -36,6 +36,9 @@ _ALWAYS = {
     # Any reader (delta-rs, DuckDB, Polars) must be able to read what we write.
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Rows from Python are data: as a part of the plan the optimiser would evaluate what is done
+    # with them one by one, in the driver.
+    "spark.sql.execution.arrow.localRelationThreshold": "0",
 }
 
 _LOCAL = {
