@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from driftline.jobs.report import newest as newest_pictures
 from driftline.problem import Problem, load_problem
 from driftline.report import Facts, render, words
 from driftline.report.charts import curve, plain
@@ -1009,3 +1010,23 @@ def test_what_was_explored_last_is_shown_and_what_is_suspicious_said() -> None:
     assert "<script>window.hacked" not in page
     assert "explored" in _NAMES
     assert "No table has been explored" in render(nothing(problem))
+
+
+def test_of_pictures_drawn_twice_the_last_run_counts() -> None:
+    drawn = frame(
+        "histograms",
+        [
+            {"table": "t", "version": version, "column": column, "slice": "whole", "run_id": run}
+            for version, column, run in ((1, "a", "old"), (1, "a", "new"), (1, "b", "old"))
+        ],
+    )
+    ran = frame(
+        "runs",
+        [
+            {"run_id": "new", "started_at": datetime(2024, 2, 2)},
+            {"run_id": "old", "started_at": datetime(2024, 2, 1)},
+        ],
+    )
+    kept = newest_pictures(drawn, ran)
+    assert list(zip(kept["column"], kept["run_id"], strict=True)) == [("a", "new"), ("b", "old")]
+    assert not len(newest_pictures(drawn.iloc[:0], ran.iloc[:0]))

@@ -29,7 +29,7 @@ class Judged:
     label: Floats
     scores: Mapping[str, Floats]
     features: Mapping[str, Any]
-    """Features as arrays (n,): numbers as float64, words as objects."""
+    """What slices are cut by, as arrays (n,): words, and numbers of the profile as float64."""
 
 
 def judged(
@@ -44,6 +44,9 @@ def judged(
         share = _BASELINE_ROWS / counts["train"]
         train = train.sample(fraction=share, seed=line.problem.train.seed)
     words = [name for name, type_ in feature_columns(line) if type_ == "string"]
+    # Not what the model is made of: whoever is alike in that is hard to tell apart for any model.
+    profile = line.problem.profile
+    attributes = [name for name in numbers if profile and name in profile.attributes]
     known: Any = train.select(*wanted).toPandas()
     label = known["label"].to_numpy()
     constant = float(np.mean(label))
@@ -62,7 +65,7 @@ def judged(
                 "constant": np.full(len(part_rows), constant),
                 "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
             },
-            {each: part_rows[each].to_numpy() for each in (*words, *numbers)},
+            {each: part_rows[each].to_numpy() for each in (*words, *attributes)},
         )
     return judged, name
 

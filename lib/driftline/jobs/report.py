@@ -33,10 +33,11 @@ def run(line: Line) -> str:
 
 def facts(line: Line) -> Facts:
     """Read everything the page needs from ``ops.*`` and the registry."""
+    runs = _frame(line, schemas.RUNS)
     return Facts(
         problem=line.problem,
         generated_at=datetime.now(timezone.utc),
-        runs=_frame(line, schemas.RUNS),
+        runs=runs,
         deliveries=_frame(line, schemas.DELIVERIES),
         rejects=_counts(line, schemas.REJECTS, ["source", "reason", "column"]),
         quality=_frame(line, schemas.QUALITY),
@@ -47,10 +48,17 @@ def facts(line: Line) -> Facts:
         curves=_frame(line, schemas.CURVES),
         drift=_frame(line, schemas.DRIFT),
         causes=_frame(line, schemas.CAUSES),
-        histograms=_frame(line, schemas.HISTOGRAMS),
+        histograms=newest(_frame(line, schemas.HISTOGRAMS), runs),
         champion=_champion(line),
         explored=_frame(line, explore.TABLE),
     )
+
+
+def newest(histograms: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each picture the one of the last run: bins depend on what a version was compared with."""
+    started = histograms["run_id"].map(runs.set_index("run_id")["started_at"])
+    which = [histograms[name] for name in ("table", "version", "slice", "column")]
+    return histograms[started == started.groupby(which).transform("max")]
 
 
 def _frame(line: Line, table: Table) -> pd.DataFrame:
