@@ -47,7 +47,8 @@ FRAMES: dict[str, list[tuple]] = {
     ],
 }
 
-FRAMES["all sorts"] = FRAMES["dirty"] + FRAMES["edges"]
+# Without 2^63 and its negative: what floats sum up to with them depends on their order.
+FRAMES["all sorts"] = FRAMES["dirty"] + FRAMES["edges"][2:]
 
 N, X, WORD, DAYS, AT, FLAG = ({"column": name} for name in ("n", "x", "word", "day", "at", "flag"))
 PAIR, WORDS = {"column_A": "n", "column_B": "m"}, {"column_A": "word", "column_B": "other"}
@@ -161,8 +162,7 @@ def frame(spark):
 
     def of(name: str):
         if name not in made:
-            # One partition: a sum of floats, 2^63 and its negative among them, depends on order.
-            made[name] = spark.createDataFrame(FRAMES[name], DDL).coalesce(1)
+            made[name] = spark.createDataFrame(FRAMES[name], DDL)
         return made[name]
 
     return of
