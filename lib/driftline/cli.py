@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from driftline import __version__, logs, storage
+from driftline import cli_models as of_models
 from driftline import cli_quality as quality
 from driftline import cli_serving as serving
 from driftline.cli_conf import read_conf
@@ -100,9 +101,14 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
 
 @cli.command()
 @where
-def train(**options: Any) -> None:
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Minutes after which no fit begins: the best so far is taken.",
+)
+def train(budget: float | None, **options: Any) -> None:
     """gold.features → a model: cross-validated search, evaluation, gate, champion."""
-    _stage("train", options)
+    _stage("train", options, budget=budget)
 
 
 @cli.command()
@@ -287,7 +293,7 @@ def _utc(day: datetime | None) -> datetime | None:
 
 
 cli.add_command(serving.serve)
-for _command in quality.commands(_stage):
+for _command in (*quality.commands(_stage), *of_models.commands(_stage)):
     cli.add_command(_command)
 
 

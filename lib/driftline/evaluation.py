@@ -6,16 +6,18 @@ both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from sklearn import metrics as sk
 
 from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained, roc_auc
+from driftline.sections import Decide
 
 RESAMPLES = 300
 
@@ -118,6 +120,36 @@ def predict_by_line(x: Floats, fill: float, slope: float, intercept: float, task
     return np.asarray(line)
 
 
+def permuted(
+    label: Floats,
+    rows: pa.Table,
+    columns: Sequence[str],
+    score: Callable[[pa.Table], Floats],
+    metric: str,
+    *,
+    task: str,
+    seed: int,
+    most: int = 20_000,
+) -> dict[str, float]:
+    """By how much the metric gets worse when a column's values are dealt out to other rows.
+
+    Breiman 2001, Random Forests, section 10. ``score`` is the model; more rows than ``most`` are
+    sampled. Near 0, of either sign: the model does not need that column beside the others.
+    """
+    random = np.random.default_rng(seed)
+    if len(label) > most:
+        chosen = random.choice(len(label), most, replace=False)
+        label, rows = label[chosen], rows.take(pa.array(chosen))
+    function, sign = METRICS[task][metric], 1.0 if metric in SMALLER_IS_BETTER else -1.0
+    whole = function(label, score(rows))
+    found = {}
+    for name in columns:
+        dealt = rows.column(name).take(pa.array(random.permutation(len(label))))
+        shuffled = rows.set_column(rows.schema.get_field_index(name), name, dealt)
+        found[name] = sign * (function(label, score(shuffled)) - whole)
+    return found
+
+
 @dataclass(frozen=True)
 class Slice:
     """A metric on the rows that have one value of one column."""
@@ -183,6 +215,33 @@ def _groups(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.bool_]]:
         if len(edges) == 1:
             groups[f"{edges[0]:g}"] = ~missing
     return groups
+
+
+def threshold(label: Floats, score: Floats, rule: Decide) -> float:
+    """The score from which on the answer is 1; above all scores where it never should be.
+
+    Ties are on one side. Of equally good thresholds it is the highest.
+    """
+    taken, hits = gained(label, score)
+    ones = hits[-1]
+    if rule.top is not None:
+        worth = np.where(taken <= rule.top * len(label), taken, -1.0)
+    elif rule.cost is not None:
+        worth = -(rule.cost.false_alarm * (taken - hits) + rule.cost.miss * (ones - hits))
+    elif rule.best == "f1":
+        worth = 2 * hits / np.maximum(taken + ones, 1.0)
+    else:
+        worth = hits - (taken - hits)
+    least = int(taken[np.argmax(worth)])
+    if not least:
+        return float(np.nextafter(score.max(), np.inf))
+    return float(np.sort(score)[-least])
+
+
+def decided(label: Floats, score: Floats, at_least: float, *, seed: int) -> dict[str, Interval]:
+    """What the decisions at a threshold are worth, with intervals."""
+    found = measure(label, (score >= at_least).astype(np.float64), task="classification", seed=seed)
+    return {name: found[name] for name in ("accuracy", "precision", "recall", "f1")}
 
 
 def report(label: Floats, score: Floats) -> str:

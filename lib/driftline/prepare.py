@@ -7,7 +7,7 @@ nothing that only Spark could compute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -110,18 +110,22 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
     value = {name: _finite(F.col(name).cast("double")) for name in numbers}
     low, high = rule.clip if isinstance(rule.clip, tuple) else (0.0, 1.0)
     quantiles = F.array(*(F.lit(share) for share in (low, 0.25, 0.5, 0.75, high)))
+    # Quantiles of many columns are most of the work: only where the rule asks for them.
+    ranked = rule.clip is not None or rule.impute == "median"
     aggregates = [F.count("*").alias("rows")]
     for name in numbers:
-        aggregates.append(
-            F.percentile_approx(value[name], quantiles, F.lit(10_000)).alias(f"q_{name}")
-        )
+        if ranked:
+            aggregates.append(
+                F.percentile_approx(value[name], quantiles, F.lit(10_000)).alias(f"q_{name}")
+            )
         aggregates.append(F.avg(value[name]).alias(f"m_{name}"))
         aggregates.append(F.count(value[name]).alias(f"n_{name}"))
     seen = rows.agg(*aggregates).first()
     assert seen is not None
     learnt = {}
     for name in numbers:
-        least, lower, median, upper, most = seen[f"q_{name}"] or (0.0,) * 5
+        found = seen[f"q_{name}"] if ranked else None
+        least, lower, median, upper, most = found or (0.0,) * 5
         fill = {"median": median, "mean": seen[f"m_{name}"] or 0.0, "zero": 0.0}[rule.impute]
         ends: tuple[float | None, float | None] = (least, most)
         if rule.clip is None:
@@ -130,25 +134,28 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
             ends = (lower - 1.5 * (upper - lower), upper + 1.5 * (upper - lower))
         flag = rule.missing_flags and seen[f"n_{name}"] < seen["rows"]
         learnt[name] = Numeric(name, float(fill), *ends, center=0.0, scale=1.0, flag=flag)
-    letters = _MOMENTS + (_QUARTILES if rule.scale == "robust" else ())
+    letters = _STATISTICS[rule.scale]
+    filled = rows.select(
+        *(F.expr(_filled_and_scaled(learnt[name])).alias(name) for name in numbers)
+    )
     wanted = [
-        function(F.expr(_filled_and_scaled(learnt[name]))).alias(f"{letter}_{name}")
+        function(F.col(name)).alias(f"{letter}_{name}")
         for name in numbers
         for letter, function in letters
     ]
-    moments = rows.agg(*wanted).first() if wanted else seen
+    moments = filled.agg(*wanted).first() if wanted else seen
     assert moments is not None
     numeric = []
     for name in numbers:
         if rule.scale == "robust":
             lower, median, upper = moments[f"q_{name}"] or (0.0,) * 3
             center, scale = median, upper - lower
+        elif rule.scale == "standard":
+            center, scale = moments[f"a_{name}"], moments[f"s_{name}"]
+        elif rule.scale == "minmax":
+            center, scale = moments[f"l_{name}"], moments[f"h_{name}"] - moments[f"l_{name}"]
         else:
-            center, scale = {
-                "standard": (moments[f"a_{name}"], moments[f"s_{name}"]),
-                "minmax": (moments[f"l_{name}"], moments[f"h_{name}"] - moments[f"l_{name}"]),
-                "none": (0.0, 1.0),
-            }[rule.scale]
+            center, scale = 0.0, 1.0
         # A column without spread says nothing; 1 keeps it at 0 instead of dividing by 0.
         numeric.append(replace(learnt[name], center=center, scale=scale or 1.0))
     categorical = tuple(_learn(rows, name, rule, seen["rows"]) for name in words)
@@ -195,17 +202,18 @@ def to_fit(rows: DataFrame, learnt: Preparation) -> DataFrame:
     return reduce(DataFrame.unionByName, found)
 
 
-_MOMENTS = (("a", F.avg), ("s", F.stddev_samp), ("l", F.min), ("h", F.max))
+def _quartiles(value: Column) -> Column:
+    shares = F.array(F.lit(0.25), F.lit(0.5), F.lit(0.75))
+    return F.percentile_approx(value, shares, F.lit(10_000))
 
 
-_QUARTILES = (
-    (
-        "q",
-        lambda value: F.percentile_approx(
-            value, F.array(F.lit(0.25), F.lit(0.5), F.lit(0.75)), F.lit(10_000)
-        ),
-    ),
-)
+_STATISTICS: Mapping[str, tuple[tuple[str, Callable[[Column], Column]], ...]] = {
+    "standard": (("a", F.avg), ("s", F.stddev_samp)),
+    "minmax": (("l", F.min), ("h", F.max)),
+    "robust": (("q", _quartiles),),
+    "none": (),
+}
+"""What a scale is made of, each under its letter."""
 
 
 def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categorical:

@@ -118,6 +118,14 @@ class Problem(Strict):
                 allowed="none for regression; none, balanced for classification",
                 hint="remove it",
             )
+        if self.train.decide and (regression or not self.split.validation):
+            raise wrong(
+                "there is nothing to choose a threshold on",
+                key="train.decide",
+                found=self.task if regression else f"split.validation {self.split.validation}",
+                allowed="a classification with validation rows",
+                hint="remove it" if regression else "keep validation rows: split.validation",
+            )
         for family in self.train.candidates:
             if family not in families_for(self.task):
                 raise wrong(

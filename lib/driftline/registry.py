@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ class Trial:
     family: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Version:
     def passed(self) -> bool:
         """Whether it passed the gate when it was trained."""
         return self.tags.get("gate") == "passed"
+
+    @property
+    def promoted(self) -> bool:
+        """Whether it was champion, ever."""
+        return "promoted" in self.tags
 
 
 class Registry:
@@ -147,8 +154,22 @@ class Registry:
         self._client.set_model_version_tag(self._name, str(version.number), "gate", verdict)
 
     def promote(self, version: Version) -> None:
-        """Make a version the champion."""
+        """Make a version the champion; one step, so that there is always one or the other."""
         self._client.set_registered_model_alias(self._name, CHAMPION, str(version.number))
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._client.set_model_version_tag(self._name, str(version.number), "promoted", now)
+
+    def before(self, version: Version) -> Version:
+        """The newest version older than this one that was champion once."""
+        for number in range(version.number - 1, 0, -1):
+            found = self.version(number)
+            if found.promoted:
+                return found
+        raise Missing(
+            f"no version of model {self._name} before {version.number} was ever champion",
+            where=self._uri,
+            hint="train another one; or name a version that passed the gate by --to",
+        )
 
     def champion(self) -> Version | None:
         """The champion, if there is one."""
@@ -167,6 +188,16 @@ class Registry:
             if version.tags.get("training") == key:
                 return version
         return None
+
+    def passed(self) -> list[Version]:
+        """Every version that passed the gate, so that it is champion or may be."""
+        found = self._client.search_model_versions(f"name='{self._name}'")
+        versions = sorted((self.version(int(each.version)) for each in found), key=_number)
+        return [version for version in versions if version.passed]
+
+    def metrics(self, version: Version) -> dict[str, float]:
+        """What was measured when a version was trained."""
+        return dict(self._client.get_run(version.run_id).data.metrics)
 
     def version(self, number: int) -> Version:
         """One version with its tags."""
@@ -194,6 +225,13 @@ class Registry:
                 f"model {self._name} version {version.number} was not recorded by driftline",
                 where=self._uri,
                 hint="train it with `driftline train`; other models are not loaded",
+            )
+        run = self._client.get_run(version.run_id).info if version.run_id else None
+        if run is None or version.source != f"{run.artifact_uri}/model":
+            raise DriftlineError(
+                f"model {self._name} version {version.number} lies where its training put nothing",
+                where=version.source,
+                hint="nothing was fetched from there. Train again",
             )
         folder = Path(mlflow.artifacts.download_artifacts(version.source))
         if _digests(folder) != expected:
@@ -225,9 +263,14 @@ class Registry:
             run.info.run_id,
             metrics=[Metric(name, value, now, 0) for name, value in trial.metrics.items()],
             params=[Param(name, str(value)) for name, value in trial.parameters.items()],
-            tags=[RunTag("family", trial.family)],
+            tags=[RunTag("family", trial.family)]
+            + ([RunTag("error", trial.error)] if trial.error else []),
         )
-        self._client.set_terminated(run.info.run_id)
+        self._client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")
+
+
+def _number(version: Version) -> int:
+    return version.number
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ PREDICTIONS = Table(
         "entity string — The entity, as text",
         "as_of timestamp — The prediction uses nothing after this, UTC",
         "score double — Probability of label 1 (classification) or predicted value (regression)",
-        "prediction double — 1 when the score is at least 0.5; the score itself for regression",
+        "prediction double — 1 from the model's threshold on (or 0.5); the score for regression",
         "reasons array<string> — The features that spoke most for it, the strongest first",
         "model_version int — Version in the model registry",
         "features_version bigint — Version of gold.features that was scored",
@@ -103,13 +103,15 @@ TRIALS = Table(
         "family string — Model family",
         "parameters string — The grid point as JSON",
         "metric string — What was measured",
-        "mean double — Over the folds",
+        "mean double — Over the folds; null for one that failed",
         "std double — Over the folds",
         "folds array<double> — One value a fold",
         "seconds double — Time to fit and measure all folds",
         "chosen boolean — Refitted on all training rows and registered",
         WHICH_RUN,
         AT,
+        "search string — Which search: one that was killed goes on with what it has not measured",
+        "error string — The kind of error a candidate failed with",
     ),
 )
 
@@ -120,7 +122,7 @@ EVALUATIONS = Table(
     columns(
         "model_version int — Version in the model registry",
         "part string — test or validation; portable_test and portable_simulated: see model",
-        "model string — model, constant, best_feature; portable: the ONNX file against Spark",
+        "model string — model, decision (train.decide), constant, best_feature, champion, portable",
         "metric string — Name of the metric",
         "value double — Point estimate",
         "low double — Lower end of the 95 % bootstrap interval",
@@ -157,7 +159,7 @@ CURVES = Table(
     "Pictures of an evaluation as points",
     columns(
         "model_version int — Version in the model registry",
-        "curve string — roc, pr, gain, calibration, confusion, importance, score",
+        "curve string — roc, pr, gain, calibration, confusion, importance, permutation, score",
         "name string — Feature of an importance, cell of a confusion matrix, else null",
         "x double — Horizontal place",
         "y double — Vertical place",
@@ -172,7 +174,7 @@ RUNS = Table(
     "The ledger: what every stage of every run read, wrote, took and cost",
     columns(
         "run_id string — One stage of one run",
-        "stage string — ingest, validate, features, train, score, drift, report",
+        "stage string — ingest, validate, features, train, rollback, score, drift, report",
         "status string — done, unchanged (nothing new to do), refused, failed",
         "started_at timestamp — UTC",
         "wall_seconds double — From start to end of the stage",

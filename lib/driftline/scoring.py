@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
-from pyspark.ml import PipelineModel
+from pyspark.ml import Transformer
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -15,15 +15,22 @@ from driftline.errors import Missing
 from driftline.serving.facts import Facts
 
 
-def scored(rows: DataFrame, model: PipelineModel, *, task: str) -> DataFrame:
-    """Add ``score`` (probability of label 1, or predicted value) and ``prediction``."""
+def scored(rows: DataFrame, model: Transformer, *, task: str) -> DataFrame:
+    """Add ``score`` (probability of label 1, or predicted value) and ``prediction``.
+
+    Of a model without probabilities, a linear SVC, the score is 1 / (1 + exp(−margin)): it ranks
+    and decides as the margin does, and is no probability.
+    """
+    found = model.transform(rows)
     if task == "classification":
-        score: Column = vector_to_array(F.col("probability")).getItem(1)
+        column = "probability" if "probability" in found.columns else "rawPrediction"
+        score: Column = vector_to_array(F.col(column)).getItem(1)
+        if column == "rawPrediction":
+            score = F.lit(1.0) / (F.lit(1.0) + F.exp(-score))
         decision = (score >= 0.5).cast("double")
     else:
         score = F.col("prediction")
         decision = score
-    found = model.transform(rows)
     return found.select(*rows.columns, score.alias("score"), decision.alias("prediction"))
 
 

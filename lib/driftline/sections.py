@@ -27,8 +27,6 @@ def _grid_value(value: Any) -> Any:
     )
 
 
-_GRID_WORDS = {int: "whole numbers", float: "numbers", str: "words"}
-
 GridValue = Annotated[float | int | str | bool, BeforeValidator(_grid_value)]
 
 
@@ -194,8 +192,44 @@ class Prepare(Strict):
 class Gate(Strict):
     """What a model must reach on the test set to become champion."""
 
+    mode: Literal["enforce", "dry-run"] = "enforce"
+    """dry-run: the verdict is written down, nobody is promoted and nothing refused."""
     floor: float | None = None
-    beat: tuple[Literal["constant", "best_feature"], ...] = ("constant",)
+    beat: tuple[Literal["constant", "best_feature", "champion"], ...] = ("constant",)
+    slices: float | None = Field(default=None, ge=0)
+    """By how much the metric of a slice may be worse than that of all test rows: refused where a
+    slice's whole interval is worse than that."""
+
+
+class Costs(Strict):
+    """What a wrong answer costs, in any unit."""
+
+    false_alarm: float = Field(ge=0)
+    """Saying 1 of a row that is 0."""
+    miss: float = Field(ge=0)
+    """Saying 0 of a row that is 1."""
+
+
+class Decide(Strict):
+    """From which score on the answer is 1, chosen on validation rows, by one of three rules."""
+
+    best: Literal["f1", "accuracy"] | None = None
+    top: float | None = Field(default=None, gt=0, lt=1)
+    """At most this share of the rows, as many as there is capacity for."""
+    cost: Costs | None = None
+    """Where the costs of all wrong answers are least."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Decide:
+        given = [name for name, rule in self if rule is not None]
+        if len(given) != 1:
+            raise wrong(
+                "a threshold is chosen by one rule",
+                found=", ".join(given) or "none",
+                allowed="one of best, top, cost",
+                hint="decide: {cost: {false_alarm: 1, miss: 5}}",
+            )
+        return self
 
 
 class Train(Strict):
@@ -206,8 +240,12 @@ class Train(Strict):
     seed: int = 7
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: each class weighs as much as the other, however rare it is."""
+    search: Literal["grid", "racing"] = "grid"
+    """racing: candidates that are weak on a part of the entities are not measured on all."""
     candidates: dict[str, dict[str, tuple[GridValue, ...]]] = Field(min_length=1)
     gate: Gate = Gate()
+    decide: Decide | None = None
+    """Without it the answer is 1 from a score of 0.5 on."""
 
     @field_validator("candidates")
     @classmethod
@@ -242,16 +280,28 @@ class Train(Strict):
                     )
                 wanted = FAMILIES[family].parameters[name]
                 for value in values:
-                    fits = type(value) is wanted or (wanted is float and type(value) is int)
-                    if not fits:
+                    if not wanted.allows(value):
                         raise wrong(
                             f"not a value of {name}",
                             key=f"{family}.{name}",
                             found=str(value),
-                            allowed=_GRID_WORDS[wanted],
-                            hint="types are Spark MLlib's",
+                            allowed=wanted.allowed,
+                            hint="types and ranges are Spark MLlib's",
                         )
         return candidates
+
+    @model_validator(mode="after")
+    def _weighable(self) -> Train:
+        for family in self.candidates if self.class_weights != "none" else ():
+            if not FAMILIES[family].weighable:
+                raise wrong(
+                    f"{family} cannot weigh rows",
+                    key="class_weights",
+                    found=self.class_weights,
+                    allowed="none",
+                    hint=f"remove {family} from candidates, or class_weights",
+                )
+        return self
 
 
 class Drift(Strict):

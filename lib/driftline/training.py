@@ -10,7 +10,9 @@ from multiprocessing.pool import ThreadPool
 from statistics import fmean, pstdev
 from typing import Any
 
+import numpy as np
 from pyspark import inheritable_thread_target
+from pyspark.errors import PySparkException
 from pyspark.ml import Estimator, PipelineModel
 from pyspark.ml.evaluation import (
     BinaryClassificationEvaluator,
@@ -20,9 +22,9 @@ from pyspark.ml.evaluation import (
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import models, prepare
+from driftline import models, prepare, scoring
 from driftline.errors import Refused
-from driftline.metrics import SMALLER_IS_BETTER
+from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
@@ -37,16 +39,29 @@ class Trial:
     metric: str
     folds: tuple[float, ...]
     seconds: float
+    error: str | None = None
+    """The kind of error that a fold ended with; then ``folds`` are those that were measured."""
 
     @property
     def mean(self) -> float:
-        """Mean over the folds."""
-        return fmean(self.folds)
+        """Mean over the folds; no number where one of them failed."""
+        return fmean(self.folds) if self.folds and not self.error else math.nan
 
     @property
     def std(self) -> float:
         """Standard deviation over the folds (of the population: all folds are there)."""
-        return pstdev(self.folds)
+        return pstdev(self.folds) if self.folds and not self.error else math.nan
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A candidate on one fold: its metric, or the kind of error; neither where time was up."""
+
+    candidate: Candidate
+    fold: int
+    seconds: float = 0.0
+    value: float | None = None
+    error: str | None = None
 
 
 def search(
@@ -56,51 +71,190 @@ def search(
     *,
     sides: Sequence[Sides],
     parallelism: int,
-    on_trial: Callable[[Candidate], None],
+    on_fit: Callable[[Candidate], None],
+    on_trial: Callable[[Trial], None] = lambda _: None,
+    known: Sequence[Trial] = (),
+    until: float = math.inf,
+    wanted: Sequence[Candidate] | None = None,
 ) -> list[Trial]:
     """Measure every candidate on every fold: fitted on one side of it, measured on the other.
 
-    ``rows`` have ``label`` and what the conditions of ``sides`` look at.
+    ``rows`` have ``label`` and what the conditions of ``sides`` look at. ``known`` trials are not
+    repeated. A candidate that fails has an error and the others go on. ``on_fit`` is told of each
+    fit (from several threads), ``on_trial`` of each candidate that is finished. No fit begins after
+    ``until`` (of ``time.monotonic``): candidates that were not measured on every fold are left out.
+    ``wanted``: these candidates of the problem's alone.
     """
-    wanted = models.candidates(problem.train.candidates)
-    measured: dict[Candidate, list[tuple[float, float]]] = {each: [] for each in wanted}
-    for side in sides:
-        fitting, held_out = _prepared(rows, side, problem, columns)
-
-        def measure(
-            candidate: Candidate, fitting: DataFrame = fitting, held_out: DataFrame = held_out
-        ) -> tuple[float, float]:
-            on_trial(candidate)
-            started = time.monotonic()
-            scored = _estimator(candidate, problem).fit(fitting).transform(held_out)
-            value = evaluator(problem.train.metric).evaluate(scored)
-            return value, time.monotonic() - started
-
+    done = {trial.candidate: trial for trial in known}
+    wanted = models.candidates(problem.train.candidates) if wanted is None else wanted
+    work = [(each, fold) for each in wanted if each not in done for fold in range(len(sides))]
+    if work:
+        threads = inheritable_thread_target(rows.sparkSession)
         with ThreadPool(parallelism) as pool:
-            results = pool.map(inheritable_thread_target(rows.sparkSession)(measure), wanted)
-        for candidate, result in zip(wanted, results, strict=True):
-            measured[candidate].append(result)
-        fitting.unpersist()
-        held_out.unpersist()
-    return [
-        Trial(
-            candidate,
-            problem.train.metric,
-            tuple(value for value, _ in results),
-            sum(seconds for _, seconds in results),
+            prepared = pool.map(threads(lambda side: _fold(rows, side, problem, columns)), sides)
+
+            def measure(task: tuple[Candidate, int]) -> _Measured:
+                candidate, fold = task
+                if time.monotonic() >= until:
+                    return _Measured(candidate, fold)
+                on_fit(candidate)
+                return _measure(candidate, fold, prepared[fold], problem)
+
+            found: dict[Candidate, list[_Measured]] = {}
+            for result in pool.imap_unordered(threads(measure), work):
+                found.setdefault(result.candidate, []).append(result)
+                trial = _trial(found[result.candidate], problem.train.metric, len(sides))
+                if trial is not None:
+                    done[trial.candidate] = trial
+                    on_trial(trial)
+        for fold in prepared:
+            fold.fitting.unpersist()
+            fold.held_out.unpersist()
+    return [done[candidate] for candidate in wanted if candidate in done]
+
+
+_RUNGS = (9, 3)
+"""A race is run on a ninth of the entities, then on a third."""
+
+_FINALISTS = 2
+
+
+def race(
+    rows: DataFrame,
+    problem: Problem,
+    columns: Sequence[tuple[str, str]],
+    *,
+    sides: Sequence[Sides],
+    parallelism: int,
+    on_fit: Callable[[Candidate], None],
+    until: float = math.inf,
+) -> list[Candidate]:
+    """The candidates that deserve all rows and folds: successive halving, by thirds.
+
+    Each rung measures those that are left on the first fold of a part of the entities, and keeps
+    the better third (Jamieson & Talwalkar 2016); two at least are never compared by a part alone.
+    Candidates that the budget left unmeasured stay.
+    """
+    left = models.candidates(problem.train.candidates)
+    smaller = problem.train.metric in SMALLER_IS_BETTER
+    for part in _RUNGS:
+        if len(left) <= _FINALISTS:
+            break
+        place = F.xxhash64(F.lit(problem.train.seed + 2), F.col(problem.entity).cast("string"))
+        some = settled(rows.where(F.pmod(place, F.lit(part)) == 0))
+        trials = search(
+            some,
+            problem,
+            columns,
+            sides=sides[:1],
+            parallelism=parallelism,
+            on_fit=on_fit,
+            until=until,
+            wanted=left,
         )
-        for candidate, results in measured.items()
-    ]
+        some.unpersist()
+        if len(trials) < len(left):
+            return left
+        fair = [trial for trial in trials if math.isfinite(trial.mean)]
+        fair.sort(key=lambda trial: trial.mean if smaller else -trial.mean)
+        keep = {each.candidate for each in fair[: max(_FINALISTS, math.ceil(len(left) / 3))]}
+        left = [each for each in left if each in keep] or left
+    return left
 
 
-def _prepared(
+def _trial(found: Sequence[_Measured], metric: str, folds: int) -> Trial | None:
+    """What the folds of a candidate come to, once all of them were tried."""
+    if len(found) < folds or any(each.value is None and not each.error for each in found):
+        return None
+    ordered = sorted(found, key=lambda each: each.fold)
+    return Trial(
+        found[0].candidate,
+        metric,
+        tuple(each.value for each in ordered if each.value is not None),
+        sum(each.seconds for each in ordered),
+        next((each.error for each in ordered if each.error), None),
+    )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """The two sides of a fold, prepared by what was learnt from the first alone, and computed."""
+
+    fitting: DataFrame
+    held_out: DataFrame
+    places: int
+    small: bool
+    """Whether the driver can hold the scores of the side that is held out."""
+
+
+_SMALL = 2_000_000
+"""Up to so many rows the scores come to the driver, where a metric is one sort in memory."""
+
+
+def _fold(
     rows: DataFrame, sides: Sides, problem: Problem, columns: Sequence[tuple[str, str]]
-) -> tuple[DataFrame, DataFrame]:
+) -> _Fold:
     inside = rows.where(sides.fitting)
     learnt = prepare.fit(inside, columns, problem.prepare)
-    fitting = _weighted(prepare.to_fit(inside, learnt), problem).persist()
+    fitting = settled(_weighted(prepare.to_fit(inside, learnt), problem))
     held_out = learnt.transformer().transform(rows.where(sides.held_out))
-    return fitting, held_out.select("features", "label").persist()
+    held_out = settled(held_out.select("features", "label"))
+    return _Fold(fitting, held_out, len(learnt.names), held_out.count() <= _SMALL)
+
+
+def settled(rows: DataFrame) -> DataFrame:
+    """Rows that are computed once, however often they are used.
+
+    In one process their past is forgotten too: it would travel with every task of every iteration
+    of every fit. On a cluster it stays, since a lost executor's rows are computed from it again.
+    """
+    if str(rows.sparkSession.conf.get("spark.master")).startswith("local"):
+        return rows.localCheckpoint()
+    return rows.persist()
+
+
+def _measure(candidate: Candidate, number: int, fold: _Fold, problem: Problem) -> _Measured:
+    started = time.monotonic()
+    metric, task = problem.train.metric, problem.task
+    try:
+        model = _estimator(candidate, problem, fold.places).fit(fold.fitting)
+        if fold.small:
+            found = scoring.scored(fold.held_out, model, task=task).select("label", "score")
+            label, score = (column.to_numpy() for column in found.toArrow().columns)
+            value = _METRICS[metric](label, score)
+        else:
+            value = evaluator(metric).evaluate(model.transform(fold.held_out))
+    except Exception as error:  # of whatever kind: the other candidates go on, and it is told
+        return _Measured(candidate, number, time.monotonic() - started, error=kind(error))
+    return _Measured(candidate, number, time.monotonic() - started, value)
+
+
+def kind(error: Exception) -> str:
+    """What is told of an error: its kind and condition; its text may quote a row."""
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    return type(error).__name__ + (f" {condition}" if condition else "")
+
+
+def pr_area(label: Floats, score: Floats) -> float:
+    """Area under the precision-recall curve by trapezoids, from recall 0 at the first precision.
+
+    As Spark's ``BinaryClassificationMetrics.areaUnderPR``; not the average precision of ``pr_auc``.
+    """
+    taken, hits = gained(label, score)
+    if not hits[-1]:
+        return 0.0
+    precision, recall = hits[1:] / taken[1:], np.r_[0.0, hits[1:] / hits[-1]]
+    heights = np.r_[precision[0], precision]
+    return float(np.sum(np.diff(recall) * (heights[1:] + heights[:-1])) / 2)
+
+
+_METRICS = {
+    "roc_auc": METRICS["classification"]["roc_auc"],
+    "pr_auc": pr_area,
+    "rmse": METRICS["regression"]["rmse"],
+    "mae": METRICS["regression"]["mae"],
+}
+"""The evaluators' metrics (see :func:`evaluator`) of scores that the driver holds."""
 
 
 def _weighted(rows: DataFrame, problem: Problem) -> DataFrame:
@@ -119,9 +273,18 @@ def best(trials: Sequence[Trial]) -> Trial:
     """The trial with the best mean; of equals, the first. A mean that is no number never wins."""
     measured = [trial for trial in trials if math.isfinite(trial.mean)]
     if not measured:
+        if not trials:
+            raise Refused(
+                "the budget ended before one candidate was measured on every fold",
+                where="--budget",
+                hint="give it more minutes, or take fewer folds or smaller candidates",
+            )
         raise Refused(
             f"no candidate has a {trials[0].metric} that is a number",
-            where=", ".join(str(trial.candidate) for trial in trials),
+            where=", ".join(
+                str(trial.candidate) + (f": {trial.error}" if trial.error else "")
+                for trial in trials
+            ),
             hint="look for a fold with one class only, or features that are not finite",
         )
     smaller = trials[0].metric in SMALLER_IS_BETTER
@@ -133,29 +296,33 @@ def refit(
 ) -> tuple[PipelineModel, Preparation]:
     """Fit preparation and model on all training rows; returns both, and the preparation alone."""
     preparation = prepare.fit(rows, columns, problem.prepare)
-    fitting = _weighted(prepare.to_fit(rows, preparation), problem).persist()
-    model: Any = _estimator(candidate, problem).fit(fitting)
+    fitting = settled(_weighted(prepare.to_fit(rows, preparation), problem))
+    model: Any = _estimator(candidate, problem, len(preparation.names)).fit(fitting)
     fitting.unpersist()
     return PipelineModel([*preparation.transformer().stages, model]), preparation
 
 
-def _estimator(candidate: Candidate, problem: Problem) -> Estimator[Any]:
+def _estimator(candidate: Candidate, problem: Problem, places: int) -> Estimator[Any]:
     weighted = problem.train.class_weights != "none"
     seed = problem.train.seed
-    return models.estimator(candidate, task=problem.task, seed=seed, weighted=weighted)
+    return models.estimator(
+        candidate, task=problem.task, seed=seed, weighted=weighted, places=places
+    )
 
 
 def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:
     """How much each feature moves the model: impurity importance of trees, else |coefficient|.
 
     ``names`` says what each place of the vector is. Scaled features make coefficients comparable.
-    Shares, summing to 1.
+    Shares, summing to 1; empty for a model that has neither.
     """
     last: Any = model.stages[-1]
     if hasattr(last, "featureImportances"):
         raw = [float(value) for value in last.featureImportances.toArray()]
-    else:
+    elif hasattr(last, "coefficients"):
         raw = [abs(float(value)) for value in last.coefficients.toArray()]
+    else:
+        return {}
     total = sum(raw) or 1.0
     return {name: value / total for name, value in zip(names, raw, strict=True)}
 

@@ -32,6 +32,9 @@ COMMANDS = (
     "explain",
     "simulate",
     "serve",
+    "rollback",
+    "reproduce",
+    "vacuum",
 )
 
 TEACHES = {
@@ -48,7 +51,10 @@ TEACHES = {
     "docs": ("Data Docs", "--out", "no values of rows"),
     "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
     "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
-    "train": ("gold.features → a model", "champion"),
+    "train": ("gold.features → a model", "champion", "--budget", "best so far"),
+    "rollback": ("champion again", "--to", "passed the gate"),
+    "reproduce": ("fitted again", "--version", "Exit code 3"),
+    "vacuum": ("files of old versions", "--hours", "models came from"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
     "profile": ("Data files → ops.profiles", "each is read once", "--history", "VACUUM"),
@@ -120,7 +126,7 @@ def test_exit_codes(
 ) -> None:
     told = {"file": "x.yaml", "hint": "do that"} if error is ConfError else {"hint": "do that"}
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error("it is wrong", **told)
 
     monkeypatch.setattr(cli, "_stage", fail)
@@ -131,7 +137,7 @@ def test_exit_codes(
 
 
 def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "_stage", fail)
@@ -142,7 +148,7 @@ def test_an_error_that_is_not_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch
 def test_an_interrupted_command_ends_as_shells_expect(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: Any) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "_stage", stop)
@@ -328,7 +334,7 @@ def test_drift_passes_on_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("stage", [*STAGES, "profile"])
 def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> None:
     job = importlib.import_module(f"driftline.jobs.{stage}")
-    given = {"features": ["as_of"], "score": ["as_of"]}.get(stage, [])
+    given = {"features": ["as_of"], "score": ["as_of"], "train": ["budget"]}.get(stage, [])
     given = {"drift": ["table", "asked"], "profile": ["table", "history"]}.get(stage, given)
     inspect.signature(job.run).bind("line", **dict.fromkeys(given))
 

@@ -33,7 +33,10 @@ OPERATIONS = (
     "count, sum, mean, min, max, std, first, last, distinct, top_share, recency, frequency, "
     "gap, gap_std, trend, ratio, slope"
 )
-FAMILIES = "logistic_regression, linear_regression, random_forest, gradient_boosted_trees"
+FAMILIES = (
+    "logistic_regression, linear_svc, linear_regression, generalized_linear, decision_tree, "
+    "random_forest, gradient_boosted_trees, naive_bayes, multilayer_perceptron"
+)
 ORDER_COLUMNS = "order_id, customer_id, time, amount, items, category, channel"
 CUSTOMER_COLUMNS = "customer_id, signup_date, age, gender, country, updated_at"
 NAME = "lower-case letters, digits and _, a letter first"
@@ -64,7 +67,7 @@ CHANGES = {
             "unknown key",
             "train.fold",
             "fold",
-            "metric, folds, seed, class_weights, candidates, gate",
+            "metric, folds, seed, class_weights, search, candidates, gate, decide",
             "did you mean 'folds'?",
         ),
     ),
@@ -497,7 +500,8 @@ CHANGES = {
             "the family does not do classification",
             "train.candidates.linear_regression",
             "linear_regression",
-            "logistic_regression, random_forest, gradient_boosted_trees",
+            "logistic_regression, linear_svc, decision_tree, random_forest, "
+            "gradient_boosted_trees, naive_bayes, multilayer_perceptron",
             "remove it from train.candidates",
         ),
     ),
@@ -518,7 +522,7 @@ CHANGES = {
             "train.candidates.random_forest.n_estimators",
             "n_estimators",
             "numTrees, featureSubsetStrategy, maxDepth, minInstancesPerNode, maxBins, "
-            "subsamplingRate",
+            "minInfoGain, subsamplingRate",
             "names are Spark MLlib's",
         ),
     ),
@@ -530,6 +534,36 @@ CHANGES = {
             "[]",
             "one value or more",
             "numTrees: [value, …]",
+        ),
+    ),
+    "two ways to decide": (
+        ("class_weights: none", "decide: {top: 0.1, best: f1}"),
+        (
+            "a threshold is chosen by one rule",
+            "train.decide",
+            "best, top",
+            "one of best, top, cost",
+            "decide: {cost: {false_alarm: 1, miss: 5}}",
+        ),
+    ),
+    "grid out of range": (
+        ("numTrees: [40]", "numTrees: [40, 0]"),
+        (
+            "not a value of numTrees",
+            "train.candidates.random_forest.numTrees",
+            "0",
+            "whole numbers from 1",
+            "types and ranges are Spark MLlib's",
+        ),
+    ),
+    "word of a grid that is none": (
+        ("numTrees: [40]", "featureSubsetStrategy: [most]"),
+        (
+            "not a value of featureSubsetStrategy",
+            "train.candidates.random_forest.featureSubsetStrategy",
+            "most",
+            "auto, all, sqrt, log2, onethird",
+            "types and ranges are Spark MLlib's",
         ),
     ),
     "grid with a hole": (
@@ -558,7 +592,7 @@ CHANGES = {
             "not one of the allowed values",
             "train.gate.beat.1",
             "best",
-            "constant, best_feature",
+            "constant, best_feature, champion",
             "did you mean 'best_feature'?",
         ),
     ),
@@ -918,7 +952,7 @@ def test_what_the_message_looks_like(tmp_path: Path) -> None:
         f"  file:    {path}",
         "  key:     train.fold",
         "  found:   fold",
-        "  allowed: metric, folds, seed, class_weights, candidates, gate",
+        "  allowed: metric, folds, seed, class_weights, search, candidates, gate, decide",
         "  hint:    did you mean 'folds'?",
     ]
 

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
 from driftline.evaluation import (
     Interval,
+    Slice,
     best_feature,
     curves,
+    decided,
     difference,
     measure,
+    permuted,
     predict_by_line,
     report,
     slices,
+    threshold,
 )
+from driftline.jobs import judging
 from driftline.metrics import METRICS, SMALLER_IS_BETTER
+from driftline.problem import load_problem
+from driftline.sections import Costs, Decide, Gate
 
 Floats = npt.NDArray[np.float64]
 Reference = Callable[[Floats, Floats], float]
@@ -404,3 +414,96 @@ def test_the_report_is_scikit_learns() -> None:
         names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
         found = said.removeprefix(" " * (len(said) - len(said.lstrip())) + line).split()[:3]
         assert found == [f"{metric[name](label, score):.4f}" for name in names]
+
+
+def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(repository) -> None:
+    """One rule a case, by the numbers the gate is given."""
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+
+    def reasons(gate: dict, value=0.8, low=0.1, slices=(), champion=None, metric="roc_auc"):
+        train = flagship.train.model_copy(update={"gate": Gate(**gate), "metric": metric})
+        line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}))
+        got = {metric: Interval(value, value, value)}
+        beaten = {"constant": Interval(0.2, low, 0.3)}
+        return judging.reasons(line, got, beaten, slices, champion)
+
+    def part(low: float, high: float) -> Slice:
+        return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
+
+    assert reasons({}) == []
+    assert reasons({}, value=math.nan) == ["roc_auc is not a number"]
+    assert "does not beat constant" in reasons({}, low=0.0)[0]
+    assert "does not beat constant" in reasons({}, low=math.nan)[0]
+    assert "does not reach the floor 0.9" in reasons({"floor": 0.9})[0]
+    assert reasons({"beat": ("champion",)}) == []
+    assert (
+        "cannot be compared with champion version 3"
+        in reasons({"beat": ("champion",)}, champion=3)[0]
+    )
+    weak = {"beat": (), "slices": 0.1}
+    assert reasons(weak, slices=[part(0.5, 0.71)]) == []
+    [said] = reasons(weak, slices=[part(0.5, 0.69), part(0.8, 0.9)])
+    assert said == (
+        "roc_auc is 0.5950 [0.5000, 0.6900] where country is one of its values (60 rows), "
+        "more than 0.1 worse than the 0.8000 of all rows"
+    )
+    assert len(reasons(weak, slices=[part(0.95, 1.2)], metric="rmse")) == 1
+    assert reasons(weak, slices=[part(0.85, 1.2)], metric="rmse") == []
+
+
+def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None:
+    """Beside trying every threshold, ties included; capacity is never exceeded."""
+    random = np.random.default_rng(3)
+    for digits in (1, 3):
+        label = (random.random(300) < 0.3) * 1.0
+        score = np.round(np.clip(0.3 * label + random.random(300) * 0.7, 0, 1), digits)
+        cuts = [*np.unique(score), 2.0]
+
+        def cost(cut: float, alarm: float = 1.0, miss: float = 5.0) -> float:
+            called = score >= cut  # noqa: B023
+            return alarm * np.sum(called & (label == 0)) + miss * np.sum(~called & (label == 1))  # noqa: B023
+
+        chosen = threshold(label, score, Decide(cost=Costs(false_alarm=1, miss=5)))
+        assert cost(chosen) == min(map(cost, cuts))
+        chosen = threshold(label, score, Decide(best="f1"))
+        best = max(sk.f1_score(label, score >= cut, zero_division=0) for cut in cuts)
+        assert sk.f1_score(label, score >= chosen) == pytest.approx(best)
+        chosen = threshold(label, score, Decide(best="accuracy"))
+        assert np.mean((score >= chosen) == label) == max(
+            np.mean((score >= cut) == label) for cut in cuts
+        )
+        chosen = threshold(label, score, Decide(top=0.2))
+        assert np.sum(score >= chosen) == max(
+            taken for cut in cuts if (taken := np.sum(score >= cut)) <= 60
+        )
+        found = decided(label, score, chosen, seed=1)
+        assert found["precision"].value == sk.precision_score(label, score >= chosen)
+        assert found["recall"].low <= found["recall"].value <= found["recall"].high
+    never = threshold(
+        np.zeros(3), np.array([0.1, 0.9, 0.9]), Decide(cost=Costs(false_alarm=1, miss=1))
+    )
+    assert never > 0.9
+    nobody = threshold(np.ones(3), np.array([0.4, 0.9, 0.9]), Decide(top=0.5))
+    assert nobody > 0.9  # two share the highest score, and there is room for one
+
+
+def test_a_permuted_column_costs_what_the_model_got_from_it() -> None:
+    """Beside the variance that is lost: dealing out x of y = 3x adds 2 · 9 · var(x) to the MSE."""
+    random = np.random.default_rng(1)
+    x, z = random.normal(size=(2, 30_000))
+    rows = pa.table({"x": x, "z": z, "word": pa.array(["a", None, "b"] * 10_000)})
+    label = 3 * x
+
+    def score(given: pa.Table) -> Floats:
+        assert given.column_names == rows.column_names
+        return 3 * given.column("x").to_numpy()
+
+    for most, size in ((50_000, 30_000), (1000, 1000)):
+        found = permuted(
+            *(label, rows, ["x", "z", "word"], score, "rmse"), task="regression", seed=2, most=most
+        )
+        assert found["x"] == pytest.approx(3 * math.sqrt(2), rel=4 / math.sqrt(size))
+        assert (found["z"], found["word"]) == (0, 0)
+    calls = (label > 0) * 1.0
+    found = permuted(calls, rows, ["x"], score, "roc_auc", task="classification", seed=2)
+    assert found["x"] == pytest.approx(0.5, abs=0.02)  # from all to nothing: worse is above 0

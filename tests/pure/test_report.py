@@ -155,6 +155,8 @@ def trials(families: list[tuple[str, dict[str, Any], float]], metric: str) -> pd
                 "chosen": place == 2,
                 "run_id": "train-2",
                 "at": START,
+                "search": "s",
+                "error": None,
             }
         )
     made.append(

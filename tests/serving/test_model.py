@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_scores_are_those_of_plain_python() -> None:
         if logistic:
             total = [0.0 if each < -700 else 1 / (1 + math.exp(-each)) for each in total]
         assert found.tolist() == pytest.approx(total, rel=1e-12)
+
+
+def test_a_decision_is_made_at_the_models_threshold() -> None:
+    scores = np.array([0.2, 0.3, 0.5, 0.9])
+    for threshold, expected in ((0.5, [0, 0, 1, 1]), (0.3, [0, 1, 1, 1]), (1.1, [0, 0, 0, 0])):
+        facts = dataclasses.replace(FACTS, threshold=threshold)
+        model = Portable(graph.write(PREPARATION, Linear(np.zeros(5), 0.0, True), facts))
+        assert model.decide(scores).tolist() == expected
 
 
 def test_every_kind_of_place_is_what_the_rule_says() -> None:

@@ -176,7 +176,17 @@ def test_a_model_of_somebody_else_is_not_loaded(registry, model, monkeypatch) ->
     monkeypatch.setattr("driftline.registry.PipelineModel.load", loaded.append)
     with pytest.raises(Missing, match="version 2 was not recorded by driftline"):
         registry.load(registry.version(int(created.version)))
-    assert loaded == []
+    # With the tags, and even the run, of one that is known: nothing is fetched from elsewhere.
+    for run in (None, version.run_id):
+        client.create_model_version(
+            registry._name, source=source.as_uri(), run_id=run, tags=dict(version.tags)
+        )
+    fetched = []
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fetched.append)
+    for number in (3, 4):
+        with pytest.raises(DriftlineError, match="lies where its training put nothing"):
+            registry.load(registry.version(number))
+    assert (loaded, fetched) == ([], [])
 
 
 def test_artifacts_are_beside_the_store_not_in_the_working_directory(registry, model, uri) -> None:

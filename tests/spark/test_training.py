@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from statistics import fmean, pstdev
 
+import numpy as np
 import pytest
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import VectorAssembler
@@ -12,10 +13,13 @@ from pyspark.ml.regression import LinearRegression
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from driftline import prepare, split, training
+from driftline import portable, prepare, scoring, split, training
+from driftline.errors import Refused
 from driftline.models import Candidate
 from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
+from driftline.serving.facts import Column, Facts
+from driftline.serving.model import Portable, Reasons
 from driftline.training import Trial
 
 COLUMNS = [("x", "double"), ("y", "double")]
@@ -52,7 +56,7 @@ def searched(rows, problem) -> list[Trial]:
     asked = []
     sides = split.sides(problem.split, [], folds=FOLDS, horizon=30)
     trials = training.search(
-        rows, problem, COLUMNS, sides=sides, parallelism=2, on_trial=asked.append
+        rows, problem, COLUMNS, sides=sides, parallelism=2, on_fit=asked.append
     )
     assert sorted(map(str, asked)) == sorted(
         str(each.candidate) for each in trials for _ in range(FOLDS)
@@ -79,6 +83,102 @@ def test_the_search_measures_what_cross_validator_measures(rows, problem) -> Non
     assert [each.mean for each in ours] == pytest.approx(theirs.avgMetrics, rel=1e-12)
     assert [each.std for each in ours] == pytest.approx(theirs.stdMetrics, rel=1e-9)
     assert ours[0].mean != ours[1].mean
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
+def test_metrics_of_scores_are_the_evaluators(spark, metric) -> None:
+    """Ties, one class alone, all scores equal."""
+    draw = random.Random(5)
+    for labels, digits in (([0.0, 1.0], 1), ([0.0, 1.0], 9), ([1.0], 2), ([0.0, 1.0], 0)):
+        made = [(draw.choice(labels), round(draw.random(), digits)) for _ in range(90)]
+        pairs = spark.createDataFrame(made, "label double, rawPrediction double").coalesce(1)
+        label, score = (np.array(each) for each in zip(*made, strict=True))
+        found = training._METRICS[metric](label, score)
+        if len(labels) > 1 or metric == "pr_auc":
+            expected = training.evaluator(metric).evaluate(pairs)
+            assert found == pytest.approx(expected, rel=1e-12)
+        else:
+            assert np.isnan(found)  # Spark says 0 or 1, and such a fold says nothing
+
+
+def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> None:
+    grids = {
+        "naive_bayes": {"modelType": ("multinomial", "gaussian")},  # the first takes none below 0
+        "multilayer_perceptron": {"hidden": (3,), "maxIter": (5,)},
+        "linear_svc": {"maxIter": (5,)},
+    }
+    ended = []
+    asked = problem("roc_auc", grids, RAW)
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+
+    def search(**more):
+        return training.search(
+            rows, asked, COLUMNS, sides=sides, parallelism=2, on_fit=ended.append, **more
+        )
+
+    trials = search()
+    assert [bool(each.error) for each in trials] == [True, False, False, False]
+    assert trials[0].error == "SparkRuntimeException USER_RAISED_EXCEPTION"
+    assert not trials[0].folds
+    assert all(len(each.folds) == FOLDS and 0.5 < each.mean < 1 for each in trials[1:])
+    assert training.best(trials) in trials[1:]
+    # What is known is not fitted again, and after the end of the budget nothing is.
+    ended.clear()
+    again = search(known=trials[1:], until=0.0)
+    assert (again, ended) == (trials[1:], [])
+    with pytest.raises(Refused, match="budget ended before one candidate"):
+        training.best(search(until=0.0))
+    with pytest.raises(Refused, match="no candidate has a roc_auc"):
+        training.best(trials[:1])
+
+
+def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
+    """Six candidates, of which four are made to say nothing; a ninth of the people tells."""
+    made = [(f"c{n}", n % 7 - 3.0, n % 5 - 2.0, float(n % 7 > 2), n % FOLDS) for n in range(1800)]
+    ddl = "customer_id string, x double, y double, label double, fold int"
+    rows = spark.createDataFrame(made, ddl).coalesce(1)
+    grid = {"regParam": (50.0, 60.0, 0.01, 70.0, 0.1, 80.0), "elasticNetParam": (1.0,)}
+    asked = problem("roc_auc", {"logistic_regression": grid}, RAW)
+    fitted = []
+    more = {"sides": split.sides(asked.split, [], folds=FOLDS, horizon=30), "parallelism": 2}
+    left = training.race(rows, asked, COLUMNS, on_fit=fitted.append, **more)
+    assert [dict(each.parameters)["regParam"] for each in left] == [0.01, 0.1]
+    assert len(fitted) == 6  # once each, instead of once a fold; two that are left race no more
+    # No time: nobody was compared, nobody is left out.
+    assert len(training.race(rows, asked, COLUMNS, on_fit=fitted.append, until=0.0, **more)) == 6
+    trials = training.search(rows, asked, COLUMNS, on_fit=fitted.append, wanted=left, **more)
+    assert [each.candidate for each in trials] == left
+
+
+PORTABLE = [
+    ("classification", "decision_tree", {"maxDepth": 3}),
+    ("classification", "linear_svc", {"regParam": 0.1, "maxIter": 5}),
+    ("regression", "decision_tree", {"maxDepth": 2}),
+    ("regression", "generalized_linear", {"family": "gamma"}),
+    ("regression", "generalized_linear", {"regParam": 0.5}),
+]
+
+
+@pytest.mark.parametrize(("task", "family", "parameters"), PORTABLE)
+def test_a_family_has_the_portable_form_it_says(
+    rows, problem, tmp_path, task, family, parameters
+) -> None:
+    label = "label" if task == "classification" else "exp(amount / 100)"
+    calm = rows.selectExpr("x", "y", f"{label} AS label", "fold")
+    asked = problem("roc_auc" if task == "classification" else "mae", {family: {}}, Prepare(), task)
+    candidate = Candidate(family, tuple(parameters.items()))
+    model, learnt = training.refit(calm, candidate, asked, COLUMNS)
+    model.write().save(str(tmp_path / "saved"))
+    facts = Facts(
+        "t", "?", task, "d", "who", "string", (Column("x", "double"), Column("y", "double"))
+    )
+    content = portable.files(learnt, tmp_path / "saved", facts)
+    there = scoring.scored(calm, model, task=task).select("x", "y", "score").toArrow()
+    numbers = np.column_stack([there.column(name).to_numpy() for name in ("x", "y")])
+    found = Portable(content[portable.FILE]).score(numbers, np.empty((len(numbers), 0), object))
+    assert found.tolist() == pytest.approx(there.column("score").to_pylist(), rel=1e-9)
+    assert len(set(found.tolist())) > 2
+    assert Reasons(content[portable.REASONS]) is not None
 
 
 def by_hand(rows, fold: int, estimator, rule: Prepare, *, fitted_on=None) -> tuple[list, list]:
@@ -201,7 +301,7 @@ def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, probl
     columns = [("x", "double"), ("word", "string"), ("other", "string")]
     sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
     trials = training.search(
-        rows, asked, columns, sides=sides, parallelism=2, on_trial=lambda _: None
+        rows, asked, columns, sides=sides, parallelism=2, on_fit=lambda _: None
     )
     for trial in trials:
         assert trial.folds == pytest.approx([0.5] * FOLDS, abs=0.02)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import evaluation, schemas, scoring
-from driftline.evaluation import Interval
+from driftline import card, evaluation, schemas, scoring
+from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER, Floats
+from driftline.serving.model import Portable
 
 _BASELINE_ROWS = 200_000
 """Training rows the one-feature baseline is chosen on; a larger table is sampled."""
@@ -30,12 +33,21 @@ class Judged:
     scores: Mapping[str, Floats]
     features: Mapping[str, Any]
     """What slices are cut by, as arrays (n,): words, and numbers of the profile as float64."""
+    rows: pa.Table
+    """The features themselves."""
 
 
 def judged(
-    line: Line, rows: DataFrame, model: PipelineModel, counts: Mapping[str, int]
+    line: Line,
+    rows: DataFrame,
+    model: PipelineModel,
+    counts: Mapping[str, int],
+    champion: Portable | None,
 ) -> tuple[dict[str, Judged], str]:
-    """Scores of the model and the baselines on validation and test, and which feature was best."""
+    """Scores of the model and the baselines on validation and test, and which feature was best.
+
+    A champion is a baseline, too, unless its features are no longer there.
+    """
     task = line.problem.task
     numbers = [name for name, type_ in feature_columns(line) if type_ in ("double", "bigint")]
     wanted = [F.col(name).cast("double").alias(name) for name in (*numbers, "label")]
@@ -54,18 +66,26 @@ def judged(
         label, {column: known[column].to_numpy() for column in numbers}, task=task
     )
     found = scoring.scored(rows.where(F.col("part") != "train"), model, task=task)
-    held_out: Any = found.select(*wanted, *words, "score", "part").toPandas()
+    features = [each for each, _ in feature_columns(line)]
+    arrived: Any = found.select(*features, "label", "score", "part").toArrow()
+    held_out = arrived.to_pandas().astype(dict.fromkeys((*numbers, "label"), np.float64))
+    if champion and {each.name for each in champion.facts.columns} <= set(features):
+        held_out["_champion"] = champion.score(*champion.inputs(arrived))
     judged = {}
     for part, part_rows in held_out.groupby("part"):
         x = part_rows[name].to_numpy() if name else np.zeros(len(part_rows))
+        scores = {
+            "model": part_rows["score"].to_numpy(),
+            "constant": np.full(len(part_rows), constant),
+            "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
+        }
+        if "_champion" in part_rows:
+            scores["champion"] = part_rows["_champion"].to_numpy()
         judged[str(part)] = Judged(
             part_rows["label"].to_numpy(),
-            {
-                "model": part_rows["score"].to_numpy(),
-                "constant": np.full(len(part_rows), constant),
-                "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
-            },
+            scores,
             {each: part_rows[each].to_numpy() for each in (*words, *attributes)},
+            arrived.filter(pc.field("part") == part),
         )
     return judged, name
 
@@ -82,14 +102,19 @@ def beaten(line: Line, test: Judged) -> dict[str, Interval]:
             task=line.problem.task,
             seed=train.seed,
         )
-        for name in ("constant", "best_feature")
+        for name in test.scores
+        if name != "model"
     }
 
 
 def reasons(
-    line: Line, metrics: Mapping[str, Interval], beaten: Mapping[str, Interval]
+    line: Line,
+    metrics: Mapping[str, Interval],
+    beaten: Mapping[str, Interval],
+    slices: Sequence[Slice],
+    champion: int | None,
 ) -> list[str]:
-    """Why the gate says no; empty when it says yes."""
+    """Why the gate says no; empty when it says yes. ``champion``: its version, if there is one."""
     train = line.problem.train
     got, floor = metrics[train.metric].value, train.gate.floor
     reasons = []
@@ -100,12 +125,48 @@ def reasons(
         if got > floor if smaller else got < floor:
             reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
     for name in train.gate.beat:
-        if not beaten[name].low > 0:
+        if name == "champion" and champion is None:
+            continue
+        if name not in beaten:
+            reasons.append(
+                f"cannot be compared with champion version {champion}: not all of its features "
+                "are there"
+            )
+        elif not beaten[name].low > 0:
             reasons.append(
                 f"does not beat {name}: better by {beaten[name].value:.4f} "
                 f"[{beaten[name].low:.4f}, {beaten[name].high:.4f}]"
             )
+    if train.gate.slices is not None:
+        reasons += [
+            f"{train.metric} is {each.metric.value:.4f} [{each.metric.low:.4f}, "
+            f"{each.metric.high:.4f}] where {each.column} is {_said(each)}, more than "
+            f"{train.gate.slices} worse than the {got:.4f} of all rows"
+            for each in slices
+            if _worse(each, got, train.metric) > train.gate.slices
+        ]
     return reasons
+
+
+def _said(found: Slice) -> str:
+    """A quartile, or nothing: a word may be a row's value, and ``ops.slices`` has it."""
+    return found.value if found.value[:1] in "[(" else f"one of its values ({found.rows:,} rows)"
+
+
+def _worse(found: Slice, whole: float, metric: str) -> float:
+    """By how much the better end of a slice's interval is worse than the metric of all rows."""
+    if metric in SMALLER_IS_BETTER:
+        return found.metric.low - whole
+    return whole - found.metric.high
+
+
+def papers(line: Line, test: Judged, known: card.Known) -> dict[str, bytes]:
+    """What is kept beside a model to be read by people: its card, and scikit-learn's report."""
+    sections = card.sections(line.problem, known)
+    made = {"card.md": card.markdown(sections), "card.html": card.html(sections)}
+    if line.problem.task == "classification":
+        made["classification_report.txt"] = evaluation.report(test.label, test.scores["model"])
+    return {name: text.encode() for name, text in made.items()}
 
 
 def write_evaluations(
@@ -114,14 +175,14 @@ def write_evaluations(
     measured: Mapping[tuple[str, str], Mapping[str, Interval]],
     beaten: Mapping[str, Interval],
     judged: Mapping[str, Judged],
-    feature: str,
+    details: Mapping[str, str],
     version: int,
 ) -> None:
     """Rows of ``ops.evaluations``: every metric, and by how much the model beats the baselines."""
     now = datetime.now(timezone.utc)
     rows = [
         (version, part, who, name, each.value, each.low, each.high, len(judged[part].label))
-        + (feature if who == "best_feature" else None, ledger.run_id, now)
+        + (details.get(who), ledger.run_id, now)
         for (part, who), metrics in measured.items()
         for name, each in metrics.items()
     ]
@@ -135,11 +196,10 @@ def write_evaluations(
     ledger.wrote(line.tables.append_values(rows, schemas.EVALUATIONS, key=key))
 
 
-def write_slices(line: Line, ledger: Run, test: Judged, version: int) -> None:
-    """Rows of ``ops.slices``: on which values of which features the model is weakest."""
-    now = datetime.now(timezone.utc)
+def slices(line: Line, test: Judged) -> list[Slice]:
+    """On which values of which features the model is weakest."""
     train = line.problem.train
-    found = evaluation.slices(
+    return evaluation.slices(
         test.label,
         test.scores["model"],
         test.features,
@@ -147,8 +207,14 @@ def write_slices(line: Line, ledger: Run, test: Judged, version: int) -> None:
         task=line.problem.task,
         seed=train.seed,
     )
+
+
+def write_slices(line: Line, ledger: Run, found: Sequence[Slice], version: int) -> None:
+    """Rows of ``ops.slices``."""
+    now = datetime.now(timezone.utc)
+    metric = line.problem.train.metric
     rows = [
-        (version, each.column, each.value, each.rows, train.metric, each.metric.value)
+        (version, each.column, each.value, each.rows, metric, each.metric.value)
         + (each.metric.low, each.metric.high, each.worse, ledger.run_id, now)
         for each in found
     ]
@@ -156,8 +222,27 @@ def write_slices(line: Line, ledger: Run, test: Judged, version: int) -> None:
         ledger.wrote(line.tables.append_values(rows, schemas.SLICES, key=f"slices:{version}"))
 
 
+def permuted(line: Line, test: Judged, model: Portable) -> dict[str, float]:
+    """What each feature is worth to the model, on the test rows."""
+    train = line.problem.train
+    return evaluation.permuted(
+        test.label,
+        test.rows,
+        [each.name for each in model.facts.columns],
+        lambda rows: model.score(*model.inputs(rows)),
+        train.metric,
+        task=line.problem.task,
+        seed=train.seed,
+    )
+
+
 def write_curves(
-    line: Line, ledger: Run, test: Judged, importance: Mapping[str, float], version: int
+    line: Line,
+    ledger: Run,
+    test: Judged,
+    importance: Mapping[str, float],
+    permutation: Mapping[str, float],
+    version: int,
 ) -> None:
     """Rows of ``ops.curves``: the test set's pictures and the features' importance."""
     points = evaluation.curves(test.label, test.scores["model"], task=line.problem.task)
@@ -168,6 +253,10 @@ def write_curves(
     rows += [
         (version, "importance", name, float(place), share, None, ledger.run_id)
         for place, (name, share) in enumerate(importance.items())
+    ]
+    rows += [
+        (version, "permutation", name, float(place), loss, len(test.label), ledger.run_id)
+        for place, (name, loss) in enumerate(permutation.items())
     ]
     ledger.wrote(line.tables.append_values(rows, schemas.CURVES, key=f"curves:{version}"))
 

@@ -31,7 +31,7 @@ SIMULATED = 1_000_000
 _AT_ONCE = 125_000
 
 
-def facts(line: Line, train: DataFrame, learnt: Preparation) -> Facts:
+def facts(line: Line, train: DataFrame, learnt: Preparation, threshold: float = 0.5) -> Facts:
     """What the portable file says of itself; one Spark job for the deciles of training rows."""
     problem, table = line.problem, schemas.features(line.problem)
     kinds = dict(judging.feature_columns(line))
@@ -64,6 +64,7 @@ def facts(line: Line, train: DataFrame, learnt: Preparation) -> Facts:
         problem.entity,
         table.columns[0].type,
         tuple(columns),
+        threshold,
     )
 
 

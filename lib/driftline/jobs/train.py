@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import evaluation, portable, prepare, registry, schemas, split, training
+from driftline import card, evaluation, portable, prepare, registry, schemas, training
 from driftline.errors import Refused
-from driftline.jobs import certifying, judging, proving
+from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.models import Candidate
+from driftline.models import FAMILIES, Candidate
 from driftline.prepare import Preparation
-from driftline.problem import digest
 from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
+from driftline.serving.model import Portable
 from driftline.training import Trial
 
 
-def run(line: Line) -> str:
-    """Search, refit, evaluate, register, and promote if the gate lets it through."""
+def run(line: Line, *, budget: float | None = None) -> str:
+    """Search, refit, evaluate, register, and promote if the gate lets it through.
+
+    After ``budget`` minutes no further fit begins, and the best so far is taken; the same command
+    then goes on with the candidates that are left.
+    """
+    until = math.inf if budget is None else time.monotonic() + budget * 60
     features = schemas.features(line.problem).full_name
     with line.ledger.run("train") as ledger, line.tables.lock("gold.model"):
         version = line.tables.version(features)
         ledger.read(features, version)
         models = Registry(line.environment.mlflow, line.problem.name)
-        asked = line.problem.model_dump(
-            include={"task", "train", "prepare", "split", "label"}, mode="json"
-        )
-        key = digest([asked, features, version])[:16]
+        key = searching.key(line.problem, version, judged=True)
+        search = searching.key(line.problem, version)
         trained = models.trained_on(key)
         if trained and trained.finished:
             champion = models.champion()
-            if trained.passed and (champion is None or champion.number < trained.number):
+            enforced = line.problem.train.gate.mode == "enforce"
+            newer = champion is None or champion.number < trained.number
+            if trained.passed and enforced and newer and not trained.promoted:
                 models.promote(trained)  # killed after the verdict, before the alias
             said = f"version {trained.number} was trained on exactly this"
-            if not trained.passed:
+            if not trained.passed and enforced:
                 raise Refused(
                     f"nothing new: {said}, and the gate refused it",
                     where=f"model {line.problem.name}",
@@ -48,12 +54,22 @@ def run(line: Line) -> str:
                 )
             ledger.message = f"nothing new: {said}"
             return ledger.message
-        rows = _labelled(line, version)
+        rows = searching.labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
         tasks = max(line.environment.cores, rows.count() // 500_000)
         rows = rows.repartition(tasks).persist()
         try:
-            return _train(line, ledger, models, rows, trained, key=key, features_version=version)
+            return _train(
+                line,
+                ledger,
+                models,
+                rows,
+                trained,
+                key=key,
+                search=search,
+                features_version=version,
+                until=until,
+            )
         finally:
             rows.unpersist()
 
@@ -66,21 +82,29 @@ def _train(
     unfinished: Version | None,
     *,
     key: str,
+    search: str,
     features_version: int,
+    until: float,
 ) -> str:
     problem = line.problem
     counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
     proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
     if unfinished:  # killed after it was registered: go on from there
-        trials: list[Trial] = []
+        stopped, trials = "", []
         winner, model = _winner(unfinished), models.load(unfinished)
         train = rows.where(F.col("part") == "train")
         learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
-        trials, winner, model, learnt = _search(line, ledger, rows, key)
+        found = searching.search(line, ledger, rows, search, until=until)
+        trials, stopped = list(found.trials), found.stopped
+        winner, model, learnt = found.winner, found.model, found.learnt
+        if stopped:  # another run may find a better one: it is not what this key stands for
+            key = f"{key} after {stopped}"
     ledger.progress("evaluating on rows the model never saw")
-    judged, feature = judging.judged(line, rows, model, counts)
+    champion = models.champion()
+    before = _portable(models, champion) if "champion" in problem.train.gate.beat else None
+    judged, feature = judging.judged(line, rows, model, counts, before)
     measured = {
         (part, name): evaluation.measure(
             each.label, scores, task=problem.task, seed=problem.train.seed
@@ -88,6 +112,16 @@ def _train(
         for part, each in judged.items()
         for name, scores in each.scores.items()
     }
+    details, threshold = {"best_feature": feature}, 0.5
+    if problem.train.decide:
+        shown = judged["validation"]
+        threshold = evaluation.threshold(shown.label, shown.scores["model"], problem.train.decide)
+        details["decision"] = f"score at least {threshold:.6g}"
+        for part, each in judged.items():
+            measured[part, "decision"] = evaluation.decided(
+                each.label, each.scores["model"], threshold, seed=problem.train.seed
+            )
+    slices = judging.slices(line, judged["test"])
     version = unfinished
     if version is None:
         metrics = {
@@ -96,7 +130,19 @@ def _train(
             if who == "model"
             for name, interval in found.items()
         }
-        facts = proving.facts(line, rows.where(F.col("part") == "train"), learnt)
+        made_from = line.tables.made_from(schemas.features(problem).full_name, features_version)
+        known = card.Known(
+            str(winner),
+            made_from | {schemas.features(problem).full_name: features_version},
+            counts,
+            trials,
+            measured,
+            slices,
+            json.loads(proof)["checks"],
+            details,
+            FAMILIES[winner.family].portable,
+        )
+        facts = proving.facts(line, rows.where(F.col("part") == "train"), learnt, threshold)
         version = _register(
             line,
             models,
@@ -105,21 +151,37 @@ def _train(
             winner,
             metrics,
             key,
-            features_version,
             learnt,
             facts,
-            proof,
+            {"certificate.json": proof.encode(), **judging.papers(line, judged["test"], known)},
+            known.tables,
+            search,
+            searching.fingerprint(rows),
+            rows.rdd.getNumPartitions(),
         )
-    ledger.progress("comparing the portable model with Spark's")
-    proofs = proving.proofs(line, rows, model, models.folder(version), learnt)
+    proofs, permutation = {}, {}
+    if FAMILIES[winner.family].portable:
+        ledger.progress("comparing the portable model with Spark's")
+        folder = models.folder(version)
+        proofs = proving.proofs(line, rows, model, folder, learnt)
+        there = Portable((folder / portable.FILE).read_bytes())
+        permutation = judging.permuted(line, judged["test"], there)
     ledger.progress(f"writing down model version {version.number}")
     beaten = judging.beaten(line, judged["test"])
-    judging.write_evaluations(line, ledger, measured, beaten, judged, feature, version.number)
-    proving.write(line, ledger, proofs, version.number)
-    judging.write_slices(line, ledger, judged["test"], version.number)
+    judging.write_evaluations(line, ledger, measured, beaten, judged, details, version.number)
+    if proofs:
+        proving.write(line, ledger, proofs, version.number)
+    judging.write_slices(line, ledger, slices, version.number)
     importance = training.importances(model, learnt.names)
-    judging.write_curves(line, ledger, judged["test"], importance, version.number)
-    reasons = judging.reasons(line, measured["test", "model"], beaten) + proving.reasons(proofs)
+    judging.write_curves(line, ledger, judged["test"], importance, permutation, version.number)
+    reasons = judging.reasons(
+        line, measured["test", "model"], beaten, slices, champion.number if champion else None
+    )
+    reasons += proving.reasons(proofs)
+    if not proofs:
+        reasons.append(
+            f"{winner.family} has no portable form, and scoring and serving read nothing else"
+        )
     models.judge(version, passed=not reasons)
     metric = problem.train.metric
     got = measured["test", "model"][metric]
@@ -127,7 +189,12 @@ def _train(
     ledger.message = (
         f"version {version.number}: {winner}, test {metric} "
         f"{got.value:.3f} [{got.low:.3f}, {got.high:.3f}]"
+        + (f", after {stopped} when the budget ended" if stopped else "")
     )
+    if problem.train.gate.mode == "dry-run":
+        would = "would not become champion: " + "; ".join(reasons) if reasons else "would pass"
+        ledger.message += f"; dry run: {would}"
+        return ledger.message
     if reasons:
         raise Refused(
             f"model version {version.number} was registered but did not become champion",
@@ -139,42 +206,6 @@ def _train(
     return ledger.message
 
 
-def _search(
-    line: Line, ledger: Run, rows: DataFrame, key: str
-) -> tuple[list[Trial], Candidate, PipelineModel, Preparation]:
-    """Cross-validate every candidate, keep the trials, fit the best one on all training rows."""
-    problem = line.problem
-    columns = judging.feature_columns(line)
-    fitting = split.with_folds(
-        rows.where(F.col("part") == "train"),
-        folds=problem.train.folds,
-        entity=problem.entity,
-        seed=problem.train.seed,
-    ).persist()
-    try:
-        _check_classes(fitting, problem.task)
-        trials = training.search(
-            fitting,
-            problem,
-            columns,
-            sides=split.sides(
-                problem.split,
-                _as_ofs(fitting),
-                folds=problem.train.folds,
-                horizon=problem.label.horizon,
-            ),
-            parallelism=line.environment.cores,
-            on_trial=lambda candidate: ledger.progress(f"fitting {candidate}"),
-        )
-        best = training.best(trials)
-        _write_trials(line, ledger, trials, best, key)
-        ledger.progress(f"refitting {best.candidate}")
-        model, learnt = training.refit(fitting, best.candidate, problem, columns)
-    finally:
-        fitting.unpersist()
-    return trials, best.candidate, model, learnt
-
-
 def _register(
     line: Line,
     models: Registry,
@@ -183,15 +214,16 @@ def _register(
     winner: Candidate,
     metrics: Mapping[str, float],
     key: str,
-    features_version: int,
     learnt: Preparation,
     facts: Facts,
-    certificate: str,
+    papers: Mapping[str, bytes],
+    tables: Mapping[str, int],
+    search: str,
+    data: str,
+    tasks: int,
 ) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
     problem = line.problem
-    features = schemas.features(problem).full_name
-    made_from = line.tables.made_from(features, features_version)
     metric = problem.train.metric
     return models.record(
         model,
@@ -199,7 +231,8 @@ def _register(
             registry.Trial(
                 each.candidate.family,
                 dict(each.candidate.parameters),
-                {metric: each.mean, f"{metric}_std": each.std},
+                {} if each.error else {metric: each.mean, f"{metric}_std": each.std},
+                each.error,
             )
             for each in trials
         ],
@@ -207,69 +240,28 @@ def _register(
         tags={
             "training": key,
             "problem": problem.digest,
-            "tables": json.dumps(made_from | {features: features_version}),
+            "tables": json.dumps(dict(tables)),
             "family": winner.family,
             "parameters": json.dumps(dict(winner.parameters)),
             "seed": str(problem.train.seed),
+            "search": search,
+            "data": data,
+            "tasks": str(tasks),
         },
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
-            "certificate.json": certificate.encode(),
-            **portable.files(learnt, saved, facts),
+            **papers,
+            **(portable.files(learnt, saved, facts) if FAMILIES[winner.family].portable else {}),
         },
     )
+
+
+def _portable(models: Registry, version: Version | None) -> Portable | None:
+    if version is None:
+        return None
+    return Portable((models.folder(version) / portable.FILE).read_bytes())
 
 
 def _winner(version: Version) -> Candidate:
     parameters = json.loads(version.tags["parameters"])
     return Candidate(version.tags["family"], tuple(parameters.items()))
-
-
-def _labelled(line: Line, version: int) -> DataFrame:
-    problem = line.problem
-    rows = line.tables.read(schemas.features(problem).full_name, version=version)
-    rows = rows.where(F.col("label").isNotNull())
-    return split.with_parts(
-        rows,
-        problem.split,
-        _as_ofs(rows),
-        horizon=problem.label.horizon,
-        entity=problem.entity,
-        task=problem.task,
-        seed=problem.train.seed,
-    )
-
-
-def _as_ofs(rows: DataFrame) -> list[datetime]:
-    found = rows.select("as_of").distinct().collect()
-    return [row.as_of.replace(tzinfo=timezone.utc) for row in found]
-
-
-def _check_classes(fitting: DataFrame, task: str) -> None:
-    seen = fitting.select("label").distinct().limit(2).count()
-    if seen < 2:
-        raise Refused(
-            f"the training rows have {seen} different labels; there is nothing to learn",
-            where="gold.features, part train",
-            hint="look at label and population in the problem, or take more as-ofs",
-        )
-
-
-def _write_trials(line: Line, ledger: Run, trials: list[Trial], winner: Trial, key: str) -> None:
-    now = datetime.now(timezone.utc)
-    rows = [
-        (
-            trial.candidate.family,
-            json.dumps(dict(trial.candidate.parameters)),
-            trial.metric,
-            trial.mean,
-            trial.std,
-            list(trial.folds),
-            trial.seconds,
-            trial is winner,
-            ledger.run_id,
-            now,
-        )
-        for trial in trials
-    ]
-    ledger.wrote(line.tables.append_values(rows, schemas.TRIALS, key=f"trials:{key}"))

@@ -33,6 +33,8 @@ def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> byte
     else:
         total = _trees(graph, vector, len(preparation.names), model)
     score = graph.add("Sigmoid", total) if model.logistic else total
+    if isinstance(model, Linear) and model.exponential:
+        score = graph.add("Exp", total)
     flat = graph.constant(np.array([-1], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
     output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])

@@ -25,11 +25,15 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Linear:
-    """x · coefficients + intercept; ``logistic``: the score is 1 / (1 + exp(−that))."""
+    """x · coefficients + intercept; ``logistic``: the score is 1 / (1 + exp(−that)).
+
+    ``exponential``: it is exp(that), the inverse of a log link.
+    """
 
     coefficients: Floats
     intercept: float
     logistic: bool
+    exponential: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,18 @@ def read(pipeline: Path) -> Linear | Trees:
     stages = sorted(Path(pipeline, "stages").iterdir(), key=lambda p: int(p.name.split("_")[0]))
     stage = stages[-1]
     line = next(Path(stage, "metadata").glob("part-*")).read_text(encoding="utf-8")
-    kind = json.loads(line)["class"].rpartition(".")[2]
+    facts = json.loads(line)
+    kind = facts["class"].rpartition(".")[2]
     if kind == "LogisticRegressionModel":
         return _logistic(_one_row(stage))
-    if kind == "LinearRegressionModel":
+    if kind in ("LinearRegressionModel", "LinearSVCModel", "GeneralizedLinearRegressionModel"):
         row = _one_row(stage)
-        return Linear(_vector(row["coefficients"]), float(row["intercept"]), logistic=False)
+        return Linear(
+            _vector(row["coefficients"]),
+            float(row["intercept"]),
+            logistic=kind == "LinearSVCModel",  # see scoring.scored
+            exponential=facts["paramMap"].get("link") == "log",
+        )
     if kind in _LEAVES:
         return _trees(stage, kind)
     raise DriftlineError(
@@ -102,6 +112,8 @@ def _logistic(row: dict[str, Any]) -> Linear:
 
 
 _LEAVES = {
+    "DecisionTreeClassificationModel": "share",
+    "DecisionTreeRegressionModel": "mean",
     "RandomForestClassificationModel": "share",
     "RandomForestRegressionModel": "mean",
     "GBTClassificationModel": "margin",
@@ -117,8 +129,13 @@ def _trees(stage: Path, kind: str) -> Trees:
     its regression the mean of the leaves; boosted trees are the weighted sum of their leaves, and a
     classifier's probability 1 / (1 + exp(−2 · sum)) (Spark's LogLoss; Friedman 1999, TreeBoost).
     """
-    weights = {row["_1"]: row["_3"] for row in pq.read_table(stage / "treesMetadata").to_pylist()}
     rows = pq.read_table(stage / "data").to_pylist()
+    if kind.startswith("DecisionTree"):  # its nodes are there without a number of their tree
+        weights = {0: 1.0}
+        rows = [{"treeID": 0, "nodeData": row} for row in rows]
+    else:
+        trees = pq.read_table(stage / "treesMetadata").to_pylist()
+        weights = {row["_1"]: row["_3"] for row in trees}
     rows.sort(key=lambda row: (row["treeID"], row["nodeData"]["id"]))
     place = {(row["treeID"], row["nodeData"]["id"]): n for n, row in enumerate(rows)}
     count = len(rows)

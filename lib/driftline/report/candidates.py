@@ -102,7 +102,7 @@ def _table(trials: list[Row]) -> Table:
                 Cell(words.parameters(_parameters(row)), code=True),
                 _spread(row),
                 Cell(words.duration(row["seconds"] or 0), bar=(row["seconds"] or 0) / slowest),
-                Cell("chosen", tone="good") if row["chosen"] else "",
+                Cell("chosen", tone="good") if row["chosen"] else row.get("error") or "",
             ]
             for place, row in enumerate(trials, 1)
         ],

@@ -40,6 +40,8 @@ class Facts:
     entity: str
     entity_type: str
     columns: tuple[Column, ...]
+    threshold: float = 0.5
+    """From this score on a classification says 1."""
 
     @property
     def numbers(self) -> Sequence[Column]:

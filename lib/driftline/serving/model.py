@@ -35,9 +35,9 @@ class Portable:
         return np.asarray(found)
 
     def decide(self, score: Floats) -> Floats:
-        """1 where the score is at least 0.5, else 0; the score itself for regression."""
+        """1 where the score is at least the threshold, else 0; the score itself for regression."""
         if self.facts.task == "classification":
-            return (score >= 0.5).astype(np.float64)
+            return (score >= self.facts.threshold).astype(np.float64)
         return score
 
     def inputs(self, rows: pa.Table | pa.RecordBatch) -> tuple[Floats, Words]:

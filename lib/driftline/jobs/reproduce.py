@@ -1,0 +1,95 @@
+"""A model version → the same model again, from the rows it came from, and the proof that it is."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import scoring, training
+from driftline.errors import Missing, Refused
+from driftline.jobs import judging, searching
+from driftline.jobs.line import Line
+from driftline.metrics import METRICS
+from driftline.models import Candidate
+from driftline.registry import Registry, Version
+
+_TOLERANCE = 1e-9
+"""Largest difference of a metric: sums of floats may be added in another order."""
+
+
+def run(line: Line, *, version: int | None = None) -> str:
+    """Fit a version (default: the champion) again, as recorded; :class:`Refused` if it differs."""
+    with line.ledger.run("reproduce") as ledger:
+        models = Registry(line.environment.mlflow, line.problem.name)
+        wanted = models.champion() if version is None else models.version(version)
+        if wanted is None:
+            raise Missing(
+                f"{line.problem.name} has no champion",
+                where=line.environment.mlflow,
+                hint="name a version by --version",
+            )
+        if not {"data", "search"} <= wanted.tags.keys():
+            raise Missing(
+                f"version {wanted.number} does not say which rows it was trained on",
+                where=line.environment.mlflow,
+                hint="it is of an older driftline: train again",
+            )
+        problem, name = line.problem, searching.features_name(line.problem)
+        if searching.key(problem, wanted.tables[name]) != wanted.tags["search"]:
+            raise Missing(
+                f"the problem file does not say how version {wanted.number} was trained",
+                where=f"problem {problem.name}",
+                hint="give the one it was trained by: problem.json beside the model tells",
+            )
+        ledger.read(name, wanted.tables[name])
+        rows = searching.labelled(line, wanted.tables[name])
+        rows = rows.repartition(int(wanted.tags["tasks"])).persist()
+        try:
+            found = searching.fingerprint(rows)
+            if found != wanted.tags["data"]:
+                raise Refused(
+                    f"the rows of version {wanted.number} are not the ones it was trained on",
+                    where=f"{name} version {wanted.tables[name]}",
+                    hint="was the table rewritten in place?",
+                )
+            ledger.progress("its rows are the same; fitting")
+            apart = _apart(line, models, wanted, rows)
+        finally:
+            rows.unpersist()
+        largest = max(apart.values())
+        if not largest <= _TOLERANCE:
+            worst = max(apart, key=lambda each: apart[each])
+            raise Refused(
+                f"version {wanted.number} fitted again differs in {worst} by {largest:.3g}",
+                where=f"model {problem.name}",
+                hint="was it trained by another version of driftline or Spark?",
+            )
+        ledger.message = (
+            f"version {wanted.number}: the same rows ({name} version {wanted.tables[name]}), "
+            f"and {len(apart)} test metrics that differ by {largest:.1e} at most"
+        )
+        return ledger.message
+
+
+def _apart(line: Line, models: Registry, version: Version, rows: DataFrame) -> dict[str, float]:
+    """By how much each recorded metric of the test set differs from that of a model fitted anew."""
+    problem = line.problem
+    parameters = json.loads(version.tags["parameters"])
+    candidate = Candidate(version.tags["family"], tuple(parameters.items()))
+    fitting = searching.fitting(problem, rows)
+    try:
+        model, _ = training.refit(fitting, candidate, problem, judging.feature_columns(line))
+    finally:
+        fitting.unpersist()
+    test = scoring.scored(rows.where(F.col("part") == "test"), model, task=problem.task)
+    label, score = (column.to_numpy() for column in test.select("label", "score").toArrow().columns)
+    recorded = models.metrics(version)
+    apart = {}
+    for name, metric in METRICS[problem.task].items():
+        then = recorded[f"test_{name}"]
+        now = metric(label, score)
+        apart[name] = 0.0 if math.isnan(then) and math.isnan(now) else abs(then - now)
+    return {name: math.inf if math.isnan(each) else each for name, each in apart.items()}

@@ -1,0 +1,38 @@
+"""An older model version → champion again, after its files were checked."""
+
+from __future__ import annotations
+
+from driftline.errors import Missing, Refused
+from driftline.jobs.line import Line
+from driftline.registry import Registry
+
+
+def run(line: Line, *, to: int | None = None) -> str:
+    """Move the champion back to version ``to``, or to the one that was champion before.
+
+    :class:`Refused` for a version that the gate did not let through.
+    """
+    with line.ledger.run("rollback") as ledger, line.tables.lock("gold.model"):
+        models = Registry(line.environment.mlflow, line.problem.name)
+        champion = models.champion()
+        if champion is None:
+            raise Missing(
+                f"{line.problem.name} has no champion",
+                where=line.environment.mlflow,
+                hint="run `driftline train`; if its gate refused, see ops.evaluations",
+            )
+        chosen = models.before(champion) if to is None else models.version(to)
+        if not chosen.passed:
+            raise Refused(
+                f"version {chosen.number} did not pass the gate",
+                where=f"model {line.problem.name}",
+                hint="see ops.evaluations; choose a version that passed",
+            )
+        models.folder(chosen)  # unchanged, or nothing moves
+        if chosen.number == champion.number:
+            ledger.message = f"version {chosen.number} is champion already"
+            return ledger.message
+        models.promote(chosen)
+        ledger.status = "done"
+        ledger.message = f"version {chosen.number} is champion again, instead of {champion.number}"
+        return ledger.message

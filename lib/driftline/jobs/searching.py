@@ -1,0 +1,219 @@
+"""The search, a step of train: every trial written down as it ends, and none of them repeated."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from driftline import models, schemas, split, training
+from driftline.errors import Refused
+from driftline.jobs import judging
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+from driftline.models import Candidate
+from driftline.prepare import Preparation
+from driftline.problem import Problem, digest
+from driftline.training import Trial
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search came to."""
+
+    trials: Sequence[Trial]
+    winner: Candidate
+    model: PipelineModel
+    learnt: Preparation
+    stopped: str
+    """How far the search came when its budget ended; empty where it went through."""
+
+
+def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float) -> Searched:
+    """Cross-validate every candidate, fit the best one on all training rows.
+
+    ``name`` (see :func:`key`) is the search's in ``ops.trials``: what it has is not measured again.
+    """
+    problem = line.problem
+    columns = judging.feature_columns(line)
+    folded = fitting(problem, rows)
+    try:
+        _check_classes(folded)
+        known = _known(line, name)
+        if known:
+            ledger.progress(f"{len(known)} trials were measured before")
+        sides = split.sides(
+            problem.split,
+            as_ofs(folded),
+            folds=problem.train.folds,
+            horizon=problem.label.horizon,
+        )
+
+        def on_fit(candidate: Candidate) -> None:
+            ledger.progress(f"fitting {candidate}")
+
+        cores = line.environment.cores
+        wanted = models.candidates(problem.train.candidates)
+        if problem.train.search == "racing":
+            raced = training.race(
+                folded,
+                problem,
+                columns,
+                sides=sides,
+                parallelism=cores,
+                on_fit=on_fit,
+                until=until,
+            )
+            ledger.progress(f"{len(raced)} of {len(wanted)} candidates are left of the race")
+            wanted = raced
+        trials = training.search(
+            folded,
+            problem,
+            columns,
+            sides=sides,
+            parallelism=cores,
+            on_fit=on_fit,
+            on_trial=lambda trial: _write(line, ledger, trial, name),
+            known=known,
+            until=until,
+            wanted=wanted,
+        )
+        best = training.best(trials)
+        _choose(line, ledger, trials, best, name)
+        ledger.progress(f"refitting {best.candidate}")
+        model, learnt = training.refit(folded, best.candidate, problem, columns)
+    finally:
+        folded.unpersist()
+    whole = len(trials) == len(wanted)
+    stopped = "" if whole else f"{len(trials)} of {len(wanted)} candidates"
+    return Searched(trials, best.candidate, model, learnt, stopped)
+
+
+def features_name(problem: Problem) -> str:
+    """The table that models are trained on."""
+    return schemas.features(problem).full_name
+
+
+def key(problem: Problem, version: int, *, judged: bool = False) -> str:
+    """What a search is known by: what is asked, how, of which rows.
+
+    ``judged``: with how its winner is judged, which changes no trial.
+    """
+    asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
+    for judges in () if judged else ("gate", "decide"):
+        del asked["train"][judges]
+    return digest([asked, features_name(problem), version])[:16]
+
+
+def labelled(line: Line, version: int) -> DataFrame:
+    """The rows of ``gold.features`` with a label, and the ``part`` of each."""
+    problem = line.problem
+    rows = line.tables.read(features_name(problem), version=version)
+    rows = rows.where(F.col("label").isNotNull())
+    return split.with_parts(
+        rows,
+        problem.split,
+        as_ofs(rows),
+        horizon=problem.label.horizon,
+        entity=problem.entity,
+        task=problem.task,
+        seed=problem.train.seed,
+    )
+
+
+def fitting(problem: Problem, rows: DataFrame) -> DataFrame:
+    """The training rows with their folds, computed once."""
+    return split.with_folds(
+        rows.where(F.col("part") == "train"),
+        folds=problem.train.folds,
+        entity=problem.entity,
+        seed=problem.train.seed,
+    ).persist()
+
+
+def fingerprint(rows: DataFrame) -> str:
+    """Tells rows from any others, in whatever order they come: their number, and the sum and the
+    exclusive or of their hashes.
+    """
+    hashed = F.xxhash64(*sorted(rows.columns))
+    total = F.sum(hashed.cast("decimal(38,0)"))
+    found = rows.agg(F.count("*"), total, F.bit_xor(hashed)).first()
+    assert found is not None
+    return ":".join(str(each) for each in found)
+
+
+def as_ofs(rows: DataFrame) -> list[datetime]:
+    """The as-ofs that rows have."""
+    found = rows.select("as_of").distinct().collect()
+    return [row.as_of.replace(tzinfo=timezone.utc) for row in found]
+
+
+def _check_classes(fitting: DataFrame) -> None:
+    seen = fitting.select("label").distinct().limit(2).count()
+    if seen < 2:
+        raise Refused(
+            f"the training rows have {seen} different labels; there is nothing to learn",
+            where="gold.features, part train",
+            hint="look at label and population in the problem, or take more as-ofs",
+        )
+
+
+def _known(line: Line, name: str) -> list[Trial]:
+    """Trials that an earlier run of this search finished; one that failed is tried again."""
+    trials = schemas.TRIALS.full_name
+    if not line.tables.exists(trials) or "search" not in line.tables.read(trials).columns:
+        return []
+    there = line.tables.read(trials).where((F.col("search") == name) & F.col("error").isNull())
+    return [
+        Trial(
+            Candidate(row.family, tuple(json.loads(row.parameters).items())),
+            row.metric,
+            tuple(row.folds),
+            row.seconds,
+        )
+        for row in there.collect()
+    ]
+
+
+def _parameters(candidate: Candidate) -> str:
+    return json.dumps(dict(candidate.parameters))
+
+
+def _write(line: Line, ledger: Run, trial: Trial, name: str) -> None:
+    """A row of ``ops.trials``, as soon as a candidate is measured."""
+    candidate = trial.candidate
+    row = (
+        candidate.family,
+        _parameters(candidate),
+        trial.metric,
+        *(value if math.isfinite(value) else None for value in (trial.mean, trial.std)),
+        list(trial.folds),
+        trial.seconds,
+        False,
+        ledger.run_id,
+        datetime.now(timezone.utc),
+        name,
+        trial.error,
+    )
+    # One that failed carries the run, so that another run can write it again.
+    again = f":{ledger.run_id}" if trial.error else ""
+    once = f"trial:{name}:{candidate.family}:{_parameters(candidate)}{again}"
+    ledger.wrote(line.tables.append_values([row], schemas.TRIALS, key=once))
+
+
+def _choose(line: Line, ledger: Run, trials: Sequence[Trial], winner: Trial, name: str) -> None:
+    """All trials of the search become those of this run, and the winner is marked."""
+    rows = [
+        (each.candidate.family, _parameters(each.candidate), name, each is winner, ledger.run_id)
+        for each in trials
+    ]
+    ddl = "family string, parameters string, search string, chosen boolean, run_id string"
+    changes = line.spark.createDataFrame(rows, ddl)
+    on = ("family", "parameters", "search")
+    ledger.wrote(line.tables.merge(changes, schemas.TRIALS, on=on, gone="false"))

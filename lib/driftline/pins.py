@@ -1,0 +1,101 @@
+"""VACUUM that keeps the versions somebody needs; touches Delta for :mod:`driftline.tables`.
+
+Delta's VACUUM keeps no single version. So the data files of the pinned versions get a second name
+(a hard link, no bytes) outside of the table, Delta removes what it removes, and what it should not
+have gets its first name back. Killed in between, the second names are still there, and the next
+:func:`restore` puts the files back.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from delta.tables import DeltaTable
+
+from driftline import delta_files
+from driftline.errors import Missing
+from driftline.tables import Tables
+
+_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+
+
+def vacuum(tables: Tables, name: str, *, hours: float, pinned: Sequence[int]) -> Mapping[str, int]:
+    """Remove the files that no version of the last ``hours`` and no pinned one needs.
+
+    Returns how many were ``removed`` and how many ``kept`` for the pins alone.
+    """
+    folder = _folder(tables, name)
+    names = _pins(tables, name)
+    restore(tables, name)
+    for path in sorted(_files(tables, name, pinned)):
+        second = names / path.relative_to(folder)
+        second.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, second)
+    before = _data(folder)
+    conf = tables.spark.conf
+    usual = conf.get(_CHECK, "true")
+    try:
+        conf.set(_CHECK, "false")
+        DeltaTable.forPath(tables.spark, tables.path(name)).vacuum(hours)
+    finally:
+        conf.set(_CHECK, str(usual))
+        kept = restore(tables, name)
+    return {"removed": len(before - _data(folder)), "kept": kept}
+
+
+def restore(tables: Tables, name: str) -> int:
+    """Give pinned files that are gone their place back; how many those were."""
+    folder, names = _folder(tables, name), _pins(tables, name)
+    kept = 0
+    for second in sorted(names.rglob("*")) if names.is_dir() else ():
+        if second.is_file():
+            first = folder / second.relative_to(names)
+            if not first.exists():
+                first.parent.mkdir(parents=True, exist_ok=True)
+                os.link(second, first)
+                kept += 1
+            second.unlink()
+    return kept
+
+
+def _files(tables: Tables, name: str, pinned: Sequence[int]) -> set[Path]:
+    """The data files, and files of deletion vectors, of the pinned versions."""
+    if not pinned:
+        return set()
+    commits = tables.commits(name, since=min(pinned), until=max(pinned))
+    files = [file for each in pinned for file in delta_files.version(commits, each).files]
+    if any(file.deleted for file in files):
+        raise Missing(
+            f"{name} has deletion vectors, which are not pinned",
+            where=tables.path(name),
+            hint="driftline writes none: was delta.enableDeletionVectors set by hand?",
+        )
+    paths = {Path(file.path) for file in files}
+    gone = sum(not path.exists() for path in paths)
+    if gone:
+        raise Missing(
+            f"{gone} data files of {name} that a model needs are gone already",
+            where=tables.path(name),
+            hint="another VACUUM took them: that model cannot be reproduced",
+        )
+    return paths
+
+
+def _folder(tables: Tables, name: str) -> Path:
+    if "://" in tables.root:
+        raise Missing(
+            "versions can be pinned in a local warehouse only",
+            where=tables.path(name),
+            hint="on an object store give the table a long delta.deletedFileRetentionDuration",
+        )
+    return Path(tables.path(name)).absolute()
+
+
+def _pins(tables: Tables, name: str) -> Path:
+    return Path(tables.root, "_pins", name).absolute()
+
+
+def _data(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*.parquet") if "_delta_log" not in path.parts}

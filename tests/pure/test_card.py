@@ -1,0 +1,95 @@
+"""The model card: every fact is in it, and no text becomes markup."""
+
+from __future__ import annotations
+
+import html.parser
+import math
+from dataclasses import replace
+
+import pytest
+
+from driftline import card
+from driftline.evaluation import Interval, Slice
+from driftline.models import Candidate
+from driftline.problem import load_problem
+from driftline.training import Trial
+
+EVIL = "<script>|*x*\n# no"
+
+
+@pytest.fixture
+def known() -> card.Known:
+    trials = [
+        Trial(Candidate("decision_tree", (("maxDepth", 3),)), "roc_auc", (0.7, 0.8), 12.0),
+        Trial(Candidate("naive_bayes", ()), "roc_auc", (), 3.0, "PythonException"),
+    ]
+    measured = {
+        ("test", "model"): {"roc_auc": Interval(0.71, 0.65, 0.77), "f1": Interval(0.5, 0.4, 0.6)},
+        ("test", "constant"): {"roc_auc": Interval(0.5, 0.5, 0.5), "f1": Interval(0, 0, 0)},
+        ("test", "decision"): {"f1": Interval(0.55, 0.45, 0.65)},
+        ("validation", "model"): {"roc_auc": Interval(0.9999, 0.99, 1.0)},
+    }
+    return card.Known(
+        str(trials[0].candidate),
+        {"silver.orders": 0, "gold.features": 3},
+        {"train": 4000, "test": 1000},
+        trials,
+        measured,
+        [Slice("country", EVIL, 60, Interval(0.6, 0.5, 0.64), True)],
+        [{"check": "events", "holds": True, "detail": "none after"}],
+        {"decision": "score at least 0.3"},
+        portable=False,
+    )
+
+
+class Text(html.parser.HTMLParser):
+    """The tags and the cells of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.cells: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.cells.append(data)
+
+
+def test_a_card_says_every_fact_in_both_forms(repository, known) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    sections = card.sections(problem, known)
+    page, text = Text(card.html(sections)), card.markdown(sections)
+    for fact in (
+        "silver.orders",
+        "0.7100 [0.6500, 0.7700]",
+        "0.5500 [0.4500, 0.6500]",
+        "4,000 train",
+    ):
+        assert any(fact in cell for cell in page.cells)
+        assert fact.replace("[", "\\[").replace("]", "\\]") in text
+    assert "| silver.orders | 0 |" in text  # version 0 is a version
+    assert "decision (score at least 0.3)" in page.cells
+    assert "PythonException" in page.cells
+    assert "0.9999" not in text  # validation rows have chosen: they do not judge
+    assert "neither scored with nor served" in text
+    assert "1 of 1 slices are worse" in text
+    assert problem.question in text
+    assert "script" not in page.tags
+    assert {"h1", "h2", "table"} <= set(page.tags)
+    assert EVIL in page.cells
+    assert "\\<script\\>\\|\\*x\\* \\# no" in text
+    widths = [line.replace("\\|", "").count("|") for line in text.splitlines() if line[:1] == "|"]
+    assert all(width > 2 for width in widths)
+
+
+def test_a_card_of_little_is_no_error(repository, known) -> None:
+    problem = load_problem(repository / "conf" / "cdnow_spend.yaml")
+    nothing = {("test", "model"): {"rmse": Interval(math.nan, math.nan, math.nan)}}
+    little = replace(known, slices=(), trials=(), checks=(), measured=nothing, portable=True)
+    text = card.markdown(card.sections(problem, little))
+    assert "nan \\[nan, nan\\]" in text
+    assert "No column has a value with enough test rows" in text
+    assert "neither scored" not in text

@@ -1,0 +1,137 @@
+"""The train job: searches that stop and go on, what the gate asks, and the way back."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import timedelta
+
+import pytest
+from tests.spark.test_bad_input import FIRST, opened
+
+from driftline import models, schemas, training
+from driftline.errors import Missing, Refused
+from driftline.jobs import features, proving, reproduce, rollback, train, vacuum
+from driftline.registry import Registry
+from driftline.sections import Gate
+
+CANDIDATES = {
+    "naive_bayes": {"modelType": ("multinomial",)},
+    "logistic_regression": {"regParam": (0.01, 0.1)},
+    "decision_tree": {"maxDepth": (2,)},
+}
+
+
+@pytest.fixture
+def line(open_line, tmp_path, spark, monkeypatch):
+    """People of two kinds: who comes often comes again."""
+    monkeypatch.setattr(proving, "SIMULATED", 2000)
+    draw = random.Random(4)
+    rows = []
+    for who in range(150):
+        often = who % 3 == 0
+        for _ in range(12 if often else 3):
+            at = FIRST + timedelta(days=draw.uniform(0, 60))
+            rows.append((f"w{who}", at, draw.gauss(5, 1), "a"))
+    asked = {
+        "train": {"metric": "roc_auc", "candidates": CANDIDATES, "gate": {"beat": ()}},
+        "cutoffs": {"first": "2024-03-25", "every": "10d"},
+    }
+    line = opened(open_line, tmp_path, spark, rows, **asked)
+    features.run(line)
+    return line
+
+
+def gated(line, **gate):
+    """The same line with another gate."""
+    changed = line.problem.train.model_copy(update={"gate": Gate(**gate)})
+    object.__setattr__(line, "problem", line.problem.model_copy(update={"train": changed}))
+    return line
+
+
+def trials(line) -> list:
+    return line.tables.read(schemas.TRIALS.full_name).collect()
+
+
+@pytest.mark.slow
+def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) -> None:
+    registry = Registry(line.environment.mlflow, "bad")
+    fitted = []
+    build = models.estimator
+
+    def building(candidate, **more):
+        fitted.append(str(candidate))
+        return build(candidate, **more)
+
+    monkeypatch.setattr(training.models, "estimator", building)
+
+    # No time at all: refused, and nothing is registered.
+    with pytest.raises(Refused, match="budget ended before one candidate"):
+        train.run(line, budget=1e-9)
+    assert fitted == []
+    with pytest.raises(Missing):
+        registry.version(1)
+
+    # Killed after the search, before anything else: what is measured stays.
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "refit", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train.run(line)
+    monkeypatch.undo()
+    monkeypatch.setattr(proving, "SIMULATED", 2000)
+    monkeypatch.setattr(training.models, "estimator", building)
+    assert len(fitted) == 4 * 3
+    failed = [row for row in trials(line) if row.error]
+    assert [(row.family, row.mean) for row in failed] == [("naive_bayes", None)]
+    assert len(trials(line)) == 4
+
+    # It goes on: only what failed is tried again, and the winner fitted. A dry run promotes none.
+    fitted.clear()
+    said = train.run(gated(line, mode="dry-run", beat=()))
+    assert said.endswith("dry run: would pass")
+    assert len(fitted) == 3 + 1
+    assert fitted.count("naive_bayes(modelType=multinomial)") == 3
+    assert registry.champion() is None
+    assert [row.chosen for row in trials(line)].count(True) == 1
+
+    # Another gate does not search again.
+    fitted.clear()
+    assert "now champion" in train.run(gated(line, beat=("champion",)))
+    assert len(fitted) == 3 + 1
+    assert registry.champion().number == 2
+    with pytest.raises(Refused) as caught:  # the very same model is not better than itself
+        train.run(gated(line, beat=("constant", "champion")))
+    assert "does not beat champion: better by 0.0000 [0.0000, 0.0000]" in str(caught.value)
+    assert registry.champion().number == 2
+    with pytest.raises(Refused, match="did not pass the gate"):
+        rollback.run(line, to=3)
+    with pytest.raises(Missing, match="no version of model bad before 2"):
+        rollback.run(line)
+    assert "now champion" in train.run(gated(line, floor=0.5))
+    assert registry.champion().number == 4
+    assert rollback.run(line) == "version 2 is champion again, instead of 4"
+    assert "nothing new" in train.run(line)  # and does not bring version 4 back
+    assert registry.champion().number == 2
+    assert rollback.run(line, to=4) == "version 4 is champion again, instead of 2"
+    # The features are made again, the old files are vacuumed: the champion can still be rebuilt.
+    name = "gold.features"
+    then = registry.champion().tables[name]
+    newest = line.tables.read(name).where("label IS NOT NULL").limit(3)
+    line.tables.overwrite(newest, schemas.features(line.problem), key="other", made_from={})
+    said = vacuum.run(line, hours=0)
+    removed, kept = (int(each) for each in re.findall(r"(\d+) (?:files removed|kept)", said))
+    assert kept > 0
+    assert removed >= 0
+    assert line.tables.read(name, version=then).count() > 100
+    said = reproduce.run(line)
+    assert said.startswith(
+        "version 4: the same rows (gold.features version 0), and 13 test metrics"
+    )
+    with pytest.raises(Refused, match="are not the ones it was trained on"):
+        client, number = registry._client, str(registry.champion().number)
+        client.set_model_version_tag("bad", number, "data", "1:2:3")
+        reproduce.run(line)
+    measured = line.tables.read(schemas.EVALUATIONS.full_name).where("model = 'champion'")
+    assert {row.model_version for row in measured.collect()} == {3}
