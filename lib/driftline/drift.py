@@ -88,9 +88,7 @@ def volume(before: int, after: int) -> Statistic:
     return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
 
 
-def freshness(
-    before: Profile, after: Profile, at: tuple[datetime, datetime]
-) -> Statistic | None:
+def freshness(before: Profile, after: Profile, at: tuple[datetime, datetime]) -> Statistic | None:
     """By how many days the newest time of a column has fallen further behind its version's commit.
 
     ``at`` are the commits' times. A table may wait for its next delivery, so it has no threshold.
