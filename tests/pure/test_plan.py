@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
+from pyspark.sql import Row
 
 from driftline.ingest import Delivery, Plan, batch_id, plan
+from driftline.jobs import batches
 
 A = Delivery("aaa", "day1.csv", 10)
 B = Delivery("bbb", "day2.csv", 20)
@@ -102,3 +108,13 @@ def test_a_batch_is_known_by_what_is_in_it() -> None:
     assert batch_id(["bbb", "aaa"]) == batch_id(iter(["aaa", "bbb"])) == "994e5068cfbef602"
     assert batch_id(["aaa", "bbb", "ccc"]) != batch_id(["aaa", "bbb"])
     assert batch_id(["aaabbb"]) != batch_id(["aaa", "bbb"])
+
+
+def test_what_was_planned_for_a_source_that_is_gone_waits_for_it() -> None:
+    at = datetime(2024, 1, 1)
+    planned = [
+        Row(source=source, delivery="aaa", path="a", bytes=1, status="planned", batch=source, at=at)
+        for source in ("days", "nights")
+    ]
+    line: Any = SimpleNamespace(problem=SimpleNamespace(sources={"days": None}))
+    assert [each.source for each in batches.unfinished(line, planned)] == ["days"]

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.errors import Missing, Refused
-from driftline.jobs import ingest, retry, validate
+from driftline.jobs import ingest, landing, retry, validate
 from driftline.ledger import Ledger, _jobs
 from driftline.problem import load_problem
 from driftline.tables import Tables
@@ -46,7 +47,7 @@ def place(tmp_path, open_line, repository):
             path.write_bytes(content.encode() if isinstance(content, str) else content)
             return path
 
-        def line(self, **source):
+        def line(self, other: dict | None = None, **source):
             told = yaml.safe_load((repository / "conf" / "cdnow.yaml").read_text("utf-8"))
             name = told["label"]["source"]
             told["sources"] = {
@@ -63,6 +64,8 @@ def place(tmp_path, open_line, repository):
                     **source,
                 }
             }
+            if other is not None:  # a second source over the same files
+                told["sources"]["other"] = {**told["sources"][name], **other}
             told["features"] = [
                 {"name": "n", "source": name, "operation": "count", "windows": ["30d"]}
             ]
@@ -78,6 +81,10 @@ def place(tmp_path, open_line, repository):
 
 def bronze(line):
     (source,) = line.problem.sources
+    return bronze_of(line, source)
+
+
+def bronze_of(line, source: str):
     return line.tables.read(f"bronze.{source}")
 
 
@@ -165,11 +172,17 @@ def test_what_is_left_alone_is_said(place, caplog, monkeypatch) -> None:
     place.write("folder.csv/inner.csv", day(3))
     (place.folder / "dangling.csv").symlink_to("nowhere")
     (place.folder / "link.csv").symlink_to("a.csv")
-    line = place.line()
+    Path(os.fsdecode(os.fsencode(place.folder) + b"/\xd0\xc2.csv")).write_text(day(4))
+    gone = place.write("moved.csv", day(5))
+    clock = SimpleNamespace(time=time.time, sleep=lambda _: gone.unlink())
+    monkeypatch.setattr("driftline.jobs.deliveries.time", clock)
+    line = place.line(settle=0.1)
     said = ingest.run(line)
     assert "1 new deliveries with 10 records, 1 known duplicates" in said
     assert "1 hidden files were left alone, as a shell leaves them: .hidden.csv" in caplog.text
     assert "2 are folders, dangling links or the like" in caplog.text
+    assert "1 files have a name that is no UTF-8" in caplog.text
+    assert "moved.csv was there and is gone" in caplog.text
 
 
 def test_a_file_that_is_still_being_written_waits(place, monkeypatch) -> None:
@@ -227,6 +240,101 @@ def test_too_many_rejects_refuse_a_delivery_until_the_limit_says_otherwise(place
     assert "1 new deliveries with 10 records" in said
     assert books(lenient) == {"good.csv": (10, 8, 2), "bad.csv": (10, 7, 3)}
     assert balanced(lenient)
+
+
+def test_a_refused_delivery_lands_later_though_a_copy_of_it_lies_there(place) -> None:
+    place.write("bad.csv", day(1, bad=3))
+    place.write("copy.csv", day(1, bad=3))
+    with pytest.raises(Refused):
+        ingest.run(place.line(limits={"rejects": 0.2}))
+    line = place.line()
+    assert "1 refused deliveries kept out" in ingest.run(line)
+    said = ingest.run(line, retry_rejects=True)
+    assert "1 new deliveries with 10 records, 1 known duplicates" in said
+    assert books(line) == {"bad.csv": (10, 7, 3)}
+    assert balanced(line)
+    assert "nothing new" in ingest.run(line)
+
+
+def test_what_has_landed_stays_landed_whatever_the_limits_say_later(place, monkeypatch) -> None:
+    """Killed between bronze's commit and the books; then the limit is lowered."""
+    place.write("a.csv", day(1, bad=3))
+    unbooked(monkeypatch, lambda: ingest.run(place.line()))
+    line = place.line(limits={"rejects": 0.2})
+    assert bronze(line).count() == 7
+    assert "nothing new" in ingest.run(line)
+    assert books(line) == {"a.csv": (10, 7, 3)}
+    assert balanced(line)
+
+
+def test_a_batch_that_was_refused_before_is_another_the_next_time(place, monkeypatch) -> None:
+    """Two refused; a retry takes one of them, and is killed before the books have it."""
+    place.write("a.csv", day(1, bad=3))
+    torn = place.write("b.csv", day(2, bad=9))
+    with pytest.raises(Refused):
+        ingest.run(place.line(limits={"rejects": 0.2}))
+    line = place.line(limits={"rejects": 0.5})
+    unbooked(monkeypatch, lambda: ingest.run(line, retry_rejects=True))
+    torn.unlink()
+    ingest.run(line)
+    ingest.run(line, retry_rejects=True)
+    assert bronze(line).count() == 7
+    assert books(line) == {"a.csv": (10, 7, 3)}
+    assert balanced(line)
+
+
+def unbooked(monkeypatch, work) -> None:
+    """Do the work, and die where the books should say that a batch has landed."""
+
+    def killed(line, ledger, batches, status, **more):
+        if status == "landed":
+            raise KeyboardInterrupt
+        return record(line, ledger, batches, status, **more)
+
+    record = landing.record
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(landing, "record", killed)
+        work()
+
+
+def test_two_sources_read_the_same_file_each_for_itself(place) -> None:
+    place.write("a.csv", day(1, bad=3))
+
+    def found(line) -> dict[str, tuple[int, int, int]]:
+        """Of each source: rows, and rejects by the table and by the books."""
+        landed = line.tables.read("ops.deliveries").where("status = 'landed'")
+        rejects = line.tables.read("ops.rejects")
+        return {
+            name: (
+                line.tables.read(f"bronze.{name}").count(),
+                rejects.where(F.col("source") == name).count(),
+                landed.where(F.col("source") == name).agg(F.sum("rejected")).first()[0],
+            )
+            for name in line.problem.sources
+        }
+
+    strict = place.line({"limits": {"rejects": 0.2}})
+    one, other = strict.problem.sources
+    with pytest.raises(Refused, match="1 deliveries were refused"):
+        ingest.run(strict)
+    assert bronze_of(strict, one).count() == 7
+    both = place.line({})
+    ingest.run(both, retry_rejects=True)
+    assert found(both) == {one: (7, 3, 3), other: (7, 3, 3)}
+    texts = {"id": "long", "at": "timestamp", "told": {"type": "string", "from": "amount"}}
+    texts = {both.problem.entity: {"type": "long", "from": "id"}, **texts}
+    del texts["id"]
+    fixed = place.line({"columns": texts})
+    ingest.run(fixed, retry_rejects=True)
+    assert found(fixed) == {one: (7, 3, 3), other: (10, 0, 0)}
+
+
+def test_a_source_without_files_does_not_hold_up_another(place) -> None:
+    place.write("a.csv", day(1))
+    line = place.line({"path": "later/*"})
+    with pytest.raises(Missing, match="no deliveries of other"):
+        ingest.run(line)
+    assert bronze_of(line, next(iter(line.problem.sources))).count() == 10
 
 
 def test_rejects_land_after_a_fix_once_and_go_on_to_silver(place) -> None:
@@ -390,12 +498,7 @@ def test_what_bronze_lost_lands_again_and_only_once(place) -> None:
     place.write("b.csv", day(2, bad=1))
     ingest.run(line)
     before = books(line)
-    (source,) = line.problem.sources
-    log = Path(line.tables.path(f"bronze.{source}"), "_delta_log")
-    last = max(log.glob("*.json"))
-    last.unlink()
-    (log / f".{last.name}.crc").unlink(missing_ok=True)
-    last.with_suffix(".crc").unlink(missing_ok=True)
+    lose(line)
     assert bronze(line).count() == 10
     ingest.run(line)
     assert bronze(line).count() == 19
@@ -469,3 +572,29 @@ def test_a_column_of_another_type_is_said_before_anything_is_written(place) -> N
         )
     assert bronze(line).groupBy().count().collect()[0][0] == 20
     assert [row[0] for row in bronze(line).where("amount IS NULL").select("_offset").collect()]
+
+
+def lose(line) -> None:
+    """The newest commit of bronze."""
+    (source,) = line.problem.sources
+    log = Path(line.tables.path(f"bronze.{source}"), "_delta_log")
+    last = max(log.glob("*.json"))
+    last.unlink()
+    (log / f".{last.name}.crc").unlink(missing_ok=True)
+    last.with_suffix(".crc").unlink(missing_ok=True)
+
+
+def test_of_a_lost_retry_what_it_had_added_lands_again(place) -> None:
+    place.write("a.csv", day(1, bad=1).replace("105,2024", "105," + " " * 60 + "2024"))
+    ingest.run(place.line(limits={"line": 40}))
+    line = place.line()
+    ingest.run(line, retry_rejects=True)
+    before = books(line)
+    assert before == {"a.csv": (10, 9, 1)}
+    lose(line)
+    assert bronze(line).count() == 8
+    fresh = place.line()
+    ingest.run(fresh)
+    assert books(fresh) == before
+    assert balanced(fresh)
+    assert bronze(fresh).select("_delivery", "_offset").distinct().count() == 9

@@ -14,9 +14,16 @@ from driftline.ingest import Delivery
 from driftline.jobs import deliveries
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.logs import LOGGER
 
-Counts = dict[str, tuple[int, int, int]]
-"""Delivery → records read, accepted, rejected."""
+Known = tuple[str, str]
+"""Source and delivery: several sources may read the same bytes, each for itself."""
+
+Counts = dict[Known, tuple[int, int, int]]
+"""Records read, accepted, rejected."""
+
+Faults = dict[Known, str]
+"""Why a delivery cannot be taken, one of the words in ``sources.FAULTS``."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,13 @@ class Batch:
     id: str
     deliveries: tuple[Delivery, ...]
     planned_at: datetime
+    retried: bool = False
+    """Whether its rows were rejects before."""
+
+    @property
+    def known_as(self) -> list[Known]:
+        """Each delivery with its source."""
+        return [(self.source, each.id) for each in self.deliveries]
 
 
 def history(line: Line) -> list[Row]:
@@ -36,13 +50,19 @@ def history(line: Line) -> list[Row]:
     return line.tables.read(schemas.DELIVERIES.full_name).collect()
 
 
-def unfinished(history: list[Row]) -> list[Batch]:
-    """Batches that were planned and neither landed nor were given up for a refused member."""
+def unfinished(line: Line, history: list[Row]) -> list[Batch]:
+    """Batches that were planned and neither landed nor were given up for a refused member.
+
+    What was planned for a source that the problem no longer has waits until it has it again.
+    """
     over = ("landed", "refused", "abandoned")
     ended = {(row.source, row.batch) for row in history if row.status in over}
     planned: dict[tuple[str, str], dict[str, Row]] = {}
     for row in history:
         if row.status == "planned" and (row.source, row.batch) not in ended:
+            if row.source not in line.problem.sources:
+                LOGGER.warning("%s is no source now: its batch %s waits", row.source, row.batch)
+                continue
             # Planned again after a refused member of another batch, it is still one delivery.
             planned.setdefault((row.source, row.batch), {})[row.delivery] = row
     return [
@@ -61,8 +81,9 @@ def lost(line: Line, history: list[Row]) -> list[Batch]:
     commit. Raises :class:`Missing` when their deliveries are not there to land them again.
     """
     landed: dict[str, dict[str, list[Row]]] = {}
-    for row in history:
-        if row.status == "landed":
+    planned = {(row.source, row.batch) for row in history if row.status == "planned"}
+    for row in sorted(history, key=lambda row: row.at):
+        if row.status == "landed" and row.source in line.problem.sources:
             landed.setdefault(row.source, {}).setdefault(row.batch, []).append(row)
     found = []
     for source, batches in landed.items():
@@ -71,7 +92,7 @@ def lost(line: Line, history: list[Row]) -> list[Batch]:
             if not keys & {f"ingest:{batch}", f"rejects:{batch}"}:
                 files = tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows)
                 at = rows[0].at.replace(tzinfo=timezone.utc)
-                found.append(Batch(source, batch, files, at))
+                found.append(Batch(source, batch, files, at, (source, batch) not in planned))
     gone = [
         each.path
         for batch in found
@@ -93,8 +114,8 @@ def record(
     batches: list[Batch],
     status: str,
     *,
-    counts: Mapping[str, tuple[int, int, int]] = {},
-    faults: Mapping[str, str] = {},
+    counts: Mapping[Known, tuple[int, int, int]] = {},
+    faults: Mapping[Known, str] = {},
 ) -> None:
     """Write down what became of the deliveries of some batches, in one commit."""
     rows = [
@@ -104,9 +125,9 @@ def record(
             delivery.path,
             delivery.bytes,
             status,
-            faults.get(delivery.id),
+            faults.get((batch.source, delivery.id)),
             batch.id,
-            *counts.get(delivery.id, (None, None, None)),
+            *counts.get((batch.source, delivery.id), (None, None, None)),
             ledger.run_id,
             batch.planned_at,
         )

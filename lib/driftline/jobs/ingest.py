@@ -10,7 +10,7 @@ from pyspark.sql import Row
 from driftline import ingest, schemas
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.jobs import batches, deliveries, landing, pulls, retry
-from driftline.jobs.batches import Counts
+from driftline.jobs.batches import Counts, Faults, Known
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -26,20 +26,27 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
     locks = (*names, schemas.DELIVERIES.full_name, schemas.REJECTS.full_name)
     with line.ledger.run("ingest") as ledger, line.tables.lock(*locks):
         history = batches.history(line)
-        faults: dict[str, str] = {}
-        landing.restore(line, ledger, batches.lost(line, history))
-        unfinished = batches.unfinished(history)
+        faults: Faults = {}
+        lost = batches.lost(line, history)
+        landing.restore(line, ledger, [batch for batch in lost if not batch.retried])
+        retry.restore(line, ledger, [batch for batch in lost if batch.retried])
+        unfinished = batches.unfinished(line, history)
         if unfinished:
             LOGGER.info("finishing %d batches of an earlier run", len(unfinished))
             faults |= landing.finish(line, ledger, unfinished)
             history = batches.history(line)
         failed = _pull(line, ledger, history)
-        plans = {
-            source: _plan(line, ledger, source, history, retry_rejects)
-            for source in line.problem.sources
-        }
+        plans = {}
+        for source in line.problem.sources:
+            try:
+                plans[source] = _plan(line, ledger, source, history, retry_rejects)
+            except Missing as error:  # does not hold up what is there of the others
+                LOGGER.warning("%s: %s", source, error)
+                failed.append(error)
         new = {source: plan.new for source, plan in plans.items()}
-        attempt = f"after {len(history)}" if retry_rejects else ""
+        # These deliveries may have been a batch before, which came to another end.
+        before = any(row.status == "abandoned" for row in history)
+        attempt = f"after {len(history)}" if retry_rejects or before else ""
         landed, found = landing.land_new(line, ledger, new, attempt=attempt)
         faults |= found
         _duplicates(line, ledger, plans, history, landed)
@@ -71,18 +78,18 @@ def _said(
     source: str,
     plan: ingest.Plan,
     landed: Counts,
-    faults: Mapping[str, str],
+    faults: Faults,
     history: list[Row],
 ) -> str:
-    new = [each for each in plan.new if each.id in landed]
+    new = [each for each in plan.new if (source, each.id) in landed]
     parts = ["nothing new"]
     if new:
-        records = sum(landed[each.id][0] for each in new)
+        records = sum(landed[source, each.id][0] for each in new)
         parts = [f"{len(new):,} new deliveries with {records:,} records"]
     parts += [f"{len(plan.duplicates)} known duplicates"] if plan.duplicates else []
-    refused = {row.delivery for row in history if row.source == source and row.status == "refused"}
-    refused |= {each.id for each in plan.new} & faults.keys()
-    refused -= landed.keys() | {row.delivery for row in history if row.status == "landed"}
+    refused = _refused(history, source)
+    refused |= {each.id for each in plan.new if (source, each.id) in faults}
+    refused -= {each.id for each in new}
     parts += [f"{len(refused)} refused deliveries kept out"] if refused else []
     return f"{source}: {', '.join(parts)}"
 
@@ -102,12 +109,23 @@ def _dealt_with(
     history: list[Row], source: str, retry_refused: bool = False
 ) -> list[tuple[str, str]]:
     """The (delivery, path) pairs of a source that are over and done."""
-    again = {"planned", "abandoned"} | ({"refused"} if retry_refused else set())
+    again = _refused(history, source) if retry_refused else set()
     return [
         (row.delivery, row.path)
         for row in history
-        if row.source == source and row.status not in again
+        if row.source == source
+        and row.status not in ("planned", "abandoned")
+        and row.delivery not in again
     ]
+
+
+def _refused(history: list[Row], source: str) -> set[str]:
+    """The deliveries of a source that were refused and have not landed since."""
+    mine = [row for row in history if row.source == source]
+    refused, landed = (
+        {row.delivery for row in mine if row.status == status} for status in ("refused", "landed")
+    )
+    return refused - landed
 
 
 def _duplicates(
@@ -117,18 +135,19 @@ def _duplicates(
     history: list[Row],
     landed: Counts,
 ) -> None:
-    """Report deliveries whose bytes had landed under another name, each name once."""
-    records: dict[str, int] = {}
+    """Report deliveries whose bytes were there under another name, each name once."""
+    records: dict[Known, int] = {}
     for row in history:
         if row.status == "landed":  # a row more, with none, says what a retry changed
-            records[row.delivery] = records.get(row.delivery, 0) + row.records
-    records |= {delivery: each[0] for delivery, each in landed.items()}
+            which = (row.source, row.delivery)
+            records[which] = records.get(which, 0) + row.records
+    records |= {which: each[0] for which, each in landed.items()}
     now = datetime.now(timezone.utc)
     rows = []
     for source, plan in plans.items():
         for each in plan.duplicates:
-            LOGGER.info("%s: %s has landed before under another name", source, each.path)
-            count = records.get(each.id, 0)  # 0 for the copy of a refused delivery
+            LOGGER.info("%s: %s was there before under another name", source, each.path)
+            count = records.get((source, each.id), 0)  # 0 for the copy of a refused delivery
             rows.append(
                 (source, each.id, each.path, each.bytes, "duplicate", None, None, count, 0, 0)
                 + (ledger.run_id, now)

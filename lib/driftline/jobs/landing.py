@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from itertools import compress
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -19,7 +20,7 @@ from driftline import ingest, layouts, schemas, sources
 from driftline.errors import Missing, Refused
 from driftline.ingest import Delivery, Policy
 from driftline.jobs import deliveries
-from driftline.jobs.batches import Batch, Counts, record
+from driftline.jobs.batches import Batch, Counts, Faults, record
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
@@ -36,7 +37,7 @@ _ADDED = 100
 
 def land_new(
     line: Line, ledger: Run, new: Mapping[str, tuple[Delivery, ...]], *, attempt: str = ""
-) -> tuple[Counts, dict[str, str]]:
+) -> tuple[Counts, Faults]:
     """Plan and land deliveries; returns the counts of each that landed, and why others did not.
 
     That a delivery cannot be taken is found out while it is read. Then nothing of its batch was
@@ -46,7 +47,7 @@ def land_new(
     now = datetime.now(timezone.utc)
     salt = [attempt] if attempt else []
     batches = [
-        Batch(source, ingest.batch_id([each.id for each in files] + salt), files, now)
+        Batch(source, ingest.batch_id([source, *(each.id for each in files), *salt]), files, now)
         for source, files in new.items()
         if files
     ]
@@ -56,7 +57,7 @@ def land_new(
     return _settle(line, ledger, batches)
 
 
-def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, dict[str, str]]:
+def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, Faults]:
     """Land planned batches; what is faulty in them is kept out, the rest planned anew."""
     if not batches:
         return {}, {}
@@ -66,37 +67,42 @@ def _settle(line: Line, ledger: Run, batches: list[Batch]) -> tuple[Counts, dict
         faults = _faults(line, ledger, batches)
         if not faults:
             raise
-    hit = [batch for batch in batches if any(each.id in faults for each in batch.deliveries)]
-    refused = [
-        replace(batch, deliveries=tuple(each for each in batch.deliveries if each.id in faults))
-        for batch in hit
-    ]
+    hit = [batch for batch in batches if any(which in faults for which in batch.known_as)]
+    refused, rest = [], {}
+    for batch in hit:
+        faulty = [(batch.source, each.id) in faults for each in batch.deliveries]
+        refused.append(replace(batch, deliveries=tuple(compress(batch.deliveries, faulty))))
+        sound = (not each for each in faulty)
+        rest[batch.source] = tuple(compress(batch.deliveries, sound))
     for batch in refused:
         for each in batch.deliveries:
-            why = sources.FAULTS[faults[each.id]]
+            why = sources.FAULTS[faults[batch.source, each.id]]
             LOGGER.warning("%s: %s is refused as a whole: %s", batch.source, each.path, why)
     record(line, ledger, refused, "refused", faults=faults)
-    rest = {
-        batch.source: tuple(each for each in batch.deliveries if each.id not in faults)
-        for batch in hit
-    }
     landed, more = _settle(line, ledger, [batch for batch in batches if batch not in hit])
-    again, worse = land_new(line, ledger, rest)
+    # The same deliveries may have been a batch before, which came to another end.
+    again, worse = land_new(line, ledger, rest, attempt=" ".join(batch.id for batch in hit))
     return landed | again, faults | more | worse
 
 
-def _faults(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
-    """Delivery → why it cannot be taken, for those that cannot."""
-    faults = {}
+def _faults(line: Line, ledger: Run, batches: list[Batch]) -> Faults:
+    """Why deliveries cannot be taken, of those that cannot."""
+    faults: Faults = {}
     for batch in batches:
         ledger.progress(f"looking for what is wrong with deliveries of {batch.source}")
-        source = line.problem.sources[batch.source]
-        layout = layouts.layout(source)
+        layout = layouts.layout(line.problem.sources[batch.source])
         numbers, splits = _splits(line, batch.deliveries, layout)
-        seen = ingest.examine(numbers, splits, layout, layouts.policy(source))
+        seen = ingest.examine(numbers, splits, layout, _policy(line, batch))
         for row in seen.where("fault IS NOT NULL").select("delivery", "fault").collect():
-            faults[row.delivery] = row.fault
+            faults[batch.source, row.delivery] = row.fault
     return faults
+
+
+def _policy(line: Line, batch: Batch) -> Policy:
+    """What a batch is judged by; one whose rows are in bronze was judged when they landed."""
+    if _key(batch) in line.tables.committed(f"bronze.{batch.source}"):
+        return Policy()
+    return layouts.policy(line.problem.sources[batch.source])
 
 
 def restore(line: Line, ledger: Run, lost: list[Batch]) -> None:
@@ -107,7 +113,7 @@ def restore(line: Line, ledger: Run, lost: list[Batch]) -> None:
         ledger.count(in_=read, out=kept, rejected=refused)
 
 
-def finish(line: Line, ledger: Run, batches: list[Batch]) -> dict[str, str]:
+def finish(line: Line, ledger: Run, batches: list[Batch]) -> Faults:
     """Land what an earlier run planned, if its deliveries are still what they were."""
     changed = {
         each.id
@@ -162,10 +168,10 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int,
     land = _land_files if all(map(line.tables.takes_files, both)) else _land_by_spark
     tallies, written, kept_out = land(line, ledger, batch, table, new)
     ledger.bytes_read += sum(each.bytes for each in batch.deliveries)
-    counts = {delivery.id: (0, 0, 0) for delivery in batch.deliveries}
+    counts: Counts = dict.fromkeys(batch.known_as, (0, 0, 0))
     for tally in tallies:
-        before = counts[tally.delivery]
-        counts[tally.delivery] = (
+        before = counts[batch.source, tally.delivery]
+        counts[batch.source, tally.delivery] = (
             before[0] + tally.records,
             before[1] + tally.accepted,
             before[2] + tally.rejected,
@@ -197,7 +203,7 @@ def _land_files(
         numbers,
         splits,
         layout,
-        layouts.policy(declared),
+        _policy(line, batch),
         rows=line.tables.target(table, same, unless=key),
         rejects=line.tables.target(schemas.REJECTS, theirs, unless=key),
     ).collect()
@@ -215,7 +221,8 @@ def _land_by_spark(
     line: Line, ledger: Run, batch: Batch, table: Table, new: list[str]
 ) -> tuple[list[Row], Written, Written | None]:
     """The same where Spark has to write."""
-    records = read(line, batch.source, batch.deliveries, new)
+    policy = _policy(line, batch)
+    records = read(line, batch.source, batch.deliveries, new, policy=policy)
     observed = Observation()
     rows = ingest.accepted(
         records.observe(observed, ingest.tallies()), batch=batch.id, arrived_at=batch.planned_at
@@ -229,7 +236,8 @@ def _land_by_spark(
         return tallies, written, None
     # Rejects are rare: reading their files again is cheaper than keeping all records at hand.
     ledger.progress(f"keeping the rejects of {len(faulty)} deliveries of {batch.source}")
-    again = read(line, batch.source, [each for each in batch.deliveries if each.id in faulty], new)
+    some = [each for each in batch.deliveries if each.id in faulty]
+    again = read(line, batch.source, some, new, policy=policy)
     rejects = ingest.rejected(again, source=batch.source, batch=batch.id, run_id=ledger.run_id)
     return tallies, written, line.tables.append(rejects, schemas.REJECTS, key=_key(batch))
 
@@ -301,7 +309,7 @@ def _splits(
     return line.spark.range(0, len(splits), 1, tasks), splits
 
 
-def refuse(faults: Mapping[str, str]) -> None:
+def refuse(faults: Faults) -> None:
     """Raise Refused if deliveries were refused in this run."""
     if faults:
         reasons = sorted(set(faults.values()))

@@ -7,7 +7,7 @@ the tables hold. Killed anywhere, the same command goes on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 
 from pyspark.sql import DataFrame
@@ -16,9 +16,11 @@ from pyspark.sql import functions as F
 from driftline import ingest, schemas
 from driftline.ingest import Delivery, Policy
 from driftline.jobs import batches, deliveries, landing
+from driftline.jobs.batches import Batch
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
+from driftline.tables import Written
 
 _RECORD = ["_delivery", "_offset"]
 
@@ -30,36 +32,64 @@ def rejects(line: Line, ledger: Run, source: str) -> str:
     if not all(line.tables.exists(name) for name in needed):
         return f"{source}: no rejects"
     bronze = line.tables.version(table.full_name)
-    kept = (
-        line.tables.read(schemas.REJECTS.full_name)
-        .where(F.col("source") == source)
-        .select(F.col("delivery").alias("_delivery"), F.col("offset").alias("_offset"))
-    )
+    kept = _kept(line, source)
     waiting = kept.groupBy("_delivery").count().collect()
     if not waiting:
         return f"{source}: no rejects"
     ledger.progress(f"reading {sum(row['count'] for row in waiting):,} rejects of {source} again")
     faulty = _deliveries(line, source, {row._delivery for row in waiting})
-    landed = line.tables.read(table.full_name, version=bronze).select(*_RECORD)
-    batch = ingest.batch_id(["rejects", source, str(bronze)])
-    added = landing.added(line, source)
-    readable = ingest.accepted(
-        landing.read(line, source, _unchanged(line, source, faulty), added, policy=Policy()),
-        batch=batch,
-        arrived_at=datetime.now(timezone.utc),
+    batch = Batch(
+        source,
+        ingest.batch_id(["rejects", source, str(bronze)]),
+        tuple(_unchanged(line, source, faulty)),
+        datetime.now(timezone.utc),
+        retried=True,
     )
-    rows = readable.join(kept, _RECORD, "left_semi").join(landed, _RECORD, "left_anti")
-    written = line.tables.append(
-        rows, schemas.bronze(line.problem, source, added), key=f"rejects:{batch}"
-    )
-    ledger.wrote(written)
+    _append(line, ledger, batch, _readable(line, batch).join(kept, _RECORD, "left_semi"))
     now = line.tables.read(table.full_name).where(F.col("_delivery").isin(list(faulty)))
     # Before the rejects are taken away: they are what a killed retry is found by.
     total = _reconcile(line, ledger, source, now, faulty)
-    records = now.select(F.col("_delivery").alias("delivery"), F.col("_offset").alias("offset"))
+    records = now.select(
+        F.lit(source).alias("source"),
+        F.col("_delivery").alias("delivery"),
+        F.col("_offset").alias("offset"),
+    )
     line.tables.delete(schemas.REJECTS, matching=records)
     left = sum(row["count"] for row in waiting) - total
     return f"{source}: {total:,} rejects have landed after all, {left:,} are left"
+
+
+def restore(line: Line, ledger: Run, lost: Iterable[Batch]) -> None:
+    """Add again what earlier retries had added and bronze has lost."""
+    for batch in lost:
+        LOGGER.warning("%s: retry %s is lost from bronze and lands again", batch.source, batch.id)
+        rejects_ = _kept(line, batch.source)
+        rows = _readable(line, batch).join(rejects_, _RECORD, "left_anti")
+        written = _append(line, ledger, batch, rows)
+        ledger.count(in_=written.rows or 0, out=written.rows or 0)
+
+
+def _kept(line: Line, source: str) -> DataFrame:
+    """Which records of a source are rejects."""
+    rejects_ = line.tables.read(schemas.REJECTS.full_name).where(F.col("source") == source)
+    return rejects_.select(F.col("delivery").alias("_delivery"), F.col("offset").alias("_offset"))
+
+
+def _readable(line: Line, batch: Batch) -> DataFrame:
+    """The records of a batch that can be read now and are not in bronze, as its rows."""
+    added = landing.added(line, batch.source)
+    records = landing.read(line, batch.source, batch.deliveries, added, policy=Policy())
+    rows = ingest.accepted(records, batch=batch.id, arrived_at=batch.planned_at)
+    name = f"bronze.{batch.source}"
+    landed = line.tables.read(name, version=line.tables.version(name)).select(*_RECORD)
+    return rows.join(landed, _RECORD, "left_anti")
+
+
+def _append(line: Line, ledger: Run, batch: Batch, rows: DataFrame) -> Written:
+    table = schemas.bronze(line.problem, batch.source, landing.added(line, batch.source))
+    written = line.tables.append(rows, table, key=f"rejects:{batch.id}")
+    ledger.wrote(written)
+    return written
 
 
 def _deliveries(line: Line, source: str, wanted: set[str]) -> dict[str, Delivery]:
