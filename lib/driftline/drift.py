@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from driftline import distances, profile, sketches
 from driftline.profile import Field, Profile
@@ -85,6 +86,24 @@ def volume(before: int, after: int) -> Statistic:
     """By which share the rows grew or shrank; a table may grow, so it has no threshold."""
     change = abs(after / before - 1) if before else float(after > 0)
     return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
+
+
+def freshness(before: Profile, after: Profile, at: tuple[datetime, datetime]) -> Statistic | None:
+    """By how many days the newest time of a column has fallen further behind its version's commit.
+
+    ``at`` are the commits' times. A table may wait for its next delivery, so it has no threshold.
+    None where a side has no time.
+    """
+    newest = [each.max for each in (before, after)]
+    if before.type not in profile.TIMES or before.part or None in newest:
+        return None
+    days = [
+        (when.timestamp() - last) / 86_400
+        for when, last in zip(at, newest, strict=True)
+        if last is not None
+    ]
+    said = f"newest {days[0]:,.1f} → {days[1]:,.1f} days before the version"
+    return Statistic(before.name, "freshness", max(0.0, days[1] - days[0]), None, said)
 
 
 def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:

@@ -133,7 +133,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "ratio": Operation(
         "{total} as a share of that in the {against} days up to the as-of (unknown where that "
-        "is 0)",
+        "is 0, to nine places)",
         ("total",),
         "possible",
     ),

@@ -218,7 +218,9 @@ def bronze(problem: Problem, source: str, added: Iterable[str] = ()) -> Table:
 def silver(problem: Problem, source: str) -> Table:
     """``silver.<source>``: the rows of bronze that keep every rule, each key once."""
     columns = (*_source_columns(problem.sources[source]), *LANDING)
-    return Table("silver", source, f"Rows of {source} that passed the gate", columns)
+    said = f"Rows of {source} that passed the gate"
+    ranged = (problem.sources[source].time, "_batch", "_arrived_at")
+    return Table("silver", source, said, columns, ranged)
 
 
 def features(problem: Problem) -> Table:
@@ -246,6 +248,7 @@ def features(problem: Problem) -> Table:
             *attributes,
             Column("label", "double", "What happened after the as-of; null until it is known"),
         ),
+        ("as_of",),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from profiles import Values, numeric, words
 
 from driftline import profile
 from driftline.distances import js, psi
-from driftline.drift import Statistic, compare, schema, volume
+from driftline.drift import Statistic, compare, freshness, schema, volume
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
 from driftline.verdicts import judged, learnt
@@ -355,6 +356,19 @@ def test_the_volume_is_said_without_a_verdict() -> None:
     assert (said.value, said.threshold, said.detail) == (0.5, None, "100 → 150 rows")
     assert volume(0, 5).value == 1.0
     assert volume(0, 0).value == 0.0
+
+
+def test_a_table_whose_newest_time_falls_behind() -> None:
+    """Committed a week apart, and the newest time moved by two days; then by eight."""
+    at = tuple(datetime(2024, 3, day, tzinfo=timezone.utc) for day in (2, 9))
+    midnights = [datetime(2024, 3, day, tzinfo=timezone.utc).timestamp() for day in (1, 3, 9)]
+    then, late, soon = (numeric([0.0, each], type="timestamp") for each in midnights)
+    said = freshness(then, late, at)
+    assert (said.value, said.threshold, said.drifted) == (5.0, None, False)
+    assert said.detail == "newest 1.0 → 6.0 days before the version"
+    assert freshness(then, soon, at).value == 0.0
+    assert freshness(numeric([1.0]), numeric([2.0]), at) is None
+    assert freshness(then, numeric([], type="timestamp"), at) is None
 
 
 def test_what_cannot_be_compared_is_said_by_name() -> None:

@@ -366,8 +366,8 @@ def test_a_bug_says_nothing_of_itself(service, caplog) -> None:
 
 
 def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
-    log = RequestLog(tmp_path / "log", lines=2)
-    app = Rest(service, Limits(), log=log).app()
+    log = service.log = RequestLog(tmp_path / "log", lines=2)
+    app = Rest(service, Limits()).app()
     for _ in range(5):
         assert ask(app, "POST", "/predict", rows({})).status == 200
     named = sorted(each.name for each in (tmp_path / "log").iterdir())
@@ -377,6 +377,28 @@ def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
     log._file, log._folder = None, tmp_path / "gone"
     assert ask(app, "POST", "/predict", rows({})).status == 200
     assert b"driftline_requests_unlogged_total 1.0" in service.metrics.text()
+
+
+def test_every_way_in_is_written_down_as_the_model_saw_it(service, tmp_path) -> None:
+    service.log = RequestLog(tmp_path)
+    app = Rest(service, Limits()).app()
+    lost = {"spend_30d": None, "age": None, "member": None, "channel": None}
+    assert ask(app, "POST", "/predict", rows({}, lost)).status == 200
+    assert ask(app, "POST", INFER, tensors() | {"id": "q7"}).status == 200
+    service.log.close()
+    (file,) = tmp_path.iterdir()
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    kept = [{name: line.get(name) for name in ROW} for line in lines]
+    asked = {"customer_id": None, "spend_30d": 20.0, "age": 30, "member": True, "channel": "web"}
+    assert kept == [
+        ROW,
+        ROW | lost,
+        asked,
+        asked | {"spend_30d": 80.0, "age": None, "member": False, "channel": None},
+    ]
+    assert [type(each["age"]) for each in kept] == [int, type(None)] * 2
+    assert [line["request_id"] for line in lines[2:]] == ["q7", "q7"]
+    assert [line["score"] for line in lines] == [0.9, 0.9, 0.9, 0.2]
 
 
 def test_what_a_dead_server_had_begun_gets_its_name(tmp_path) -> None:

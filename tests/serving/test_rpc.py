@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from google.protobuf import descriptor_pb2
 
 from driftline.serving import rpc
 from driftline.serving.limits import Admission, Limits
+from driftline.serving.request_log import RequestLog
 from driftline.serving.rpc import SERVICE, Messages, Rpc
 from driftline.serving.service import Service
 
@@ -109,6 +111,18 @@ def test_tensors_are_scored(connect, raw, spend) -> None:
         assert list(found["prediction"].fp64_contents) == [1.0, 0.0]
         assert list(found["customer_id"].bytes_contents) == [b"a", "ü".encode()]
     assert [list(each.shape) for each in answer.outputs] == [[2]] * 3
+
+
+def test_what_was_asked_is_written_down(connect, service, tmp_path) -> None:
+    service.log = RequestLog(tmp_path)
+    call(connect(), "ModelInfer", infer())
+    service.log.close()
+    (file,) = tmp_path.iterdir()
+    lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert [(each["request_id"], each["customer_id"], each["channel"]) for each in lines] == [
+        ("q7", "a", "web"),
+        ("q7", "ü", None),
+    ]
 
 
 def test_nan_is_missing_and_outputs_can_be_chosen(connect) -> None:

@@ -213,7 +213,11 @@ _IN_SQL = {
         "coalesce((2 * count(*) FILTER (age < {d} / 2) - count(*) FILTER ({w})) "
         "/ nullif(count(*) FILTER ({w}), 0), 0)",
     ),
-    "ratio": (_MONEY, "sum(v) FILTER ({w}) / nullif(sum(v) FILTER (age < 180), 0)"),
+    "ratio": (  # prices have three decimals: what is left of a sum below that is dust
+        _MONEY,
+        "coalesce(round(sum(v) FILTER ({w}), 6), 0) "
+        "/ nullif(round(sum(v) FILTER (age < 180), 6), 0)",
+    ),
     "slope": (
         _MONEY,
         "coalesce(sum(v * (({d} - 1) / 2 - floor(age))) FILTER ({w}) "

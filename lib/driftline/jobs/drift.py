@@ -96,6 +96,12 @@ def compared(
         drift.schema(old.fields, new.fields),
         drift.volume(_rows(before), _rows(after)),
         *drift.compare(before, after, line.problem.drift),
+        *(
+            told
+            for name in before
+            if name in after
+            and (told := drift.freshness(before[name], after[name], (old.at, new.at)))
+        ),
     ]
     for name in segments:
         if name == "as_of":

@@ -16,8 +16,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
-from driftline.serving.service import Loaded, Scores
-
 
 class RequestLog:
     """Writes each scored row as a line: time, request, version, entity, features, score."""
@@ -33,16 +31,19 @@ class RequestLog:
         self._written, self._since = 0, 0.0
 
     def add(
-        self, request_id: str, loaded: Loaded, rows: Sequence[dict[str, Any]], scores: Scores
+        self,
+        request_id: str,
+        version: int,
+        rows: Sequence[dict[str, Any]],
+        scores: Sequence[float],
+        decisions: Sequence[float],
     ) -> None:
-        """Write a request's rows."""
+        """Write a request's rows, each with its score and what was decided."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        head = {"time": now, "request_id": request_id, "model_version": loaded.version}
+        head = {"time": now, "request_id": request_id, "model_version": version}
         lines = [
             json.dumps({**head, **row, "score": score, "prediction": decision}) + "\n"
-            for row, score, decision in zip(
-                rows, scores.score.tolist(), scores.decision.tolist(), strict=True
-            )
+            for row, score, decision in zip(rows, scores, decisions, strict=True)
         ]
         with self._lock:
             file = self._open()

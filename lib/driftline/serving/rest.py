@@ -17,9 +17,8 @@ from driftline import __version__
 from driftline.serving import tensors
 from driftline.serving.limits import Admission, App, Gate, Limits, TooLarge, too_large
 from driftline.serving.lookup import Lookup
-from driftline.serving.request_log import RequestLog
 from driftline.serving.rows import Asked, Reader, Wrong, faults
-from driftline.serving.service import INLINE, LOGGER, Loaded, Scores, Service
+from driftline.serving.service import INLINE, Loaded, Scores, Service
 from driftline.serving.tensors import Tensor
 
 
@@ -61,9 +60,8 @@ class Rest:
         *,
         admission: Admission | None = None,
         lookup: Lookup | None = None,
-        log: RequestLog | None = None,
     ) -> None:
-        self._service, self._limits, self._lookup, self._log = service, limits, lookup, log
+        self._service, self._limits, self._lookup = service, limits, lookup
         self._admission = admission or Admission(limits)
         self._reader: tuple[Loaded, Reader] | None = None
 
@@ -119,8 +117,7 @@ class Rest:
         except Wrong as wrong:
             return _wrong(request, wrong)
         id_ = request.state.request_id
-        if self._log is not None:
-            self._write_down(self._log, id_, loaded, rows, scores)
+        self._service.answered(id_, loaded, scores)
         return _json(
             {
                 "model": loaded.facts.name,
@@ -137,15 +134,6 @@ class Rest:
             }
         )
 
-    def _write_down(
-        self, log: RequestLog, id_: str, loaded: Loaded, rows: list[dict[str, Any]], scores: Scores
-    ) -> None:
-        try:
-            log.add(id_, loaded, rows, scores)
-        except OSError as error:  # a full disk is no reason not to answer, but is said
-            self._service.metrics.unlogged.inc()
-            LOGGER.error("request %s was not written down: %s", id_, error.strerror)
-
     async def infer(self, request: Request) -> Response:
         """Score tensors, one a feature column."""
         loaded = self._service.loaded
@@ -156,11 +144,13 @@ class Rest:
             scores = await self._scores(loaded, asked)
         except Wrong as wrong:
             return _wrong(request, wrong)
+        id_ = given.id or request.state.request_id
+        self._service.answered(id_, loaded, scores)
         return _json(
             {
                 "model_name": loaded.facts.name,
                 "model_version": str(loaded.version),
-                "id": given.id or request.state.request_id,
+                "id": id_,
                 "outputs": [
                     vars(each) for each in tensors.answer(loaded.facts.entity, scores, outputs)
                 ],

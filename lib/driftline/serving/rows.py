@@ -6,7 +6,8 @@ and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown fie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -97,6 +98,24 @@ class Reader:
         # None becomes NaN
         values = np.asarray(numbers, np.float64).reshape(len(rows), len(facts.numbers))
         return Asked(values, words, [row.get(facts.entity) for row in rows])
+
+
+def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:
+    """The rows as the model saw them, by name: None where a value is missing."""
+    found = []
+    for numbers, words, entity in zip(
+        asked.numbers.tolist(), asked.words.tolist(), asked.entities, strict=True
+    ):
+        row = {} if entity is None else {facts.entity: entity}
+        for column, number in zip(facts.numbers, numbers, strict=True):
+            row[column.name] = None if math.isnan(number) else _KINDS[column.type](number)
+        for column, word in zip(facts.words, words, strict=True):
+            row[column.name] = None if word == MISSING else word
+        found.append(row)
+    return found
+
+
+_KINDS: dict[str, Callable[[float], Any]] = {"double": float, "bigint": int, "boolean": bool}
 
 
 def faults(error: ValidationError, known: Sequence[str]) -> Wrong:

@@ -153,10 +153,12 @@ class Rpc:
             scores = self._service.predict(loaded, asked)
         else:
             scores = await anyio.to_thread.run_sync(self._service.predict, loaded, asked)
+        id_ = request.id or uuid.uuid4().hex
+        self._service.answered(id_, loaded, scores)
         answer = self.messages.ModelInferResponse(
             model_name=loaded.facts.name,
             model_version=str(loaded.version),
-            id=request.id or uuid.uuid4().hex,
+            id=id_,
         )
         for tensor in tensors.answer(loaded.facts.entity, scores, outputs):
             made = answer.outputs.add(

@@ -43,9 +43,9 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT; requests that are in get their answers."""
     facts = service.loaded.facts
     lookup = Lookup(settings.features, facts.entity) if settings.features else None
-    log = RequestLog(settings.log) if settings.log else None
+    log = service.log = RequestLog(settings.log) if settings.log else None
     admission = Admission(limits)
-    app = Rest(service, limits, admission=admission, lookup=lookup, log=log).app()
+    app = Rest(service, limits, admission=admission, lookup=lookup).app()
     listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,

@@ -16,7 +16,8 @@ from driftline.serving.champion import Champion
 from driftline.serving.facts import MISSING, Facts
 from driftline.serving.metrics import Metrics
 from driftline.serving.model import Floats, Portable
-from driftline.serving.rows import Asked, Wrong
+from driftline.serving.request_log import RequestLog
+from driftline.serving.rows import Asked, Wrong, told
 
 LOGGER = logging.getLogger("driftline.serving")
 
@@ -64,6 +65,8 @@ class Service:
     ) -> None:
         self._find, self._fetch = find, fetch
         self.metrics = Metrics()
+        self.log: RequestLog | None = None
+        """Where answered requests are written down, if anywhere."""
         self._stop = threading.Event()
         self.loaded = self._load(self._asked())
 
@@ -81,6 +84,17 @@ class Service:
         self.metrics.rows.inc(len(score))
         self.metrics.skew.observe(loaded.facts, asked.numbers, asked.words, score)
         return Scores(asked, score, loaded.model.decide(score))
+
+    def answered(self, request_id: str, loaded: Loaded, scores: Scores) -> None:
+        """Write an answered request down."""
+        if self.log is None:
+            return
+        rows, decisions = told(loaded.facts, scores.asked), scores.decision.tolist()
+        try:
+            self.log.add(request_id, loaded.version, rows, scores.score.tolist(), decisions)
+        except OSError as error:  # a full disk is no reason not to answer, but is said
+            self.metrics.unlogged.inc()
+            LOGGER.error("request %s was not written down: %s", request_id, error.strerror)
 
     def refresh(self) -> bool:
         """Load the champion if it is another one; the old one serves until then, and on if it

@@ -132,7 +132,9 @@ def _trend(view: View, of: Output) -> Floats:
 
 
 def _ratio(view: View, of: Output) -> Floats:
-    return share(view.total(of.parts[0], of.days), view.total(of.parts[0], of.against))
+    whole = view.total(of.parts[0], of.against)
+    # Sales and returns that cancel leave the rounding of their doubles, and shares of that by 1e16.
+    return share(view.total(of.parts[0], of.days), np.where(np.abs(whole) < 1e-9, 0.0, whole))
 
 
 def _slope(view: View, of: Output) -> Floats:
