@@ -18,7 +18,12 @@ from driftline import delta_files
 from driftline.errors import Missing
 from driftline.tables import Tables
 
-_CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
+_SETTINGS = {
+    # Who asks for fewer hours than a week has been told what that means.
+    "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+    # Delta lists folders with so many tasks, each of them empty but a few: the default is 10,000.
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
+}
 
 
 def vacuum(tables: Tables, name: str, *, hours: float, pinned: Sequence[int]) -> Mapping[str, int]:
@@ -35,12 +40,15 @@ def vacuum(tables: Tables, name: str, *, hours: float, pinned: Sequence[int]) ->
         os.link(path, second)
     before = _data(folder)
     conf = tables.spark.conf
-    usual = conf.get(_CHECK, "true")
+    usual = {setting: conf.get(setting) for setting in _SETTINGS}
     try:
-        conf.set(_CHECK, "false")
+        for setting, value in _SETTINGS.items():
+            conf.set(setting, value)
         DeltaTable.forPath(tables.spark, tables.path(name)).vacuum(hours)
     finally:
-        conf.set(_CHECK, str(usual))
+        for setting, old in usual.items():
+            if old is not None:
+                conf.set(setting, old)
         kept = restore(tables, name)
     return {"removed": len(before - _data(folder)), "kept": kept}
 

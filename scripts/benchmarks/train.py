@@ -57,12 +57,13 @@ def rows(quick: bool) -> list[Row]:
         peer, (expected, best) = _timed(lambda: _theirs(made, family, grid))  # noqa: B023
         apart = float(np.abs(measured - expected).max())
         print(f"{family}: {seconds:.1f} s, {peer:.1f} s, metrics apart by at most {apart:.1e}")
-        if not apart < 1e-6:
-            raise RuntimeError(f"{family}: a metric of a fold differs by {apart}")
-        if winner != best:
-            raise RuntimeError(f"{family}: the winner is {winner}, CrossValidator's {best}")
         name = f"{family}, {len(measured)} points, {FOLDS} folds, {count:,} × {NUMBERS + 1}"
         met = seconds <= peer / 3
+        # A row and not an error: what differs is to be seen beside the time it took.
+        same = apart <= 1e-6 and winner == best
+        found.append(
+            Row(f"{family}: folds' metrics apart", "1", apart, 1e-6, "allowed", "<= 1e-6", same)
+        )
         found.append(
             Row(name, "s", seconds, peer, "CrossValidator(parallelism=2)", "<= 0.333", met)
         )
