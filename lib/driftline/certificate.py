@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -23,6 +24,9 @@ from driftline.schemas import Column, Table
 
 TOO_GOOD = 0.99
 """From here on a column alone tells the label too well: ROC AUC, or |correlation|."""
+
+_TOLD = 30
+"""A column that fewer rows have tells nothing: a few values tell any label."""
 
 _ROWS = 200_000
 """Rows that columns are judged on; a larger training set is sampled."""
@@ -205,17 +209,8 @@ def _columns(train: DataFrame, columns: Sequence[str], task: str) -> Check:
     alone = {}
     for name in columns:
         values = known[name]
-        alone[name] = strength(label, values.isna().to_numpy(dtype=np.float64), task)
-        if values.dtype == object:
-            means = known[half].groupby(name)["label"].mean()
-            told = (
-                values.map(means).astype(np.float64).fillna(label[half].mean() if any(half) else 0)
-            )
-            seen = strength(label[~half], told.to_numpy()[~half], task)
-        else:
-            numbers = values.astype(np.float64)
-            seen = strength(label, numbers.fillna(numbers.median()).fillna(0).to_numpy(), task)
-        alone[name] = max(alone[name], seen)
+        silent = strength(label, values.isna().to_numpy(dtype=np.float64), task)
+        alone[name] = max(silent, tells(values, label, half, task))
     suspected = {name: value for name, value in alone.items() if value >= TOO_GOOD}
     measure = "ROC AUC" if task == "classification" else "|correlation|"
     best = max(alone, key=lambda name: alone[name], default=None)
@@ -228,6 +223,20 @@ def _columns(train: DataFrame, columns: Sequence[str], task: str) -> Check:
         f"{name} alone has {measure} {value:.3f}" for name, value in suspected.items()
     )
     return Check(SUSPICION, not suspected, found or said)
+
+
+def tells(values: pd.Series[Any], label: Floats, half: npt.NDArray[np.bool_], task: str) -> float:
+    """How well a column tells the label where it is known, see :func:`strength`.
+
+    A word is judged on the other ``half`` of the rows by the mean label that it has in this one.
+    """
+    if values.dtype == object:
+        means = pd.Series(label[half]).groupby(values.to_numpy()[half]).mean()
+        told = np.where(half, np.nan, values.map(means).astype(np.float64))
+    else:
+        told = values.to_numpy(np.float64, na_value=np.nan)
+    known = ~np.isnan(told)
+    return strength(label[known], told[known], task) if known.sum() >= _TOLD else 0.0
 
 
 def strength(label: Floats, values: Floats, task: str) -> float:

@@ -15,26 +15,35 @@ from driftline.conf import Day, Days, Identifier, Strict, wrong
 from driftline.operations import OPERATIONS
 
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`")
-_SUBQUERY = re.compile(r"\(\s*(select|with|from|values|table\s+\w+)\b", re.IGNORECASE)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_SUBQUERY = re.compile(
+    r"\(\s*(select\b|with\b|from\b|values\s+[\d('\"]|table\s+[\w`'])", re.IGNORECASE
+)
+_NOW = re.compile(
+    r"\b((?:to_)?(?:date|timestamp(?:_ntz|_ltz)?)|cast)\s*\(?\s*r?['\"]\s*"
+    r"(?:now|today|tomorrow|yesterday)\b",
+    re.IGNORECASE,
+)
 _RESTLESS = re.compile(
     r"\b(current_(?:date|time|timestamp)|localtimestamp|(?:now|curdate|rand|randn|random|uuid|"
     r"shuffle|monotonically_increasing_id|spark_partition_id|input_file_name|unix_timestamp\s*\("
-    r"\s*\))\s*(?=\(|$))",
+    r"\s*\))\s*(?=\())",
     re.IGNORECASE,
 )
 
 
 def _of_one_row(text: str) -> str:
     """An expression must say the same of a row whenever, and beside whatever rows, it is asked."""
-    bare = _QUOTED.sub("''", text)
+    bare = _COMMENT.sub(" ", _QUOTED.sub("''", text))
     if found := _SUBQUERY.search(bare):
         raise wrong(
             "a subquery would look at other rows, and at other times",
             found=text,
             allowed="an expression over the columns of one row",
-            hint=f"there is a {found[1].upper()} in it; use a feature of that source instead",
+            hint=f"there is a {found[1].split()[0].upper()} in it; "
+            "use a feature of that source instead",
         )
-    if found := _RESTLESS.search(bare):
+    if found := _RESTLESS.search(bare) or _NOW.search(text):
         raise wrong(
             "says something else each time it is asked",
             found=text,

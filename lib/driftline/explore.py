@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from driftline.certificate import TOO_GOOD, hash_of, strength
+from driftline.certificate import TOO_GOOD, hash_of, strength, tells
 from driftline.metrics import Floats
 from driftline.profile import Profile, even_edges
 from driftline.schemas import Column, Table
@@ -141,19 +141,12 @@ def with_label(
     for name in known.columns:
         if name == label or kinds[name] not in ("numeric", "categorical"):
             continue
-        missing = known[name].isna()
-        if kinds[name] == "numeric":
-            value = known[name].astype(np.float64)
-            tells = strength(target[~missing], value[~missing].to_numpy(), task)
-        else:
-            means = known[half].groupby(name)[label].mean()
-            told = known[name].map(means).astype(np.float64).fillna(0.0).to_numpy()
-            tells = strength(target[~half], told[~half], task)
-        silent = strength(target, missing.to_numpy(np.float64), task)
-        yield Fact(name, "tells", tells, label)
+        told = tells(known[name], target, half, task)
+        silent = strength(target, known[name].isna().to_numpy(np.float64), task)
+        yield Fact(name, "tells", told, label)
         yield Fact(name, "missing_tells", silent, label)
-        if tells >= TOO_GOOD:
-            yield Fact(name, "suspicious", tells, label, "tells the label all but alone")
+        if told >= TOO_GOOD:
+            yield Fact(name, "suspicious", told, label, "tells the label all but alone")
         if silent >= _MISSING_TELLS:
             yield Fact(name, "suspicious", silent, label, "tells the label by being missing")
 

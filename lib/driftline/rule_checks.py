@@ -47,6 +47,7 @@ _PLAIN_QUERY = (
     *("GlobalLimit", "LocalLimit", "UnresolvedRelation"),
 )
 _RUNS_CODE = ("CallMethodViaReflection", "RaiseError", "PythonUDF", "ScalaUDF")
+_TELLS_THE_TIME = ("CurrentDate", "CurrentTime", "CurrentTimestamp", "LocalTimestamp", "Now")
 _BATCH = "the_batch"
 
 
@@ -185,15 +186,25 @@ def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
             yield f"{text} (a subquery)", allowed
             return
         # Analysis alone; a filter may hold neither aggregates nor windows.
-        filter_ = rows.where(F.expr(f"({text})"))._jdf.queryExecution().analyzed()
-        nodes = list(_nodes(filter_.condition()))
+        beyond = beyond_the_row(rows.where(F.expr(f"({text})")))
     except (PySparkException, Py4JJavaError) as error:
         yield f"{text} ({_first_line(error)})", allowed
         return
-    if any(node.getClass().getSimpleName() in _RUNS_CODE for node in nodes):
-        yield f"{text} (runs code)", allowed
-    if not filter_.condition().deterministic():
-        yield f"{text} (not the same each time)", allowed
+    if beyond:
+        yield f"{text} ({beyond})", allowed
+
+
+def beyond_the_row(filtered: DataFrame) -> str | None:
+    """What a filter looks at beside each row by itself; None if nothing. No job is started."""
+    condition = filtered._jdf.queryExecution().analyzed().condition()
+    kinds = {str(node.getClass().getSimpleName()) for node in _nodes(condition)}
+    if _has_subquery(condition, filtered):
+        return "a subquery"
+    if kinds.intersection(_RUNS_CODE):
+        return "what runs code"
+    if kinds.intersection(_TELLS_THE_TIME) or not condition.deterministic():
+        return "what is not the same each time"
+    return None
 
 
 def _query(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:

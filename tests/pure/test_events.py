@@ -21,6 +21,11 @@ from driftline.events import Events
         "date(time) = CURRENT_DATE()",
         "rand() < 0.5",
         "uuid () > 'a'",
+        "amount > (/**/select avg(amount) from orders)",
+        "amount > (--\n select 1)",
+        "who in (table `other`)",
+        "time < timestamp'now'",
+        "time < to_timestamp( 'today')",
     ],
 )
 def test_refused(where) -> None:
@@ -34,6 +39,8 @@ def test_refused(where) -> None:
         "kind = '(select 1)' OR kind = \"now()\"",
         "`current_date` > 3",
         "rand > 0.5 AND random_number = 1 AND now_or_never",
+        "kind = uuid",
+        "(values > 3) AND kind = 'now' AND kind != '-- x (select 1)'",
         "extract(year FROM time) = 2024 AND trim(BOTH ' ' FROM kind) IN ('a', 'it''s')",
         "size(map(1, 2)) = 1 AND selected AND unix_timestamp(time) > 0",
     ],

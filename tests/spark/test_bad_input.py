@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -118,6 +119,25 @@ def test_each_oddity_has_its_outcome_and_is_said(open_line, tmp_path, spark) -> 
     ]
 
 
+def test_a_clock_that_its_own_arrival_gives_away(open_line, tmp_path, spark) -> None:
+    """Delivered years later, all of it: what says when a row was there is the source's column."""
+    today = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    rows = [
+        ("a", FIRST, 1.0, "x", today),
+        ("a", FIRST + 25 * DAY, 2.0, "y", today),
+        ("a", FIRST + 600 * DAY, 3.0, "wrong", today),
+    ]
+    line = opened(open_line, tmp_path, spark, rows)
+    silver = line.tables.read("silver.events")
+    there = F.when(F.col("kind") == "wrong", F.lit(FIRST + 30 * DAY)).otherwise(F.col("time"))
+    events = line.problem.sources["events"]
+    told = events.model_copy(update={"arrival": "there"})
+    sources = {"events": told}
+    line = replace(line, problem=line.problem.model_copy(update={"sources": sources}))
+    found = job._extent(line, silver.withColumn("there", there), "events")
+    assert found == (FIRST, FIRST + 25 * DAY)
+
+
 def test_expressions_that_are_none(open_line, tmp_path, spark) -> None:
     line = opened(open_line, tmp_path, spark, [("a", FIRST, 1.0, "x")])
     silver = {"events": line.tables.read("silver.events")}
@@ -129,6 +149,8 @@ def test_expressions_that_are_none(open_line, tmp_path, spark) -> None:
             feature(where="sum(amount) > 3"),
             feature(where="row_number() over (order by time) = 1"),
             feature(where="explode(array(true))"),
+            feature(where=r"kind = r'\' or amount > (select 1) or kind = r'\'"),
+            feature(where="uniform(0, 10) > amount"),
         ],
         "features.f.value": [
             feature("sum", value="kind"),

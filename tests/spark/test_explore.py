@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from driftline.errors import Missing
+from driftline.errors import Missing, Refused
 from driftline.jobs import explore
 from driftline.problem import load_problem
 from driftline.schemas import Column, Table
@@ -78,3 +78,5 @@ def test_a_table_is_explored_once_by_two_scans(
     assert runs[0].jobs <= 12
     with pytest.raises(Missing, match="no column labl"):
         explore.run(line, table="silver.things", label="labl")
+    with pytest.raises(Refused, match="kind is string: a label is a number"):
+        explore.run(line, table="silver.things", label="kind")

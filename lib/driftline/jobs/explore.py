@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, NumericType
 
 from driftline import explore, profile, scan
 from driftline.errors import Missing, Refused, did_you_mean
@@ -39,6 +40,8 @@ def run(line: Line, *, table: str, label: str | None = None) -> str:
                 hint=did_you_mean(label, rows.columns, otherwise="name one of its columns"),
             )
         label = label or ("label" if "label" in rows.columns else None)
+        if label is not None:
+            rows = _numbered(rows, label, table)
         key = f"explore:{table}:{version}:{label}"
         if line.tables.exists(explore.TABLE.full_name) and key in line.tables.committed(
             explore.TABLE.full_name
@@ -82,6 +85,20 @@ def run(line: Line, *, table: str, label: str | None = None) -> str:
             ledger.wrote(line.tables.append_values(values, explore.TABLE, key=key))
         ledger.message = _said(table, version, number, profiles, facts)
         return ledger.message
+
+
+def _numbered(rows: DataFrame, label: str, table: str) -> DataFrame:
+    """The label as a number, which a yes or no becomes."""
+    numbers = [each.name for each in rows.schema if isinstance(each.dataType, NumericType)]
+    if isinstance(rows.schema[label].dataType, BooleanType):
+        return rows.withColumn(label, F.col(f"`{label}`").cast("int"))
+    if label not in numbers:
+        raise Refused(
+            f"{label} is {rows.schema[label].dataType.simpleString()}: a label is a number",
+            where=table,
+            hint=f"choose one of {', '.join(numbers) or 'another table'}, or a boolean",
+        )
+    return rows
 
 
 def _profiles(rows: DataFrame) -> list[Profile]:

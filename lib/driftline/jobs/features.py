@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import AtomicType, BooleanType, DataType, NumericType
 
-from driftline import features, labels, schemas
+from driftline import features, labels, rule_checks, schemas
 from driftline.certificate import Evidence, Seen
 from driftline.errors import ConfError, Refused
 from driftline.events import Events, Population
@@ -38,7 +38,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         }
         _check_expressions(line, silver)
         ledger.progress("finding the newest event")
-        first, newest = _extent(silver[problem.label.source], _time(line, problem.label.source))
+        first, newest = _extent(line, silver[problem.label.source], problem.label.source)
         watermark = min(newest, as_of or newest)
         times = features.as_ofs(problem.cutoffs, watermark)
         if not times:
@@ -99,7 +99,8 @@ def _remarks(
     empty = [each for each in times if each not in asked]
     if empty:
         yield f"nobody to ask about at {len(empty)} of the as-ofs, the first {empty[0]:%Y-%m-%d}"
-    longest = max(days for each in line.problem.features for days in each.windows)
+    features_ = line.problem.features
+    longest = max(days for each in features_ for days in (*each.windows, each.against or 0))
     if times[0] - timedelta(days=longest) < first:
         yield (
             f"windows of up to {longest} days look back further than the data, which begin "
@@ -143,10 +144,12 @@ def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
             # A condition is of one row: Spark refuses aggregates, windows and generators in it.
             condition = asked if name == "where" else asked.isNotNull()
             try:
-                rows.where(condition)
+                beyond = rule_checks.beyond_the_row(rows.where(condition))
                 kind = rows.select(asked).schema[0].dataType
             except (AnalysisException, ParseException) as error:
                 raise _wrong(line, f"{key}.{name}", events, _said(error)) from None
+            if beyond:
+                raise _wrong(line, f"{key}.{name}", events, f"there is {beyond} in it")
             fits = isinstance(kind, NumericType | BooleanType) if numbers else _is_word(kind)
             if name == "value" and not fits:
                 hint = f"it is a {kind.simpleString()}, and a {'number' if numbers else 'word'}"
@@ -218,11 +221,12 @@ def _time(line: Line, source: str) -> str:
     return line.problem.sources[source].time
 
 
-def _extent(rows: DataFrame, time: str) -> tuple[datetime, datetime]:
+def _extent(line: Line, rows: DataFrame, source: str) -> tuple[datetime, datetime]:
     """The oldest and the newest event of the source the label is made from."""
-    moment = F.col(time).cast("timestamp")
+    when = moment(_time(line, source))
     # A time after its own arrival is a wrong clock; it must not make labels mature.
-    found = rows.where(moment <= F.col("_arrived_at")).agg(F.min(moment), F.max(moment)).first()
+    sane = rows.where(when <= arrival(line.problem.sources[source].arrival))
+    found = sane.agg(F.min(when), F.max(when)).first()
     if found is None or found[1] is None:
         raise Refused(
             "the label's source has no event",
