@@ -41,8 +41,11 @@ def arrival(column: str | None) -> Column:
 
 
 def midnight(time: Column) -> Column:
-    """The first midnight that is not before ``time``, as a date."""
-    return F.date_add(F.to_date(time - F.expr(_MICROSECOND)), 1)
+    """The first midnight that is not before ``time``, as a date; null where none has a year of
+    four digits, as after no time.
+    """
+    last = F.lit("9999-12-31").cast("timestamp")
+    return F.when(time <= last, F.date_add(F.to_date(time - F.expr(_MICROSECOND)), 1))
 
 
 def tiles(

@@ -90,6 +90,8 @@ def test_each_oddity_has_its_outcome_and_is_said(open_line, tmp_path, spark) -> 
         ("c", None, 32.0, "of no time"),
         # Happens after it arrived: a wrong clock makes no label mature and no cut-off due.
         ("a", FIRST + 9_000 * DAY, 64.0, "future", FIRST + 20 * DAY),
+        # The day after it has no year of four digits.
+        ("a", datetime(9999, 12, 31, 12, tzinfo=timezone.utc), 128.0, "last", FIRST),
     ]
     line = opened(open_line, tmp_path, spark, rows)
     said = job.run(line, as_of=datetime(2099, 1, 1, tzinfo=timezone.utc))
@@ -113,6 +115,14 @@ def test_each_oddity_has_its_outcome_and_is_said(open_line, tmp_path, spark) -> 
     }
     with pytest.raises(Refused, match="no cut-off lies before the end of the data"):
         job.run(line, as_of=FIRST - 60 * DAY)
+    again = [(*rows[-1][:4], None, "e", 0, "c", FIRST)]
+    silver = schemas.silver(line.problem, "events")
+    line.tables.append(spark.createDataFrame(again, DDL), silver, key="c")
+    assert job.run(line).startswith("5 rows at 4 as-ofs up to 2024-03-21")
+    failing = problem(features=(feature("sum", value="cast(kind as int)"),))
+    with pytest.raises(ConfError, match="cannot be computed on every row") as caught:
+        job.run(replace(line, problem=failing))
+    assert caught.value.found == "CAST_INVALID_INPUT"
     evidence = line.tables.noted("gold.features", line.tables.version("gold.features"))
     assert [each["newest_event"][:10] for each in evidence["seen"]] == [
         *("2024-03-01", "2024-03-06", "2024-03-06")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 
-from pyspark.errors import AnalysisException, ParseException
+from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import AtomicType, BooleanType, DataType, NumericType
 
-from driftline import features, labels, rule_checks, schemas
+from driftline import features, labels, rule_checks, schemas, storage
 from driftline.certificate import Evidence, Seen
 from driftline.errors import ConfError, Refused
 from driftline.events import Events, Population
 from driftline.jobs import tiling
 from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
+from driftline.ledger import Run
 from driftline.operations import OPERATIONS
 from driftline.problem import digest
 from driftline.tiles import arrival, moment
@@ -57,11 +58,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             ledger.message = f"{len(times)} as-ofs are up to date"
             return ledger.message
         ledger.progress(f"{len(times)} as-ofs from {len(silver)} sources")
-        tiles = {
-            source: tiling.tiled(line, ledger, source, versions[f"silver.{source}"])
-            for source in problem.sources
-            if features.components(problem, source)
-        }
+        tiles = _tiles(line, ledger, versions)
         rows = _rows(line, silver, tiles, times, known).persist()
         try:
             guard(line, ledger, rows.select(*table.column_names), table)
@@ -84,6 +81,27 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         for each in _remarks(line, first, newest, times, evidence, as_of):
             ledger.message += f"; {each}"
         return ledger.message
+
+
+def _tiles(line: Line, ledger: Run, versions: Mapping[str, int]) -> dict[str, DataFrame]:
+    problem = line.problem
+    try:
+        return {
+            source: tiling.tiled(line, ledger, source, versions[f"silver.{source}"])
+            for source in problem.sources
+            if features.components(problem, source)
+        }
+    except PySparkException as error:
+        if storage.explained(f"{type(error).__name__} {error}"):
+            raise
+        raise ConfError(
+            "an expression of the problem cannot be computed on every row",
+            file=f"problem {problem.name}",
+            key="features",
+            found=str(error.getCondition() or type(error).__name__),
+            allowed="expressions that can be told of every value of their columns",
+            hint="a cast or division may fail on a row: use try_cast, try_divide",
+        ) from None
 
 
 def _remarks(
