@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime, timedelta, timezone
 from statistics import fmean, pstdev
 
 import numpy as np
@@ -11,6 +12,7 @@ from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import LinearRegression
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import functions as F
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from driftline import portable, prepare, scoring, split, training
@@ -203,6 +205,35 @@ def test_each_fold_is_prepared_without_itself(rows, problem) -> None:
     assert trial.folds == pytest.approx(honest, rel=1e-9)
     assert abs(trial.folds[1] - leaky) > 0.001
     assert (trial.metric, trial.mean) == ("roc_auc", fmean(trial.folds))
+
+
+def test_a_search_goes_forward_in_time_and_weighs_the_classes(rows, problem) -> None:
+    """Each block of as-ofs by a model of those before it, less a horizon; MLlib by hand."""
+    times = [datetime(2024, month, 1, tzinfo=timezone.utc) for month in range(1, 9)]
+    place = F.pmod(F.xxhash64("x", "y"), F.lit(len(times))).cast("int")
+    dated = rows.where("label = 0 OR x > 1").withColumn(
+        "as_of", F.element_at(F.array(*map(F.lit, times)), place + 1)
+    )
+    asked = problem("roc_auc", {"logistic_regression": {"regParam": (0.3,)}}, RAW)
+    train = asked.train.model_copy(update={"class_weights": "balanced"})
+    by_time = asked.split.model_copy(update={"folds": "forward"})
+    asked = asked.model_copy(update={"train": train, "split": by_time})
+    sides = split.sides(by_time, times, folds=FOLDS, horizon=40)
+    ignored = {"parallelism": 2, "on_fit": lambda _: None}
+    [trial] = training.search(dated, asked, COLUMNS, sides=sides, **ignored)
+    vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(dated)
+    expected = []
+    for fitting, held_out in split.forward(times, folds=FOLDS, horizon=40):
+        assert max(fitting) + timedelta(days=40) <= min(held_out)
+        before = vectors.where(F.col("as_of").isin(fitting))
+        rare = before.where("label = 1").count() / before.count()
+        weighted = before.withColumn("w", F.expr(f"0.5 / if(label = 1, {rare}, 1 - {rare})"))
+        model = LogisticRegression(regParam=0.3, weightCol="w").fit(weighted)
+        found = model.transform(vectors.where(F.col("as_of").isin(held_out))).collect()
+        pairs = [(row.label, row.probability[1]) for row in found]
+        expected.append(roc_auc_score(*zip(*pairs, strict=True)))
+    assert trial.folds == pytest.approx(expected, rel=1e-6)
+    assert len(set(expected)) > 1
 
 
 def test_regression_by_hand(rows, problem) -> None:
