@@ -115,21 +115,29 @@ def attributes(
     entity: str,
     time: str,
     known: Column,
+    arrived: Column,
 ) -> DataFrame:
     """The latest profile row of each entity that was ``known`` at each as-of.
 
-    Rows with the same time are told apart by the delivery they came in, then by their place in it.
+    ``_newest`` and ``_arrived`` are its time and when it ``arrived``, in microseconds. Rows with
+    the same time are told apart by the delivery they came in, then by their place in it.
     """
     moments = F.array(*(F.lit(each) for each in times))
     seen_from = F.try_element_at(F.filter(moments, lambda each: each >= known), F.lit(1))
     order = F.struct(moment(time).alias("_at"), "_delivery", "_offset")
     latest = (
         profiles.where(F.col(entity).isNotNull() & F.col(time).isNotNull())
-        .select(entity, seen_from.alias("_from"), order.alias("_order"), *names)
+        .select(
+            entity,
+            seen_from.alias("_from"),
+            order.alias("_order"),
+            arrived.alias("_arrived"),
+            *names,
+        )
         .where(F.col("_from").isNotNull())
         # At most one row an as-of, however many an entity has.
         .groupBy(entity, "_from")
-        .agg(F.max(F.struct("_order", *names)).alias("_row"))
+        .agg(F.max(F.struct("_order", "_arrived", *names)).alias("_row"))
     )
     later = Window.partitionBy(entity).orderBy(F.col("_row._order").desc())
     replaced = F.min("_from").over(later.rowsBetween(Window.unboundedPreceding, -1))
@@ -140,7 +148,11 @@ def attributes(
         ),
     )
     return latest.withColumn("_until", replaced).select(
-        entity, F.explode(holds).alias("as_of"), *(F.col(f"_row.{name}") for name in names)
+        entity,
+        F.explode(holds).alias("as_of"),
+        *(F.col(f"_row.{name}") for name in names),
+        F.unix_micros("_row._order._at").alias("_newest"),
+        F.unix_micros("_row._arrived").alias("_arrived"),
     )
 
 

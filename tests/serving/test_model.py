@@ -241,3 +241,13 @@ def test_numbers_without_bounds_are_simulated_too() -> None:
     rule = Preparation((Numeric("age", -1e308, None, None, 0.0, 1e-300),), ())
     rows = proof.simulate(rule, STUMP, FACTS.columns[1:2], rows=1000, seed=1)
     assert rows.num_rows == 1000
+
+
+def test_a_row_has_one_number_at_most_whose_sum_with_another_is_beyond_all() -> None:
+    """Without clipping, else, 1.7e308 + 1.7e308 - 1.7e308 is what the order of addends makes it."""
+    columns = [Column(name, "double", edges=(0.0, 1.0)) for name in "abc"]
+    rule = Preparation(tuple(Numeric(each.name, 0, None, None, 0, 1) for each in columns), ())
+    rows = proof.simulate(rule, STUMP, columns, rows=20_000, seed=1).to_pandas()
+    huge = (rows.abs() > 1e300) & np.isfinite(rows)
+    assert huge.any().all()
+    assert huge.sum(axis="columns").max() == 1

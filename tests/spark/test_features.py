@@ -226,6 +226,10 @@ def test_population_of_an_as_of(spark) -> None:
     ]
 
 
+def micros(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
+
+
 def test_the_latest_profile_up_to_the_as_of(spark) -> None:
     ddl = (
         "who string, time timestamp, city string, _delivery string, _offset long, "
@@ -247,9 +251,13 @@ def test_the_latest_profile_up_to_the_as_of(spark) -> None:
 
     def latest(known) -> dict:
         times = [T, T + DAY, T + 3 * DAY]
+        more = {"known": known, "arrived": F.col("_arrived_at")}
         found = features.attributes(
-            rows, ["city"], times, entity="who", time="time", known=known
+            rows, ["city"], times, entity="who", time="time", **more
         ).collect()
+        assert {row._newest for row in found} == {micros(T), micros(T + TICK)}
+        assert all(row._newest <= micros(row.as_of.replace(tzinfo=timezone.utc)) for row in found)
+        assert {row._arrived for row in found} >= {micros(T), micros(T + 3 * DAY)}
         return {(row.who, row.as_of.day): row.city for row in found}
 
     assert latest(F.col("time")) == {
@@ -441,8 +449,9 @@ def test_join_fills_what_did_not_happen_and_keeps_what_is_unknown(spark, reposit
         )
 
     people = spark.createDataFrame(
-        [("a", T, 30, "f", "DE")],
-        "customer_id string, as_of timestamp, age bigint, gender string, country string",
+        [("a", T, 30, "f", "DE", 12, 13)],
+        "customer_id string, as_of timestamp, age bigint, gender string, country string, "
+        "_newest bigint, _arrived bigint",
     )
     asked = part("a", orders, 7).unionAll(part("b", orders, 8))
     rows = features.join(asked, [part("a", visits, 9), people], problem)
@@ -453,7 +462,7 @@ def test_join_fills_what_did_not_happen_and_keeps_what_is_unknown(spark, reposit
     ]
     found = {row.customer_id: row for row in rows.collect()}
     assert [found["a"][name] for name in columns] == [5.0] * len(columns)
-    assert (found["a"].age, found["a"].country, found["a"]._newest) == (30, "DE", 9)
+    assert (found["a"].age, found["a"].country, found["a"]._newest) == (30, "DE", 12)
     missing = found["b"]
     assert (missing.visits_14d, missing.visit_trend_60d, missing.carts_30d) == (0, 0, 0)
     assert (missing.visit_recency_90d, missing.age, missing._newest) == (90, None, 8)

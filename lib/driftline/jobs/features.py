@@ -220,6 +220,7 @@ def _rows(
                 entity=entity,
                 time=_time(line, source),
                 known=_known(line, source),
+                arrived=arrival(problem.sources[source].arrival),
             )
         )
     rows = features.join(part(population.source, population), parts, problem)
