@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pyspark.sql import Row
 
 from driftline.ingest import Delivery, Plan, batch_id, plan
-from driftline.jobs import batches
+from driftline.jobs import batches, deliveries
 
 A = Delivery("aaa", "day1.csv", 10)
 B = Delivery("bbb", "day2.csv", 20)
@@ -118,3 +119,22 @@ def test_what_was_planned_for_a_source_that_is_gone_waits_for_it() -> None:
     ]
     line: Any = SimpleNamespace(problem=SimpleNamespace(sources={"days": None}))
     assert [each.source for each in batches.unfinished(line, planned)] == ["days"]
+
+
+def test_hidden_files_are_told_at_any_depth_wherever_the_data_lie(
+    tmp_path: Path, caplog: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("driftline.logs.LOGGER.propagate", True)
+    data = tmp_path / "data[1]*"
+    names = ("a.csv", ".one.csv", "deep/er/b.csv", "deep/er/.two.csv")
+    for path in (data / name for name in names):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    sources = {"days": SimpleNamespace(path="**/*.csv")}
+    line: Any = SimpleNamespace(
+        problem=SimpleNamespace(sources=sources), environment=SimpleNamespace(data=str(data))
+    )
+    assert deliveries._paths(line, "days") == [data / "a.csv", data / "deep/er/b.csv"]
+    assert (
+        "2 hidden files were left alone, as a shell leaves them: .one.csv, .two.csv" in caplog.text
+    )
