@@ -35,6 +35,7 @@ COMMANDS = (
     "rollback",
     "reproduce",
     "vacuum",
+    "cost",
 )
 
 TEACHES = {
@@ -55,6 +56,7 @@ TEACHES = {
     "rollback": ("champion again", "--to", "passed the gate"),
     "reproduce": ("fitted again", "--version", "Exit code 3"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
+    "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
     "profile": ("Data files → ops.profiles", "each is read once", "--history", "VACUUM"),
