@@ -18,6 +18,7 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 from driftline import portable, prepare, scoring, split, training
 from driftline.errors import Refused
 from driftline.models import Candidate
+from driftline.portable import proof, saved
 from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
 from driftline.serving.facts import Column, Facts
@@ -152,35 +153,58 @@ def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
     assert [each.candidate for each in trials] == left
 
 
+UNIT = Prepare(scale="minmax")
+"""Every prepared number is from 0 to 1, whatever the row: what counts demand."""
+
 PORTABLE = [
-    ("classification", "decision_tree", {"maxDepth": 3}),
-    ("classification", "linear_svc", {"regParam": 0.1, "maxIter": 5}),
-    ("regression", "decision_tree", {"maxDepth": 2}),
-    ("regression", "generalized_linear", {"family": "gamma"}),
-    ("regression", "generalized_linear", {"regParam": 0.5}),
+    ("classification", "decision_tree", {"maxDepth": 3}, Prepare()),
+    ("classification", "linear_svc", {"regParam": 0.1, "maxIter": 5}, Prepare()),
+    ("classification", "naive_bayes", {}, Prepare()),
+    ("classification", "naive_bayes", {}, Prepare(clip=None, scale="none", impute="mean")),
+    ("classification", "naive_bayes", {"modelType": "multinomial"}, UNIT),
+    ("classification", "naive_bayes", {"modelType": "bernoulli"}, RAW),
+    ("classification", "multilayer_perceptron", {"hidden": 3, "maxIter": 20}, Prepare()),
+    ("regression", "decision_tree", {"maxDepth": 2}, Prepare()),
+    ("regression", "generalized_linear", {"family": "gamma"}, Prepare()),
+    ("regression", "generalized_linear", {"regParam": 0.5}, Prepare()),
 ]
 
 
-@pytest.mark.parametrize(("task", "family", "parameters"), PORTABLE)
+@pytest.mark.parametrize(("task", "family", "parameters", "rule"), PORTABLE)
 def test_a_family_has_the_portable_form_it_says(
-    rows, problem, tmp_path, task, family, parameters
+    spark, rows, problem, tmp_path, task, family, parameters, rule
 ) -> None:
+    """On the rows themselves, and on others that lie where two implementations part."""
     label = "label" if task == "classification" else "exp(amount / 100)"
-    calm = rows.selectExpr("x", "y", f"{label} AS label", "fold")
-    asked = problem("roc_auc" if task == "classification" else "mae", {family: {}}, Prepare(), task)
+    numbers = ("x", "y")
+    if parameters.get("modelType") == "bernoulli":  # which knows 0 and 1 alone
+        numbers = ("double(x > 0) AS x", "double(y > 0) AS y")
+    calm = rows.selectExpr(*numbers, f"{label} AS label", "fold")
+    asked = problem("roc_auc" if task == "classification" else "mae", {family: {}}, rule, task)
     candidate = Candidate(family, tuple(parameters.items()))
     model, learnt = training.refit(calm, candidate, asked, COLUMNS)
     model.write().save(str(tmp_path / "saved"))
-    facts = Facts(
-        "t", "?", task, "d", "who", "string", (Column("x", "double"), Column("y", "double"))
-    )
+    columns = tuple(Column(name, "double", edges=(-3.0, 0.0, 3.0)) for name in ("x", "y"))
+    facts = Facts("t", "?", task, "d", "who", "string", columns)
     content = portable.files(learnt, tmp_path / "saved", facts)
-    there = scoring.scored(calm, model, task=task).select("x", "y", "score").toArrow()
-    numbers = np.column_stack([there.column(name).to_numpy() for name in ("x", "y")])
-    found = Portable(content[portable.FILE]).score(numbers, np.empty((len(numbers), 0), object))
-    assert found.tolist() == pytest.approx(there.column("score").to_pylist(), rel=1e-9)
-    assert len(set(found.tolist())) > 2
-    assert Reasons(content[portable.REASONS]) is not None
+    there, why = Portable(content[portable.FILE]), Reasons(content[portable.REASONS])
+    given = [calm.select("x", "y")]
+    if parameters.get("modelType") != "bernoulli":
+        read = saved.read(tmp_path / "saved")
+        made = proof.simulate(learnt, read, columns, rows=2000, seed=1)
+        given.append(spark.createDataFrame(made))
+    for some in given:
+        found = scoring.scored(some, model, task=task).toArrow()
+        inputs = there.inputs(found)
+        held = proof.compare(found["score"].to_numpy(), there.score(*inputs), range(found.num_rows))
+        assert held.holds, held
+        assert held.largest < 1e-9
+    assert len(set(there.score(*there.inputs(calm.toArrow())).tolist())) > 2
+    if family == "naive_bayes":  # the columns' reasons and what is so before any make the odds
+        inputs = there.inputs(calm.toArrow())
+        score = there.score(*inputs)
+        moved = np.log(score / (1 - score)) - why.contributions(*inputs).sum(axis=1)
+        assert np.ptp(moved) < 1e-4 * np.abs(np.log(score / (1 - score))).max()
 
 
 def by_hand(rows, fold: int, estimator, rule: Prepare, *, fitted_on=None) -> tuple[list, list]:
@@ -318,7 +342,7 @@ def test_balanced_classes_weigh_the_same(rows, problem) -> None:
 
 @pytest.mark.slow
 def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, problem) -> None:
-    """Five hundred words encoded by a label that was shuffled: 0.5 in every fold."""
+    """Sixty words, in two columns, encoded by a label that was shuffled: 0.5 in every fold."""
     drawn = spark.range(60_000).selectExpr(
         "double(pmod(xxhash64(id, 1), 1000)) AS x",
         "concat('w', pmod(xxhash64(id, 2), 30)) AS word",
