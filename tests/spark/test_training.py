@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from statistics import fmean, pstdev
 
@@ -15,7 +17,7 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from driftline import portable, prepare, scoring, split, training
+from driftline import models, portable, prepare, racing, scoring, split, training
 from driftline.errors import Refused
 from driftline.models import Candidate
 from driftline.portable import proof, saved
@@ -23,7 +25,7 @@ from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable, Reasons
-from driftline.training import Trial
+from driftline.training import How, Trial
 
 COLUMNS = [("x", "double"), ("y", "double")]
 FOLDS = 3
@@ -58,9 +60,7 @@ def problem(repository):
 def searched(rows, problem) -> list[Trial]:
     asked = []
     sides = split.sides(problem.split, [], folds=FOLDS, horizon=30)
-    trials = training.search(
-        rows, problem, COLUMNS, sides=sides, parallelism=2, on_fit=asked.append
-    )
+    trials = training.search(rows, problem, COLUMNS, How(sides, 2, asked.append))
     assert sorted(map(str, asked)) == sorted(
         str(each.candidate) for each in trials for _ in range(FOLDS)
     )
@@ -71,18 +71,31 @@ RAW = Prepare(impute="zero", clip=None, scale="none")
 """With these rows it changes nothing, so that MLlib alone can be asked."""
 
 
-def test_the_search_measures_what_cross_validator_measures(rows, problem) -> None:
-    grid = {"regParam": (0.01, 1.0), "maxIter": (7,)}
-    ours = searched(rows, problem("roc_auc", {"logistic_regression": grid}, RAW))
-    estimator = LogisticRegression(maxIter=7)
-    points = ParamGridBuilder().addGrid(estimator.regParam, [0.01, 1.0]).build()
+@pytest.mark.parametrize(
+    ("family", "grid"),
+    [
+        ("logistic_regression", {"regParam": (0.01, 1.0), "maxIter": (7,)}),
+        ("random_forest", {"numTrees": (4,), "maxDepth": (2, 5)}),
+    ],
+)
+def test_the_search_measures_what_cross_validator_measures(rows, problem, family, grid) -> None:
+    """From rows in three partitions, too: a small table is fitted on in one."""
+    parts = rows.repartition(3).persist()
+    asked = problem("roc_auc", {family: grid}, RAW)
+    ours = searched(parts, asked)
+    estimator = models.estimator(Candidate(family, ()), task="classification", seed=7)
+    builder = ParamGridBuilder()
+    for name, values in grid.items():
+        builder = builder.addGrid(getattr(estimator, name), list(values))
+    vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(parts)
     theirs = CrossValidator(
         estimator=estimator,
-        estimatorParamMaps=points,
+        estimatorParamMaps=builder.build(),
         evaluator=training.evaluator("roc_auc"),
         numFolds=FOLDS,
         foldCol="fold",
-    ).fit(VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(rows))
+    ).fit(vectors.coalesce(1))
+    parts.unpersist()
     assert [each.mean for each in ours] == pytest.approx(theirs.avgMetrics, rel=1e-12)
     assert [each.std for each in ours] == pytest.approx(theirs.stdMetrics, rel=1e-9)
     assert ours[0].mean != ours[1].mean
@@ -114,10 +127,8 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> N
     asked = problem("roc_auc", grids, RAW)
     sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
 
-    def search(**more):
-        return training.search(
-            rows, asked, COLUMNS, sides=sides, parallelism=2, on_fit=ended.append, **more
-        )
+    def search(until=math.inf, **more):
+        return training.search(rows, asked, COLUMNS, How(sides, 2, ended.append, until), **more)
 
     trials = search()
     assert [bool(each.error) for each in trials] == [True, False, False, False]
@@ -143,13 +154,13 @@ def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
     grid = {"regParam": (50.0, 60.0, 0.01, 70.0, 0.1, 80.0), "elasticNetParam": (1.0,)}
     asked = problem("roc_auc", {"logistic_regression": grid}, RAW)
     fitted = []
-    more = {"sides": split.sides(asked.split, [], folds=FOLDS, horizon=30), "parallelism": 2}
-    left = training.race(rows, asked, COLUMNS, on_fit=fitted.append, **more)
+    how = How(split.sides(asked.split, [], folds=FOLDS, horizon=30), 2, fitted.append)
+    left = racing.race(rows, asked, COLUMNS, how)
     assert [dict(each.parameters)["regParam"] for each in left] == [0.01, 0.1]
     assert len(fitted) == 6  # once each, instead of once a fold; two that are left race no more
     # No time: nobody was compared, nobody is left out.
-    assert len(training.race(rows, asked, COLUMNS, on_fit=fitted.append, until=0.0, **more)) == 6
-    trials = training.search(rows, asked, COLUMNS, on_fit=fitted.append, wanted=left, **more)
+    assert len(racing.race(rows, asked, COLUMNS, replace(how, until=0.0))) == 6
+    trials = training.search(rows, asked, COLUMNS, how, wanted=left)
     assert [each.candidate for each in trials] == left
 
 
@@ -243,8 +254,7 @@ def test_a_search_goes_forward_in_time_and_weighs_the_classes(rows, problem) -> 
     by_time = asked.split.model_copy(update={"folds": "forward"})
     asked = asked.model_copy(update={"train": train, "split": by_time})
     sides = split.sides(by_time, times, folds=FOLDS, horizon=40)
-    ignored = {"parallelism": 2, "on_fit": lambda _: None}
-    [trial] = training.search(dated, asked, COLUMNS, sides=sides, **ignored)
+    [trial] = training.search(dated, asked, COLUMNS, How(sides, 2))
     vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(dated)
     expected = []
     for fitting, held_out in split.forward(times, folds=FOLDS, horizon=40):
@@ -355,9 +365,7 @@ def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, probl
     asked = problem("roc_auc", grid, Prepare(encode="target", missing_flags=True))
     columns = [("x", "double"), ("word", "string"), ("other", "string")]
     sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
-    trials = training.search(
-        rows, asked, columns, sides=sides, parallelism=2, on_fit=lambda _: None
-    )
+    trials = training.search(rows, asked, columns, How(sides, 2))
     for trial in trials:
         assert trial.folds == pytest.approx([0.5] * FOLDS, abs=0.02)
     rows.unpersist()
