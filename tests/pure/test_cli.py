@@ -52,7 +52,7 @@ TEACHES = {
     "docs": ("Data Docs", "--out", "no values of rows"),
     "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
     "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
-    "train": ("gold.features → a model", "champion", "--budget", "best so far"),
+    "train": ("gold.features → a model", "champion", "--budget", "--budget-money", "best so far"),
     "rollback": ("champion again", "--to", "passed the gate"),
     "reproduce": ("fitted again", "--version", "Exit code 3"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
@@ -336,7 +336,9 @@ def test_drift_passes_on_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("stage", [*STAGES, "profile"])
 def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> None:
     job = importlib.import_module(f"driftline.jobs.{stage}")
-    given = {"features": ["as_of"], "score": ["as_of"], "train": ["budget"]}.get(stage, [])
+    given = {"features": ["as_of"], "score": ["as_of"], "train": ["budget", "budget_money"]}.get(
+        stage, []
+    )
     given = {"drift": ["table", "asked"], "profile": ["table", "history"]}.get(stage, given)
     inspect.signature(job.run).bind("line", **dict.fromkeys(given))
 
