@@ -39,7 +39,9 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     if since is not None:
         rows = rows.where(F.col("started_at") >= F.lit(since))
     runs = [row.asDict() for row in rows.collect()]
-    grid = Grid("what", "runs", "time", "tasks", "read", "written", "money", box=None)
+    grid = Grid(
+        "what", "runs", "time", "tasks", "read", "written", "money", box=None, pad_edge=False
+    )
     for (what, currency), spent in spending.added_up(runs, by).items():
         grid.add_row(what, *_cells(spent, currency))
     for currency, spent in spending.total(runs).items():
@@ -67,7 +69,15 @@ def _tables(line: Line) -> tuple[str, str]:
     """Of every table: bytes of its newest version, of all files its log still names, and by how
     much the newest version grew within the last 30 days of its own commits.
     """
-    grid = Grid("table", "versions", "newest holds", "30 days before", "named by the log", box=None)
+    grid = Grid(
+        "table",
+        "versions",
+        "newest holds",
+        "30 days before",
+        "named by the log",
+        box=None,
+        pad_edge=False,
+    )
     names = line.tables.names()
     everything = 0
     for name in names:
