@@ -21,6 +21,7 @@ from driftline.models import families_for
 from driftline.sections import (
     Drift,
     EntitySplit,
+    Monitor,
     Prepare,
     Prices,
     RandomSplit,
@@ -50,6 +51,7 @@ class Problem(Strict):
     prepare: Prepare = Prepare()
     train: Train
     drift: Drift
+    monitor: Monitor = Monitor()
     prices: Prices = Prices()
 
     @model_validator(mode="after")

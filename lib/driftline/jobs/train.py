@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -158,6 +159,7 @@ def _train(
             search,
             searching.fingerprint(rows),
             rows.rdd.getNumPartitions(),
+            line.tables.noted(schemas.features(problem).full_name, features_version),
         )
     proofs, permutation = {}, {}
     if FAMILIES[winner.family].portable:
@@ -221,6 +223,7 @@ def _register(
     search: str,
     data: str,
     tasks: int,
+    noted: Mapping[str, Any],
 ) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
     problem = line.problem
@@ -247,6 +250,7 @@ def _register(
             "search": search,
             "data": data,
             "tasks": str(tasks),
+            "watermark": str(noted.get("watermark", "")),
         },
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
