@@ -28,6 +28,9 @@ TOO_GOOD = 0.99
 _TOLD = 30
 """A column that fewer rows have tells nothing: a few values tell any label."""
 
+_CODES = 50
+"""A number with no more values than these may be a code, whose order means nothing."""
+
 _ROWS = 200_000
 """Rows that columns are judged on; a larger training set is sampled."""
 
@@ -52,13 +55,15 @@ TABLE = Table(
 
 @dataclass(frozen=True)
 class Seen:
-    """What the features of one as-of saw at most, over all of its rows."""
+    """What the features of one as-of saw at most, over all of its rows, and what its labels saw."""
 
     as_of: datetime
     rows: int
     labelled: int
     newest_event: datetime | None
     newest_arrival: datetime | None
+    first_outcome: datetime | None
+    last_outcome: datetime | None
 
 
 @dataclass(frozen=True)
@@ -84,14 +89,14 @@ class Evidence:
                 time(each["as_of"]),
                 each["rows"],
                 each["labelled"],
-                *(time(text) if (text := each[name]) else None for name in _NEWEST),
+                *(time(text) if (text := each[name]) else None for name in _TIMES),
             )
             for each in value["seen"]
         )
         return cls(time(value["watermark"]), value["known"], value["horizon"], seen)
 
 
-_NEWEST = ("newest_event", "newest_arrival")
+_TIMES = ("newest_event", "newest_arrival", "first_outcome", "last_outcome")
 
 
 @dataclass(frozen=True)
@@ -153,21 +158,29 @@ def _at(late: Sequence[Seen], name: str, what: str) -> str:
 
 def _labels(evidence: Evidence) -> Check:
     horizon = timedelta(days=evidence.horizon)
-    early = [
-        each
-        for each in evidence.seen
-        if each.labelled and each.as_of + horizon > evidence.watermark
-    ]
+    wrong = []
+    for each in evidence.seen:
+        until = each.as_of + horizon
+        if each.labelled and until > evidence.watermark:
+            wrong.append(
+                f"labels of {each.as_of} need data until {until}, there is data until "
+                f"{evidence.watermark}"
+            )
+        if each.first_outcome and each.first_outcome <= each.as_of:
+            wrong.append(f"labels of {each.as_of} count an event of {each.first_outcome}")
+        if each.last_outcome and each.last_outcome > until:
+            wrong.append(
+                f"labels of {each.as_of} count an event of {each.last_outcome}, after {until}"
+            )
+    first = min(
+        (each.first_outcome - each.as_of for each in evidence.seen if each.first_outcome),
+        default=timedelta(0),
+    )
     said = (
-        f"labels of (as-of, as-of + {evidence.horizon} d], all over by {evidence.watermark}, the "
-        "newest event known"
+        f"labels of (as-of, as-of + {evidence.horizon} d], their first event {first} after the "
+        f"as-of, all over by {evidence.watermark}, the newest event known"
     )
-    found = "; ".join(
-        f"labels of {each.as_of} need data until {each.as_of + horizon}, there is data until "
-        f"{evidence.watermark}"
-        for each in early[:3]
-    )
-    return Check("labels", not early, found or said)
+    return Check("labels", not wrong, "; ".join(wrong[:3]) or said)
 
 
 def _entities(parts: DataFrame) -> Check:
@@ -228,15 +241,18 @@ def _columns(train: DataFrame, columns: Sequence[str], task: str) -> Check:
 def tells(values: pd.Series[Any], label: Floats, half: npt.NDArray[np.bool_], task: str) -> float:
     """How well a column tells the label where it is known, see :func:`strength`.
 
-    A word is judged on the other ``half`` of the rows by the mean label that it has in this one.
+    A word is judged on the other ``half`` of the rows by the mean label that it has in this one;
+    and so is a number of which there are few, since it may be a code.
     """
-    if values.dtype == object:
+    told = []
+    if values.dtype == object or values.nunique() <= _CODES:
         means = pd.Series(label[half]).groupby(values.to_numpy()[half]).mean()
-        told = np.where(half, np.nan, values.map(means).astype(np.float64))
-    else:
-        told = values.to_numpy(np.float64, na_value=np.nan)
-    known = ~np.isnan(told)
-    return strength(label[known], told[known], task) if known.sum() >= _TOLD else 0.0
+        told.append(np.where(half, np.nan, values.map(means).astype(np.float64)))
+    if values.dtype != object:
+        told.append(values.to_numpy(np.float64, na_value=np.nan))
+    known = [(each, ~np.isnan(each)) for each in told]
+    strengths = [strength(label[k], each[k], task) for each, k in known if k.sum() >= _TOLD]
+    return max(strengths, default=0.0)
 
 
 def strength(label: Floats, values: Floats, task: str) -> float:

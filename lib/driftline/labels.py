@@ -24,7 +24,8 @@ def outcomes(
 ) -> DataFrame:
     """(entity, as_of, _outcome): events, or their sum, in (as-of, as-of + horizon].
 
-    An event counts whenever it arrived: the label is what happened, not what was known.
+    An event counts whenever it arrived: the label is what happened, not what was known. Beside it
+    ``_first`` and ``_last``: between which times the events lie, in microseconds since 1970.
     """
     times, day = F.array(*(F.lit(each) for each in as_ofs)), F.col("_day")
     after = F.filter(
@@ -43,13 +44,18 @@ def outcomes(
             lambda a, b: a + b,
             (F.sum(f"{amount}_{place}") * F.lit(2.0**bits) for place, bits in enumerate(units)),
         )
-    return happened.groupBy(entity, "as_of").agg(outcome.alias("_outcome"))
+    return happened.groupBy(entity, "as_of").agg(
+        outcome.alias("_outcome"), F.min("_oldest").alias("_first"), F.max("_newest").alias("_last")
+    )
 
 
 def attach(
     rows: DataFrame, outcomes: DataFrame, as_ofs: Sequence[datetime], label: Label, *, entity: str
 ) -> DataFrame:
-    """Add ``label``: null at as-ofs that are not among the mature ``as_ofs``."""
+    """Add ``label``: null at as-ofs that are not among the mature ``as_ofs``.
+
+    The outcomes' ``_first`` and ``_last`` stay beside it.
+    """
     joined = rows.join(outcomes, on=[entity, "as_of"], how="left")
     happened = F.col("_outcome").isNotNull()
     value = {

@@ -85,6 +85,7 @@ def tiles(
     found = [
         inputs.groupBy(*group)
         .agg(
+            F.min(F.unix_micros("_at")).alias("_oldest"),
             F.max(F.unix_micros("_at")).alias("_newest"),
             F.max(F.unix_micros("_arrival")).alias("_arrived"),
             *(column for each in numbers for column in _aggregates(each)),
@@ -185,6 +186,7 @@ def table(problem: Problem, source: str, components: Sequence[Component]) -> Tab
             Described("_part", "string", "Empty; or the component that is counted by category"),
             Described("_category", "string", "The category, where _part names such a component"),
             Described("_events", "bigint", "Number of events of the category"),
+            Described("_oldest", "bigint", "Time of the first event, microseconds since 1970"),
             Described("_newest", "bigint", "Time of the last event, microseconds since 1970"),
             Described("_arrived", "bigint", "Time of the last arrival, microseconds since 1970"),
             *parts,

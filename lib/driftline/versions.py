@@ -91,13 +91,29 @@ class Versions:
         """The rows of some data files, each path once, by the columns of ``version``."""
         return delta_files.read(self.spark, self.path(name), version, files)
 
-    def added(self, name: str, *, since: int, until: int) -> DataFrame:
-        """The rows of version ``until`` that are in files which version ``since`` did not have."""
-        commits = self.commits(name, since=min(since, until), until=max(since, until))
-        before = {file.key for file in delta_files.version(commits, since).files}
-        files = delta_files.version(commits, until).files
-        new = [file for file in files if file.key not in before]
-        return self.read_files(name, new, version=until)
+    def differing(self, name: str, one: int, other: int) -> list[DataFrame]:
+        """The rows of each of two versions that are in files which the other does not have.
+
+        Raises :class:`Missing` where such a file was vacuumed away, or the log no longer tells.
+        """
+        commits = self.commits(name, since=min(one, other), until=max(one, other))
+        sides = [delta_files.version(commits, number) for number in (one, other)]
+        alone = [
+            [file for file in mine.files if file.key not in {each.key for each in theirs.files}]
+            for mine, theirs in (sides, sides[::-1])
+        ]
+        for side, files in zip(sides, alone, strict=True):
+            gone = {file.path for file in files} - self.present(files)
+            if gone:
+                raise Missing(
+                    f"{len(gone)} data files of {name} version {side.number} are gone",
+                    where=self.path(name),
+                    hint="VACUUM took them; newer versions can still be read",
+                )
+        return [
+            self.read_files(name, files, version=side.number)
+            for side, files in zip(sides, alone, strict=True)
+        ]
 
     def present(self, files: Iterable[DataFile]) -> set[str]:
         """The paths of those files that were not vacuumed away."""

@@ -10,10 +10,12 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import duckdb
+import numpy as np
 import pytest
 import yaml
 from pyspark.sql import functions as F
 
+from driftline import metrics
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
 
@@ -134,6 +136,25 @@ def test_the_training_set_has_a_certificate(first, tables) -> None:
     assert {row.features_version for row in rows} == {first.versions["gold.features"]}
     models = list(Path(tables.root).parents[1].rglob("certificate.json"))
     assert [len(json.loads(path.read_text())["checks"]) for path in models] == [5]
+
+
+def test_labels_are_drawn_from_the_planted_probabilities(first, project, tables) -> None:
+    """Of each customer the simulator knows how likely no order was, on the first of a month."""
+    pattern = project / "data" / "shop" / "truth" / "churn" / "*.parquet"
+    sure = {
+        row[:2]: row[2]
+        for row in duckdb.sql(f"from '{pattern}'")
+        .project("customer_id, as_of, p_no_order")
+        .fetchall()
+    }
+    features = tables.read("gold.features", version=first.versions["gold.features"])
+    rows = features.where("label is not null and as_of = '2024-05-01'").collect()
+    pairs = [(sure[row.customer_id, row.as_of.date()], row.label) for row in rows]
+    assert len(pairs) > 200
+    chance = sum(p * (1 - p) for p, _ in pairs) ** 0.5
+    assert abs(sum(label - p for p, label in pairs)) < 4 * chance
+    chances, labels = map(np.array, zip(*pairs, strict=True))
+    assert metrics.roc_auc(labels, chances) > 0.75
 
 
 def test_each_file_is_accounted_for_as_it_was_planted(first, planted, tables) -> None:

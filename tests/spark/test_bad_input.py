@@ -9,7 +9,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import features, operations, schemas, tiles
+from driftline import certificate, features, operations, schemas, tiles
+from driftline.certificate import Evidence
 from driftline.errors import ConfError, Refused
 from driftline.events import Feature
 from driftline.jobs import features as job
@@ -99,7 +100,10 @@ def test_each_oddity_has_its_outcome_and_is_said(open_line, tmp_path, spark) -> 
         "5 rows at 4 as-ofs up to 2024-03-21, 3 with a known label; "
         "nobody to ask about at 1 of the as-ofs, the first 2024-02-20; "
         "windows of up to 365 days look back further than the data, which begin 2024-03-01; "
-        "the data end 2024-03-26, before --as-of"
+        "the data end 2024-03-26, before --as-of; "
+        "2 rows of events without who or time are nobody's; "
+        "1 rows of events have the time of another one of the same who: the last by delivery "
+        "and place is the profile"
     )
     found = {
         (row.who, row.as_of.strftime("%m-%d")): (row.f_30d, row.g_365d, row.kind, row.label)
@@ -127,6 +131,29 @@ def test_each_oddity_has_its_outcome_and_is_said(open_line, tmp_path, spark) -> 
     assert [each["newest_event"][:10] for each in evidence["seen"]] == [
         *("2024-03-01", "2024-03-06", "2024-03-06")
     ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "caught"),
+    [
+        # A day's tile that has the next day's events, or those of the day before.
+        (lambda right: lambda time: F.date_sub(right(time), 1), {"events", "labels"}),
+        (lambda right: lambda time: F.date_add(right(time), 1), {"labels"}),
+    ],
+    ids=["too early", "too late"],
+)
+def test_rows_that_see_too_much_give_themselves_away(
+    open_line, tmp_path, spark, monkeypatch, broken, caught
+) -> None:
+    """Evidence is measured on the rows: a defect of what makes them does not hide itself."""
+    rows = [("a", FIRST + n * DAY - timedelta(hours=1), 1.0, "x") for n in range(40)]
+    line = opened(open_line, tmp_path, spark, rows, profile=None)
+    monkeypatch.setattr(tiles, "midnight", broken(tiles.midnight))
+    job.run(line)
+    noted = line.tables.noted("gold.features", line.tables.version("gold.features"))
+    evidence = Evidence.from_json(noted)
+    proofs = [certificate._events(evidence), certificate._labels(evidence)]
+    assert {each.check for each in proofs if not each.holds} == caught
 
 
 def test_a_clock_that_its_own_arrival_gives_away(open_line, tmp_path, spark) -> None:

@@ -13,13 +13,16 @@ from driftline.certificate import Check, Evidence, Seen
 
 T = datetime(2024, 3, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
+TICK = timedelta(microseconds=1)
 TIMES = [T + 30 * n * DAY for n in range(5)]
 
 CLEAN = Evidence(
     watermark=TIMES[-1] + 30 * DAY,
     known="arrival",
     horizon=30,
-    seen=tuple(Seen(each, 100, 100, each - DAY, each) for each in TIMES),
+    seen=tuple(
+        Seen(each, 100, 100, each - DAY, each, each + TICK, each + 30 * DAY) for each in TIMES
+    ),
 )
 PARTS = {"train": TIMES[:3], "validation": TIMES[3:4], "test": TIMES[4:]}
 
@@ -48,12 +51,13 @@ def rows(spark, parts=None, entities=None):
                         draw.choice([None, "x", "y"]),
                         draw.choice([None, label]),
                         draw.choice([None, f"was {label}"]),
+                        # A code whose order means nothing: 2 and 3 are of label 1.
+                        draw.choice([2.0, 3.0] if label else [1.0, 4.0]),
                     )
                 )
     ddl = "_entity string, as_of timestamp, label double, part string, x double, code double, "
-    return spark.createDataFrame(
-        made, ddl + "gone double, status string, word string, seldom double, note string"
-    )
+    ddl += "gone double, status string, word string, seldom double, note string, number double"
+    return spark.createDataFrame(made, ddl)
 
 
 def failed(found: list[Check]) -> dict[str, str]:
@@ -83,15 +87,17 @@ def test_a_clean_training_set_holds(clean) -> None:
 @pytest.mark.parametrize(
     ("planted", "check"),
     [
-        ({"newest_event": T + timedelta(microseconds=1)}, "events"),
-        ({"newest_arrival": T + timedelta(microseconds=1)}, "arrivals"),
+        ({"newest_event": T + TICK}, "events"),
+        ({"newest_arrival": T + TICK}, "arrivals"),
+        ({"first_outcome": T}, "labels"),
+        ({"last_outcome": T + 30 * DAY + TICK}, "labels"),
     ],
 )
-def test_a_future_event_or_arrival_is_found(clean, planted, check) -> None:
+def test_what_lies_on_the_wrong_side_of_the_as_of_is_found(clean, planted, check) -> None:
     seen = (replace(CLEAN.seen[0], **planted), *CLEAN.seen[1:])
     found = checked(replace(CLEAN, seen=seen), clean)
     assert list(failed(found)) == [check]
-    assert "2024-03-01 00:00:00.000001" in failed(found)[check]
+    assert str(*planted.values()) in failed(found)[check]
     if check == "arrivals":
         by_event = checked(replace(CLEAN, seen=seen, known="event"), clean)
         assert failed(by_event) == {}
@@ -118,12 +124,12 @@ def test_parts_that_share_time_or_somebody_are_found(spark, clean) -> None:
 
 
 def test_columns_that_tell_the_label_alone_are_suspected(clean) -> None:
-    columns = ["x", "code", "gone", "status", "word", "seldom", "note"]
+    columns = ["x", "code", "gone", "status", "word", "seldom", "note", "number"]
     found = checked(CLEAN, clean, columns)
     assert failed(found) == {
         "columns": "code alone has ROC AUC 1.000, gone alone has ROC AUC 1.000, "
         "status alone has ROC AUC 1.000, seldom alone has ROC AUC 1.000, "
-        "note alone has ROC AUC 1.000"
+        "note alone has ROC AUC 1.000, number alone has ROC AUC 1.000"
     }
     assert certificate.leaks(found) == []  # a suspicion is for people to judge
     found = checked(CLEAN, clean, columns, task="regression")

@@ -64,7 +64,7 @@ def attached(spark, events, rule: Label, known: list[datetime], as_of: datetime 
     )
     found = outcomes(events, known or [as_of], rule)
     rows = labels.attach(asked, found, known, rule, entity="who")
-    assert rows.columns == ["who", "as_of", "label"]
+    assert rows.columns == ["who", "as_of", "_first", "_last", "label"]
     return {row.who: row.label for row in rows.collect()}
 
 

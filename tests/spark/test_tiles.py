@@ -7,8 +7,9 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from delta.tables import DeltaTable
 
-from driftline import features, operations, schemas
+from driftline import features, operations, pins, schemas
 from driftline.jobs import tiling
 from driftline.problem import Problem
 
@@ -116,6 +117,20 @@ def test_a_new_day_touches_only_its_tiles_and_all_is_as_from_scratch(line, spark
     kept = features.windowed(line.tables.read("gold.tiles_events"), plan)
     anew = features.windowed(scratch, plan)
     assert Counter(map(str, kept.collect())) == Counter(map(str, anew.collect()))
+
+
+def test_tiles_are_made_anew_where_nobody_can_tell_what_changed(line, spark) -> None:
+    """After OPTIMIZE and VACUUM the files that the tiles were made from are gone."""
+    made(line)
+    silver = schemas.silver(line.problem, "events")
+    line.tables.append(days(spark, 60, delivery="new", count=60), silver, key="new")
+    path = line.tables.path("silver.events")
+    DeltaTable.forPath(spark, path).optimize().executeCompaction()
+    pins.vacuum(line.tables, "silver.events", hours=0, pinned=[])
+    after, _ = made(line)
+    scratch = tiling._made(line, "events", line.tables.version("silver.events"))
+    wanted = tiling.table(line, "events").column_names
+    assert Counter(map(str, scratch.select(*wanted).collect())) == after
 
 
 @pytest.mark.slow

@@ -78,7 +78,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             f"{ledger.rows_out:,} rows at {len(times)} as-ofs up to {times[-1]:%Y-%m-%d}, "
             f"{sum(each.labelled for each in evidence.seen):,} with a known label"
         )
-        for each in _remarks(line, first, newest, times, evidence, as_of):
+        remarks = [*_remarks(line, first, newest, times, evidence, as_of), *_left_out(line, silver)]
+        for each in remarks:
             ledger.message += f"; {each}"
         return ledger.message
 
@@ -128,10 +129,33 @@ def _remarks(
         yield f"the data end {newest:%Y-%m-%d}, before --as-of"
 
 
+def _left_out(line: Line, silver: Mapping[str, DataFrame]) -> Iterator[str]:
+    """The rows of silver that no feature is made of, counted."""
+    entity, profile = line.problem.entity, line.problem.profile
+    for source, rows in silver.items():
+        of_profile = profile is not None and profile.source == source
+        if not of_profile and not features.components(line.problem, source):
+            continue
+        time = _time(line, source)
+        nobodys = F.col(entity).isNull() | F.col(time).isNull()
+        dated = F.when(~nobodys, F.struct(entity, time))
+        again = F.count(dated) - F.count_distinct(dated) if of_profile else F.lit(0)
+        found = rows.agg(F.count_if(nobodys), again).first()
+        assert found is not None
+        if found[0]:
+            yield f"{found[0]:,} rows of {source} without {entity} or {time} are nobody's"
+        if found[1]:
+            yield (
+                f"{found[1]:,} rows of {source} have the {time} of another one of the same "
+                f"{entity}: the last by delivery and place is the profile"
+            )
+
+
 def _seen(rows: DataFrame) -> tuple[Seen, ...]:
     """What the rows of each as-of saw at most, measured on the rows themselves."""
-    newest = (F.timestamp_micros(F.max(name)) for name in ("_newest", "_arrived"))
-    found = rows.groupBy("as_of").agg(F.count("*"), F.count("label"), *newest).orderBy("as_of")
+    ends = [F.max("_newest"), F.max("_arrived"), F.min("_first"), F.max("_last")]
+    times = (F.timestamp_micros(each) for each in ends)
+    found = rows.groupBy("as_of").agg(F.count("*"), F.count("label"), *times).orderBy("as_of")
     return tuple(
         Seen(_utc(row[0]), row[1], row[2], *(each and _utc(each) for each in row[3:]))
         for row in found.collect()

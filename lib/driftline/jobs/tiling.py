@@ -9,12 +9,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import features, tiles
+from driftline.errors import Missing
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.problem import digest
 from driftline.schemas import Table
 
-FORMAT = 1
+FORMAT = 2
 """Counts up when tiles of the same definition change their meaning: all are made again."""
 
 
@@ -27,7 +28,8 @@ def tiled(line: Line, ledger: Run, source: str, version: int) -> DataFrame:
     """The tiles of a version of ``silver.<source>``.
 
     Only days with rows in data files that came or went since the tiles were made are made again,
-    from all of their events; tiles of other days are not touched.
+    from all of their events; tiles of other days are not touched. All are made again where the
+    version that they were made from can no longer be read.
     """
     problem, silver, wanted = line.problem, f"silver.{source}", table(line, source)
     declared = problem.sources[source]
@@ -44,14 +46,18 @@ def tiled(line: Line, ledger: Run, source: str, version: int) -> DataFrame:
     if content == now:
         return line.tables.read(wanted.full_name)
     made_from = {silver: version}
-    if content is None or not content.startswith(f"{key}:"):
+    days: Sequence[date] | None = None
+    if content is not None and content.startswith(f"{key}:"):
+        try:
+            days = _touched(line, source, int(content.rpartition(":")[2]), version)
+        except Missing as error:
+            ledger.progress(f"{error.what}: which days changed cannot be told")
+    if days is None:
         ledger.progress(f"making the tiles of {source}")
         written = line.tables.overwrite(
             _made(line, source, version), wanted, key=now, made_from=made_from
         )
     else:
-        since = int(content.rpartition(":")[2])
-        days = _touched(line, source, since, version)
         ledger.progress(f"making the tiles of {len(days)} days of {source}")
         written = line.tables.replace(
             _made(line, source, version, days),
@@ -89,12 +95,10 @@ def _made(line: Line, source: str, version: int, days: Sequence[date] | None = N
 
 def _touched(line: Line, source: str, since: int, until: int) -> list[date]:
     """The days of the rows that are in one of two versions of silver but not in the other."""
-    silver, declared = f"silver.{source}", line.problem.sources[source]
-    rows = line.tables.added(silver, since=since, until=until)
-    rows = rows.unionByName(
-        line.tables.added(silver, since=until, until=since), allowMissingColumns=True
-    )
-    days = rows.select(tiles.midnight(tiles.moment(declared.time)).alias("day")).distinct()
+    time = line.problem.sources[source].time
+    day = tiles.midnight(tiles.moment(time)).alias("day")
+    went, came = line.tables.differing(f"silver.{source}", since, until)
+    days = went.select(day).unionByName(came.select(day)).distinct()
     return sorted(row.day for row in days.collect() if row.day is not None)
 
 
