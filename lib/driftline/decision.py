@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from driftline.evaluation import Interval
+from driftline.monitor_section import Monitor
 from driftline.performance import error
-from driftline.sections import Monitor
 
 Action = Literal["keep", "watch", "retrain"]
 

@@ -1,14 +1,14 @@
 """``gold.predictions`` and the labels that have come since → counts that performance is told from.
 
-Point in time: as of a day, a label counts when its whole horizon is over by then, whatever the table
-holds. Restated labels: the newest statement counts; a period whose predictions or labels changed
-since it was measured is measured anew, and says how many labels differ.
+Point in time: as of a day, a label counts when its whole horizon is over by then, whatever the
+table holds. Restated labels: the newest statement counts; a period whose predictions or labels
+changed since it was measured is measured anew, and says how many labels differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -85,8 +85,3 @@ def restated(before: DataFrame, now: DataFrame, cutoffs: Sequence[datetime]) -> 
     both = now.where(there).join(old, on=["entity", "as_of"], how="inner")
     differ = F.count_if(F.col("label") != F.col("_before"))
     return both.groupBy(F.col("as_of").alias("cutoff")).agg(differ.alias("restated"))
-
-
-def over(cutoff: datetime, horizon: int, as_of: datetime) -> bool:
-    """Whether the labels of a cut-off are known as of a day."""
-    return cutoff + timedelta(days=horizon) <= as_of

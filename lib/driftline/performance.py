@@ -70,7 +70,7 @@ def merged(one: Cells, other: Cells) -> Cells:
     keys = np.concatenate([np.stack([e.score, e.called]) for e in (one, other)], axis=1)
     places, where = np.unique(keys, axis=1, return_inverse=True)
     counts = [
-        np.bincount(where.ravel(), np.concatenate([a, b]), minlength=places.shape[1])
+        np.bincount(where.ravel(), np.concatenate([a, b])).astype(np.float64)
         for a, b in ((one.rows, other.rows), (one.ones, other.ones), (one.zeros, other.zeros))
     ]
     return Cells(places[0], places[1], *counts)
@@ -110,7 +110,8 @@ def measured(score: Floats, called: Floats, ones: Floats, zeros: Floats) -> dict
 
 def _ratio(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
     part, whole = np.broadcast_arrays(part, whole)
-    return np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0)
+    out = np.full(part.shape, otherwise)
+    return np.asarray(np.divide(part, whole, out=out, where=whole > 0))
 
 
 def real(found: Cells, *, seed: int) -> dict[str, Interval]:

@@ -18,10 +18,10 @@ from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import families_for
+from driftline.monitor_section import Monitor
 from driftline.sections import (
     Drift,
     EntitySplit,
-    Monitor,
     Prepare,
     Prices,
     RandomSplit,

@@ -44,11 +44,11 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
         version = line.tables.version(schemas.features(line.problem).full_name)
         day = as_of or monitor.watermark(line, version)
         _observe(line, done, models, as_of, day)
-        made = deciding.newest(line, day)
+        made = deciding.made(line, day)[-1]
         said = _follow(line, done, models, made, as_of, day)
         if "done" in statuses:
             done("report")
-        if said is None and acting.acting(models, day) is None:
+        if models.champion() is None:
             outcome = deciding.outcomes(line, day, "training")[made.decision]
             raise Refused(
                 "there is no champion yet",
@@ -65,7 +65,7 @@ def _observe(
     then = acting.acting(models, day)
     if then is not None:
         past = _past(models, then)
-        done("score", as_of=as_of, version=then.number if past else None)
+        done("score", as_of=as_of, champion=then.number if past else None)
         if past:
             features = schemas.features(line.problem).full_name
             first = str(then.tables[features])
@@ -102,7 +102,7 @@ def _follow(
     except Refused as error:
         reason = error.where or error.what
         _conclude(line, made, "refused", f"{error.what}: {reason}", day, None)
-        return f"the new model was refused ({reason}), the champion stays" if champion else None
+        return f"the new model was refused ({reason}), the champion stays"
     champion = models.champion()
     if champion is None or champion.number == made.model_version:
         said = "trained, and not promoted"

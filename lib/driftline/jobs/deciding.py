@@ -57,10 +57,10 @@ def decisions(line: Line, as_of: datetime) -> dict[str, Row]:
     return {row.decision: row for row in sorted(rows, key=lambda row: (row.as_of, row.at))}
 
 
-def newest(line: Line, as_of: datetime) -> Row:
-    """The decision that was made last, of those as of that day."""
-    made = [row for row in decisions(line, as_of).values() if _utc(row.as_of) == as_of]
-    return max(made, key=lambda row: (row.features_version, row.at))
+def made(line: Line, as_of: datetime) -> list[Row]:
+    """The decisions as of a day, the newest last."""
+    rows = [row for row in decisions(line, as_of).values() if _utc(row.as_of) == as_of]
+    return sorted(rows, key=lambda row: (row.features_version, row.at))
 
 
 def outcomes(line: Line, as_of: datetime, kind: str) -> dict[str, Row]:

@@ -68,13 +68,12 @@ def measure(
     written: list[tuple[Any, ...]] = []
     for group in sorted(changed):
         tail = (as_of, features_version, changed[group], ledger.run_id, datetime.now(timezone.utc))
-        for row in _rows(line, group, groups[group], restated=differ.get(group)):
-            written.append((*group, *row, *tail))
+        written += [
+            (*group, *found, *tail)
+            for found in _rows(line, group, groups[group], restated=differ.get(group))
+        ]
     if written:
         ledger.wrote(line.tables.append_values(written, schemas.PERFORMANCE, key=None))
-    for row in written:
-        if row[13]:
-            ledger.progress(f"{row[0]:%Y-%m-%d}: {row[13]}")
     return read(line, as_of)
 
 
@@ -194,7 +193,8 @@ def _rows(
 def _kinds(
     line: Line, version: int, found: Sequence[Row], labelled: int
 ) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None]:
-    problem, kinds = line.problem, {}
+    problem = line.problem
+    kinds: dict[str, Mapping[str, Interval]] = {}
     if problem.task == "regression":
         if labelled:
             sums = {name: sum(row[name] or 0.0 for row in found) for name in ("e1", "e2", "e4")}
