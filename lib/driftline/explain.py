@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftline.events import Events, Feature
+from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
@@ -59,10 +60,21 @@ def explain(problem: Problem) -> str:
         "",
         f"Watched for drift: {', '.join(drift.tables)} (PSI {drift.psi}, KS {drift.ks}, "
         f"JS {drift.js}, null rate {drift.null_rate}).",
+        f"Trained again when {_again(problem)}.",
         f"Prices: {problem.prices.core_hour} {problem.prices.currency} a core-hour, "
         f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
     ]
     return "\n".join(lines)
+
+
+def _again(problem: Problem) -> str:
+    rule, metric = problem.monitor, problem.train.metric
+    part = f"{rule.drop:.0%}" if metric in SMALLER_IS_BETTER else f"{rule.drop:g}"
+    bad = f"{metric} is worse by {part} than when the model was judged"
+    if rule.floor is not None:
+        bad += f", or than {rule.floor:g}"
+    said = f"in {rule.at_least} of {rule.of} turns of the cycle, and the newest, {bad}"
+    return said + (", and it pays" if rule.value else "")
 
 
 def features(problem: Problem) -> str:

@@ -65,17 +65,6 @@ def cells(found: Sequence[tuple[float, float, int, int, int]]) -> Cells:
     return Cells(*kept)
 
 
-def merged(one: Cells, other: Cells) -> Cells:
-    """The cells of both: the same score and answer is one cell."""
-    keys = np.concatenate([np.stack([e.score, e.called]) for e in (one, other)], axis=1)
-    places, where = np.unique(keys, axis=1, return_inverse=True)
-    counts = [
-        np.bincount(where.ravel(), np.concatenate([a, b])).astype(np.float64)
-        for a, b in ((one.rows, other.rows), (one.ones, other.ones), (one.zeros, other.zeros))
-    ]
-    return Cells(places[0], places[1], *counts)
-
-
 def measured(score: Floats, called: Floats, ones: Floats, zeros: Floats) -> dict[str, Floats]:
     """Metrics of counts: ``ones`` and ``zeros`` are (…, n), each metric (…).
 
