@@ -87,7 +87,7 @@ CHANGES = {
             "unknown key",
             "split.tests",
             "tests",
-            "by, test, validation, folds",
+            "by, test, validation, folds, recent",
             "did you mean 'test'?",
         ),
     ),
@@ -597,7 +597,7 @@ CHANGES = {
         ),
     ),
     "more violations than turns": (
-        ("drift:\n", "monitor: {at_least: 3, of: 2}\ndrift:\n"),
+        ("at_least: 2, of: 5", "at_least: 3, of: 2"),
         (
             "more turns have to violate than are looked at",
             "monitor.at_least",
