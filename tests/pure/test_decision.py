@@ -65,6 +65,12 @@ CASES = {
     "two of five need not be neighbours": ([WORSE, NONE, NONE, WORSE], "retrain", ("worse",), 2),
     "a sixth turn back is forgotten": ([WORSE, *[NONE] * 4, WORSE], "watch", ("worse",), 1),
     "the newest has to violate": ([WORSE, WORSE, NONE], "keep", (), 2),
+    "drift after violations is watched": (
+        [WORSE, WORSE, {"drift": 0.6}],
+        "watch",
+        ("drift",),
+        2,
+    ),
     "a small loss is none": ([{"real": interval(0.73)}] * 3, "keep", (), 0),
     "a loss that chance explains is none": ([{"real": interval(0.65, 0.2)}] * 3, "keep", (), 0),
     "expected to be worse counts": (
@@ -151,6 +157,11 @@ def test_of_errors_smaller_is_better_and_the_drop_is_a_part() -> None:
     asked = {54.0: (), 56.0: ("worse",), 61.0: ("floor", "worse"), 40.0: ()}
     for value, found in asked.items():
         assert causes(replace(then, real=interval(value, 0.5)), rule, smaller=True) == found
+
+
+def test_the_cooldown_is_said() -> None:
+    made = decide(turns(WORSE, {**WORSE, "trained": True}, WORSE), RULE, FREE, smaller=False)
+    assert made.why.endswith("1 turns since training was decided, more than 1 have to pass")
 
 
 @pytest.mark.parametrize(
