@@ -107,8 +107,6 @@ class Ledger:
         self._environment = environment
         self.last_run_id = ""
         """Id of the stage that ran last."""
-        self.last_status = ""
-        """How it ended."""
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
@@ -131,7 +129,6 @@ class Ledger:
 
     def _finish(self, run: Run, before: tuple[int, int], started: float) -> None:
         wall = time.monotonic() - started
-        self.last_status = run.status
         used = metrics(self._tables.spark, after=before)
         used = replace(
             used,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,9 @@ class Wheel:
 
     def stage(self, name: str, **arguments: object) -> None:
         importlib.import_module(f"driftline.jobs.{name}").run(self.line, **arguments)
-        self.ran.append((name, self.line.ledger.last_status))
+        runs = self.line.tables.read("ops.runs")
+        (last,) = runs.where(runs.run_id == self.line.ledger.last_run_id).collect()
+        self.ran.append((name, last.status))
 
     def turn(self, **arguments) -> str:
         self.ran.clear()
@@ -70,7 +73,7 @@ def more(wheel: Wheel, month: int) -> None:
     simulate(SHOP, Path(wheel.line.environment.data) / "shop", first_month=month, months=1)
 
 
-def test_the_wheel(wheel) -> None:
+def test_the_wheel(wheel, command) -> None:
     plan = planning.plan(wheel.line)
     assert "From the beginning; there is no champion" in plan
     assert "files of orders" in plan
@@ -128,3 +131,22 @@ def test_the_wheel(wheel) -> None:
     wheel.turn()
     changed = {name for name, each in wheel.versions().items() if each != before[name]}
     assert changed == {"ops.runs"}, wheel.ran
+
+    # As of a day in the past: what was known then, by the champion of then; today's stays.
+    wheel.turn(as_of=datetime(2024, 11, 15, tzinfo=timezone.utc))
+    past = max(wheel.rows("ops.decisions"), key=lambda row: row.at)
+    assert (past.as_of.month, past.model_version) == (11, 1)
+    assert (f"{past.cutoff:%m-%d}", f"{past.real_cutoff:%m-%d}") == ("10-28", "09-28")
+    assert "train" not in [name for name, _ in wheel.ran]
+    assert wheel.champion == 2
+
+    # The command: what it would do, and that a second one at the same time is told to come again.
+    conf = wheel.line.root / "conf" / "churn.yaml"
+    plan = command("cycle", "--problem", conf, "--dry-run", cwd=wheel.line.root)
+    assert plan.returncode == 0, plan.stderr
+    assert "champion is version 2" in plan.stdout
+    assert f"{'features':<10}up to 2024-11-15 → 2025-01-31" in plan.stdout
+    with wheel.line.tables.lock(cycle.LOCK):
+        second = command("cycle", "--problem", conf, cwd=wheel.line.root)
+    assert second.returncode == 75, second.stderr
+    assert "is being written by another process" in second.stderr

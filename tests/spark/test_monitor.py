@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from driftline import metrics, monitor, schemas
 from driftline.certificate import Evidence
-from driftline.jobs import deciding
+from driftline.errors import Refused
+from driftline.jobs import cycle, deciding
 from driftline.jobs import monitor as job
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
@@ -209,7 +210,8 @@ def test_the_life_of_a_period(shop) -> None:
     books = ("ops.performance", "ops.decisions")
     before = {name: line.tables.version(name) for name in books}
     assert job.run(line) == said
-    assert line.ledger.last_status == "unchanged"
+    runs = {row.run_id: row.status for row in shop.rows("ops.runs")}
+    assert runs[line.ledger.last_run_id] == "unchanged"
     assert {name: line.tables.version(name) for name in books} == before
 
     # The labels come; three of the customers are no longer known.
@@ -251,3 +253,44 @@ def test_the_life_of_a_period(shop) -> None:
     assert two == 2
     # Before it had learnt there was no champion at all.
     assert job.run(line, as_of=day(5, 10)) == "retrain: there is no champion"
+
+
+@pytest.mark.slow  # eleven turns
+def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
+    """Stages are stand-ins here, but for monitor: what is tried is the order of a turn."""
+    line, ran = shop.line, []
+    killed: set[str] = set()
+
+    def stage(name: str, **_: object) -> None:
+        ran.append(name)
+        if name in killed:
+            raise RuntimeError(name)
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            if "gate" in refusing:
+                raise Refused("the gate refused it", where="roc_auc 0.6 does not reach 0.9")
+            if shop.models.champion() is None:  # as train does: exactly this is there already
+                shop.version(day(6, 1), 0.78)
+
+    def outcomes() -> list[tuple]:
+        return [(row.kind, row.verdict, row.model_version) for row in shop.rows("ops.outcomes")]
+
+    shop.features(day(6, 10), None)
+    refusing = {"gate"}
+    for _ in range(2):  # the refused one is not trained a second time
+        with pytest.raises(Refused, match="there is no champion yet"):
+            cycle.run(line, stage)
+    assert ran.count("train") == 1
+    assert outcomes() == [("training", "refused", None)]
+
+    refusing.clear()
+    shop.features(day(6, 11), None)
+    for name in ("ingest", "features", "monitor", "train", "score", "report"):
+        killed.add(name)
+        with pytest.raises(RuntimeError, match=name):
+            cycle.run(line, stage)
+        killed.clear()
+    assert "version 1 is champion" not in cycle.run(line, stage)  # it was told before
+    assert outcomes() == [("training", "refused", None), ("training", "promoted", 1)]
+    assert len(shop.rows("ops.decisions")) == 2

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from pyspark.sql import Row
+from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.errors import Refused
@@ -31,23 +32,17 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
     is carried out once. Raises :class:`Refused` where there is no champion after all.
     """
     with line.tables.lock(LOCK):
-        statuses: list[str] = []
-
-        def done(name: str, **arguments: object) -> None:
-            stage(name, **arguments)
-            statuses.append(line.ledger.last_status)
-
-        done("ingest")
-        done("validate")
-        done("features", as_of=as_of)
+        stage("ingest")
+        stage("validate")
+        stage("features", as_of=as_of)
         models = Registry(line.environment.mlflow, line.problem.name)
         version = line.tables.version(schemas.features(line.problem).full_name)
         day = as_of or monitor.watermark(line, version)
-        _observe(line, done, models, as_of, day)
+        _observe(line, stage, models, as_of, day)
         made = deciding.made(line, day)[-1]
-        said = _follow(line, done, models, made, as_of, day)
-        if "done" in statuses:
-            done("report")
+        said = _follow(line, stage, models, made, as_of, day)
+        if _unreported(line):
+            stage("report")
         if models.champion() is None:
             outcome = deciding.outcomes(line, day, "training")[made.decision]
             raise Refused(
@@ -59,20 +54,32 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
 
 
 def _observe(
-    line: Line, done: Stage, models: Registry, as_of: datetime | None, day: datetime
+    line: Line, stage: Stage, models: Registry, as_of: datetime | None, day: datetime
 ) -> None:
     """Score, drift, monitor: by the version that was champion then."""
     then = acting.acting(models, day)
     if then is not None:
         past = _past(models, then)
-        done("score", as_of=as_of, champion=then.number if past else None)
+        stage("score", as_of=as_of, champion=then.number if past else None)
         if past:
             features = schemas.features(line.problem).full_name
             first = str(then.tables[features])
-            done("drift", table=features, asked=Asked(first=first))
+            stage("drift", table=features, asked=Asked(first=first))
         else:
-            done("drift")
-    done("monitor", as_of=as_of)
+            stage("drift")
+    stage("monitor", as_of=as_of)
+
+
+def _unreported(line: Line) -> bool:
+    """Whether a stage did something after the newest report, also one of a turn that was killed."""
+    runs = line.tables.read(schemas.RUNS.full_name).where("status = 'done'")
+    newest = {
+        row.report: row.at
+        for row in runs.groupBy((F.col("stage") == "report").alias("report"))
+        .agg(F.max("started_at").alias("at"))
+        .collect()
+    }
+    return False in newest and (True not in newest or newest[False] > newest[True])
 
 
 def _past(models: Registry, then: Version) -> bool:
@@ -83,7 +90,7 @@ def _past(models: Registry, then: Version) -> bool:
 
 def _follow(
     line: Line,
-    done: Stage,
+    stage: Stage,
     models: Registry,
     made: Row,
     as_of: datetime | None,
@@ -98,7 +105,7 @@ def _follow(
         _conclude(line, made, "skipped", said, day, None)
         return said
     try:
-        done("train")
+        stage("train")
     except Refused as error:
         reason = error.where or error.what
         _conclude(line, made, "refused", f"{error.what}: {reason}", day, None)
@@ -110,7 +117,7 @@ def _follow(
         return said
     said = f"version {champion.number} is champion"
     _conclude(line, made, "promoted", said, day, champion.number)
-    _observe(line, done, models, as_of, day)
+    _observe(line, stage, models, as_of, day)
     return said
 
 
