@@ -214,9 +214,16 @@ def _economics(
     before = _shares_then(line, champion) if champion else None
     rows = mine[-1].rows if mine else 0
     gain = decision.worth(shares, before, line.problem.monitor, rows=rows)
+    return Economics(gain, _cost(line))
+
+
+def _cost(line: Line) -> float | None:
+    """What the last training cost, by the ledger; None if nothing was trained yet."""
+    if not line.tables.exists(schemas.RUNS.full_name):
+        return None
     runs = line.tables.read(schemas.RUNS.full_name).where("stage = 'train' AND status = 'done'")
     last = runs.orderBy(F.col("started_at").desc()).limit(1).collect()
-    return Economics(gain, last[0].money if last else None)
+    return float(last[0].money) if last else None
 
 
 def _shares(found: Measured) -> tuple[float, float] | None:

@@ -140,7 +140,7 @@ def _runs(line: Line) -> dict[str, list[Row]]:
 
 
 def _head(as_of: datetime | None, day: datetime | None, champion: Version | None) -> str:
-    when = "the data's end" if as_of is None else "as asked"
+    when = "the end of what is known so far" if as_of is None else "as asked"
     upto = f"As of {day:%Y-%m-%d} ({when})" if day else "From the beginning"
     who = f"champion is version {champion.number}" if champion else "there is no champion"
     return f"{upto}; {who}. Nothing is done now; a turn of the cycle would do this:"
@@ -148,7 +148,8 @@ def _head(as_of: datetime | None, day: datetime | None, champion: Version | None
 
 def _table(line: Line, steps: list[Step], runs: Mapping[str, list[Row]]) -> list[str]:
     currency = line.problem.prices.currency
-    lines = [f"{'stage':<10}{'why':<44}{'seconds':>9}{'money':>12}"]
+    wide = max(44, *(len(each.why or "") + 2 for each in steps))
+    lines = [f"{'stage':<10}{'why':<{wide}}{'seconds':>9}{'money':>12}"]
     sums = {"seconds": 0.0, "money": 0.0, "unknown": 0.0}
     for step in steps:
         if step.why is None:
@@ -156,17 +157,19 @@ def _table(line: Line, steps: list[Step], runs: Mapping[str, list[Row]]) -> list
             continue
         past = [row for row in runs.get(step.stage, []) if row.status == "done"][:_RUNS]
         if not past:
-            lines.append(f"{step.stage:<10}{step.why:<44}{'?':>9}{'?':>12}")
+            lines.append(f"{step.stage:<10}{step.why:<{wide}}{'?':>9}{'?':>12}")
             sums["unknown"] += step.why != _IF_DECIDED
             continue
         seconds = median(row.wall_seconds for row in past)
         money = median(row.money for row in past)
-        lines.append(f"{step.stage:<10}{step.why:<44}{seconds:>9.1f}{money:>8.5f} {currency}")
+        lines.append(f"{step.stage:<10}{step.why:<{wide}}{seconds:>9.1f}{money:>8.5f} {currency}")
         if step.why != _IF_DECIDED:
             sums["seconds"] += seconds
             sums["money"] += money
     at_least = " at least, not all stages ran before" if sums["unknown"] else ""
     rest = "" if not any(each.why == _IF_DECIDED for each in steps) else "without training"
     said = f"{rest}{at_least}".strip()
-    lines.append(f"{'total':<10}{said:<44}{sums['seconds']:>9.1f}{sums['money']:>8.5f} {currency}")
+    lines.append(
+        f"{'total':<10}{said:<{wide}}{sums['seconds']:>9.1f}{sums['money']:>8.5f} {currency}"
+    )
     return lines
