@@ -157,13 +157,15 @@ def _folds(problem: Problem) -> str:
 
 def _split(problem: Problem) -> str:
     split = problem.split
+    recent = f" Only the newest {split.recent} as-ofs take part." if split.recent else ""
     if isinstance(split, TimeSplit):
         return (
             f"Split by time: the newest {split.test} as-of(s) with a known label test, the "
             f"{split.validation} before validate, the others train if their horizon had ended."
+            f"{recent}"
         )
     how = "one by one" if split.by == "entity" else "with equal shares of the labels"
     return (
         f"Split at random by {problem.entity}, {how}: {split.test * 100:g} % test, "
-        f"{split.validation * 100:g} % validate, the others train."
+        f"{split.validation * 100:g} % validate, the others train.{recent}"
     )
