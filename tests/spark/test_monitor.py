@@ -274,7 +274,8 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
                 shop.version(day(6, 1), 0.78)
 
     def outcomes() -> list[tuple]:
-        return [(row.kind, row.verdict, row.model_version) for row in shop.rows("ops.outcomes")]
+        rows = sorted(shop.rows("ops.outcomes"), key=lambda row: row.at)
+        return [(row.kind, row.verdict, row.model_version) for row in rows]
 
     shop.features(day(6, 10), None)
     refusing = {"gate"}
