@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from driftline import __version__, logs, storage
+from driftline import cli_cycle as of_cycle
 from driftline import cli_models as of_models
 from driftline import cli_quality as quality
 from driftline import cli_serving as serving
@@ -298,7 +299,11 @@ def _utc(day: datetime | None) -> datetime | None:
 
 
 cli.add_command(serving.serve)
-for _command in (*quality.commands(_stage), *of_models.commands(_stage)):
+for _command in (
+    *quality.commands(_stage),
+    *of_models.commands(_stage),
+    *of_cycle.commands(_stage, _open, _run),
+):
     cli.add_command(_command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftline.events import Events, Feature
+from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
@@ -59,10 +60,21 @@ def explain(problem: Problem) -> str:
         "",
         f"Watched for drift: {', '.join(drift.tables)} (PSI {drift.psi}, KS {drift.ks}, "
         f"JS {drift.js}, null rate {drift.null_rate}).",
+        f"Trained again when {_again(problem)}.",
         f"Prices: {problem.prices.core_hour} {problem.prices.currency} a core-hour, "
         f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
     ]
     return "\n".join(lines)
+
+
+def _again(problem: Problem) -> str:
+    rule, metric = problem.monitor, problem.train.metric
+    part = f"{rule.drop:.0%}" if metric in SMALLER_IS_BETTER else f"{rule.drop:g}"
+    bad = f"{metric} is worse by {part} than when the model was judged"
+    if rule.floor is not None:
+        bad += f", or than {rule.floor:g}"
+    said = f"in {rule.at_least} of {rule.of} turns of the cycle, and the newest, {bad}"
+    return said + (", and it pays" if rule.value else "")
 
 
 def features(problem: Problem) -> str:
@@ -145,13 +157,15 @@ def _folds(problem: Problem) -> str:
 
 def _split(problem: Problem) -> str:
     split = problem.split
+    recent = f" Only the newest {split.recent} as-ofs take part." if split.recent else ""
     if isinstance(split, TimeSplit):
         return (
             f"Split by time: the newest {split.test} as-of(s) with a known label test, the "
             f"{split.validation} before validate, the others train if their horizon had ended."
+            f"{recent}"
         )
     how = "one by one" if split.by == "entity" else "with equal shares of the labels"
     return (
         f"Split at random by {problem.entity}, {how}: {split.test * 100:g} % test, "
-        f"{split.validation * 100:g} % validate, the others train."
+        f"{split.validation * 100:g} % validate, the others train.{recent}"
     )

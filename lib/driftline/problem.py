@@ -18,6 +18,7 @@ from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import families_for
+from driftline.monitor_section import Monitor
 from driftline.sections import (
     Drift,
     EntitySplit,
@@ -50,6 +51,7 @@ class Problem(Strict):
     prepare: Prepare = Prepare()
     train: Train
     drift: Drift
+    monitor: Monitor = Monitor()
     prices: Prices = Prices()
 
     @model_validator(mode="after")

@@ -12,6 +12,9 @@ from driftline.drift_schemas import CAUSES as CAUSES
 from driftline.drift_schemas import DRIFT as DRIFT
 from driftline.drift_schemas import HISTOGRAMS as HISTOGRAMS
 from driftline.drift_schemas import PROFILES as PROFILES
+from driftline.monitor_schemas import DECISIONS as DECISIONS
+from driftline.monitor_schemas import OUTCOMES as OUTCOMES
+from driftline.monitor_schemas import PERFORMANCE as PERFORMANCE
 from driftline.operations import definition
 from driftline.problem import Problem
 from driftline.quality_schemas import METRICS as METRICS
@@ -174,7 +177,7 @@ RUNS = Table(
     "The ledger: what every stage of every run read, wrote, took and cost",
     columns(
         "run_id string — One stage of one run",
-        "stage string — ingest, validate, features, train, rollback, score, drift, report",
+        "stage string — ingest, validate, features, train, rollback, score, drift, monitor, …",
         "status string — done, unchanged (nothing new to do), refused, failed",
         "started_at timestamp — UTC",
         "wall_seconds double — From start to end of the stage",

@@ -131,9 +131,12 @@ class TimeSplit(Strict):
     validation: int = Field(default=1, ge=0)
     folds: Literal["entity", "forward"] = "entity"
     """Of the search: by entity, or each block of as-ofs measured by the blocks before it."""
+    recent: int | None = Field(default=None, ge=1)
+    """Of the mature as-ofs only so many, the newest, take part: what is older is forgotten."""
 
 
 class _Shares(Strict):
+    recent: int | None = Field(default=None, ge=1)
     test: float = Field(default=0.2, gt=0, lt=1)
     validation: float = Field(default=0.1, ge=0, lt=1)
 

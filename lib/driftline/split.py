@@ -56,6 +56,9 @@ def with_parts(
     seed: int,
 ) -> DataFrame:
     """Add ``part`` to labelled rows at ``as_ofs``; rows that are purged are gone."""
+    if rule.recent:
+        as_ofs = sorted(as_ofs)[-rule.recent :]
+        rows = rows.where(F.col("as_of").isin(list(as_ofs)))
     if isinstance(rule, TimeSplit):
         parts = by_time(as_ofs, rule, horizon=horizon)
         column = F.lit(None).cast("string")

@@ -36,6 +36,8 @@ COMMANDS = (
     "reproduce",
     "vacuum",
     "cost",
+    "monitor",
+    "cycle",
 )
 
 TEACHES = {
@@ -55,6 +57,8 @@ TEACHES = {
     "train": ("gold.features → a model", "champion", "--budget", "--budget-money", "best so far"),
     "rollback": ("champion again", "--to", "passed the gate"),
     "reproduce": ("fitted again", "--version", "Exit code 3"),
+    "monitor": ("late labels", "ops.decisions", "keep, watch or retrain", "--as-of"),
+    "cycle": ("One turn of the wheel", "scheduler", "--dry-run", "--as-of", "does nothing again"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
     "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
@@ -333,19 +337,18 @@ def test_drift_passes_on_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> No
     assert tape.calls[2:] == [("profile", {"table": None, "history": True})]
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "profile"])
+@pytest.mark.parametrize("stage", [*STAGES, "monitor", "profile"])
 def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> None:
     job = importlib.import_module(f"driftline.jobs.{stage}")
-    given = {"features": ["as_of"], "score": ["as_of"], "train": ["budget", "budget_money"]}.get(
-        stage, []
-    )
-    given = {"drift": ["table", "asked"], "profile": ["table", "history"]}.get(stage, given)
-    inspect.signature(job.run).bind("line", **dict.fromkeys(given))
+    dated = {each: ["as_of"] for each in ("features", "score", "monitor")}
+    given = dated | {"train": ["budget", "budget_money"], "drift": ["table", "asked"]}
+    given |= {"profile": ["table", "history"]}
+    inspect.signature(job.run).bind("line", **dict.fromkeys(given.get(stage, [])))
 
 
 def test_every_stage_has_an_entry_point_and_no_entry_point_is_left_over() -> None:
     names = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py"))
-    assert names == sorted([*STAGES, "explore", "profile", "run"])
+    assert names == sorted([*STAGES, "cycle", "explore", "monitor", "profile", "run"])
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda p: p.stem)

@@ -26,7 +26,7 @@ LABEL = "horizon: 30d, outcome: none}"
 
 TOP = (
     "name, question, task, entity, sources, label, population, features, profile, cutoffs, split, "
-    "prepare, train, drift, prices"
+    "prepare, train, drift, monitor, prices"
 )
 DURATION = "a whole number of days above 0, written like 30d"
 OPERATIONS = (
@@ -87,7 +87,7 @@ CHANGES = {
             "unknown key",
             "split.tests",
             "tests",
-            "by, test, validation, folds",
+            "by, test, validation, folds, recent",
             "did you mean 'test'?",
         ),
     ),
@@ -594,6 +594,16 @@ CHANGES = {
             "best",
             "constant, best_feature, champion",
             "did you mean 'best_feature'?",
+        ),
+    ),
+    "more violations than turns": (
+        ("at_least: 2, of: 5", "at_least: 3, of: 2"),
+        (
+            "more turns have to violate than are looked at",
+            "monitor.at_least",
+            "at_least 3 of 2",
+            "at_least no more than of",
+            "at_least: 2, of: 5",
         ),
     ),
     "too few folds": (

@@ -78,6 +78,10 @@ def test_churn() -> None:
         "Champion only if, on the test rows: roc_auc reaches 0.65; it beats the constant beyond "
         "doubt; it beats the best feature beyond doubt."
     ) in said
+    assert said[-2] == (
+        "Trained again when in 2 of 5 turns of the cycle, and the newest, roc_auc is worse by 0.03 "
+        "than when the model was judged."
+    )
     assert said[-1] == "Prices: 0.05 EUR a core-hour, 0.006 a GiB-hour, 0.02 a GiB-month."
 
 

@@ -28,6 +28,16 @@ def test_an_as_of_whose_label_overlaps_the_judging_ones_is_purged(spark) -> None
         **{1: "train", 2: "train"},
         **{4: "validation", 5: "validation", 7: "test"},
     }
+    newest = split.with_parts(
+        rows,
+        rule.model_copy(update={"recent": 6}),
+        DAYS[::-1],
+        horizon=45,
+        entity="who",
+        task="classification",
+        seed=1,
+    )
+    assert sorted(row.as_of.month for row in newest.collect()) == [2, 4, 5, 7]
 
 
 def test_a_label_known_at_the_very_moment_is_known() -> None:

@@ -94,6 +94,20 @@ def _said(
     return f"{source}: {', '.join(parts)}"
 
 
+def waiting(line: Line) -> str | None:
+    """What a run would land of what lies there now, in words; nothing is pulled or written."""
+    history = batches.history(line)
+    said = []
+    for source in line.problem.sources:
+        plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
+        if plan.new:
+            size = sum(each.bytes for each in plan.new) / 1e6
+            said.append(f"{len(plan.new):,} files of {source} ({size:.1f} MB)")
+    if batches.unfinished(line, history):
+        said.append("a run that was killed")
+    return ", ".join(said) or None
+
+
 def _plan(
     line: Line, ledger: Run, source: str, history: list[Row], retry_refused: bool
 ) -> ingest.Plan:

@@ -27,16 +27,18 @@ def run(
     as_of: datetime | None = None,
     full: bool = False,
     challenger: int | None = None,
+    champion: int | None = None,
 ) -> str:
     """Score the rows of the newest as-of (or of ``as_of``) that are not scored yet.
 
     ``full`` scores every row up to that as-of, again or for the first time. ``challenger`` is a
-    model version that scores instead of the champion, into ``gold.shadow``.
+    model version that scores instead of the champion, into ``gold.shadow``; ``champion``
+    one that scores in place of today's champion, as the champion of then.
     """
     table = schemas.PREDICTIONS if challenger is None else schemas.SHADOW
     with line.ledger.run("score") as ledger, line.tables.lock(table.full_name):
         models = Registry(line.environment.mlflow, line.problem.name)
-        by = models.wanted(challenger)
+        by = models.wanted(challenger or champion)
         features = schemas.features(line.problem).full_name
         version = line.tables.version(features)
         ledger.read(features, version)

@@ -137,10 +137,11 @@ def _train(
             if who == "model"
             for name, interval in found.items()
         }
-        made_from = line.tables.made_from(schemas.features(problem).full_name, features_version)
+        features = schemas.features(problem).full_name
+        made_from = line.tables.made_from(features, features_version)
         known = card.Known(
             str(winner),
-            made_from | {schemas.features(problem).full_name: features_version},
+            made_from | {features: features_version},
             counts,
             trials,
             measured,
@@ -164,6 +165,7 @@ def _train(
                 "search": search,
                 "data": searching.fingerprint(rows),
                 "tasks": str(rows.rdd.getNumPartitions()),
+                "watermark": str(line.tables.noted(features, features_version)["watermark"]),
             },
         )
         version = _register(line, models, made)

@@ -1,0 +1,61 @@
+"""The commands that close the cycle: ``monitor`` and ``cycle``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from driftline.options import as_of_option, where
+
+if TYPE_CHECKING:
+    from driftline.jobs.line import Line
+
+Stage = Callable[..., None]
+"""(name of the job, options of :func:`where`, arguments of the job)."""
+
+
+def commands(
+    stage: Stage, opened: Callable[..., Line], job: Callable[..., str]
+) -> list[click.Command]:
+    """The commands, for a program that opens a line by ``opened`` and runs a ``job`` on it."""
+
+    @click.command()
+    @where
+    @as_of_option
+    def monitor(as_of: datetime | None, **options: Any) -> None:
+        """Predictions and late labels → ops.performance, ops.decisions: keep, watch or retrain.
+
+        Before labels come, what the scores let expect (CBPE); when they come, whether that held.
+        """
+        stage("monitor", options, as_of=_utc(as_of))
+
+    @click.command()
+    @where
+    @as_of_option
+    @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+    def cycle(as_of: datetime | None, dry_run: bool, **options: Any) -> None:
+        """One turn of the wheel, for a scheduler: what is new through the line, then monitor.
+
+        ingest → validate → features → score → drift → monitor → decision; if it is retrain: train,
+        gate, promote, score. Given again it does nothing again. With --as-of in the past only what
+        was known then is used, and the champion stays.
+        """
+        line = opened(options)
+        if dry_run:
+            from driftline.jobs import planning
+
+            click.echo(planning.plan(line, as_of=_utc(as_of)))
+            return
+        from driftline.jobs import cycle as turn
+
+        said = turn.run(line, lambda name, **given: job(line, name, **given), as_of=_utc(as_of))
+        click.echo(f"{'cycle':<10}{said}")
+
+    return [monitor, cycle]
+
+
+def _utc(day: datetime | None) -> datetime | None:
+    return None if day is None else day.replace(tzinfo=timezone.utc)

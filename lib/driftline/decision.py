@@ -1,0 +1,241 @@
+"""Keep the model, watch it, or train again: a pure function of numbers.
+
+Each turn of the cycle leaves one :class:`Turn`: what was known then. A turn *violates* where labels
+show the model worse than it was, or not what its scores promised; where no label says otherwise,
+where it must be expected to be worse; or where the service level is missed. Drift alone is watched:
+it is a reason to train again only while nothing can tell what it does to the model.
+
+A model is trained again when enough of the newest turns violate and the newest does (as Databricks'
+mlops-stacks does: 2 of the last 5), it was not tried just before, and it pays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from driftline.evaluation import Interval
+from driftline.monitor_section import Monitor
+from driftline.performance import error
+
+Action = Literal["keep", "watch", "retrain"]
+
+CAUSES = {
+    "no_champion": "there is no champion",
+    "floor": "the service level is missed",
+    "worse": "labels show it worse than when it was judged",
+    "concept": "labels are not what its scores promised",
+    "expected": "its scores let expect that it is worse",
+    "drift": "features that matter to it have drifted",
+    "stale": "there is no new cut-off to judge it by",
+}
+"""Why a turn is no calm one, the gravest first."""
+
+_REAL = ("floor", "worse", "concept")
+"""Causes that labels prove; these and ``expected`` count towards training again."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn of the cycle knows of the champion."""
+
+    as_of: datetime
+    """Nothing after this is known."""
+    cutoff: datetime | None
+    """The newest predictions' as-of; None where there are none."""
+    version: int | None
+    """The champion's version; None where there is no champion."""
+    reference: Interval | None
+    """The metric on the test rows when the version was judged."""
+    drift: float | None
+    """Share of the model's importance that lies in features which drifted; None if unknown."""
+    expected: Interval | None
+    """The metric that the newest predictions' scores promise (CBPE)."""
+    trusted: bool
+    """Whether the newest labels bore out what was promised before."""
+    real: Interval | None
+    """The metric of the newest predictions of this version whose labels are known."""
+    concept: bool
+    """Whether these labels broke the promise."""
+    stale: bool = False
+    """Whether the newest predictions are more than a period older than ``as_of``."""
+    trained: bool = False
+    """Whether training was decided in this turn; of the last turn, whether it was before now."""
+
+
+@dataclass(frozen=True)
+class Economics:
+    """What training again may bring, and what it costs, in the price book's currency."""
+
+    gain: float | None
+    """At most: the excess loss a row, now against then, times rows, times the periods it must pay
+    within. None where no value matrix says what an error costs."""
+    cost: float | None
+    """Of the last training, by the ledger; None where none is known."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The action, what speaks for it, and in words how it came to that."""
+
+    action: Action
+    causes: tuple[str, ...]
+    violations: int
+    """Violating turns among the newest ``of``."""
+    why: str
+
+
+def causes(turn: Turn, rule: Monitor, *, smaller: bool) -> tuple[str, ...]:
+    """Why a turn is no calm one, the gravest first; ``smaller`` metrics are better ones."""
+    if turn.version is None:
+        return ("no_champion",)
+    found = []
+    sign = -1.0 if smaller else 1.0
+    best = turn.real or (turn.expected if turn.trusted else None)
+    if rule.floor is not None and best is not None and sign * (best.value - rule.floor) < 0:
+        found.append("floor")
+    if _worse(turn.real, turn.reference, rule.drop, sign):
+        found.append("worse")
+    if turn.concept:
+        found.append("concept")
+    if turn.trusted and _worse(turn.expected, turn.reference, rule.drop, sign):
+        found.append("expected")
+    if turn.drift is not None and turn.drift >= rule.drift:
+        found.append("drift")
+    if turn.stale:
+        found.append("stale")
+    return tuple(found)
+
+
+def _worse(found: Interval | None, reference: Interval | None, drop: float, sign: float) -> bool:
+    """Worse by at least ``drop`` (of an error: times the reference), and beyond three standard
+    errors of both.
+    """
+    if found is None or reference is None:
+        return False
+    lost = sign * (reference.value - found.value)
+    drop *= reference.value if sign < 0 else 1.0
+    return lost >= drop and lost > 3 * math.hypot(error(found), error(reference))
+
+
+def violates(turn: Turn, found: Sequence[str]) -> bool:
+    """Whether a turn's causes count towards training again."""
+    if {"no_champion", "expected", *_REAL} & set(found):
+        return True
+    blind = turn.real is None and (turn.expected is None or not turn.trusted)
+    return "drift" in found and blind
+
+
+def decide(
+    turns: Sequence[Turn], rule: Monitor, economics: Economics, *, smaller: bool
+) -> Decision:
+    """What to do after the last of ``turns``, one a period, oldest first.
+
+    Turns of another version than the last one's count for the cooldown only.
+    """
+    now = turns[-1]
+    found = causes(now, rule, smaller=smaller)
+    if now.version is None:
+        return Decision("retrain", found, 1, CAUSES["no_champion"])
+    mine = [each for each in turns if each.version == now.version][-rule.of :]
+    count = sum(violates(each, causes(each, rule, smaller=smaller)) for each in mine)
+    said = "; ".join(CAUSES[each] for each in found)
+    if not violates(now, found):
+        if not found:
+            return Decision("keep", found, count, "nothing speaks against it")
+        return Decision("watch", found, count, f"{said}; the model holds as far as can be told")
+    tally = f"{count} of the last {len(mine)} turns, the newest among them"
+    if count < rule.at_least:
+        return Decision("watch", found, count, f"{said}; {tally}: {rule.at_least} are asked for")
+    rest = [each.trained for each in turns][::-1][: rule.cooldown + 1]
+    if any(rest):
+        ago = rest.index(True)
+        waits = f"{ago} turns since training was decided, more than {rule.cooldown} have to pass"
+        return Decision("watch", found, count, f"{said}; {tally}; {waits}")
+    pays, money = _pays(economics)
+    return Decision(
+        "retrain" if pays else "watch", found, count, "; ".join(filter(None, (said, tally, money)))
+    )
+
+
+def _pays(economics: Economics) -> tuple[bool, str]:
+    gain, cost = economics.gain, economics.cost
+    if gain is None:
+        return True, ""
+    if cost is None:
+        return True, f"may gain {gain:.4g}, cost unknown"
+    verb = "may gain" if gain > cost else "gains at most"
+    return gain > cost, f"training again {verb} {gain:.4g} and costs {cost:.4g}"
+
+
+def worth(
+    found: tuple[float, float] | None,
+    reference: tuple[float, float] | None,
+    rule: Monitor,
+    *,
+    rows: int,
+) -> float | None:
+    """The gain of :class:`Economics` from (false alarms, misses), each a share of all rows."""
+    if rule.value is None or found is None or reference is None:
+        return None
+    loss, before = (
+        each[0] * rule.value.false_alarm + each[1] * rule.value.miss for each in (found, reference)
+    )
+    return max(0.0, loss - before) * rows * rule.payback
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a decision turned out to be, once the labels of its predictions came."""
+
+    verdict: Literal["right", "missed", "needless", "no_better"]
+    words: str
+
+
+def judged(
+    action: Action,
+    real: Interval,
+    reference: Interval | None,
+    retrained: Interval | None,
+    rule: Monitor,
+    *,
+    smaller: bool,
+) -> Judgement:
+    """Judge a decision by the labels of the predictions it was made about.
+
+    ``real`` is how the model of then did on them; ``retrained``, where training gave a new
+    champion, how that one did on the same rows.
+    """
+    sign = -1.0 if smaller else 1.0
+    fell = _worse(real, reference, rule.drop, sign)
+    if rule.floor is not None:
+        fell = fell or sign * (real.value - rule.floor) < 0
+    if retrained is not None:
+        gain = sign * (retrained.value - real.value)
+        words = f"the new champion was {'better' if gain > 0 else 'no better'} by {abs(gain):.4f}"
+        return Judgement("right" if gain > 0 else "no_better", words)
+    said = f"the model then reached {real.value:.4f}"
+    if action == "keep":
+        return Judgement("missed" if fell else "right", said)
+    return Judgement("right" if fell else "needless", said)
+
+
+def to_json(turn: Turn) -> dict[str, Any]:
+    """The turn as plain values, times in ISO 8601: what a decision keeps of its inputs."""
+    plain = asdict(turn)
+    for name in ("as_of", "cutoff"):
+        plain[name] = plain[name].isoformat() if plain[name] else None
+    return plain
+
+
+def from_json(plain: dict[str, Any]) -> Turn:
+    """The reverse of :func:`to_json`."""
+    given = dict(plain)
+    for name in ("as_of", "cutoff"):
+        given[name] = datetime.fromisoformat(given[name]) if given[name] else None
+    for name in ("reference", "expected", "real"):
+        given[name] = Interval(**given[name]) if given[name] else None
+    return Turn(**given)

@@ -1,0 +1,33 @@
+"""Which model version was champion as of a day: no version that learnt from anything later."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from driftline.registry import Registry, Version
+
+
+def learnt_until(version: Version) -> datetime | None:
+    """The newest event that a version's training rows may have seen, or their labels."""
+    text = version.tags.get("watermark")
+    return datetime.fromisoformat(text) if text else None
+
+
+def known(version: Version, as_of: datetime) -> bool:
+    """Whether a version could have been there as of a day."""
+    until = learnt_until(version)
+    return until is None or until <= as_of
+
+
+def acting(models: Registry, as_of: datetime) -> Version | None:
+    """The champion; where it learnt from what came after ``as_of``, the newest one before it."""
+    champion = models.champion()
+    if champion is None or known(champion, as_of):
+        return champion
+    past = [each for each in models.passed() if each.promoted and known(each, as_of)]
+    return past[-1] if past else None
+
+
+def versions(models: Registry, as_of: datetime) -> list[int]:
+    """Every version that could have been there as of a day."""
+    return [each.number for each in models.passed() if known(each, as_of)]

@@ -1,0 +1,130 @@
+"""One turn of the wheel: what is new through the line, what labels tell, and what follows.
+
+The jobs are given as a function, so that this knows their order and none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from driftline import schemas
+from driftline.errors import Refused
+from driftline.jobs import acting, deciding, monitor
+from driftline.jobs.line import Line
+from driftline.jobs.sides import Asked
+from driftline.registry import Registry, Version
+
+LOCK = "ops.cycle"
+"""Held for a whole turn: a second one is told to come again."""
+
+Stage = Callable[..., object]
+"""(name of a job, its arguments)."""
+
+
+def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
+    """One turn as of a day, or of the data's end; doing it again does nothing again.
+
+    A turn that was killed goes on where it was: each stage does only what is new, and a decision
+    is carried out once. Raises :class:`Refused` where there is no champion after all.
+    """
+    with line.tables.lock(LOCK):
+        stage("ingest")
+        stage("validate")
+        stage("features", as_of=as_of)
+        models = Registry(line.environment.mlflow, line.problem.name)
+        version = line.tables.version(schemas.features(line.problem).full_name)
+        day = as_of or monitor.watermark(line, version)
+        _observe(line, stage, models, as_of, day)
+        made = deciding.made(line, day)[-1]
+        said = _follow(line, stage, models, made, as_of, day)
+        if _unreported(line):
+            stage("report")
+        if models.champion() is None:
+            outcome = deciding.outcomes(line, day, "training")[made.decision]
+            raise Refused(
+                "there is no champion yet",
+                where=outcome.detail,
+                hint="see ops.evaluations; the next turn tries again when there is more data",
+            )
+        return f"{made.action}: {made.why}" + (f"; {said}" if said else "")
+
+
+def _observe(
+    line: Line, stage: Stage, models: Registry, as_of: datetime | None, day: datetime
+) -> None:
+    """Score, drift, monitor: by the version that was champion then."""
+    then = acting.acting(models, day)
+    if then is not None:
+        past = _past(models, then)
+        stage("score", as_of=as_of, champion=then.number if past else None)
+        if past:
+            features = schemas.features(line.problem).full_name
+            first = str(then.tables[features])
+            stage("drift", table=features, asked=Asked(first=first))
+        else:
+            stage("drift")
+    stage("monitor", as_of=as_of)
+
+
+def _unreported(line: Line) -> bool:
+    """Whether a stage did something after the newest report, also one of a turn that was killed."""
+    runs = line.tables.read(schemas.RUNS.full_name).where("status = 'done'")
+    newest = {
+        row.report: row.at
+        for row in runs.groupBy((F.col("stage") == "report").alias("report"))
+        .agg(F.max("started_at").alias("at"))
+        .collect()
+    }
+    return False in newest and (True not in newest or newest[False] > newest[True])
+
+
+def _past(models: Registry, then: Version) -> bool:
+    """Whether a day is asked for before which the champion of today had not learnt."""
+    champion = models.champion()
+    return champion is not None and champion.number != then.number
+
+
+def _follow(
+    line: Line,
+    stage: Stage,
+    models: Registry,
+    made: Row,
+    as_of: datetime | None,
+    day: datetime,
+) -> str | None:
+    """Carry a decision out, once; returns what came of it if something was done."""
+    if made.action != "retrain" or made.decision in deciding.outcomes(line, day, "training"):
+        return None
+    champion = models.champion()
+    if champion is not None and not acting.known(champion, day):
+        said = f"champion version {champion.number} learnt from later days: it stays"
+        _conclude(line, made, "skipped", said, day, None)
+        return said
+    try:
+        stage("train")
+    except Refused as error:
+        reason = error.where or error.what
+        _conclude(line, made, "refused", f"{error.what}: {reason}", day, None)
+        return f"the new model was refused ({reason}), the champion stays"
+    champion = models.champion()
+    if champion is None or champion.number == made.model_version:
+        said = "trained, and not promoted"
+        _conclude(line, made, "not_promoted", said, day, None)
+        return said
+    said = f"version {champion.number} is champion"
+    _conclude(line, made, "promoted", said, day, champion.number)
+    _observe(line, stage, models, as_of, day)
+    return said
+
+
+def _conclude(
+    line: Line, made: Row, verdict: str, said: str, day: datetime, version: int | None
+) -> None:
+    name = schemas.OUTCOMES.full_name
+    with line.ledger.run("cycle") as ledger, line.tables.lock(name):
+        deciding.conclude(line, ledger, made, "training", verdict, said, as_of=day, version=version)
+        ledger.message = said

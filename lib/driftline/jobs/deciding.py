@@ -1,0 +1,310 @@
+"""The decision, a step of monitor: numbers of ``ops.*`` → ``ops.decisions``, ``ops.outcomes``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from driftline import decision, schemas
+from driftline.decision import Decision, Economics, Turn
+from driftline.evaluation import Interval
+from driftline.jobs.line import Line
+from driftline.jobs.measuring import Measured
+from driftline.ledger import Run
+from driftline.metrics import SMALLER_IS_BETTER
+from driftline.problem import digest
+from driftline.registry import Version
+from driftline.schemas import Table
+
+
+def decide(
+    line: Line,
+    ledger: Run,
+    champion: Version | None,
+    measured: Sequence[Measured],
+    *,
+    as_of: datetime,
+    features_version: int,
+) -> Row:
+    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data."""
+    past = decisions(line, as_of)
+    problem = line.problem
+    cutoff = max((each.cutoff for each in measured), default=None)
+    id_ = digest([problem.digest, str(as_of), features_version])[:16]
+    if id_ in past:  # also where what it led to has changed the champion since
+        return past[id_]
+    mine = [each for each in measured if champion and each.version == champion.number]
+    turn, drifted, real_cutoff = _turn(line, champion, mine, as_of, cutoff, features_version)
+    history = _history(past.values(), turn)
+    smaller = problem.train.metric in SMALLER_IS_BETTER
+    economics = _economics(line, champion, mine, turn)
+    found = decision.decide(history, problem.monitor, economics, smaller=smaller)
+    turn = replace(history[-1], trained=found.action == "retrain")
+    row = _row(line, ledger, id_, turn, found, drifted, real_cutoff, economics, features_version)
+    ledger.wrote(line.tables.append_values([row], schemas.DECISIONS, key=f"decision:{id_}"))
+    return decisions(line, as_of)[id_]
+
+
+def decisions(line: Line, as_of: datetime) -> dict[str, Row]:
+    """The decisions made as of a day or before, by id, oldest first."""
+    rows = _rows(line, schemas.DECISIONS, as_of)
+    return {row.decision: row for row in sorted(rows, key=lambda row: (row.as_of, row.at))}
+
+
+def made(line: Line, as_of: datetime) -> list[Row]:
+    """The decisions as of a day, the newest last."""
+    rows = [row for row in decisions(line, as_of).values() if _utc(row.as_of) == as_of]
+    return sorted(rows, key=lambda row: (row.features_version, row.at))
+
+
+def outcomes(line: Line, as_of: datetime, kind: str) -> dict[str, Row]:
+    """What became of decisions, by their id."""
+    rows = _rows(line, schemas.OUTCOMES, as_of)
+    return {row.decision: row for row in rows if row.kind == kind}
+
+
+def conclude(
+    line: Line,
+    ledger: Run,
+    made: Row,
+    kind: str,
+    verdict: str,
+    detail: str,
+    *,
+    as_of: datetime,
+    version: int | None = None,
+) -> None:
+    """Write down what became of a decision, once."""
+    row = (made.decision, kind, verdict, detail, version, as_of, ledger.run_id, _now())
+    key = f"outcome:{kind}:{made.decision}"
+    ledger.wrote(line.tables.append_values([row], schemas.OUTCOMES, key=key))
+
+
+def judge(line: Line, ledger: Run, measured: Sequence[Measured], *, as_of: datetime) -> int:
+    """Judge every decision whose predictions have labels by now; returns how many there were."""
+    done = outcomes(line, as_of, "judged")
+    trained = outcomes(line, as_of, "training")
+    known = {(each.cutoff, each.version): each for each in measured if each.real}
+    metric, rule = line.problem.train.metric, line.problem.monitor
+    count = 0
+    for id_, made in decisions(line, as_of).items():
+        turn = decision.from_json(json.loads(made.turn))
+        if id_ in done or turn.cutoff is None or turn.version is None:
+            continue
+        then = known.get((turn.cutoff, turn.version))
+        if then is None or metric not in then.real:
+            continue
+        after = trained.get(id_)
+        new = known.get((turn.cutoff, after.model_version)) if after is not None else None
+        found = decision.judged(
+            made.action,
+            then.real[metric],
+            turn.reference,
+            new.real.get(metric) if new and after and after.verdict == "promoted" else None,
+            rule,
+            smaller=metric in SMALLER_IS_BETTER,
+        )
+        conclude(line, ledger, made, "judged", found.verdict, found.words, as_of=as_of)
+        count += 1
+    return count
+
+
+def _turn(
+    line: Line,
+    champion: Version | None,
+    mine: Sequence[Measured],
+    as_of: datetime,
+    cutoff: datetime | None,
+    features_version: int,
+) -> tuple[Turn, tuple[str, ...], datetime | None]:
+    """What is known now; which features drifted; the cut-off of the newest labels."""
+    problem, metric = line.problem, line.problem.train.metric
+    newest = mine[-1] if mine else None
+    labelled = [each for each in mine if metric in each.real]
+    judged = labelled[-1] if labelled else None
+    drift, drifted = (None, ()) if champion is None else _drift(line, champion, features_version)
+    late = timedelta(days=2 * problem.cutoffs.every)
+    turn = Turn(
+        as_of=as_of,
+        cutoff=cutoff,
+        version=champion.number if champion else None,
+        reference=_reference(line, champion) if champion else None,
+        drift=drift,
+        expected=newest.expected.get(metric) if newest else None,
+        trusted=judged is None or judged.assumption is not False,
+        real=judged.real[metric] if judged else None,
+        concept=judged is not None and judged.assumption is False,
+        stale=cutoff is not None and as_of >= cutoff + late,
+    )
+    return turn, drifted, judged.cutoff if judged else None
+
+
+def _history(past: Any, turn: Turn) -> list[Turn]:
+    """One turn a cut-off, the newest decision of each, and this one."""
+    turns: dict[datetime | None, Turn] = {}
+    for row in past:
+        each = decision.from_json(json.loads(row.turn))
+        before = turns.get(each.cutoff)
+        turns[each.cutoff] = replace(each, trained=each.trained or bool(before and before.trained))
+    same = turns.pop(turn.cutoff, None)
+    return [*turns.values(), replace(turn, trained=bool(same and same.trained))]
+
+
+def _drift(
+    line: Line, champion: Version, features_version: int
+) -> tuple[float | None, tuple[str, ...]]:
+    """Share of the importance in features that drifted since the champion's training, and which."""
+    features = schemas.features(line.problem).full_name
+    reference = champion.tables.get(features)
+    if reference == features_version:
+        return 0.0, ()
+    if not line.tables.exists(schemas.DRIFT.full_name):
+        return None, ()
+    rows = line.tables.read(schemas.DRIFT.full_name).where(
+        (F.col("table") == features)
+        & (F.col("from_version") == reference)
+        & (F.col("to_version") == features_version)
+        & ~F.col("slice").contains(",")  # no segment
+    )
+    found = rows.select("column", "drifted").collect()
+    importance = _importance(line, champion)
+    if not found or not importance:
+        return None, ()
+    drifted = sorted({row.column.partition(":")[0] for row in found if row.drifted} - {"*"})
+    return sum(importance.get(name, 0.0) for name in drifted), tuple(drifted)
+
+
+def _importance(line: Line, champion: Version) -> dict[str, float]:
+    """What each feature is worth to the model on its test rows, as shares of all they are worth."""
+    rows = line.tables.read(schemas.CURVES.full_name).where(
+        (F.col("model_version") == champion.number) & (F.col("curve") == "permutation")
+    )
+    worth = {row.name: max(row.y, 0.0) for row in rows.collect()}
+    total = sum(worth.values())
+    return {name: each / total for name, each in worth.items()} if total else {}
+
+
+def _evaluations(line: Line, champion: Version) -> dict[tuple[str, str], Row]:
+    name = schemas.EVALUATIONS.full_name
+    if not line.tables.exists(name):
+        return {}
+    rows = line.tables.read(name).where(
+        (F.col("model_version") == champion.number) & (F.col("part") == "test")
+    )
+    return {(row.model, row.metric): row for row in rows.collect()}
+
+
+def _reference(line: Line, champion: Version) -> Interval | None:
+    row = _evaluations(line, champion).get(("model", line.problem.train.metric))
+    return Interval(row.value, row.low, row.high) if row is not None else None
+
+
+def _economics(
+    line: Line, champion: Version | None, mine: Sequence[Measured], turn: Turn
+) -> Economics:
+    """Gain from the newest period that can be told, cost of the newest training."""
+    best = [each for each in mine if each.real] or ([*mine] if turn.trusted else [])
+    shares = _shares(best[-1]) if best else None
+    before = _shares_then(line, champion) if champion else None
+    rows = mine[-1].rows if mine else 0
+    gain = decision.worth(shares, before, line.problem.monitor, rows=rows)
+    return Economics(gain, _cost(line))
+
+
+def _cost(line: Line) -> float | None:
+    """What the last training cost, by the ledger; None if nothing was trained yet."""
+    if not line.tables.exists(schemas.RUNS.full_name):
+        return None
+    runs = line.tables.read(schemas.RUNS.full_name).where("stage = 'train' AND status = 'done'")
+    last = runs.orderBy(F.col("started_at").desc()).limit(1).collect()
+    return float(last[0].money) if last else None
+
+
+def _shares(found: Measured) -> tuple[float, float] | None:
+    metrics: Mapping[str, Interval] = found.real or found.expected
+    if "misses" not in metrics:
+        return None
+    return metrics["false_alarms"].value, metrics["misses"].value
+
+
+def _shares_then(line: Line, champion: Version) -> tuple[float, float] | None:
+    """False alarms and misses on the champion's test rows, as shares of all of them."""
+    if line.problem.monitor.value is None:
+        return None
+    rows = line.tables.read(schemas.CURVES.full_name).where(
+        (F.col("model_version") == champion.number) & (F.col("curve") == "confusion")
+    )
+    counts = {row.name: row.y for row in rows.collect()}
+    if not counts:
+        return None
+    total = sum(counts.values())
+    found = _evaluations(line, champion)
+    decided = [found.get(("decision", name)) for name in ("precision", "recall")]
+    if None in decided:  # answers are 1 from 0.5 on, as in the confusion matrix
+        return counts["fp"] / total, counts["fn"] / total
+    precision, recall = (row.value for row in decided if row is not None)
+    ones = (counts["tp"] + counts["fn"]) / total
+    alarms = ones * recall * (1 - precision) / precision if precision else 0.0
+    return alarms, ones * (1 - recall)
+
+
+def _row(
+    line: Line,
+    ledger: Run,
+    id_: str,
+    turn: Turn,
+    found: Decision,
+    drifted: tuple[str, ...],
+    real_cutoff: datetime | None,
+    economics: Economics,
+    features_version: int,
+) -> tuple[Any, ...]:
+    problem = line.problem
+    return (
+        id_,
+        turn.as_of,
+        turn.cutoff,
+        turn.version,
+        found.action,
+        list(found.causes),
+        found.violations,
+        found.why,
+        problem.train.metric,
+        turn.reference.value if turn.reference else None,
+        turn.drift,
+        list(drifted),
+        turn.expected.value if turn.expected else None,
+        turn.trusted,
+        turn.real.value if turn.real else None,
+        real_cutoff,
+        economics.gain,
+        economics.cost,
+        problem.prices.currency,
+        json.dumps(decision.to_json(turn)),
+        problem.monitor.model_dump_json(),
+        features_version,
+        problem.digest,
+        ledger.run_id,
+        _now(),
+    )
+
+
+def _rows(line: Line, table: Table, as_of: datetime) -> list[Row]:
+    if not line.tables.exists(table.full_name):
+        return []
+    rows = line.tables.read(table.full_name)
+    return rows.where(F.col("as_of") <= F.lit(as_of)).collect()
+
+
+def _utc(time: datetime) -> datetime:
+    return time.replace(tzinfo=timezone.utc)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

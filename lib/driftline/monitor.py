@@ -1,0 +1,87 @@
+"""``gold.predictions`` and the labels that have come since → counts that performance is told from.
+
+Point in time: as of a day, a label counts when its whole horizon is over by then, whatever the
+table holds. Restated labels: the newest statement counts; a period whose predictions or labels
+changed since it was measured is measured anew, and says how many labels differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from driftline.performance import BINS
+
+_HASHED = 1 << 64
+"""Hashes are added up modulo this."""
+
+
+def known(features: DataFrame, *, entity: str, horizon: int, as_of: datetime) -> DataFrame:
+    """(entity, as_of, label, …) of ``gold.features``; labels not over by ``as_of`` are null."""
+    over = F.col("as_of") + F.expr(f"INTERVAL {horizon} DAYS") <= F.lit(as_of)
+    others = [name for name in features.columns if name not in (entity, "as_of", "label")]
+    return features.where(F.col("as_of") <= F.lit(as_of)).select(
+        F.col(entity).cast("string").alias("entity"),
+        "as_of",
+        F.when(over, F.col("label")).alias("label"),
+        *others,
+    )
+
+
+def joined(predictions: DataFrame, labels: DataFrame, *, as_of: datetime) -> DataFrame:
+    """Predictions up to ``as_of`` beside what is known of them; ``_matched`` where something is."""
+    some = predictions.where(F.col("as_of") <= F.lit(as_of)).select(
+        "entity", "as_of", "model_version", "score", "prediction"
+    )
+    there = labels.withColumn("_matched", F.lit(1))
+    return some.join(there, on=["entity", "as_of"], how="left")
+
+
+def counted(rows: DataFrame, *, task: str, slices: Sequence[str]) -> DataFrame:
+    """Counts of :func:`joined` rows by cut-off, version, slice and score; one shuffle.
+
+    ``slices`` are columns of words. Of a classification a row is a cell of scores
+    (:class:`driftline.performance.Cells`); of a regression the sums of its errors. ``content`` is
+    the sum of the rows' hashes: it tells whether a prediction or a label has changed.
+    """
+    cut = F.array(
+        F.lit(""),
+        *(F.concat(F.lit(f"{name}="), F.coalesce(name, F.lit("missing"))) for name in slices),
+    )
+    label, score = F.col("label"), F.col("score")
+    keys: list[Column] = [F.col("as_of").alias("cutoff"), F.col("model_version")]
+    sums = {
+        "rows": F.count("*"),
+        "labelled": F.count("label"),
+        "matched": F.count("_matched"),
+        "content": F.sum(
+            F.xxhash64("entity", "score", "prediction", "label").cast("decimal(38,0)")
+        ),
+    }
+    cells = rows.withColumn("slice", F.explode(cut))
+    if task == "classification":
+        keys += [F.col("slice"), F.least(F.floor(score * BINS), F.lit(BINS - 1)).alias("bin")]
+        keys += [F.col("prediction").alias("called")]
+        sums |= {"scores": F.sum(score), "ones": F.coalesce(F.sum(label), F.lit(0.0))}
+    else:
+        keys += [F.col("slice"), F.lit(0).alias("bin")]
+        error = F.abs(label - score)
+        sums |= {"e1": F.sum(error), "e2": F.sum(error**2), "e4": F.sum(error**4)}
+    return cells.groupBy(*keys).agg(*(value.alias(name) for name, value in sums.items()))
+
+
+def content(hashes: Sequence[int]) -> str:
+    """The digest of rows from the sums of their hashes, however they were grouped."""
+    return f"{sum(hashes) % _HASHED:016x}"
+
+
+def restated(before: DataFrame, now: DataFrame, cutoffs: Sequence[datetime]) -> DataFrame:
+    """(cutoff, restated): labels that both know, and that differ between two statements."""
+    there = F.col("as_of").isin(list(cutoffs)) & F.col("label").isNotNull()
+    old = before.where(there).select("entity", "as_of", F.col("label").alias("_before"))
+    both = now.where(there).join(old, on=["entity", "as_of"], how="inner")
+    differ = F.count_if(F.col("label") != F.col("_before"))
+    return both.groupBy(F.col("as_of").alias("cutoff")).agg(differ.alias("restated"))

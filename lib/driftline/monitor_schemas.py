@@ -1,0 +1,81 @@
+"""The schemas of what monitoring keeps: performance, decisions, and what became of them."""
+
+from __future__ import annotations
+
+from driftline.schema import AT, WHICH_RUN, Table, columns
+
+PERFORMANCE = Table(
+    "ops",
+    "performance",
+    "How good predictions were, by labels, and how good their scores let expect them to be",
+    columns(
+        "cutoff timestamp — The predictions' as-of, UTC",
+        "model_version int — Version that made them",
+        "slice string — Empty for all of them; else column=value of a feature",
+        "kind string — real: by the labels that are known; expected: by scores alone (CBPE)",
+        "metric string — Name of the metric; false_alarms and misses are shares of all rows",
+        "value double — Point estimate",
+        "low double — Lower end of the 95 % interval",
+        "high double — Upper end of the 95 % interval",
+        "rows bigint — Predictions",
+        "labelled bigint — Those whose label is known",
+        "unmatched bigint — Those that have no row in gold.features, so never a label",
+        "restated bigint — Labels that differ from those of the row before; null if not compared",
+        "assumption boolean — Whether labels bore out what scores promised; null before labels",
+        "detail string — In words",
+        "as_of timestamp — Nothing after this was known, UTC",
+        "features_version bigint — Version of gold.features that the labels are of",
+        "content string — Digest of predictions and labels: a row is written when it changes",
+        WHICH_RUN,
+        AT,
+    ),
+)
+
+DECISIONS = Table(
+    "ops",
+    "decisions",
+    "Keep, watch or retrain: one decision an as-of and state of the data, with its inputs",
+    columns(
+        "decision string — Which decision",
+        "as_of timestamp — Nothing after this was known, UTC",
+        "cutoff timestamp — The newest predictions' as-of; null if there are none",
+        "model_version int — The champion then; null if there was none",
+        "action string — keep, watch or retrain",
+        "causes array<string> — What spoke for it, the gravest first: see driftline.decision",
+        "violations int — Violating turns among the newest ones that count",
+        "why string — In words",
+        "metric string — What real, expected and reference are values of",
+        "reference double — On the test rows when the version was judged",
+        "drift double — Share of the model's importance in features that drifted",
+        "drifted array<string> — Those features",
+        "expected double — What the newest predictions' scores promise",
+        "trusted boolean — Whether labels bore out such promises until then",
+        "real double — By the newest labels",
+        "real_cutoff timestamp — As-of of the predictions which those labels are of",
+        "gain double — What training again may gain at most; null without monitor.value",
+        "cost double — What the last training cost, by the ledger",
+        "currency string — Of gain and cost",
+        "turn string — All numbers it was made of, as JSON",
+        "rule string — The rule it was made by, as JSON",
+        "features_version bigint — Version of gold.features it rests on",
+        "problem string — Digest of the problem file",
+        WHICH_RUN,
+        AT,
+    ),
+)
+
+OUTCOMES = Table(
+    "ops",
+    "outcomes",
+    "What became of decisions: the training that followed, and what labels said later",
+    columns(
+        "decision string — Which decision, see ops.decisions",
+        "kind string — training, or judged",
+        "verdict string — promoted, refused; or right, missed, needless, no_better",
+        "detail string — In words",
+        "model_version int — The version that was trained, if one was",
+        "as_of timestamp — Nothing after this was known, UTC",
+        WHICH_RUN,
+        AT,
+    ),
+)

@@ -1,0 +1,227 @@
+"""How good predictions are, and how good they should be: metrics of counts a score.
+
+Predictions of one period are kept as *cells*: how many rows have about this score, and how many of
+those with a known label have which. Cells of any two parts of a period add up to those of both.
+What the labels say (*real*) and what the scores promise (*expected*) are the same metrics: of the
+counts that came, or of the counts that calibrated scores let expect, CBPE (Guillory et al. 2021,
+"Predicting with Confidence on Unseen Distributions"; as NannyML's documentation defines it).
+
+The promise rests on one assumption: a score means what it meant when the model was judged. It holds
+when only the mix of rows changes and breaks when what they do changes (concept drift), which
+nothing but labels can tell: see :func:`assumption`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.evaluation import RESAMPLES, Interval
+from driftline.metrics import Floats
+
+BINS = 500
+"""Scores from 0 to 1 are told apart to this part of 1."""
+
+_EPSILON = float(np.finfo(np.float64).eps)
+_DECILES = 10
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows by score: arrays (n,), in ascending order of score.
+
+    ``called`` is 1 where the answer given was 1; ``rows`` counts all rows of a cell, ``ones`` and
+    ``zeros`` those whose label is known.
+    """
+
+    score: Floats
+    called: Floats
+    rows: Floats
+    ones: Floats
+    zeros: Floats
+
+    @property
+    def total(self) -> int:
+        """All rows."""
+        return int(self.rows.sum())
+
+    @property
+    def labelled(self) -> int:
+        """Rows whose label is known."""
+        return int(self.ones.sum() + self.zeros.sum())
+
+
+def cells(found: Sequence[tuple[float, float, int, int, int]]) -> Cells:
+    """From (sum of scores, answer, rows, labelled rows, labelled 1), one a cell."""
+    sums, called, rows, labelled, ones = (
+        np.array(column, np.float64) for column in zip(*found, strict=True)
+    )
+    score = sums / rows
+    order = np.argsort(score, kind="stable")
+    kept = (each[order] for each in (score, called, rows, ones, labelled - ones))
+    return Cells(*kept)
+
+
+def measured(score: Floats, called: Floats, ones: Floats, zeros: Floats) -> dict[str, Floats]:
+    """Metrics of counts: ``ones`` and ``zeros`` are (…, n), each metric (…).
+
+    On cells of one score each they equal :mod:`driftline.metrics` on the rows; the area under the
+    ROC curve is the share of pairs in order (Mann & Whitney 1947), a tie counts half.
+    """
+    n1, n0 = ones.sum(-1), zeros.sum(-1)
+    n = n1 + n0
+    below = np.cumsum(zeros, -1) - zeros
+    hits = np.cumsum(ones[..., ::-1], -1)
+    taken = np.cumsum((ones + zeros)[..., ::-1], -1)
+    tp, fp = (ones * called).sum(-1), (zeros * called).sum(-1)
+    fn = n1 - tp
+    p = np.clip(score, _EPSILON, 1 - _EPSILON)
+    tenth = np.minimum((score * _DECILES).astype(int), _DECILES - 1)
+    gaps = (ones - score * (ones + zeros)) @ np.eye(_DECILES)[tenth]
+    return {
+        "roc_auc": _ratio(((below + zeros / 2) * ones).sum(-1), n1 * n0, math.nan),
+        "pr_auc": _ratio((ones[..., ::-1] * _ratio(hits, taken)).sum(-1), n1),
+        "log_loss": -_ratio(ones @ np.log(p) + zeros @ np.log(1 - p), n),
+        "brier": _ratio(ones @ (1 - score) ** 2 + zeros @ score**2, n),
+        "accuracy": _ratio(tp + n0 - fp, n),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, n1),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "calibration_error": _ratio(np.abs(gaps).sum(-1), n),
+        "share_of_1": _ratio(n1, n),
+        "false_alarms": _ratio(fp, n),
+        "misses": _ratio(fn, n),
+    }
+
+
+def _ratio(part: Floats, whole: Floats, otherwise: float = 0.0) -> Floats:
+    part, whole = np.broadcast_arrays(part, whole)
+    out = np.full(part.shape, otherwise)
+    return np.asarray(np.divide(part, whole, out=out, where=whole > 0))
+
+
+def real(found: Cells, *, seed: int) -> dict[str, Interval]:
+    """What the labels say, with 95 % bootstrap intervals (Efron 1979); needs a labelled row.
+
+    Drawing rows again from cells is drawing their counts from a multinomial distribution.
+    """
+    both = np.concatenate([found.ones, found.zeros])
+    drawn = np.random.default_rng(seed).multinomial(
+        found.labelled, both / both.sum(), size=RESAMPLES
+    )
+    ones, zeros = np.split(drawn.astype(np.float64), 2, axis=1)
+    return _intervals(found, (found.ones, found.zeros), (ones, zeros))
+
+
+def expected(
+    found: Cells, calibrated: Callable[[Floats], Floats], *, seed: int
+) -> dict[str, Interval]:
+    """What the scores promise (CBPE), and between what the labels should then come out.
+
+    Each row is 1 with its calibrated probability, so that cells of n rows hold n·p ones: expected
+    true and false positives and negatives, from which the metrics are taken. The interval draws
+    rows anew, and then their labels.
+    """
+    p = calibrated(found.score)
+    random = np.random.default_rng(seed)
+    rows = random.multinomial(found.total, found.rows / found.rows.sum(), size=RESAMPLES)
+    ones = random.binomial(rows, p)
+    point = (found.rows * p, found.rows * (1 - p))
+    drawn = (ones.astype(np.float64), (rows - ones).astype(np.float64))
+    return _intervals(found, point, drawn)
+
+
+def _intervals(
+    found: Cells, point: tuple[Floats, Floats], drawn: tuple[Floats, Floats]
+) -> dict[str, Interval]:
+    values = measured(found.score, found.called, *point)
+    spread = measured(found.score, found.called, *drawn)
+    made = {}
+    for name, value in values.items():
+        some = spread[name][np.isfinite(spread[name])]
+        low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (math.nan, math.nan)
+        made[name] = Interval(float(value), float(low), float(high))
+    return made
+
+
+def calibration(points: Sequence[tuple[float, float, int]]) -> Callable[[Floats], Floats]:
+    """What a score means, from (mean score, share of label 1, rows) of held-out rows.
+
+    The logistic line logit p = a + b · logit score (Cox 1958; Platt 1999): two numbers, so that
+    few rows do for it. Without points, or where scores do not rank, a score means itself.
+    """
+    kept = [each for each in points if each[2] > 0]
+    if len(kept) < 2:
+        return lambda score: score
+    from sklearn.linear_model import LogisticRegression
+
+    score, share, rows = (np.array(column, np.float64) for column in zip(*kept, strict=True))
+    x = np.tile(_logit(score), 2).reshape(-1, 1)
+    weight = np.concatenate([rows * share, rows * (1 - share)])
+    label = np.repeat([1, 0], len(rows))
+    if not (weight[: len(rows)].any() and weight[len(rows) :].any()):
+        return lambda score: score
+    # Next to no penalty: it keeps the line finite where the scores part the labels entirely.
+    line = LogisticRegression(C=1e6, max_iter=1000).fit(x, label, sample_weight=weight)
+    intercept, slope = float(line.intercept_[0]), float(line.coef_[0, 0])
+    if slope <= 0:
+        return lambda score: score
+    return lambda score: 1 / (1 + np.exp(-(intercept + slope * _logit(score))))
+
+
+def _logit(score: Floats) -> Floats:
+    p = np.clip(score, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """Whether scores still mean what they meant, on rows whose labels came."""
+
+    holds: bool
+    words: str
+
+
+def assumption(
+    promised: Mapping[str, Interval], came: Mapping[str, Interval], metric: str, *, drop: float
+) -> Assumption:
+    """Compare what was expected of a period with what its labels say.
+
+    Broken where the metric, or the share of label 1, is further off than ``drop`` and than chance
+    explains (three standard errors of both): then what rows do has changed, not only which rows
+    there are, and what scores promise can be believed no longer.
+    """
+    broken = []
+    for name in dict.fromkeys((metric, "share_of_1")):
+        off = came[name].value - promised[name].value
+        if abs(off) > max(drop, 3 * math.hypot(error(came[name]), error(promised[name]))):
+            broken.append(
+                f"{name} {promised[name].value:.3f} expected, {came[name].value:.3f} came"
+            )
+    if broken:
+        return Assumption(False, "concept drift: " + "; ".join(broken))
+    return Assumption(True, f"{metric} as expected")
+
+
+def error(found: Interval) -> float:
+    """The standard error that a 95 % interval stands for."""
+    return (found.high - found.low) / (2 * 1.96)
+
+
+def residuals(found: Mapping[str, float]) -> dict[str, Interval]:
+    """RMSE and MAE of a regression from sums over labelled rows: ``n``, ``e2``, ``e4``, ``e1``.
+
+    Intervals are normal, of a mean and, by the delta method, of the root of one.
+    """
+    n = found["n"]
+    mean2, mean1 = found["e2"] / n, found["e1"] / n
+    off2 = 1.96 * math.sqrt(max(found["e4"] / n - mean2**2, 0.0) / n)
+    off1 = 1.96 * math.sqrt(max(mean2 - mean1**2, 0.0) / n)
+    low, high = (math.sqrt(max(mean2 + side * off2, 0.0)) for side in (-1, 1))
+    return {
+        "rmse": Interval(math.sqrt(mean2), low, high),
+        "mae": Interval(mean1, mean1 - off1, mean1 + off1),
+    }

@@ -1,0 +1,154 @@
+"""Turns of the wheel on the simulated shop: calm months, then buyers who go for good."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import Row
+
+from driftline.jobs import cycle, planning
+from driftline.problem import load_problem
+from driftline.registry import Registry
+from driftline.simulate import Shop, simulate
+from jobs.test_line import write_conf
+
+pytestmark = pytest.mark.slow  # a shop's year, turn by turn
+
+# From November on any order may be a customer's last. It tells at the cut-off after four weeks of
+# it, whose labels come in December.
+SHOP = Shop(customers=1200, concept_drift_month=10)
+OBSERVED = ("ingest", "validate", "features", "score", "drift", "monitor")
+CALM, DRIFTED = (9, 10), (11, 12)
+
+
+class Wheel:
+    """A line, and turns of it in this process."""
+
+    def __init__(self, line) -> None:
+        self.line = line
+        self.ran: list[tuple[str, str]] = []
+
+    def stage(self, name: str, **arguments: object) -> None:
+        importlib.import_module(f"driftline.jobs.{name}").run(self.line, **arguments)
+        runs = self.line.tables.read("ops.runs")
+        (last,) = runs.where(runs.run_id == self.line.ledger.last_run_id).collect()
+        self.ran.append((name, last.status))
+
+    def turn(self, **arguments) -> str:
+        self.ran.clear()
+        return cycle.run(self.line, self.stage, **arguments)
+
+    def rows(self, table: str) -> list[Row]:
+        return self.line.tables.read(table).collect()
+
+    @property
+    def champion(self) -> int:
+        found = Registry(self.line.environment.mlflow, "churn").champion()
+        return 0 if found is None else found.number
+
+    def versions(self) -> dict[str, int]:
+        folders = [path.parent for path in Path(self.line.tables.root).glob("*/*/_delta_log")]
+        names = sorted(f"{path.parent.name}.{path.name}" for path in folders)
+        return {name: self.line.tables.version(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory, repository, open_line) -> Wheel:
+    root = tmp_path_factory.mktemp("wheel")
+    conf = write_conf(root, repository)
+    problem = yaml.safe_load(conf.read_text("utf-8"))
+    problem["drift"]["tables"] = ["gold.features"]
+    conf.write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
+    simulate(SHOP, root / "data" / "shop", months=9)
+    line = open_line(
+        load_problem(conf), data=root / "data", warehouse=root / "warehouse", root=root
+    )
+    return Wheel(line)
+
+
+def more(wheel: Wheel, month: int) -> None:
+    simulate(SHOP, Path(wheel.line.environment.data) / "shop", first_month=month, months=1)
+
+
+def test_the_wheel(wheel, command) -> None:
+    plan = planning.plan(wheel.line)
+    assert "From the beginning; there is no champion" in plan
+    assert "files of orders" in plan
+    assert not (Path(wheel.line.tables.root) / "ops" / "runs").exists()
+
+    said = wheel.turn()
+    assert said == "retrain: there is no champion; version 1 is champion"
+    names = [name for name, _ in wheel.ran]
+    assert names == [*OBSERVED[:3], "monitor", "train", *OBSERVED[3:], "report"]
+    plan = planning.plan(wheel.line)
+    assert plan.count("nothing to do") == 8, plan
+    before = wheel.versions()
+    again = wheel.turn()
+    assert again == "retrain: there is no champion"
+    changed = {name for name, each in wheel.versions().items() if each != before[name]}
+    assert changed == {"ops.runs"}, wheel.ran
+    assert {status for _, status in wheel.ran} == {"unchanged"}
+
+    for month in CALM:
+        more(wheel, month)
+        print(wheel.turn())
+        assert wheel.champion == 1
+    made = wheel.rows("ops.decisions")
+    assert [row.action for row in made if row.model_version == 1].count("retrain") == 0
+
+    more(wheel, DRIFTED[0])
+    plan = planning.plan(wheel.line)
+    print(plan)
+    for stage in ("validate", "features", "score", "drift", "monitor"):
+        assert f"{stage:<10}what comes before it is new" in plan
+    assert f"{'train':<10}if monitor decides so" in plan
+    assert "files of visits" in plan
+    print(wheel.turn())
+    made = max(wheel.rows("ops.decisions"), key=lambda row: row.as_of)
+    assert (made.action, wheel.champion) == ("watch", 1)
+    assert "concept" in made.causes
+
+    more(wheel, DRIFTED[1])
+    said = wheel.turn()
+    print(said)
+    assert said.startswith("retrain: ") and said.endswith("; version 2 is champion")
+    made = max(wheel.rows("ops.decisions"), key=lambda row: row.as_of)
+    assert made.action == "retrain"
+    assert not made.trusted
+    assert json.loads(made.turn)["version"] == 1
+    assert made.cost > 0
+    outcomes = {row.decision: row for row in wheel.rows("ops.outcomes") if row.kind == "training"}
+    assert outcomes[made.decision].model_version == 2
+    scored = {row.model_version for row in wheel.rows("gold.predictions") if row.as_of.month == 1}
+    assert scored == {1, 2}
+    judged = [row.verdict for row in wheel.rows("ops.outcomes") if row.kind == "judged"]
+    assert judged.count("missed") <= 1, judged
+
+    before = wheel.versions()
+    wheel.turn()
+    changed = {name for name, each in wheel.versions().items() if each != before[name]}
+    assert changed == {"ops.runs"}, wheel.ran
+
+    # As of a day in the past: what was known then, by the champion of then; today's stays.
+    wheel.turn(as_of=datetime(2024, 11, 15, tzinfo=timezone.utc))
+    past = max(wheel.rows("ops.decisions"), key=lambda row: row.at)
+    assert (past.as_of.month, past.model_version) == (11, 1)
+    assert (f"{past.cutoff:%m-%d}", f"{past.real_cutoff:%m-%d}") == ("10-28", "09-28")
+    assert "train" not in [name for name, _ in wheel.ran]
+    assert wheel.champion == 2
+
+    # The command: what it would do, and that a second one at the same time is told to come again.
+    conf = wheel.line.root / "conf" / "churn.yaml"
+    plan = command("cycle", "--problem", conf, "--dry-run", cwd=wheel.line.root)
+    assert plan.returncode == 0, plan.stderr
+    assert "champion is version 2" in plan.stdout
+    assert f"{'features':<10}up to 2024-11-15 → 2025-01-31" in plan.stdout
+    with wheel.line.tables.lock(cycle.LOCK):
+        second = command("cycle", "--problem", conf, cwd=wheel.line.root)
+    assert second.returncode == 75, second.stderr
+    assert "is being written by another process" in second.stderr

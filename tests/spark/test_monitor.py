@@ -1,0 +1,297 @@
+"""Predictions and the labels that came: point in time, restated, missing; one decision a state."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from driftline import metrics, monitor, schemas
+from driftline.certificate import Evidence
+from driftline.errors import Refused
+from driftline.jobs import cycle, deciding
+from driftline.jobs import monitor as job
+from driftline.prepare import Numeric, Preparation
+from driftline.problem import load_problem
+from driftline.registry import Registry
+
+PROJECT = Path(__file__).parents[2]
+
+
+def day(month: int, of: int = 1) -> datetime:
+    return datetime(2024, month, of, tzinfo=timezone.utc)
+
+
+FEATURES = "customer_id string, as_of timestamp, label double, country string"
+PREDICTIONS = "entity string, as_of timestamp, model_version int, score double, prediction double"
+
+
+def test_counts_are_point_in_time_and_add_up(spark) -> None:
+    """One table of each, and everything asked of them."""
+    features = spark.createDataFrame(
+        [
+            ("a", day(6), 1.0, "DE"),
+            ("b", day(6), 0.0, None),
+            ("c", day(6), 0.0, "DE"),
+            ("a", day(7), 1.0, "FR"),  # over on 31 July
+            ("b", day(7), None, "DE"),
+        ],
+        FEATURES,
+    )
+    predictions = spark.createDataFrame(
+        [
+            ("a", day(6), 1, 0.9, 1.0),
+            ("b", day(6), 1, 0.9001, 1.0),  # in one cell with a
+            ("c", day(6), 1, 0.2, 0.0),
+            ("gone", day(6), 1, 0.5, 1.0),  # nothing is known of it any more
+            ("a", day(7), 1, 0.7, 1.0),
+            ("b", day(7), 2, 1.0, 1.0),
+            ("a", day(9), 1, 0.7, 1.0),  # later than anything asked about
+        ],
+        PREDICTIONS,
+    )
+
+    def found(as_of: datetime) -> list:
+        labels = monitor.known(features, entity="customer_id", horizon=30, as_of=as_of)
+        rows = monitor.joined(predictions, labels, as_of=as_of)
+        return monitor.counted(rows, task="classification", slices=["country"]).collect()
+
+    def totals(rows: list, by: tuple[str, ...]) -> Counter:
+        sums: Counter = Counter()
+        for row in rows:
+            key = tuple(row[name].month if name == "cutoff" else row[name] for name in by)
+            sums[key] += np.array([row.rows, row.labelled, row.ones, row.matched])
+        return Counter({key: tuple(each.astype(int).tolist()) for key, each in sums.items()})
+
+    late = found(day(8, 15))
+    whole = [row for row in late if row.slice == ""]
+    assert totals(whole, ("cutoff", "model_version")) == {
+        (6, 1): (4, 3, 1, 3),
+        (7, 1): (1, 1, 1, 1),
+        (7, 2): (1, 0, 0, 1),
+    }
+    cells = {(row.bin, row.called): row.rows for row in whole if row.cutoff.month == 6}
+    assert cells == {(450, 1.0): 2, (100, 0.0): 1, (250, 1.0): 1}
+    assert totals([row for row in late if row.cutoff.month == 6], ("slice",)) == {
+        ("",): (4, 3, 1, 3),
+        ("country=DE",): (2, 2, 1, 2),
+        ("country=missing",): (2, 1, 0, 1),
+    }
+    # A day before they are over, the same labels are unknown; a month before, nothing was asked.
+    july = found(day(7, 30))
+    assert totals([r for r in july if not r.slice], ("cutoff",)) == {
+        (6,): (4, 3, 1, 3),
+        (7,): (2, 0, 0, 2),
+    }
+    june = [row for row in found(day(6, 30)) if not row.slice]
+    assert totals(june, ("cutoff",)) == {(6,): (4, 0, 0, 3)}
+
+    # Digests: of parts as of the whole, however grouped; another label is another digest.
+    hashes = [int(row.content) for row in whole if row.cutoff.month == 6]
+    assert monitor.content(hashes) == monitor.content(hashes[::-1])
+    assert monitor.content(hashes) != monitor.content([int(row.content) for row in june])
+    sums = [int(row.content) for row in late if row.slice and row.cutoff.month == 6]
+    assert monitor.content(hashes) == monitor.content(sums)
+
+    later = features.withColumn(
+        "label", F.when(F.col("customer_id") == "a", 0.0).otherwise(F.col("label"))
+    )
+    old, new = (
+        monitor.known(each, entity="customer_id", horizon=30, as_of=day(8, 15))
+        for each in (features, later)
+    )
+    differ = monitor.restated(old, new, [day(6)]).collect()
+    assert [(row.cutoff.month, row.restated) for row in differ] == [(6, 1)]
+
+
+class Shop:
+    """Hand-made tables of 300 customers at one cut-off; scores are calibrated by their making."""
+
+    def __init__(self, line) -> None:
+        self.line = line
+        self.random = np.random.default_rng(5)
+        self.score = self.random.beta(1.2, 1.2, 300)
+        self.label = (self.random.random(300) < self.score).astype(float)
+        self.models = Registry(line.environment.mlflow, "churn")
+
+    def features(self, until: datetime, label: np.ndarray | None, *, skip: int = 0) -> int:
+        """A new version of gold.features at 1 June; ``label`` None: not over yet."""
+        line, table = self.line, schemas.features(self.line.problem)
+        rows = [
+            (f"c{n}", day(6), None if label is None else float(label[n]), "DE" if n % 2 else "FR")
+            for n in range(skip, 300)
+        ]
+        frame = line.spark.createDataFrame(rows, FEATURES)
+        for column in table.columns:
+            if column.name not in frame.columns:
+                frame = frame.selectExpr("*", f"CAST(NULL AS {column.type}) AS `{column.name}`")
+        noted = Evidence(until, "event", 30, ()).to_json()
+        key = str((until, None if label is None else label.sum(), skip))
+        return line.tables.overwrite(frame, table, key=key, made_from={}, noted=noted).version
+
+    def version(self, watermark: datetime, auc: float) -> int:
+        """A champion that learnt until ``watermark`` and reached ``auc`` when it was judged."""
+        preparation = Preparation((Numeric("recency_90d", 45.0, 0.0, 90.0, 0.0, 90.0),), ())
+        version = self.models.record(
+            preparation.transformer(),
+            trials=[],
+            metrics={},
+            tags={"tables": json.dumps({"gold.features": 1}), "watermark": watermark.isoformat()},
+            files=lambda _: {},
+        )
+        self.models.judge(version, passed=True)
+        self.models.promote(version)
+        tables, number, now = self.line.tables, version.number, day(1)
+        judged = (
+            number,
+            "test",
+            "model",
+            "roc_auc",
+            auc,
+            auc - 0.03,
+            auc + 0.03,
+            300,
+            None,
+            "",
+            now,
+        )
+        tables.append_values([judged], schemas.EVALUATIONS, key=None)
+        points = [(number, "calibration", None, x, x, 100, "") for x in (0.1, 0.4, 0.6, 0.9)]
+        tables.append_values(points, schemas.CURVES, key=None)
+        return number
+
+    def scored(self, number: int) -> None:
+        rows = [
+            (f"c{n}", day(6), float(its), float(its >= 0.5), [], number, 1, "", "")
+            for n, its in enumerate(self.score)
+        ]
+        self.line.tables.append_values(rows, schemas.PREDICTIONS, key=None)
+
+    def rows(self, table: str) -> list:
+        return self.line.tables.read(table).collect()
+
+    def metric(self, kind: str, **where: object) -> list:
+        rows = [r for r in self.rows("ops.performance") if r.kind == kind and not r.slice]
+        rows = [r for r in rows if r.metric == "roc_auc"]
+        return sorted(
+            (r for r in rows if all(r[name] == each for name, each in where.items())),
+            key=lambda r: r.at,
+        )
+
+
+@pytest.fixture
+def shop(open_line, tmp_path) -> Shop:
+    problem = load_problem(PROJECT / "conf" / "churn.yaml")
+    return Shop(open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse"))
+
+
+@pytest.mark.slow  # seven runs of the job
+def test_the_life_of_a_period(shop) -> None:
+    line = shop.line
+    shop.features(day(6, 10), None)
+    assert job.run(line) == "retrain: there is no champion"
+
+    one = shop.version(day(5, 20), 0.78)
+    shop.scored(one)
+    shop.features(day(6, 12), None)
+    said = job.run(line)
+    assert said.startswith("keep: nothing speaks against it (expected 0."), said
+    (expected,) = shop.metric("expected")
+    truth = metrics.roc_auc(shop.label, shop.score)
+    assert expected.low <= truth <= expected.high
+    assert (expected.rows, expected.labelled, expected.assumption) == (300, 0, None)
+    assert shop.metric("real") == []
+
+    books = ("ops.performance", "ops.decisions")
+    before = {name: line.tables.version(name) for name in books}
+    assert job.run(line) == said
+    runs = {row.run_id: row.status for row in shop.rows("ops.runs")}
+    assert runs[line.ledger.last_run_id] == "unchanged"
+    assert {name: line.tables.version(name) for name in books} == before
+
+    # The labels come; three of the customers are no longer known.
+    shop.features(day(7, 5), shop.label, skip=3)
+    said = job.run(line)
+    assert said.startswith("keep: nothing speaks against it (real 0."), said
+    (real,) = shop.metric("real")
+    assert real.value == pytest.approx(metrics.roc_auc(shop.label[3:], shop.score[3:]), abs=2e-3)
+    assert (real.labelled, real.unmatched, real.assumption) == (297, 3, True)
+    assert real.detail == "3 of 300 predictions have no features any more"
+    judged = [row for row in shop.rows("ops.outcomes") if row.kind == "judged"]
+    assert {row.verdict for row in judged} == {"right"}
+
+    # Forty are restated to their contrary: the newest statement counts, and it is said.
+    other = np.where(np.arange(300) < 43, 1 - shop.label, shop.label)
+    shop.features(day(7, 6), other, skip=3)
+    job.run(line)
+    newest = shop.metric("real")[-1]
+    assert (newest.restated, len(shop.metric("real"))) == (40, 2)
+    assert newest.value == pytest.approx(metrics.roc_auc(other[3:], shop.score[3:]), abs=2e-3)
+
+    # What those customers do has changed altogether: the promise is broken, and it is said.
+    random = (np.random.default_rng(1).random(300) < 0.5).astype(float)
+    shop.features(day(7, 7), random, skip=3)
+    said = job.run(line)
+    assert said.startswith("watch: labels show it worse"), said
+    assert "labels are not what its scores promised" in said
+    assert shop.metric("real")[-1].assumption is False
+    assert "concept drift: roc_auc 0." in shop.metric("real")[-1].detail
+
+    # As of a day in the past none of that is known, nor a champion that learnt from it.
+    two = shop.version(day(7, 7), 0.9)
+    rows = len(shop.metric("real"))
+    said = job.run(line, as_of=day(6, 12))
+    assert said.startswith("keep: nothing speaks against it (expected 0."), said
+    assert len(shop.metric("real")) == rows
+    past = deciding.made(line, day(6, 12))[-1]
+    assert (past.model_version, past.real, past.reference) == (one, None, 0.78)
+    assert two == 2
+    # Before it had learnt there was no champion at all.
+    assert job.run(line, as_of=day(5, 10)) == "retrain: there is no champion"
+
+
+@pytest.mark.slow  # eleven turns
+def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
+    """Stages are stand-ins here, but for monitor: what is tried is the order of a turn."""
+    line, ran = shop.line, []
+    killed: set[str] = set()
+
+    def stage(name: str, **_: object) -> None:
+        ran.append(name)
+        if name in killed:
+            raise RuntimeError(name)
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            if "gate" in refusing:
+                raise Refused("the gate refused it", where="roc_auc 0.6 does not reach 0.9")
+            if shop.models.champion() is None:  # as train does: exactly this is there already
+                shop.version(day(6, 1), 0.78)
+
+    def outcomes() -> list[tuple]:
+        rows = sorted(shop.rows("ops.outcomes"), key=lambda row: row.at)
+        return [(row.kind, row.verdict, row.model_version) for row in rows]
+
+    shop.features(day(6, 10), None)
+    refusing = {"gate"}
+    for _ in range(2):  # the refused one is not trained a second time
+        with pytest.raises(Refused, match="there is no champion yet"):
+            cycle.run(line, stage)
+    assert ran.count("train") == 1
+    assert outcomes() == [("training", "refused", None)]
+
+    refusing.clear()
+    shop.features(day(6, 11), None)
+    for name in ("ingest", "features", "monitor", "train", "score", "report"):
+        killed.add(name)
+        with pytest.raises(RuntimeError, match=name):
+            cycle.run(line, stage)
+        killed.clear()
+    assert "version 1 is champion" not in cycle.run(line, stage)  # it was told before
+    assert outcomes() == [("training", "refused", None), ("training", "promoted", 1)]
+    assert len(shop.rows("ops.decisions")) == 2
