@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.errors import Refused
-from driftline.jobs import acting, deciding, monitor
+from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
 from driftline.registry import Registry, Version
@@ -43,6 +43,7 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
         said = _follow(line, stage, models, made, as_of, day)
         if _unreported(line):
             stage("report")
+        exposing.write(line)
         if models.champion() is None:
             outcome = deciding.outcomes(line, day, "training")[made.decision]
             raise Refused(
