@@ -217,7 +217,7 @@ def test_the_life_of_a_period(shop) -> None:
     # The labels come; three of the customers are no longer known.
     shop.features(day(7, 5), shop.label, skip=3)
     said = job.run(line)
-    assert said.startswith("keep: nothing speaks against it (real 0."), said
+    assert said.startswith("keep: nothing speaks against it (real roc_auc 0."), said
     (real,) = shop.metric("real")
     assert real.value == pytest.approx(metrics.roc_auc(shop.label[3:], shop.score[3:]), abs=2e-3)
     assert (real.labelled, real.unmatched, real.assumption) == (297, 3, True)
