@@ -154,8 +154,8 @@ _SMALL = 2_000_000
 
 
 _WHOLE = 200_000
-"""Up to so many rows a fit is one task, and the cores are for the candidates: a fit is many small
-jobs, whose beginnings and ends cost more than the rows."""
+"""Up to so many rows a fit is one task a job, and the cores are for the candidates: fewer tasks to
+begin and end, of which a fit has dozens."""
 
 
 def _fold(
