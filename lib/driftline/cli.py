@@ -107,9 +107,14 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="Minutes after which no fit begins: the best so far is taken.",
 )
-def train(budget: float | None, **options: Any) -> None:
+@click.option(
+    "--budget-money",
+    type=click.FloatRange(min=0, min_open=True),
+    help="The same, once cores and memory have cost so much by the problem's prices.",
+)
+def train(budget: float | None, budget_money: float | None, **options: Any) -> None:
     """gold.features → a model: cross-validated search, evaluation, gate, champion."""
-    _stage("train", options, budget=budget)
+    _stage("train", options, budget=budget, budget_money=budget_money)
 
 
 @cli.command()

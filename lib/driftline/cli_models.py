@@ -1,8 +1,9 @@
-"""The commands of model versions beside ``train``: rollback, reproduce, vacuum."""
+"""The commands that look after models and tables: rollback, reproduce, vacuum, cost."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import click
@@ -46,4 +47,24 @@ def commands(stage: Stage) -> list[click.Command]:
         """Remove the files of old versions, except those that models came from."""
         stage("vacuum", options, hours=hours)
 
-    return [rollback, reproduce, vacuum]
+    @click.command()
+    @where
+    @click.option(
+        "--by",
+        type=click.Choice(["stage", "day", "month", "status", "run", "table"]),
+        default="stage",
+        show_default=True,
+        help="What to add up by; table: how much storage each table has.",
+    )
+    @click.option(
+        "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."
+    )
+    def cost(by: str, since: datetime | None, **options: Any) -> None:
+        """The ledger added up: runs, time, bytes and money; or what the tables hold.
+
+        Money is cores and memory held while a stage ran plus a month of the bytes it wrote, by the
+        prices in the problem file. A run that failed costs, too.
+        """
+        stage("cost", options, by=by, since=since and since.replace(tzinfo=timezone.utc))
+
+    return [rollback, reproduce, vacuum, cost]

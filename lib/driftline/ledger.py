@@ -8,6 +8,7 @@ the bytes written.
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -188,6 +189,14 @@ def money(prices: Prices, *, core_hours: float, gib_hours: float, gib_months: fl
     return (
         core_hours * prices.core_hour + gib_hours * prices.gib_hour + gib_months * prices.gib_month
     )
+
+
+def affordable(prices: Prices, amount: float, *, cores: float, memory_gib: float) -> float:
+    """Seconds for which cores and memory can be held for an amount of money; without end where
+    they cost nothing. What is written is not known before, and comes on top.
+    """
+    an_hour = money(prices, core_hours=cores, gib_hours=memory_gib, gib_months=0)
+    return 3600 * amount / an_hour if an_hour else math.inf
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -144,7 +144,6 @@ FAMILIES: Mapping[str, Family] = {
             "modelType": Parameter(str, words=("gaussian", "bernoulli", "multinomial")),
         },
         seeded=False,
-        portable=False,
         fixed={"modelType": "gaussian"},  # prepared numbers may be below 0
     ),
     "multilayer_perceptron": Family(
@@ -156,7 +155,6 @@ FAMILIES: Mapping[str, Family] = {
             "blockSize": Parameter(int, least=1),
         },
         weighable=False,
-        portable=False,
     ),
 }
 """Every family by its name in ``train.candidates``; parameters have MLlib's own names and types,

@@ -181,6 +181,19 @@ class Registry:
             raise
         return self.version(int(found.version))
 
+    def wanted(self, number: int | None = None) -> Version:
+        """The version of that number, or the champion; :class:`Missing` where there is none."""
+        if number is not None:
+            return self.version(number)
+        found = self.champion()
+        if found is None:
+            raise Missing(
+                f"{self._name} has no champion",
+                where=self._uri,
+                hint="run `driftline train`; if its gate refused, see ops.evaluations",
+            )
+        return found
+
     def trained_on(self, key: str) -> Version | None:
         """The version that was trained under ``key``, if there is one, finished or not."""
         for found in self._client.search_model_versions(f"name='{self._name}'"):

@@ -64,40 +64,51 @@ class _Measured:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class How:
+    """How candidates are measured: the folds, how many at once, who is told, until when."""
+
+    sides: Sequence[Sides]
+    parallelism: int
+    on_fit: Callable[[Candidate], None] = lambda _: None
+    """Told of each fit, from several threads."""
+    until: float = math.inf
+    """Of ``time.monotonic``: no fit begins after it."""
+
+
 def search(
     rows: DataFrame,
     problem: Problem,
     columns: Sequence[tuple[str, str]],
+    how: How,
     *,
-    sides: Sequence[Sides],
-    parallelism: int,
-    on_fit: Callable[[Candidate], None],
     on_trial: Callable[[Trial], None] = lambda _: None,
     known: Sequence[Trial] = (),
-    until: float = math.inf,
     wanted: Sequence[Candidate] | None = None,
 ) -> list[Trial]:
     """Measure every candidate on every fold: fitted on one side of it, measured on the other.
 
-    ``rows`` have ``label`` and what the conditions of ``sides`` look at. ``known`` trials are not
-    repeated. A candidate that fails has an error and the others go on. ``on_fit`` is told of each
-    fit (from several threads), ``on_trial`` of each candidate that is finished. No fit begins after
-    ``until`` (of ``time.monotonic``): candidates that were not measured on every fold are left out.
+    ``rows`` have ``label`` and what the conditions of the sides look at. ``known`` trials are not
+    repeated. A candidate that fails has an error and the others go on; one that was not measured
+    on every fold in time is left out. ``on_trial`` is told of each candidate that is finished.
     ``wanted``: these candidates of the problem's alone.
     """
+    sides = how.sides
     done = {trial.candidate: trial for trial in known}
     wanted = models.candidates(problem.train.candidates) if wanted is None else wanted
     work = [(each, fold) for each in wanted if each not in done for fold in range(len(sides))]
     if work:
         threads = inheritable_thread_target(rows.sparkSession)
-        with ThreadPool(parallelism) as pool:
-            prepared = pool.map(threads(lambda side: _fold(rows, side, problem, columns)), sides)
+        with ThreadPool(how.parallelism) as pool:
+            whole = len(work) > 1 and in_one_task(rows)
+            fold = threads(lambda side: _fold(rows, side, problem, columns, whole=whole))
+            prepared = pool.map(fold, sides)
 
             def measure(task: tuple[Candidate, int]) -> _Measured:
                 candidate, fold = task
-                if time.monotonic() >= until:
+                if time.monotonic() >= how.until:
                     return _Measured(candidate, fold)
-                on_fit(candidate)
+                how.on_fit(candidate)
                 return _measure(candidate, fold, prepared[fold], problem)
 
             found: dict[Candidate, list[_Measured]] = {}
@@ -111,55 +122,6 @@ def search(
             fold.fitting.unpersist()
             fold.held_out.unpersist()
     return [done[candidate] for candidate in wanted if candidate in done]
-
-
-_RUNGS = (9, 3)
-"""A race is run on a ninth of the entities, then on a third."""
-
-_FINALISTS = 2
-
-
-def race(
-    rows: DataFrame,
-    problem: Problem,
-    columns: Sequence[tuple[str, str]],
-    *,
-    sides: Sequence[Sides],
-    parallelism: int,
-    on_fit: Callable[[Candidate], None],
-    until: float = math.inf,
-) -> list[Candidate]:
-    """The candidates that deserve all rows and folds: successive halving, by thirds.
-
-    Each rung measures those that are left on the first fold of a part of the entities, and keeps
-    the better third (Jamieson & Talwalkar 2016); two at least are never compared by a part alone.
-    Candidates that the budget left unmeasured stay.
-    """
-    left = models.candidates(problem.train.candidates)
-    smaller = problem.train.metric in SMALLER_IS_BETTER
-    for part in _RUNGS:
-        if len(left) <= _FINALISTS:
-            break
-        place = F.xxhash64(F.lit(problem.train.seed + 2), F.col(problem.entity).cast("string"))
-        some = settled(rows.where(F.pmod(place, F.lit(part)) == 0))
-        trials = search(
-            some,
-            problem,
-            columns,
-            sides=sides[:1],
-            parallelism=parallelism,
-            on_fit=on_fit,
-            until=until,
-            wanted=left,
-        )
-        some.unpersist()
-        if len(trials) < len(left):
-            return left
-        fair = [trial for trial in trials if math.isfinite(trial.mean)]
-        fair.sort(key=lambda trial: trial.mean if smaller else -trial.mean)
-        keep = {each.candidate for each in fair[: max(_FINALISTS, math.ceil(len(left) / 3))]}
-        left = [each for each in left if each in keep] or left
-    return left
 
 
 def _trial(found: Sequence[_Measured], metric: str, folds: int) -> Trial | None:
@@ -191,15 +153,36 @@ _SMALL = 2_000_000
 """Up to so many rows the scores come to the driver, where a metric is one sort in memory."""
 
 
+_WHOLE = 200_000
+"""Up to so many rows a fit is one task, and the cores are for the candidates: a fit is many small
+jobs, whose beginnings and ends cost more than the rows."""
+
+
 def _fold(
-    rows: DataFrame, sides: Sides, problem: Problem, columns: Sequence[tuple[str, str]]
+    rows: DataFrame,
+    sides: Sides,
+    problem: Problem,
+    columns: Sequence[tuple[str, str]],
+    *,
+    whole: bool,
 ) -> _Fold:
+    """Prepare a fold; ``whole``: what is fitted on is one task."""
     inside = rows.where(sides.fitting)
     learnt = prepare.fit(inside, columns, problem.prepare)
-    fitting = settled(_weighted(prepare.to_fit(inside, learnt), problem))
+    prepared = _weighted(prepare.to_fit(inside, learnt), problem)
+    fitting = settled(prepared.coalesce(1) if whole else prepared)
     held_out = learnt.transformer().transform(rows.where(sides.held_out))
     held_out = settled(held_out.select("features", "label"))
     return _Fold(fitting, held_out, len(learnt.names), held_out.count() <= _SMALL)
+
+
+def in_one_task(rows: DataFrame) -> bool:
+    """Whether a fit on these rows is one task while other candidates have the other cores.
+
+    What does not depend on the partitions, as a regression, is fitted alike; a forest draws its
+    rows by partition, and is the one that MLlib fits on the same rows in one partition.
+    """
+    return rows.count() <= _WHOLE
 
 
 def settled(rows: DataFrame) -> DataFrame:
@@ -276,8 +259,8 @@ def best(trials: Sequence[Trial]) -> Trial:
         if not trials:
             raise Refused(
                 "the budget ended before one candidate was measured on every fold",
-                where="--budget",
-                hint="give it more minutes, or take fewer folds or smaller candidates",
+                where="--budget, --budget-money",
+                hint="give it more, or take fewer folds or smaller candidates",
             )
         raise Refused(
             f"no candidate has a {trials[0].metric} that is a number",

@@ -35,6 +35,18 @@ class Versions:
             return False
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
 
+    def names(self) -> list[str]:
+        """All tables there are, ``layer.name`` each; a folder on an object store is not listed."""
+        if not self._local:
+            raise Missing(
+                "the tables of a remote warehouse are not listed",
+                where=self.root,
+                hint="call a table by its name",
+            )
+        return sorted(
+            ".".join(path.parts[-3:-1]) for path in Path(self.root).glob("*/*/_delta_log")
+        )
+
     def version(self, name: str) -> int:
         """The newest version; :class:`Missing` when there is no such table."""
         return int(self._snapshot(name).version())

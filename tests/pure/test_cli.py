@@ -37,6 +37,7 @@ COMMANDS = (
     "vacuum",
     "monitor",
     "cycle",
+    "cost",
 )
 
 TEACHES = {
@@ -53,12 +54,13 @@ TEACHES = {
     "docs": ("Data Docs", "--out", "no values of rows"),
     "explore": ("Any table → ops.exploration", "--table", "--label", "leaks"),
     "features": ("silver → gold.features", "--as-of", "cut-off", "--list"),
-    "train": ("gold.features → a model", "champion", "--budget", "best so far"),
+    "train": ("gold.features → a model", "champion", "--budget", "--budget-money", "best so far"),
     "rollback": ("champion again", "--to", "passed the gate"),
     "reproduce": ("fitted again", "--version", "Exit code 3"),
     "monitor": ("late labels", "ops.decisions", "keep, watch or retrain", "--as-of"),
     "cycle": ("One turn of the wheel", "scheduler", "--dry-run", "--as-of", "does nothing again"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
+    "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
     "profile": ("Data files → ops.profiles", "each is read once", "--history", "VACUUM"),
@@ -339,7 +341,7 @@ def test_drift_passes_on_what_is_compared(monkeypatch: pytest.MonkeyPatch) -> No
 def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> None:
     job = importlib.import_module(f"driftline.jobs.{stage}")
     dated = {each: ["as_of"] for each in ("features", "score", "monitor")}
-    given = dated | {"train": ["budget"], "drift": ["table", "asked"]}
+    given = dated | {"train": ["budget", "budget_money"], "drift": ["table", "asked"]}
     given |= {"profile": ["table", "history"]}
     inspect.signature(job.run).bind("line", **dict.fromkeys(given.get(stage, [])))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 
 from driftline.errors import DriftlineError
-from driftline.ledger import Run, money
+from driftline.ledger import Run, affordable, money
 from driftline.logs import Progress
 from driftline.sections import Prices
 from driftline.tables import Written
@@ -90,3 +91,14 @@ def test_a_run_is_done_when_something_was_written() -> None:
     found.wrote(Written("silver.orders", 4))
     assert (found.status, found.tables_written) == ("done", {"silver.orders": 4})
     assert found.tables_read == {"bronze.orders": 4}
+
+
+def test_money_buys_time_until_it_is_spent() -> None:
+    prices = Prices(core_hour=0.05, gib_hour=0.006)
+    held = {"cores": 4, "memory_gib": 16}
+    seconds = affordable(prices, 0.5, **held)
+    assert seconds == pytest.approx(3600 * 0.5 / (4 * 0.05 + 16 * 0.006))
+    hours = seconds / 3600
+    spent = money(prices, core_hours=4 * hours, gib_hours=16 * hours, gib_months=0)
+    assert spent == pytest.approx(0.5)
+    assert affordable(Prices(core_hour=0, gib_hour=0), 1e-9, **held) == math.inf

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from driftline import ledger as ledgers
 from driftline.environment import Environment
-from driftline.errors import DriftlineError, Refused
+from driftline.errors import DriftlineError, Missing, Refused
+from driftline.jobs import cost
 from driftline.ledger import Ledger
 from driftline.problem import load_problem
 from driftline.tables import Written
@@ -137,3 +139,26 @@ def test_marks_begin_where_spark_stands(spark) -> None:
     assert ledgers.metrics(spark, after=mark) == ledgers.Metrics()
     spark.range(10).collect()
     assert ledgers.metrics(spark, after=mark).jobs == 1
+
+
+def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    line = open_line(problem, data=tmp_path, warehouse=tmp_path)
+    with pytest.raises(Missing, match="the ledger is empty"):
+        cost.run(line)
+    for stage in ("ingest", "ingest", "train"):
+        with line.ledger.run(stage):
+            pass
+    said = cost.run(line).replace("\u202f", " ").replace("\xa0", " ").splitlines()
+    # The look at an empty ledger was a run, too, and so is in it now.
+    assert said[0].startswith("4 runs, ")
+    groups = {each.split()[0]: each.split()[1] for each in said[2:]}
+    assert groups == {"cost": "1", "ingest": "2", "train": "1", "all": "4"}
+    spent = sum(row.money for row in line.tables.read("ops.runs").collect()[:4])
+    assert spent > 0
+    tables = cost.run(line, by="table")
+    assert "1 tables, " in tables
+    [held] = [each for each in tables.splitlines() if each.startswith("ops.runs")]
+    assert held.split()[1] == "6"  # made, and five runs written
+    never = datetime(2200, 1, 1, tzinfo=timezone.utc)
+    assert cost.run(line, since=never).startswith("0 runs since 2200-01-01")

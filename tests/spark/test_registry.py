@@ -81,6 +81,8 @@ def test_trials_are_child_runs(registry, model) -> None:
 
 def test_a_champion_is_made_by_promotion_alone(registry, model) -> None:
     assert registry.champion() is None
+    with pytest.raises(Missing, match="has no champion"):
+        registry.wanted()
     first = record(registry, model)
     assert registry.champion() is None
     registry.judge(first, passed=True)
@@ -93,7 +95,8 @@ def test_a_champion_is_made_by_promotion_alone(registry, model) -> None:
     assert registry.champion().number == 1
     assert not registry.version(2).passed
     registry.promote(second)
-    assert registry.champion().number == 2
+    assert registry.champion().number == registry.wanted().number == 2
+    assert registry.wanted(1).number == 1
 
 
 def test_a_version_counts_as_trained_once_it_was_judged(registry, model) -> None:

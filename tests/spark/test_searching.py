@@ -68,6 +68,8 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     # No time at all: refused, and nothing is registered.
     with pytest.raises(Refused, match="budget ended before one candidate"):
         train.run(line, budget=1e-9)
+    with pytest.raises(Refused, match="budget ended before one candidate"):
+        train.run(line, budget=60, budget_money=1e-12)
     assert fitted == []
     with pytest.raises(Missing):
         registry.version(1)

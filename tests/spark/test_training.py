@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from statistics import fmean, pstdev
 
@@ -15,14 +17,15 @@ from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import functions as F
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
-from driftline import portable, prepare, scoring, split, training
+from driftline import models, portable, prepare, racing, scoring, split, training
 from driftline.errors import Refused
 from driftline.models import Candidate
+from driftline.portable import proof, saved
 from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable, Reasons
-from driftline.training import Trial
+from driftline.training import How, Trial
 
 COLUMNS = [("x", "double"), ("y", "double")]
 FOLDS = 3
@@ -57,9 +60,7 @@ def problem(repository):
 def searched(rows, problem) -> list[Trial]:
     asked = []
     sides = split.sides(problem.split, [], folds=FOLDS, horizon=30)
-    trials = training.search(
-        rows, problem, COLUMNS, sides=sides, parallelism=2, on_fit=asked.append
-    )
+    trials = training.search(rows, problem, COLUMNS, How(sides, 2, asked.append))
     assert sorted(map(str, asked)) == sorted(
         str(each.candidate) for each in trials for _ in range(FOLDS)
     )
@@ -70,18 +71,31 @@ RAW = Prepare(impute="zero", clip=None, scale="none")
 """With these rows it changes nothing, so that MLlib alone can be asked."""
 
 
-def test_the_search_measures_what_cross_validator_measures(rows, problem) -> None:
-    grid = {"regParam": (0.01, 1.0), "maxIter": (7,)}
-    ours = searched(rows, problem("roc_auc", {"logistic_regression": grid}, RAW))
-    estimator = LogisticRegression(maxIter=7)
-    points = ParamGridBuilder().addGrid(estimator.regParam, [0.01, 1.0]).build()
+@pytest.mark.parametrize(
+    ("family", "grid"),
+    [
+        ("logistic_regression", {"regParam": (0.01, 1.0), "maxIter": (7,)}),
+        ("random_forest", {"numTrees": (4,), "maxDepth": (2, 5)}),
+    ],
+)
+def test_the_search_measures_what_cross_validator_measures(rows, problem, family, grid) -> None:
+    """From rows in three partitions, too: a small table is fitted on in one."""
+    parts = rows.repartition(3).persist()
+    asked = problem("roc_auc", {family: grid}, RAW)
+    ours = searched(parts, asked)
+    estimator = models.estimator(Candidate(family, ()), task="classification", seed=7)
+    builder = ParamGridBuilder()
+    for name, values in grid.items():
+        builder = builder.addGrid(getattr(estimator, name), list(values))
+    vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(parts)
     theirs = CrossValidator(
         estimator=estimator,
-        estimatorParamMaps=points,
+        estimatorParamMaps=builder.build(),
         evaluator=training.evaluator("roc_auc"),
         numFolds=FOLDS,
         foldCol="fold",
-    ).fit(VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(rows))
+    ).fit(vectors.coalesce(1))
+    parts.unpersist()
     assert [each.mean for each in ours] == pytest.approx(theirs.avgMetrics, rel=1e-12)
     assert [each.std for each in ours] == pytest.approx(theirs.stdMetrics, rel=1e-9)
     assert ours[0].mean != ours[1].mean
@@ -113,10 +127,8 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> N
     asked = problem("roc_auc", grids, RAW)
     sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
 
-    def search(**more):
-        return training.search(
-            rows, asked, COLUMNS, sides=sides, parallelism=2, on_fit=ended.append, **more
-        )
+    def search(until=math.inf, **more):
+        return training.search(rows, asked, COLUMNS, How(sides, 2, ended.append, until), **more)
 
     trials = search()
     assert [bool(each.error) for each in trials] == [True, False, False, False]
@@ -142,45 +154,68 @@ def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
     grid = {"regParam": (50.0, 60.0, 0.01, 70.0, 0.1, 80.0), "elasticNetParam": (1.0,)}
     asked = problem("roc_auc", {"logistic_regression": grid}, RAW)
     fitted = []
-    more = {"sides": split.sides(asked.split, [], folds=FOLDS, horizon=30), "parallelism": 2}
-    left = training.race(rows, asked, COLUMNS, on_fit=fitted.append, **more)
+    how = How(split.sides(asked.split, [], folds=FOLDS, horizon=30), 2, fitted.append)
+    left = racing.race(rows, asked, COLUMNS, how)
     assert [dict(each.parameters)["regParam"] for each in left] == [0.01, 0.1]
     assert len(fitted) == 6  # once each, instead of once a fold; two that are left race no more
     # No time: nobody was compared, nobody is left out.
-    assert len(training.race(rows, asked, COLUMNS, on_fit=fitted.append, until=0.0, **more)) == 6
-    trials = training.search(rows, asked, COLUMNS, on_fit=fitted.append, wanted=left, **more)
+    assert len(racing.race(rows, asked, COLUMNS, replace(how, until=0.0))) == 6
+    trials = training.search(rows, asked, COLUMNS, how, wanted=left)
     assert [each.candidate for each in trials] == left
 
 
+UNIT = Prepare(scale="minmax")
+"""Every prepared number is from 0 to 1, whatever the row: what counts demand."""
+
 PORTABLE = [
-    ("classification", "decision_tree", {"maxDepth": 3}),
-    ("classification", "linear_svc", {"regParam": 0.1, "maxIter": 5}),
-    ("regression", "decision_tree", {"maxDepth": 2}),
-    ("regression", "generalized_linear", {"family": "gamma"}),
-    ("regression", "generalized_linear", {"regParam": 0.5}),
+    ("classification", "decision_tree", {"maxDepth": 3}, Prepare()),
+    ("classification", "linear_svc", {"regParam": 0.1, "maxIter": 5}, Prepare()),
+    ("classification", "naive_bayes", {}, Prepare()),
+    ("classification", "naive_bayes", {}, Prepare(clip=None, scale="none", impute="mean")),
+    ("classification", "naive_bayes", {"modelType": "multinomial"}, UNIT),
+    ("classification", "naive_bayes", {"modelType": "bernoulli"}, RAW),
+    ("classification", "multilayer_perceptron", {"hidden": 3, "maxIter": 20}, Prepare()),
+    ("regression", "decision_tree", {"maxDepth": 2}, Prepare()),
+    ("regression", "generalized_linear", {"family": "gamma"}, Prepare()),
+    ("regression", "generalized_linear", {"regParam": 0.5}, Prepare()),
 ]
 
 
-@pytest.mark.parametrize(("task", "family", "parameters"), PORTABLE)
+@pytest.mark.parametrize(("task", "family", "parameters", "rule"), PORTABLE)
 def test_a_family_has_the_portable_form_it_says(
-    rows, problem, tmp_path, task, family, parameters
+    spark, rows, problem, tmp_path, task, family, parameters, rule
 ) -> None:
+    """On the rows themselves, and on others that lie where two implementations part."""
     label = "label" if task == "classification" else "exp(amount / 100)"
-    calm = rows.selectExpr("x", "y", f"{label} AS label", "fold")
-    asked = problem("roc_auc" if task == "classification" else "mae", {family: {}}, Prepare(), task)
+    numbers = ("x", "y")
+    if parameters.get("modelType") == "bernoulli":  # which knows 0 and 1 alone
+        numbers = ("double(x > 0) AS x", "double(y > 0) AS y")
+    calm = rows.selectExpr(*numbers, f"{label} AS label", "fold")
+    asked = problem("roc_auc" if task == "classification" else "mae", {family: {}}, rule, task)
     candidate = Candidate(family, tuple(parameters.items()))
     model, learnt = training.refit(calm, candidate, asked, COLUMNS)
     model.write().save(str(tmp_path / "saved"))
-    facts = Facts(
-        "t", "?", task, "d", "who", "string", (Column("x", "double"), Column("y", "double"))
-    )
+    columns = tuple(Column(name, "double", edges=(-3.0, 0.0, 3.0)) for name in ("x", "y"))
+    facts = Facts("t", "?", task, "d", "who", "string", columns)
     content = portable.files(learnt, tmp_path / "saved", facts)
-    there = scoring.scored(calm, model, task=task).select("x", "y", "score").toArrow()
-    numbers = np.column_stack([there.column(name).to_numpy() for name in ("x", "y")])
-    found = Portable(content[portable.FILE]).score(numbers, np.empty((len(numbers), 0), object))
-    assert found.tolist() == pytest.approx(there.column("score").to_pylist(), rel=1e-9)
-    assert len(set(found.tolist())) > 2
-    assert Reasons(content[portable.REASONS]) is not None
+    there, why = Portable(content[portable.FILE]), Reasons(content[portable.REASONS])
+    given = [calm.select("x", "y")]
+    if parameters.get("modelType") != "bernoulli":
+        read = saved.read(tmp_path / "saved")
+        made = proof.simulate(learnt, read, columns, rows=2000, seed=1)
+        given.append(spark.createDataFrame(made))
+    for some in given:
+        found = scoring.scored(some, model, task=task).toArrow()
+        inputs = there.inputs(found)
+        held = proof.compare(found["score"].to_numpy(), there.score(*inputs), range(found.num_rows))
+        assert held.holds, held
+        assert held.largest < 1e-9
+    assert len(set(there.score(*there.inputs(calm.toArrow())).tolist())) > 2
+    if family == "naive_bayes":  # the columns' reasons and what is so before any make the odds
+        inputs = there.inputs(calm.toArrow())
+        score = there.score(*inputs)
+        moved = np.log(score / (1 - score)) - why.contributions(*inputs).sum(axis=1)
+        assert np.ptp(moved) < 1e-4 * np.abs(np.log(score / (1 - score))).max()
 
 
 def by_hand(rows, fold: int, estimator, rule: Prepare, *, fitted_on=None) -> tuple[list, list]:
@@ -219,8 +254,7 @@ def test_a_search_goes_forward_in_time_and_weighs_the_classes(rows, problem) -> 
     by_time = asked.split.model_copy(update={"folds": "forward"})
     asked = asked.model_copy(update={"train": train, "split": by_time})
     sides = split.sides(by_time, times, folds=FOLDS, horizon=40)
-    ignored = {"parallelism": 2, "on_fit": lambda _: None}
-    [trial] = training.search(dated, asked, COLUMNS, sides=sides, **ignored)
+    [trial] = training.search(dated, asked, COLUMNS, How(sides, 2))
     vectors = VectorAssembler(inputCols=["x", "y"], outputCol="features").transform(dated)
     expected = []
     for fitting, held_out in split.forward(times, folds=FOLDS, horizon=40):
@@ -318,7 +352,7 @@ def test_balanced_classes_weigh_the_same(rows, problem) -> None:
 
 @pytest.mark.slow
 def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, problem) -> None:
-    """Five hundred words encoded by a label that was shuffled: 0.5 in every fold."""
+    """Sixty words, in two columns, encoded by a label that was shuffled: 0.5 in every fold."""
     drawn = spark.range(60_000).selectExpr(
         "double(pmod(xxhash64(id, 1), 1000)) AS x",
         "concat('w', pmod(xxhash64(id, 2), 30)) AS word",
@@ -331,9 +365,7 @@ def test_a_label_that_says_nothing_is_not_told_whatever_the_columns(spark, probl
     asked = problem("roc_auc", grid, Prepare(encode="target", missing_flags=True))
     columns = [("x", "double"), ("word", "string"), ("other", "string")]
     sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
-    trials = training.search(
-        rows, asked, columns, sides=sides, parallelism=2, on_fit=lambda _: None
-    )
+    trials = training.search(rows, asked, columns, How(sides, 2))
     for trial in trials:
         assert trial.folds == pytest.approx([0.5] * FOLDS, abs=0.02)
     rows.unpersist()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import portable, schemas, scoring
+from driftline import portable, schemas, scoring, training
 from driftline.errors import DriftlineError
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -99,7 +101,11 @@ def proofs(
         asked = proof.simulate(
             learnt, numbers, there.facts.columns, rows=min(_AT_ONCE, SIMULATED - start), seed=seed
         )
-        simulated += _simulated(line, model, there, asked, start)
+        try:
+            simulated += _simulated(line, model, there, asked, start)
+        except PySparkException as error:  # naive Bayes of counts refuses what is below 0
+            simulated += replace(proof.NOTHING, failed=training.kind(error))
+            break
     return compared | {"simulated": simulated}
 
 
@@ -129,7 +135,9 @@ def _scores(rows: pa.Table) -> Floats:
 def reasons(proofs: Mapping[str, Proof]) -> list[str]:
     """Why the portable model keeps a version from becoming champion; empty when it does not."""
     return [
-        f"the portable model differs from Spark's by up to {each.largest:.3g} (allowed "
+        f"Spark's own model cannot score every one of the {part} rows: {each.failed}"
+        if each.failed
+        else f"the portable model differs from Spark's by up to {each.largest:.3g} (allowed "
         f"{TOLERANCE:g}) on {each.beyond:,} of {each.rows:,} {part} rows: "
         + (", ".join(each.named) or "there were none to compare")
         for part, each in proofs.items()

@@ -24,13 +24,7 @@ def run(line: Line, *, version: int | None = None) -> str:
     """Fit a version (default: the champion) again, as recorded; :class:`Refused` if it differs."""
     with line.ledger.run("reproduce") as ledger:
         models = Registry(line.environment.mlflow, line.problem.name)
-        wanted = models.champion() if version is None else models.version(version)
-        if wanted is None:
-            raise Missing(
-                f"{line.problem.name} has no champion",
-                where=line.environment.mlflow,
-                hint="name a version by --version",
-            )
+        wanted = models.wanted(version)
         if not {"data", "search"} <= wanted.tags.keys():
             raise Missing(
                 f"version {wanted.number} does not say which rows it was trained on",

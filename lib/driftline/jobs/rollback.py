@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from driftline.errors import Missing, Refused
+from driftline.errors import Refused
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 
@@ -14,13 +14,7 @@ def run(line: Line, *, to: int | None = None) -> str:
     """
     with line.ledger.run("rollback") as ledger, line.tables.lock("gold.model"):
         models = Registry(line.environment.mlflow, line.problem.name)
-        champion = models.champion()
-        if champion is None:
-            raise Missing(
-                f"{line.problem.name} has no champion",
-                where=line.environment.mlflow,
-                hint="run `driftline train`; if its gate refused, see ops.evaluations",
-            )
+        champion = models.wanted()
         chosen = models.before(champion) if to is None else models.version(to)
         if not chosen.passed:
             raise Refused(

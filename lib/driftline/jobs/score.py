@@ -38,7 +38,7 @@ def run(
     table = schemas.PREDICTIONS if challenger is None else schemas.SHADOW
     with line.ledger.run("score") as ledger, line.tables.lock(table.full_name):
         models = Registry(line.environment.mlflow, line.problem.name)
-        by = _model(line, models, challenger or champion)
+        by = models.wanted(challenger or champion)
         features = schemas.features(line.problem).full_name
         version = line.tables.version(features)
         ledger.read(features, version)
@@ -72,19 +72,6 @@ def run(
                 f"; {old:,} were scored from older features (--full scores them again)"
             )
         return ledger.message
-
-
-def _model(line: Line, models: Registry, version: int | None) -> Version:
-    if version is not None:
-        return models.version(version)
-    champion = models.champion()
-    if champion is None:
-        raise Missing(
-            f"{line.problem.name} has no champion",
-            where=line.environment.mlflow,
-            hint="run `driftline train`; if its gate refused, see ops.evaluations",
-        )
-    return champion
 
 
 def _newest(rows: DataFrame, as_of: datetime | None, where: str) -> datetime:

@@ -12,7 +12,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import models, schemas, split, training
+from driftline import models, racing, schemas, split, training
 from driftline.errors import Refused
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -59,29 +59,21 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
             ledger.progress(f"fitting {candidate}")
 
         cores = line.environment.cores
+        if training.in_one_task(folded):
+            ledger.progress(f"few rows: a fit is one task, {cores} candidates at once")
         wanted = models.candidates(problem.train.candidates)
+        how = training.How(sides, cores, on_fit, until)
         if problem.train.search == "racing":
-            raced = training.race(
-                folded,
-                problem,
-                columns,
-                sides=sides,
-                parallelism=cores,
-                on_fit=on_fit,
-                until=until,
-            )
+            raced = racing.race(folded, problem, columns, how)
             ledger.progress(f"{len(raced)} of {len(wanted)} candidates are left of the race")
             wanted = raced
         trials = training.search(
             folded,
             problem,
             columns,
-            sides=sides,
-            parallelism=cores,
-            on_fit=on_fit,
+            how,
             on_trial=lambda trial: _write(line, ledger, trial, name),
             known=known,
-            until=until,
             wanted=wanted,
         )
         best = training.best(trials)

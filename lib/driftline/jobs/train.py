@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -16,7 +16,7 @@ from driftline import card, evaluation, portable, prepare, registry, schemas, tr
 from driftline.errors import Refused
 from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
-from driftline.ledger import Run
+from driftline.ledger import Run, affordable
 from driftline.models import FAMILIES, Candidate
 from driftline.prepare import Preparation
 from driftline.registry import Registry, Version
@@ -25,13 +25,19 @@ from driftline.serving.model import Portable
 from driftline.training import Trial
 
 
-def run(line: Line, *, budget: float | None = None) -> str:
+def run(line: Line, *, budget: float | None = None, budget_money: float | None = None) -> str:
     """Search, refit, evaluate, register, and promote if the gate lets it through.
 
-    After ``budget`` minutes no further fit begins, and the best so far is taken; the same command
-    then goes on with the candidates that are left.
+    After ``budget`` minutes, or once what the run holds has cost ``budget_money`` by the price
+    book, no further fit begins, and the best so far is taken; the same command then goes on with
+    the candidates that are left.
     """
-    until = math.inf if budget is None else time.monotonic() + budget * 60
+    seconds = math.inf if budget is None else budget * 60
+    if budget_money is not None:
+        prices, held = line.problem.prices, line.environment
+        paid = affordable(prices, budget_money, cores=held.cores, memory_gib=held.memory_gib)
+        seconds = min(seconds, paid)
+    until = time.monotonic() + seconds
     features = schemas.features(line.problem).full_name
     with line.ledger.run("train") as ledger, line.tables.lock("gold.model"):
         version = line.tables.version(features)
@@ -143,24 +149,26 @@ def _train(
             details,
             FAMILIES[winner.family].portable,
         )
-        facts = proving.facts(line, rows.where(F.col("part") == "train"), learnt, threshold)
-        version = _register(
-            line,
-            models,
-            model,
-            trials,
-            winner,
-            metrics,
-            key,
-            learnt,
-            facts,
-            {"certificate.json": proof.encode(), **judging.papers(line, judged["test"], known)},
-            known.tables,
-            search,
-            searching.fingerprint(rows),
-            rows.rdd.getNumPartitions(),
-            line.tables.noted(schemas.features(problem).full_name, features_version),
+        papers = judging.papers(line, judged["test"], known)
+        noted = line.tables.noted(schemas.features(problem).full_name, features_version)
+        made = _Made(
+            model=model,
+            learnt=learnt,
+            facts=proving.facts(line, rows.where(F.col("part") == "train"), learnt, threshold),
+            winner=winner,
+            trials=trials,
+            metrics=metrics,
+            files={"certificate.json": proof.encode(), **papers},
+            tags={
+                "training": key,
+                "tables": json.dumps(dict(known.tables)),
+                "search": search,
+                "data": searching.fingerprint(rows),
+                "tasks": str(rows.rdd.getNumPartitions()),
+                "watermark": str(noted.get("watermark", "")),
+            },
         )
+        version = _register(line, models, made)
     proofs, permutation = {}, {}
     if FAMILIES[winner.family].portable:
         ledger.progress("comparing the portable model with Spark's")
@@ -208,28 +216,27 @@ def _train(
     return ledger.message
 
 
-def _register(
-    line: Line,
-    models: Registry,
-    model: PipelineModel,
-    trials: list[Trial],
-    winner: Candidate,
-    metrics: Mapping[str, float],
-    key: str,
-    learnt: Preparation,
-    facts: Facts,
-    papers: Mapping[str, bytes],
-    tables: Mapping[str, int],
-    search: str,
-    data: str,
-    tasks: int,
-    noted: Mapping[str, Any],
-) -> Version:
+@dataclass(frozen=True)
+class _Made:
+    """What a version is made of."""
+
+    model: PipelineModel
+    learnt: Preparation
+    facts: Facts
+    winner: Candidate
+    trials: Sequence[Trial]
+    metrics: Mapping[str, float]
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str]
+    """What it came from."""
+
+
+def _register(line: Line, models: Registry, made: _Made) -> Version:
     """Log the search and the winner in MLflow, with everything it came from."""
-    problem = line.problem
+    problem, winner = line.problem, made.winner
     metric = problem.train.metric
     return models.record(
-        model,
+        made.model,
         trials=[
             registry.Trial(
                 each.candidate.family,
@@ -237,25 +244,24 @@ def _register(
                 {} if each.error else {metric: each.mean, f"{metric}_std": each.std},
                 each.error,
             )
-            for each in trials
+            for each in made.trials
         ],
-        metrics=metrics,
+        metrics=made.metrics,
         tags={
-            "training": key,
+            **made.tags,
             "problem": problem.digest,
-            "tables": json.dumps(dict(tables)),
             "family": winner.family,
             "parameters": json.dumps(dict(winner.parameters)),
             "seed": str(problem.train.seed),
-            "search": search,
-            "data": data,
-            "tasks": str(tasks),
-            "watermark": str(noted.get("watermark", "")),
         },
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
-            **papers,
-            **(portable.files(learnt, saved, facts) if FAMILIES[winner.family].portable else {}),
+            **made.files,
+            **(
+                portable.files(made.learnt, saved, made.facts)
+                if FAMILIES[winner.family].portable
+                else {}
+            ),
         },
     )
 

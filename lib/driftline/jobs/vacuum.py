@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from driftline import pins
 from driftline.jobs.line import Line
 from driftline.registry import Registry
@@ -14,7 +12,7 @@ def run(line: Line, *, hours: float) -> str:
     with line.ledger.run("vacuum") as ledger:
         live = Registry(line.environment.mlflow, line.problem.name).passed()
         removed = kept = 0
-        for name in _names(Path(line.tables.root)):
+        for name in line.tables.names():
             pinned = sorted({each.tables[name] for each in live if name in each.tables})
             ledger.progress(f"{name}: {len(pinned)} versions are pinned")
             with line.tables.lock(name):
@@ -25,7 +23,3 @@ def run(line: Line, *, hours: float) -> str:
             f"{removed:,} files removed; {kept:,} kept for {len(live)} model versions alone"
         )
         return ledger.message
-
-
-def _names(root: Path) -> list[str]:
-    return sorted(".".join(path.parts[-3:-1]) for path in root.glob("*/*/_delta_log"))

@@ -19,22 +19,30 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from driftline.errors import DriftlineError
-from driftline.portable.saved import Linear, Trees
+from driftline.portable.saved import Bayes, Linear, Model, Perceptron, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
 from driftline.serving.facts import MISSING, Facts
 
 
-def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> bytes:
+def write(preparation: Preparation, model: Model, facts: Facts) -> bytes:
     """The ONNX file; ``facts`` must name the columns in the preparation's order."""
     graph = Graph()
     vector = prepared(graph, preparation)
-    if isinstance(model, Linear):
-        total = _linear(graph, vector, model)
+    if isinstance(model, Bayes):
+        zero, one = (_log_likelihood(graph, vector, model, label) for label in (0, 1))
+        # No logistic: where both are infinite, Spark's share is no number, either.
+        odds = graph.add("Exp", graph.add("Sub", zero, one))
+        score = graph.add("Reciprocal", graph.add("Add", graph.constant(np.ones((1, 1))), odds))
+    elif isinstance(model, Perceptron):
+        total = linear(graph, units(graph, vector, model), model.outer, model.intercept)
+        score = graph.add("Sigmoid", total)
+    elif isinstance(model, Linear):
+        score = linear(graph, vector, model.coefficients, model.intercept)
+        if model.logistic or model.exponential:
+            score = graph.add("Sigmoid" if model.logistic else "Exp", score)
     else:
-        total = _trees(graph, vector, len(preparation.names), model)
-    score = graph.add("Sigmoid", total) if model.logistic else total
-    if isinstance(model, Linear) and model.exponential:
-        score = graph.add("Exp", total)
+        score = _trees(graph, vector, len(preparation.names), model)
+        score = graph.add("Sigmoid", score) if model.logistic else score
     flat = graph.constant(np.array([-1], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
     output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])
@@ -176,9 +184,39 @@ def _weights(rule: Categorical) -> np.ndarray[Any, Any]:
     return np.column_stack([np.vstack([np.zeros((2, number)), np.eye(number)]), unseen])
 
 
-def _linear(graph: Graph, vector: str, model: Linear) -> str:
-    product = graph.add("MatMul", vector, graph.constant(model.coefficients.reshape(-1, 1)))
-    return graph.add("Add", product, graph.constant(np.array([[model.intercept]])))
+def linear(graph: Graph, vector: str, coefficients: np.ndarray[Any, Any], intercept: float) -> str:
+    """X · coefficients + intercept, rows × 1."""
+    product = graph.add("MatMul", vector, graph.constant(coefficients.reshape(-1, 1)))
+    return graph.add("Add", product, graph.constant(np.array([[intercept]])))
+
+
+def units(graph: Graph, vector: str, model: Perceptron) -> str:
+    """What the hidden units say, rows × units."""
+    product = graph.add("MatMul", vector, graph.constant(model.inner))
+    return graph.add("Sigmoid", graph.add("Add", product, graph.constant(model.bias[None, :])))
+
+
+def surprise(graph: Graph, vector: str, model: Bayes, label: int) -> str:
+    """(x − mean)² / variance of each place under a label, rows × places."""
+    away = graph.add("Sub", vector, graph.constant(model.mean[label : label + 1]))
+    square = graph.add("Mul", away, away)
+    return graph.add("Div", square, graph.constant(model.variance[label : label + 1]))
+
+
+def _log_likelihood(graph: Graph, vector: str, model: Bayes, label: int) -> str:
+    """Of a label and the row, up to a constant: rows × 1.
+
+    Added up from the first place to the last, as MLlib does: far from all means the two labels'
+    sums are so large that what is left of their difference is a matter of rounding.
+    """
+    terms = surprise(graph, vector, model, label)
+    sums = graph.add("CumSum", terms, graph.constant(np.array(1, np.int64)))
+    last = graph.constant(np.array([model.mean.shape[1] - 1], np.int64))
+    whole = graph.add("Gather", sums, last, axis=1)
+    spread = float(np.log(model.variance[label]).sum())
+    whole = graph.add("Add", whole, graph.constant(np.array([[spread]])))
+    half = graph.add("Div", whole, graph.constant(np.array([[2.0]])))
+    return graph.add("Sub", graph.constant(np.array([[model.prior[label]]])), half)
 
 
 def _trees(graph: Graph, vector: str, width: int, model: Trees) -> str:
@@ -191,7 +229,7 @@ def _trees(graph: Graph, vector: str, width: int, model: Trees) -> str:
     constant = sum(model.value[root] for root in roots if model.left[root] < 0)
     growing = [root for root in roots if model.left[root] >= 0]
     if not growing:
-        return _linear(graph, vector, Linear(np.zeros(width), constant, logistic=False))
+        return linear(graph, vector, np.zeros(width), constant)
     left, right = model.left[inner], model.right[inner]
     total = graph.add(
         "TreeEnsemble",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.portable.saved import Floats, Linear, Trees
+from driftline.portable.saved import Floats, Model, Trees
 from driftline.prepare import Preparation
 from driftline.serving.facts import Column
 
@@ -35,11 +35,13 @@ class Proof:
     beyond: int
     largest: float
     named: tuple[str, ...]
+    failed: str = ""
+    """The condition with which Spark's own model refused a row."""
 
     @property
     def holds(self) -> bool:
         """Whether there were rows, and none differs by more than :data:`TOLERANCE`."""
-        return self.rows > 0 and self.beyond == 0
+        return self.rows > 0 and self.beyond == 0 and not self.failed
 
     def __add__(self, other: Proof) -> Proof:
         return Proof(
@@ -47,6 +49,7 @@ class Proof:
             self.beyond + other.beyond,
             max(self.largest, other.largest),
             (*self.named, *other.named)[:_NAMED],
+            self.failed or other.failed,
         )
 
 
@@ -70,7 +73,7 @@ def compare(spark: Floats, portable: Floats, names: Sequence[object]) -> Proof:
 
 def simulate(
     preparation: Preparation,
-    model: Linear | Trees,
+    model: Model,
     columns: Sequence[Column],
     *,
     rows: int,
@@ -96,7 +99,7 @@ def simulate(
     return pa.table(made)
 
 
-def _thresholds(preparation: Preparation, model: Linear | Trees) -> dict[str, list[float]]:
+def _thresholds(preparation: Preparation, model: Model) -> dict[str, list[float]]:
     """Where the model's decisions lie on each number column, in the column's own unit."""
     cuts: dict[str, list[float]] = {}
     for place, rule in enumerate(preparation.numeric):

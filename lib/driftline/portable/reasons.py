@@ -4,7 +4,9 @@ A linear model's column moves the score by coefficient × prepared value, which 
 mean of a standardised number. In a tree each step of a row's path moves it, from what the tree
 would say at the node to what it would say at the child, and counts for the column that was asked
 (Saabas 2014, Interpreting random forests); the columns of all trees add up to the score before any
-logistic, less what the roots say. In single precision, and no part of the score.
+logistic, less what the roots say. A naive Bayes' column moves it by the difference of its log
+likelihoods; a perceptron's by slope × prepared value (gradient times input; Shrikumar 2016), the
+slope before the last logistic. In single precision, and no part of the score.
 """
 
 from __future__ import annotations
@@ -12,29 +14,45 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from driftline.portable.graph import Graph, prepared
-from driftline.portable.saved import Integers, Linear, Trees
+from driftline.portable.graph import Graph, prepared, surprise, units
+from driftline.portable.saved import Bayes, Integers, Linear, Model, Perceptron, Trees
 from driftline.prepare import Preparation
 from driftline.serving.facts import Facts
 
 
-def write(preparation: Preparation, model: Linear | Trees, facts: Facts) -> bytes:
+def write(preparation: Preparation, model: Model, facts: Facts) -> bytes:
     """The ONNX file: the inputs of the score's, output ``contributions`` (rows × columns)."""
     graph = Graph()
     vector = prepared(graph, preparation)
     columns = len(facts.columns)
     owner = _owners(preparation)
-    if isinstance(model, Linear):
-        weights = np.zeros((len(owner), columns))
-        weights[np.arange(len(owner)), owner] = model.coefficients
-        moved = graph.add("MatMul", vector, graph.constant(weights))
+    if isinstance(model, Trees):
+        _paths(graph, vector, model, owner, columns)
+    else:
+        whose = np.zeros((len(owner), columns))
+        whose[np.arange(len(owner)), owner] = 1.0
+        moved = graph.add("MatMul", _moved(graph, vector, model), graph.constant(whose))
         graph.nodes.append(
             helper.make_node("Cast", [moved], ["contributions"], to=TensorProto.FLOAT)
         )
-    else:
-        _paths(graph, vector, model, owner, columns)
     output = helper.make_tensor_value_info("contributions", TensorProto.FLOAT, ["rows", columns])
     return graph.file(output, facts, trees=3)
+
+
+def _moved(graph: Graph, vector: str, model: Linear | Bayes | Perceptron) -> str:
+    """By how much each place moved the score, rows × places."""
+    if isinstance(model, Linear):
+        return graph.add("Mul", vector, graph.constant(model.coefficients[None, :]))
+    if isinstance(model, Perceptron):
+        unit = units(graph, vector, model)
+        steep = graph.add("Mul", unit, graph.add("Sub", graph.constant(np.ones((1, 1))), unit))
+        weighed = graph.add("Mul", steep, graph.constant(model.outer[None, :]))
+        slope = graph.add("MatMul", weighed, graph.constant(np.ascontiguousarray(model.inner.T)))
+        return graph.add("Mul", vector, slope)
+    zero, one = (surprise(graph, vector, model, label) for label in (0, 1))
+    spread = np.log(model.variance[:1]) - np.log(model.variance[1:])
+    apart = graph.add("Add", graph.add("Sub", zero, one), graph.constant(spread))
+    return graph.add("Div", apart, graph.constant(np.array([[2.0]])))
 
 
 def _owners(preparation: Preparation) -> Integers:

@@ -8,6 +8,7 @@ instead of by ten calls a node.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,35 @@ class Trees:
     logistic: bool
 
 
-def read(pipeline: Path) -> Linear | Trees:
+@dataclass(frozen=True)
+class Bayes:
+    """Gaussian naive Bayes: of either label, 0 and 1, each place's ``mean`` and ``variance``
+    (2 × places) and the logarithm of its ``prior`` (2).
+    """
+
+    mean: Floats
+    variance: Floats
+    prior: Floats
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """Logistic units, ``inner`` is places × units, and the logistic of what they come to:
+    logistic(logistic(x · inner + bias) · outer + intercept).
+
+    MLlib's last layer is a softmax over two units: the logistic of their difference.
+    """
+
+    inner: Floats
+    bias: Floats
+    outer: Floats
+    intercept: float
+
+
+Model = Linear | Trees | Bayes | Perceptron
+
+
+def read(pipeline: Path) -> Model:
     """The numbers of the last stage of a pipeline saved in a local folder."""
     stages = sorted(Path(pipeline, "stages").iterdir(), key=lambda p: int(p.name.split("_")[0]))
     stage = stages[-1]
@@ -73,6 +102,10 @@ def read(pipeline: Path) -> Linear | Trees:
         )
     if kind in _LEAVES:
         return _trees(stage, kind)
+    if kind == "NaiveBayesModel":
+        return _bayes(_one_row(stage), facts["paramMap"]["modelType"])
+    if kind == "MultilayerPerceptronClassificationModel":
+        return _perceptron(_vector(_one_row(stage)["weights"]), facts["paramMap"]["layers"])
     raise DriftlineError(
         f"a {kind} has no portable form",
         where=str(stage),
@@ -94,21 +127,47 @@ def _vector(saved: dict[str, Any]) -> Floats:
     return found
 
 
-def _logistic(row: dict[str, Any]) -> Linear:
-    saved = row["coefficientMatrix"]
+def _matrix(saved: dict[str, Any]) -> Floats:
+    """MLlib's MatrixUDT: type 0 is sparse, 1 dense; by columns unless transposed."""
     shape = (saved["numRows"], saved["numCols"])
-    if shape[0] != 1:
+    if saved["type"] == 1:
+        values = np.asarray(saved["values"], np.float64)
+        return values.reshape(shape, order="C" if saved["isTransposed"] else "F")
+    compressed = sparse.csr_matrix if saved["isTransposed"] else sparse.csc_matrix
+    parts = (saved["values"], saved["rowIndices"], saved["colPtrs"])
+    return np.asarray(compressed(parts, shape=shape).todense(), np.float64)
+
+
+def _logistic(row: dict[str, Any]) -> Linear:
+    coefficients = _matrix(row["coefficientMatrix"])
+    if len(coefficients) != 1:
         raise DriftlineError(
             f"a logistic regression of {row['numClasses']} classes has no portable form",
             hint="driftline's labels are 0 and 1",
         )
-    if saved["type"] == 1:
-        coefficients = np.asarray(saved["values"], np.float64)
-    else:
-        compressed = sparse.csr_matrix if saved["isTransposed"] else sparse.csc_matrix
-        parts = (saved["values"], saved["rowIndices"], saved["colPtrs"])
-        coefficients = np.asarray(compressed(parts, shape=shape).todense(), np.float64)[0]
-    return Linear(coefficients, float(_vector(row["interceptVector"])[0]), logistic=True)
+    return Linear(coefficients[0], float(_vector(row["interceptVector"])[0]), logistic=True)
+
+
+def _bayes(row: dict[str, Any], kind: str) -> Linear | Bayes:
+    """Of counts (multinomial) and of 0/1 (bernoulli) the log odds are linear in x."""
+    prior, theta = _vector(row["pi"]), _matrix(row["theta"])
+    if kind == "gaussian":
+        return Bayes(theta, _matrix(row["sigma"]), prior)
+    if kind == "bernoulli":  # theta is log p; what is 0 speaks by log(1 - p)
+        absent = np.log1p(-np.exp(theta))
+        prior, theta = prior + absent.sum(axis=1), theta - absent
+    return Linear(theta[1] - theta[0], float(prior[1] - prior[0]), logistic=True)
+
+
+def _perceptron(weights: Floats, layers: Sequence[int]) -> Perceptron:
+    """Layer by layer: a matrix of outputs × inputs by columns, then a bias an output."""
+    places, units, _ = layers
+    ends = np.cumsum([units * places, units, 2 * units])
+    inner, bias, outer, last = np.split(weights, ends)
+    outer = outer.reshape(units, 2)
+    return Perceptron(
+        inner.reshape(places, units), bias, outer[:, 1] - outer[:, 0], float(last[1] - last[0])
+    )
 
 
 _LEAVES = {

@@ -1,0 +1,106 @@
+"""``ops.runs``, the Delta logs → what was spent, and what the tables hold."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta
+
+from pyspark.sql import functions as F
+from rich.console import Console
+from rich.table import Table as Grid
+
+from driftline import delta_files, schemas, spending
+from driftline.errors import Missing
+from driftline.jobs.line import Line
+from driftline.report.words import duration, money, size
+from driftline.spending import Spent
+
+_MONTH = timedelta(days=30)
+
+
+def run(line: Line, *, by: str = "stage", since: datetime | None = None) -> str:
+    """Add the ledger up ``by`` stage, day, month, status or run; or tell how tables grow."""
+    with line.ledger.run("cost") as ledger:
+        if by == "table":
+            text, ledger.message = _tables(line)
+        else:
+            text, ledger.message = _runs(line, by, since)
+        return f"{ledger.message}\n{text}"
+
+
+def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
+    if not line.tables.exists(schemas.RUNS.full_name):
+        raise Missing(
+            "the ledger is empty",
+            where=line.tables.path(schemas.RUNS.full_name),
+            hint="run a stage first: each one leaves a row",
+        )
+    rows = line.tables.read(schemas.RUNS.full_name)
+    if since is not None:
+        rows = rows.where(F.col("started_at") >= F.lit(since))
+    runs = [row.asDict() for row in rows.collect()]
+    grid = Grid(
+        "what", "runs", "time", "tasks", "read", "written", "money", box=None, pad_edge=False
+    )
+    for (what, currency), spent in spending.added_up(runs, by).items():
+        grid.add_row(what, *_cells(spent, currency))
+    for currency, spent in spending.total(runs).items():
+        grid.add_row("all", *_cells(spent, currency))
+    said = f"{len(runs):,} runs" + (f" since {since:%Y-%m-%d}" if since else "")
+    for currency, spent in spending.total(runs).items():
+        said += f", {money(spent.money, currency)}"
+    for currency, price in spending.a_thousand_predictions(runs).items():
+        said += f"; a thousand predictions: {money(price, currency)}"
+    return _text(grid), said
+
+
+def _cells(spent: Spent, currency: str) -> list[str]:
+    return [
+        f"{spent.runs:,}",
+        duration(spent.wall_seconds),
+        duration(spent.task_seconds),
+        size(spent.bytes_read),
+        size(spent.bytes_written),
+        money(spent.money, currency),
+    ]
+
+
+def _tables(line: Line) -> tuple[str, str]:
+    """Of every table: bytes of its newest version, of all files its log still names, and by how
+    much the newest version grew within the last 30 days of its own commits.
+    """
+    grid = Grid(
+        "table",
+        "versions",
+        "newest holds",
+        "30 days before",
+        "named by the log",
+        box=None,
+        pad_edge=False,
+    )
+    names = line.tables.names()
+    everything = 0
+    for name in names:
+        newest, oldest = line.tables.version(name), line.tables.oldest(name)
+        commits = line.tables.commits(name, since=oldest, until=newest)
+        last = commits[-1].at
+        before = [each.number for each in commits if each.at <= last - _MONTH]
+        held = _bytes(delta_files.version(commits, newest))
+        then = _bytes(delta_files.version(commits, before[-1])) if before else 0
+        bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
+        everything += bytes_
+        grid.add_row(name, f"{newest + 1:,}", size(held), size(then), size(bytes_))
+    return _text(grid), f"{len(names)} tables, {size(everything)} of data files named by their logs"
+
+
+def _bytes(version: delta_files.Version) -> int:
+    return sum(file.size for file in version.files)
+
+
+def _text(grid: Grid) -> str:
+    """A grid as plain text, also where nobody's terminal is."""
+    for column in grid.columns[1:]:
+        column.justify = "right"
+    out = io.StringIO()
+    Console(file=out, width=110, no_color=True).print(grid)
+    return "\n".join(each.rstrip() for each in out.getvalue().rstrip().split("\n"))

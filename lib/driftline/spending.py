@@ -1,0 +1,67 @@
+"""What was spent, by stage, day, month or run: sums over rows of the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+Run = Mapping[str, Any]
+"""A row of ``ops.runs``."""
+
+BY: Mapping[str, Callable[[Run], str]] = {
+    "stage": lambda run: str(run["stage"]),
+    "day": lambda run: f"{run['started_at']:%Y-%m-%d}",
+    "month": lambda run: f"{run['started_at']:%Y-%m}",
+    "status": lambda run: str(run["status"]),
+    "run": lambda run: f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['stage']} {run['run_id']}",
+}
+"""What runs can be added up by."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Sums over some runs; ``money`` in the price book's currency."""
+
+    runs: int = 0
+    wall_seconds: float = 0.0
+    task_seconds: float = 0.0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    money: float = 0.0
+
+    def plus(self, run: Run) -> Spent:
+        """With one run more; what a run does not know counts as nothing."""
+        one = {each.name: run[each.name] or 0 for each in fields(self)[1:]}
+        return Spent(self.runs + 1, **{name: getattr(self, name) + one[name] for name in one})
+
+
+def added_up(runs: Iterable[Run], by: str) -> dict[tuple[str, str], Spent]:
+    """(group, currency) → sums: by stage and status what costs most first, else in order of time.
+
+    Money of different currencies is never added up.
+    """
+    found: dict[tuple[str, str], Spent] = {}
+    for run in sorted(runs, key=lambda run: run["started_at"]):
+        key = BY[by](run), str(run["currency"])
+        found[key] = found.get(key, Spent()).plus(run)
+    if by in ("stage", "status"):
+        return dict(sorted(found.items(), key=lambda each: -each[1].money))
+    return found
+
+
+def total(runs: Iterable[Run]) -> dict[str, Spent]:
+    """Currency → sums over all runs."""
+    found: dict[str, Spent] = {}
+    for run in runs:
+        found[str(run["currency"])] = found.get(str(run["currency"]), Spent()).plus(run)
+    return found
+
+
+def a_thousand_predictions(runs: Iterable[Run]) -> dict[str, float]:
+    """Currency → what scoring a thousand rows cost, over all runs of ``score`` that did work."""
+    scored = [run for run in runs if run["stage"] == "score" and run["rows_out"]]
+    rows: dict[str, int] = {}
+    for run in scored:
+        rows[str(run["currency"])] = rows.get(str(run["currency"]), 0) + run["rows_out"]
+    return {each: 1000 * spent.money / rows[each] for each, spent in total(scored).items()}

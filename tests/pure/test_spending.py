@@ -1,0 +1,55 @@
+"""Sums over the ledger: nothing is lost, and money of two currencies is never one sum."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from driftline import spending
+
+NOON = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
+
+
+def ran(stage: str, hours: int, money: float, **more) -> dict:
+    run = {"stage": stage, "started_at": NOON + timedelta(hours=hours), "status": "done"}
+    run |= {"run_id": f"r{hours}", "wall_seconds": 2.0, "task_seconds": 3.0, "bytes_read": 5}
+    run |= {"bytes_written": None, "money": money, "currency": "EUR", "rows_out": None}
+    return run | more
+
+
+RUNS = [
+    ran("score", 13, 0.5, rows_out=1_500),
+    ran("train", 1, 2.0),
+    ran("score", 0, 0.25, rows_out=500),
+    ran("score", 14, 0.125, status="failed"),
+    ran("train", 2, 8.0, currency="USD"),
+]
+
+
+@pytest.mark.parametrize("by", list(spending.BY))
+def test_every_run_is_in_one_group(by) -> None:
+    found = spending.added_up(RUNS, by)
+    assert sum(each.runs for each in found.values()) == len(RUNS)
+    for currency, money in (("EUR", 2.875), ("USD", 8.0)):
+        mine = [each.money for (_, other), each in found.items() if other == currency]
+        assert sum(mine) == spending.total(RUNS)[currency].money == money
+
+
+def test_groups_in_the_order_one_looks_for_them() -> None:
+    stages = spending.added_up(RUNS, "stage")
+    assert list(stages) == [("train", "USD"), ("train", "EUR"), ("score", "EUR")]
+    assert stages["score", "EUR"] == spending.Spent(3, 6.0, 9.0, 15, 0, 0.875)
+    days = spending.added_up(RUNS, "day")
+    assert list(days) == [
+        ("2026-01-31", "EUR"),
+        ("2026-01-31", "USD"),
+        ("2026-02-01", "EUR"),
+    ]
+    assert list(spending.added_up(RUNS, "month"))[-1] == ("2026-02", "EUR")
+    assert spending.added_up([], "stage") == {}
+
+
+def test_a_thousand_predictions_cost_what_scoring_them_cost() -> None:
+    assert spending.a_thousand_predictions(RUNS) == {"EUR": pytest.approx(0.375)}
+    assert spending.a_thousand_predictions(RUNS[1:2]) == {}
