@@ -158,7 +158,7 @@ def _there(line: Line, name: str, version: int) -> bool:
     except Missing:  # its log was cleaned up
         return False
     files = delta_files.version(commits, version).files
-    return line.tables.present(files) == {each.path for each in files}
+    return {each.path for each in files} <= line.tables.present(files)
 
 
 def _rows(
