@@ -103,11 +103,12 @@ def test_every_version_is_readable(grown) -> None:
             tables.read(NAME, version=version)
 
 
-def test_added_rows_are_those_of_new_files(grown) -> None:
+def test_versions_differ_by_the_rows_of_files_that_one_alone_has(grown) -> None:
     tables, _ = grown
-    assert ids(tables.added(NAME, since=1, until=3)) == [3, 4, 5]
-    assert ids(tables.added(NAME, since=2, until=2)) == []
-    assert ids(tables.added(NAME, since=3, until=4)) == [6]
+    wanted = {(1, 3): ([], [3, 4, 5]), (2, 2): ([], []), (3, 4): ([1, 2, 3, 4, 5], [6])}
+    for (one, other), (went, came) in wanted.items():
+        assert [ids(each) for each in tables.differing(NAME, one, other)] == [went, came]
+        assert [ids(each) for each in tables.differing(NAME, other, one)] == [came, went]
 
 
 def test_types_comments_and_readers(grown) -> None:
@@ -154,7 +155,7 @@ def test_a_warehouse_with_spaces_and_other_signs_in_its_path(spark, tmp_path) ->
     odd.append(things(odd, 1), THINGS, key="a")
     odd.append(things(odd, 2), THINGS, key="b")
     assert ids(odd.read(NAME)) == [1, 2]
-    assert ids(odd.added(NAME, since=1, until=2)) == [2]
+    assert [ids(each) for each in odd.differing(NAME, 1, 2)] == [[], [2]]
 
 
 # --- locks: between processes, not threads --------------------------------------------------------
