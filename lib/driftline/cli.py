@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,16 @@ from driftline import cli_serving as serving
 from driftline.cli_conf import read_conf
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
-from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
+from driftline.options import (
+    COMPARED,
+    as_of_option,
+    compared,
+    span,
+    table_option,
+    utc,
+    version,
+    where,
+)
 from driftline.problem import load_problem
 
 if TYPE_CHECKING:
@@ -97,7 +106,7 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
 
         click.echo(words.features(load_problem(Path(options["problem"]))))
         return
-    _stage("features", options, as_of=_utc(as_of))
+    _stage("features", options, as_of=utc(as_of))
 
 
 @cli.command()
@@ -128,7 +137,7 @@ def train(budget: float | None, budget_money: float | None, **options: Any) -> N
 )
 def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
     """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
-    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
+    _stage("score", options, as_of=utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
@@ -198,7 +207,7 @@ def run(stages: str, as_of: datetime | None, **options: Any) -> None:
     ids = []
     refusal: Refused | None = None
     for stage in (each for each in STAGES if each in wanted):
-        dated = {"as_of": _utc(as_of)} if stage in ("features", "score") else {}
+        dated = {"as_of": utc(as_of)} if stage in ("features", "score") else {}
         try:
             ids.append(_run(line, stage, **dated))
         except Refused as error:
@@ -292,10 +301,6 @@ def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     from driftline.jobs.line import open_line
 
     return open_line(problem, environment, root, verbose=options["verbose"])
-
-
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
 cli.add_command(serving.serve)

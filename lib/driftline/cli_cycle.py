@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline.options import as_of_option, where
+from driftline.options import as_of_option, utc, where
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
@@ -30,7 +30,7 @@ def commands(
 
         Before labels come, what the scores let expect (CBPE); when they come, whether that held.
         """
-        stage("monitor", options, as_of=_utc(as_of))
+        stage("monitor", options, as_of=utc(as_of))
 
     @click.command()
     @where
@@ -47,15 +47,11 @@ def commands(
         if dry_run:
             from driftline.jobs import planning
 
-            click.echo(planning.plan(line, as_of=_utc(as_of)))
+            click.echo(planning.plan(line, as_of=utc(as_of)))
             return
         from driftline.jobs import cycle as turn
 
-        said = turn.run(line, lambda name, **given: job(line, name, **given), as_of=_utc(as_of))
+        said = turn.run(line, lambda name, **given: job(line, name, **given), as_of=utc(as_of))
         click.echo(f"{'cycle':<10}{said}")
 
     return [monitor, cycle]
-
-
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import click
 
-from driftline.options import where
+from driftline.options import utc, where
 
 Stage = Callable[..., None]
 """(name of the job, options of :func:`where`, arguments of the job)."""
@@ -65,6 +65,6 @@ def commands(stage: Stage) -> list[click.Command]:
         Money is cores and memory held while a stage ran plus a month of the bytes it wrote, by the
         prices in the problem file. A run that failed costs, too.
         """
-        stage("cost", options, by=by, since=since and since.replace(tzinfo=timezone.utc))
+        stage("cost", options, by=by, since=utc(since))
 
     return [rollback, reproduce, vacuum, cost]

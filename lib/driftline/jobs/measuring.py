@@ -18,6 +18,7 @@ from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.performance import Assumption
+from driftline.session import utc
 
 _AT_LEAST = 50
 """A slice with fewer predictions is not measured: its metric would be noise."""
@@ -56,7 +57,7 @@ def measure(
     ledger.progress("joining predictions with labels")
     groups: dict[Group, list[Row]] = {}
     for row in monitor.counted(rows, task=line.problem.task, slices=words).collect():
-        groups.setdefault((_utc(row.cutoff), row.model_version), []).append(row)
+        groups.setdefault((utc(row.cutoff), row.model_version), []).append(row)
     before = _newest(line, as_of)
     changed = {}
     for group, found in groups.items():
@@ -87,7 +88,7 @@ def read(line: Line, as_of: datetime) -> list[Measured]:
     for (cutoff, version), last in sorted(newest.items()):
         mine = [row for row in rows if row.run_id == last.run_id]
         mine = [
-            each for each in mine if (_utc(each.cutoff), each.model_version) == (cutoff, version)
+            each for each in mine if (utc(each.cutoff), each.model_version) == (cutoff, version)
         ]
         kinds: dict[str, dict[str, Interval]] = {"real": {}, "expected": {}}
         for row in mine:
@@ -123,7 +124,7 @@ def _newest(line: Line, as_of: datetime) -> dict[Group, Row]:
     rows = line.tables.read(name).where((F.col("as_of") <= F.lit(as_of)) & (F.col("slice") == ""))
     found: dict[Group, Row] = {}
     for row in sorted(rows.collect(), key=lambda row: (row.as_of, row.at)):
-        found[_utc(row.cutoff), row.model_version] = row
+        found[utc(row.cutoff), row.model_version] = row
     return found
 
 
@@ -145,7 +146,7 @@ def _restated(
         old = _labels(line, version, as_of)
         cutoffs = sorted({cutoff for cutoff, _ in groups})
         counts = {
-            _utc(row.cutoff): row.restated for row in monitor.restated(old, now, cutoffs).collect()
+            utc(row.cutoff): row.restated for row in monitor.restated(old, now, cutoffs).collect()
         }
         found |= {group: counts.get(group[0], 0) for group in groups}
     return found
@@ -240,7 +241,3 @@ def _said(
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=timezone.utc)

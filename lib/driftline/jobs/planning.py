@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from statistics import median
 
 from pyspark.sql import Row
@@ -18,6 +18,7 @@ from driftline import features, labels, schemas
 from driftline.jobs import acting, deciding, ingest, monitor
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
+from driftline.session import utc
 
 _RUNS = 5
 """So many of the newest runs of a stage tell what the next one takes."""
@@ -89,7 +90,7 @@ def _reaches(line: Line, as_of: datetime | None) -> str | None:
     found = line.tables.read(f"silver.{source}").agg(F.max(problem.sources[source].time)).first()
     if found is None or found[0] is None:
         return None
-    newest = found[0].replace(tzinfo=timezone.utc)
+    newest = utc(found[0])
     wanted = min(newest, as_of or newest)
     made = monitor.watermark(line, line.tables.version(schemas.features(problem).full_name))
     sides = [
