@@ -282,7 +282,7 @@ def simulate(out: str, months: int, first_month: int, visits: float | None, **sh
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs", "query", "erase"))
     _run(line, stage, **arguments)
 
 

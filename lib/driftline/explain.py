@@ -7,7 +7,8 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Prepare, Source, TimeSplit
+from driftline.sections import Prepare, TimeSplit
+from driftline.source_section import Source
 
 
 def explain(problem: Problem) -> str:

@@ -33,8 +33,12 @@ class Plain(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the message, control characters made visible."""
-        text = record.getMessage()
-        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+        return visible(record.getMessage())
+
+
+def visible(text: str) -> str:
+    """A text that cannot move a terminal's cursor: control characters as their escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def configure(*, file: str | None = None) -> None:

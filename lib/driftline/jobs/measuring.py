@@ -11,8 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import delta_files, monitor, performance, schemas
-from driftline.errors import Missing
+from driftline import monitor, performance, pins, schemas
 from driftline.evaluation import Interval
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -141,7 +140,7 @@ def _restated(
             versions.setdefault(row.features_version, []).append(group)
     found: dict[Group, int] = {}
     for version, groups in versions.items():
-        if not _there(line, name, version):
+        if not pins.whole(line.tables, name, version):
             continue
         old = _labels(line, version, as_of)
         cutoffs = sorted({cutoff for cutoff, _ in groups})
@@ -150,16 +149,6 @@ def _restated(
         }
         found |= {group: counts.get(group[0], 0) for group in groups}
     return found
-
-
-def _there(line: Line, name: str, version: int) -> bool:
-    """Whether an old version can still be read."""
-    try:
-        commits = line.tables.commits(name, since=version, until=version)
-    except Missing:  # its log was cleaned up
-        return False
-    files = delta_files.version(commits, version).files
-    return {each.path for each in files} <= line.tables.present(files)
 
 
 def _rows(
