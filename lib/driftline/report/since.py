@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import plotly.graph_objects as go
 
@@ -14,8 +15,6 @@ from driftline.report.blocks import (
     Chip,
     Grid,
     Section,
-    Strip,
-    Strips,
     Table,
     Tone,
 )
@@ -23,7 +22,6 @@ from driftline.report.charts import GREY, SERIES, VERMILION, Figure, figure, pla
 from driftline.report.facts import Facts, Row, newest, rows
 
 _TONES: Mapping[str, Tone] = {"keep": "good", "watch": "watch", "retrain": "bad"}
-_HEAT = {"keep": 0, "watch": 2, "retrain": 4}
 _SHOWN = 30
 
 
@@ -62,7 +60,7 @@ def section(facts: Facts) -> Section:
         )
         blocks.append(Grid([chart]))
     if decided:
-        blocks += [Strips([_strip(decided)]), _table(facts, decided)]
+        blocks.append(_table(facts, decided))
     return Section(made.id, made.title, made.how, _finding(facts, measured, decided), blocks)
 
 
@@ -110,7 +108,7 @@ def _over_time(
             if found := [row for row in mine if row["kind"] == kind]:
                 traces.append(_line(found, f"version {version}, {said}", colour, dash, symbol))
         if version in judged:
-            ends = [words.day(mine[0]["cutoff"]), words.day(mine[-1]["cutoff"])]
+            ends = [_date(mine[0]["cutoff"]), _date(mine[-1]["cutoff"])]
             traces.append(
                 go.Scatter(
                     x=ends,
@@ -122,7 +120,7 @@ def _over_time(
                     showlegend=False,
                 )
             )
-    trained = [words.day(row["as_of"]) for row in decided if row["action"] == "retrain"]
+    trained = [_date(row["as_of"]) for row in decided if row["action"] == "retrain"]
     return figure(
         traces,
         xaxis={"type": "date", "title": {"text": "cut-off of the predictions"}},
@@ -148,9 +146,13 @@ def _over_time(
     )
 
 
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"
+
+
 def _line(found: Sequence[Row], name: str, colour: str, dash: str, symbol: str) -> go.Scatter:
     return go.Scatter(
-        x=[words.day(row["cutoff"]) for row in found],
+        x=[_date(row["cutoff"]) for row in found],
         y=[row["value"] for row in found],
         mode="lines+markers",
         name=name,
@@ -170,45 +172,25 @@ def _line(found: Sequence[Row], name: str, colour: str, dash: str, symbol: str) 
     )
 
 
-def _strip(decided: Sequence[Row]) -> Strip:
-    counts = {name: sum(row["action"] == name for row in decided) for name in _TONES}
-    said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    return Strip(
-        "Decisions, the oldest first",
-        said,
-        [
-            Cell(
-                words.day(row["as_of"]),
-                heat=_HEAT[row["action"]],
-                title=f"{words.day(row['as_of'])}: {row['action']}, {row['why']}",
-            )
-            for row in decided
-        ],
-    )
-
-
 def _table(facts: Facts, decided: Sequence[Row]) -> Table:
     metric = words.metric(facts.problem.train.metric)
     became: dict[str, list[str]] = {}
     for row in rows(facts.outcomes):
         became.setdefault(row["decision"], []).append(f"{row['kind']}: {row['verdict']}")
     return Table(
-        "Decisions, the newest first",
-        [
-            *("as of", "action", "why", f"#{metric} promised", "#came true", "#when judged"),
-            *("#drift of importance", "what became of it"),
-        ],
+        f"Decisions, the newest first; numbers are {metric}, drift a share of importance",
+        ["as of", "action", "why", "outcome", "#promised", "#came true", "#when judged", "#drift"],
         [
             [
                 words.day(row["as_of"]),
                 Cell(str(row["action"]), tone=_TONES[row["action"]]),
                 str(row["why"]),
+                "; ".join(became.get(row["decision"], [])),
                 *(
                     words.MISSING if row[name] is None else words.decimal(row[name])
                     for name in ("expected", "real", "reference")
                 ),
                 words.MISSING if row["drift"] is None else words.share(row["drift"]),
-                "; ".join(became.get(row["decision"], [])),
             ]
             for row in reversed(decided[-_SHOWN:])
         ],
