@@ -290,7 +290,7 @@ def _run(line: Line, stage: str, **arguments: Any) -> str:
     """Run one job; prints its one line and returns the id of its run."""
     job = importlib.import_module(f"driftline.jobs.{stage}")
     message = job.run(line, **arguments)
-    click.echo(f"{stage:<10}{message}")
+    click.echo(logs.visible(f"{stage:<10}{message}"))
     return line.ledger.last_run_id
 
 
@@ -335,11 +335,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:
         sys.exit(130)
     except DriftlineError as error:
-        click.echo(f"driftline: {error}", err=True)
+        click.echo(logs.visible(f"driftline: {error}"), err=True)
         sys.exit(error.exit_code)
     except Exception as error:
         explained = storage.explained(f"{type(error).__name__} {error}")
         if explained is None:
             raise
-        click.echo(f"driftline: {explained}", err=True)
+        click.echo(logs.visible(f"driftline: {explained}"), err=True)
         sys.exit(explained.exit_code)

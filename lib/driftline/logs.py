@@ -32,8 +32,10 @@ class Plain(logging.Formatter):
     """Text for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message, control characters made visible."""
-        return visible(record.getMessage())
+        """Return the message, control characters made visible, further lines set in: none of them
+        can be taken for a line of its own.
+        """
+        return visible(record.getMessage()).replace("\n", "\n    ")
 
 
 def visible(text: str) -> str:
