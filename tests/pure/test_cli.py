@@ -38,6 +38,8 @@ COMMANDS = (
     "cost",
     "monitor",
     "cycle",
+    "query",
+    "erase",
 )
 
 TEACHES = {
@@ -60,6 +62,8 @@ TEACHES = {
     "monitor": ("late labels", "ops.decisions", "keep, watch or retrain", "--as-of"),
     "cycle": ("One turn of the wheel", "scheduler", "--dry-run", "--as-of", "does nothing again"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
+    "query": ("NAME is a ready query", "--list", "one SELECT", "--out", "DuckDB"),
+    "erase": ("out of every table", "ops.erasures", "--request", "Killed? Give", "--yes"),
     "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
