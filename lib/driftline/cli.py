@@ -16,7 +16,9 @@ from driftline import __version__, logs, storage
 from driftline import cli_cycle as of_cycle
 from driftline import cli_models as of_models
 from driftline import cli_quality as quality
+from driftline import cli_schedule as of_schedule
 from driftline import cli_serving as serving
+from driftline import cli_sla as of_sla
 from driftline.cli_conf import read_conf
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
@@ -280,7 +282,9 @@ def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
 def _run(line: Line, stage: str, **arguments: Any) -> str:
     """Run one job; prints its one line and returns the id of its run."""
     job = importlib.import_module(f"driftline.jobs.{stage}")
-    message = job.run(line, **arguments)
+    from driftline.jobs.spending_limits import bounded
+
+    message = bounded(line, stage, job.run, arguments)
     click.echo(f"{stage:<10}{message}")
     return line.ledger.last_run_id
 
@@ -299,10 +303,12 @@ def _utc(day: datetime | None) -> datetime | None:
 
 
 cli.add_command(serving.serve)
+cli.add_command(of_schedule.schedule)
 for _command in (
     *quality.commands(_stage),
     *of_models.commands(_stage),
     *of_cycle.commands(_stage, _open, _run),
+    *of_sla.commands(_open),
 ):
     cli.add_command(_command)
 
