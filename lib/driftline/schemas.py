@@ -15,6 +15,7 @@ from driftline.drift_schemas import PROFILES as PROFILES
 from driftline.monitor_schemas import DECISIONS as DECISIONS
 from driftline.monitor_schemas import OUTCOMES as OUTCOMES
 from driftline.monitor_schemas import PERFORMANCE as PERFORMANCE
+from driftline.monitor_schemas import SLA as SLA
 from driftline.operations import definition
 from driftline.problem import Problem
 from driftline.quality_schemas import METRICS as METRICS
