@@ -15,7 +15,7 @@ import pytest
 import yaml
 from pyspark.sql import functions as F
 
-from driftline import metrics
+from driftline import calibration, metrics
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
 
@@ -32,6 +32,7 @@ def write_conf(root: Path, repository: Path) -> Path:
         "folds": 2,
         "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
         "gate": {"floor": 0.5, "beat": ["constant"]},
+        "calibrate": "isotonic",
     }
     (root / "conf" / "env").mkdir(parents=True)
     (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
@@ -155,6 +156,34 @@ def test_labels_are_drawn_from_the_planted_probabilities(first, project, tables)
     assert abs(sum(label - p for p, label in pairs)) < 4 * chance
     chances, labels = map(np.array, zip(*pairs, strict=True))
     assert metrics.roc_auc(labels, chances) > 0.75
+
+
+def test_scores_are_calibrated_on_validation_rows_alone(first, tables) -> None:
+    """What the portable file scores is what was measured, beside what it was before."""
+    assert "calibration error" in first.done.stdout
+    rows = tables.read("ops.evaluations").where("part = 'test'").collect()
+    found = {(row.model, row.metric): row for row in rows}
+    ours, plain = (found[who, "roc_auc"].value for who in ("model", "uncalibrated"))
+    assert ours == pytest.approx(plain, abs=0.03)  # steps tie some, and turn none around
+    assert ours != plain
+    assert found["model", "roc_auc"].detail == "calibrated on validation rows: isotonic"
+    assert ("model", "roc_auc_above_uncalibrated") not in found
+    [kept] = Path(tables.root).parents[1].rglob("calibration.json")
+    steps = calibration.from_json(kept.read_text("utf-8"))
+    ends = {steps.base, steps.base + sum(steps.rise)}
+    scores = {row.score for row in tables.read("gold.predictions").collect()}
+    assert min(ends) - 1e-12 <= min(scores) < max(scores) <= max(ends) + 1e-12
+
+
+def test_recency_frequency_and_money_are_a_baseline(first, tables) -> None:
+    rows = tables.read("ops.evaluations").where("metric like 'roc_auc%'").collect()
+    found = {(row.part, row.model, row.metric): row for row in rows}
+    assert {part for part, model, _ in found if model == "rfm"} == {"validation", "test"}
+    assert found["test", "rfm", "roc_auc"].detail == "recency_90d, orders_90d, spend_90d"
+    assert found["test", "rfm", "roc_auc"].value > 0.6
+    gain = found["test", "model", "roc_auc"].value - found["test", "rfm", "roc_auc"].value
+    assert found["test", "model", "roc_auc_above_rfm"].value == pytest.approx(gain)
+    assert f"RFM {found['test', 'rfm', 'roc_auc'].value:.3f}" in first.done.stdout
 
 
 def test_each_file_is_accounted_for_as_it_was_planted(first, planted, tables) -> None:
