@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from driftline import rfm
 from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
@@ -145,14 +146,28 @@ class Problem(Strict):
                 allowed="none for regression; none, balanced for classification",
                 hint="remove it",
             )
-        if self.train.decide and (regression or not self.split.validation):
+        if "rfm" in self.train.gate.beat and not self.rfm:
             raise wrong(
-                "there is nothing to choose a threshold on",
-                key="train.decide",
-                found=self.task if regression else f"split.validation {self.split.validation}",
-                allowed="a classification with validation rows",
-                hint="remove it" if regression else "keep validation rows: split.validation",
+                "the features do not tell recency, frequency and money of the same events",
+                key="train.gate.beat",
+                found="rfm",
+                allowed="rfm with features of one source and where by the operations recency, "
+                "frequency or count, and sum",
+                hint="declare such features, or remove rfm",
             )
+        by_validation = {
+            "decide": ("choose a threshold on", self.train.decide is not None),
+            "calibrate": ("calibrate on", self.train.calibrate != "none"),
+        }
+        for key, (what, asked) in by_validation.items():
+            if asked and (regression or not self.split.validation):
+                raise wrong(
+                    f"there is nothing to {what}",
+                    key=f"train.{key}",
+                    found=self.task if regression else f"split.validation {self.split.validation}",
+                    allowed="a classification with validation rows",
+                    hint="remove it" if regression else "keep validation rows: split.validation",
+                )
         for family in self.train.candidates:
             if family not in families_for(self.task):
                 raise wrong(
@@ -213,6 +228,11 @@ class Problem(Strict):
                 allowed=", ".join(columns),
                 hint=did_you_mean(column, columns, otherwise=f"declare it in sources.{source}"),
             )
+
+    @property
+    def rfm(self) -> tuple[str, ...]:
+        """The columns of the baseline of recency, frequency and money; empty without such."""
+        return rfm.columns(self.features, self.label.source)
 
     @property
     def digest(self) -> str:

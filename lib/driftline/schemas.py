@@ -129,7 +129,8 @@ EVALUATIONS = Table(
     columns(
         "model_version int — Version in the model registry",
         "part string — test or validation; portable_test and portable_simulated: see model",
-        "model string — model, decision (train.decide), constant, best_feature, champion, portable",
+        "model string — model, uncalibrated (train.calibrate), decision (train.decide), constant, "
+        "best_feature, rfm (recency, frequency, money), champion, portable",
         "metric string — Name of the metric",
         "value double — Point estimate",
         "low double — Lower end of the 95 % bootstrap interval",

@@ -100,7 +100,7 @@ class Gate(Strict):
     mode: Literal["enforce", "dry-run"] = "enforce"
     """dry-run: the verdict is written down, nobody is promoted and nothing refused."""
     floor: float | None = None
-    beat: tuple[Literal["constant", "best_feature", "champion"], ...] = ("constant",)
+    beat: tuple[Literal["constant", "best_feature", "rfm", "champion"], ...] = ("constant",)
     slices: float | None = Field(default=None, ge=0)
     """By how much the metric of a slice may be worse than that of all test rows: refused where a
     slice's whole interval is worse than that."""
@@ -151,6 +151,8 @@ class Train(Strict):
     gate: Gate = Gate()
     decide: Decide | None = None
     """Without it the answer is 1 from a score of 0.5 on."""
+    calibrate: Literal["none", "platt", "isotonic"] = "none"
+    """How scores become probabilities, by what became of validation rows."""
 
     @field_validator("candidates")
     @classmethod

@@ -18,7 +18,7 @@ import yaml
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from driftline import metrics, query
+from driftline import calibration, metrics, query
 from driftline.jobs.query import answer
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
@@ -37,6 +37,7 @@ def write_conf(root: Path, repository: Path) -> Path:
         "folds": 2,
         "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
         "gate": {"floor": 0.5, "beat": ["constant"]},
+        "calibrate": "isotonic",
     }
     (root / "conf" / "env").mkdir(parents=True)
     (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
@@ -162,6 +163,34 @@ def test_labels_are_drawn_from_the_planted_probabilities(first, project, tables)
     assert metrics.roc_auc(labels, chances) > 0.75
 
 
+def test_scores_are_calibrated_on_validation_rows_alone(first, tables) -> None:
+    """What the portable file scores is what was measured, beside what it was before."""
+    assert "calibration error" in first.done.stdout
+    rows = tables.read("ops.evaluations").where("part = 'test'").collect()
+    found = {(row.model, row.metric): row for row in rows}
+    ours, plain = (found[who, "roc_auc"].value for who in ("model", "uncalibrated"))
+    assert ours == pytest.approx(plain, abs=0.03)  # steps tie some, and turn none around
+    assert ours != plain
+    assert found["model", "roc_auc"].detail == "calibrated on validation rows: isotonic"
+    assert ("model", "roc_auc_above_uncalibrated") not in found
+    [kept] = Path(tables.root).parents[1].rglob("calibration.json")
+    steps = calibration.from_json(kept.read_text("utf-8"))
+    ends = {steps.base, steps.base + sum(steps.rise)}
+    scores = {row.score for row in tables.read("gold.predictions").collect()}
+    assert min(ends) - 1e-12 <= min(scores) < max(scores) <= max(ends) + 1e-12
+
+
+def test_recency_frequency_and_money_are_a_baseline(first, tables) -> None:
+    rows = tables.read("ops.evaluations").where("metric like 'roc_auc%'").collect()
+    found = {(row.part, row.model, row.metric): row for row in rows}
+    assert {part for part, model, _ in found if model == "rfm"} == {"validation", "test"}
+    assert found["test", "rfm", "roc_auc"].detail == "recency_90d, orders_90d, spend_90d"
+    assert found["test", "rfm", "roc_auc"].value > 0.6
+    gain = found["test", "model", "roc_auc"].value - found["test", "rfm", "roc_auc"].value
+    assert found["test", "model", "roc_auc_above_rfm"].value == pytest.approx(gain)
+    assert f"RFM {found['test', 'rfm', 'roc_auc'].value:.3f}" in first.done.stdout
+
+
 def test_each_file_is_accounted_for_as_it_was_planted(first, planted, tables) -> None:
     landed = tables.read("ops.deliveries").where(F.col("status") == "landed").collect()
     found = {row.path.removeprefix("shop/"): row for row in landed}
@@ -274,7 +303,7 @@ def test_four_engines_read_every_table_and_know_what_its_columns_mean(third, tab
         count = spark_rows.count()
         dataset = delta.to_pyarrow_dataset()
         assert delta.count() == dataset.count_rows() == count, name
-        assert duckdb.sql("select count(*) from dataset").fetchone() == (count,), name
+        assert duckdb.sql("select count(*) from dataset").fetchall() == [(count,)], name
         polars_rows = polars.read_delta(path)
         assert polars_rows.height == count, name
         assert polars_rows.columns == dataset.schema.names == spark_rows.columns, name

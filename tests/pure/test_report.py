@@ -413,6 +413,7 @@ def full() -> Facts:
                     "model": (0.8117, 0.7903, 0.8342),
                     "constant": (0.5, 0.5, 0.5),
                     "best_feature": (0.7304, 0.7121, 0.7490),
+                    "rfm": (0.7411, 0.72, 0.76),
                 },
                 "pr_auc": {
                     "model": (0.871, 0.853, 0.886),
@@ -650,7 +651,10 @@ def test_hero_answers_in_plain_words() -> None:
     assert "Champion: random forest, version 3." in said
     assert "tells them apart 81 times in 100; the best single feature 73 times." in said
     assert "0.812 [0.790, 0.834]" in said
-    assert "Best single feature 0.730, same answer for all 0.500." in said
+    others = (
+        "Recency, frequency, money 0.741, best single feature 0.730, same answer for all 0.500."
+    )
+    assert others in said
     assert "9 of 10 rules hold" in said
 
 
@@ -719,10 +723,17 @@ def test_candidates_are_ranked_by_the_metric() -> None:
 def test_model_beats_its_baselines_only_beyond_its_interval() -> None:
     def chip(low: float, value: float) -> str:
         changed = evaluations(
-            {"roc_auc": {"model": (value, low, 0.9), "best_feature": (0.73,) * 3}}
+            {
+                "roc_auc": {
+                    "model": (value, low, 0.9),
+                    "best_feature": (0.73,) * 3,
+                    "rfm": (0.71,) * 3,
+                }
+            }
         )
         return Page(render(replace(full(), evaluations=changed))).says("")
 
+    assert "Recency, frequency, money 0.710, best single feature 0.730." in chip(0.74, 0.8)
     assert "lead is within" not in chip(0.74, 0.8) and "gate" not in chip(0.74, 0.8)
     assert "The lead is within the interval." in chip(0.72, 0.8)
     assert "The gate is not passed." in chip(0.7, 0.729)

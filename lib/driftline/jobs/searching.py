@@ -99,7 +99,7 @@ def key(problem: Problem, version: int, *, judged: bool = False) -> str:
     ``judged``: with how its winner is judged, which changes no trial.
     """
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
-    for judges in () if judged else ("gate", "decide"):
+    for judges in () if judged else ("gate", "decide", "calibrate"):
         del asked["train"][judges]
     return digest([asked, features_name(problem), version])[:16]
 
