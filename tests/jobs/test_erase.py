@@ -33,6 +33,8 @@ from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from jobs.test_line import write_conf
 
+pytestmark = pytest.mark.slow  # the whole line first
+
 GONE = [f"canary{place}" for place in range(10)]
 KEPT = [f"keeper{place}" for place in range(10)]
 AGENT = "Mozilla/9.9 (of {} alone) " + "x" * 300
@@ -117,7 +119,7 @@ def whole(project, opened):
             job.run(line)
         except Refused:
             assert job is train  # whether the model is good enough is not asked here
-    explore.run(line)
+    explore.run(line, table="silver.orders")
     return line
 
 
@@ -177,7 +179,6 @@ def test_a_name_that_is_still_found_is_told(whole, project) -> None:
     left.unlink()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "table", ["ops.erasures", "ops.profiles", "ops.rejects", "silver.orders", "bronze.customers"]
 )

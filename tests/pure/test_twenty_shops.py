@@ -244,7 +244,7 @@ def test_what_is_decided_over_eighteen_months_of_twenty_shops(tmp_path) -> None:
         found = eighteen_months(history, seed)
         actions = [made.action for made in found["decided"]]
         trained = [turn for turn, action in enumerate(actions, 1) if action == "retrain"]
-        calm += sum(turn < CONCEPT for turn in trained)
+        calm += sum(turn < COVARIATE for turn in trained)
         # Each month's orders against those before the first turn.
         before = pd.concat(history.orders[month] for month in range(3, BEFORE))
         apart = [moved(before, history.orders[BEFORE + turn - 1]) for turn in range(1, TURNS + 1)]
