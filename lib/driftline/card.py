@@ -139,7 +139,8 @@ def _limits(problem: Problem, known: Known) -> list[str]:
     ]
     if not known.portable:
         said.append("It has no portable form: it can be neither scored with nor served.")
-    if problem.task == "classification" and "linear_svc" in known.model:
+    calibrated = problem.train.calibrate != "none"
+    if problem.task == "classification" and "linear_svc" in known.model and not calibrated:
         said.append("Its scores rank and decide; they are no probabilities.")
     return said
 

@@ -14,24 +14,31 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from driftline import rfm
+from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import families_for
 from driftline.monitor_section import Monitor
+from driftline.schedule_section import Schedule
 from driftline.sections import (
     Drift,
     EntitySplit,
     Prepare,
     Prices,
     RandomSplit,
-    Source,
     TimeSplit,
     Train,
 )
+from driftline.sla_section import Sla
+from driftline.source_section import Source
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
 """Columns that stand beside the features on their way through training and scoring."""
+
+_OPERATED = {"sla", "budgets", "schedule"}
+"""Sections about how a problem is operated, not about what is asked."""
 
 
 class Problem(Strict):
@@ -53,6 +60,9 @@ class Problem(Strict):
     drift: Drift
     monitor: Monitor = Monitor()
     prices: Prices = Prices()
+    sla: Sla = Sla()
+    budgets: Budgets = Budgets()
+    schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _names_hang_together(self) -> Problem:
@@ -95,6 +105,22 @@ class Problem(Strict):
                 allowed="one type, or nothing joins",
                 hint=f"give {self.entity} the same type under each source's columns",
             )
+        hidden = [
+            name
+            for name, source in self.sources.items()
+            if self.entity in source.columns and source.columns[self.entity].pseudonym
+        ]
+        plain = {name for name, source in self.sources.items() if self.entity in source.columns} - {
+            *hidden
+        }
+        if hidden and plain:
+            raise wrong(
+                "the entity is a pseudonym in some sources and not in others",
+                key="entity",
+                found=f"plain in {', '.join(sorted(plain))}",
+                allowed="pseudonym: true in every source that has it, or in none",
+                hint="rows of one person would no longer meet",
+            )
         regression = self.label.outcome == "sum"
         if regression != (self.task == "regression"):
             raise wrong(
@@ -120,14 +146,28 @@ class Problem(Strict):
                 allowed="none for regression; none, balanced for classification",
                 hint="remove it",
             )
-        if self.train.decide and (regression or not self.split.validation):
+        if "rfm" in self.train.gate.beat and not self.rfm:
             raise wrong(
-                "there is nothing to choose a threshold on",
-                key="train.decide",
-                found=self.task if regression else f"split.validation {self.split.validation}",
-                allowed="a classification with validation rows",
-                hint="remove it" if regression else "keep validation rows: split.validation",
+                "the features do not tell recency, frequency and money of the same events",
+                key="train.gate.beat",
+                found="rfm",
+                allowed="rfm with features of one source and where by the operations recency, "
+                "frequency or count, and sum",
+                hint="declare such features, or remove rfm",
             )
+        by_validation = {
+            "decide": ("choose a threshold on", self.train.decide is not None),
+            "calibrate": ("calibrate on", self.train.calibrate != "none"),
+        }
+        for key, (what, asked) in by_validation.items():
+            if asked and (regression or not self.split.validation):
+                raise wrong(
+                    f"there is nothing to {what}",
+                    key=f"train.{key}",
+                    found=self.task if regression else f"split.validation {self.split.validation}",
+                    allowed="a classification with validation rows",
+                    hint="remove it" if regression else "keep validation rows: split.validation",
+                )
         for family in self.train.candidates:
             if family not in families_for(self.task):
                 raise wrong(
@@ -147,6 +187,16 @@ class Problem(Strict):
                     found=table,
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),
+                )
+        promised = [*(f"silver.{source}" for source in self.sources), "gold.predictions"]
+        for table in self.sla.freshness:
+            if table not in promised:
+                raise wrong(
+                    "no such table to promise",
+                    key=f"sla.freshness.{table}",
+                    found=table,
+                    allowed=", ".join(promised),
+                    hint=did_you_mean(table, promised, otherwise="choose one of these"),
                 )
         return self
 
@@ -180,9 +230,17 @@ class Problem(Strict):
             )
 
     @property
+    def rfm(self) -> tuple[str, ...]:
+        """The columns of the baseline of recency, frequency and money; empty without such."""
+        return rfm.columns(self.features, self.label.source)
+
+    @property
     def digest(self) -> str:
-        """SHA-256 over what the file says, independent of comments and the order of keys."""
-        return digest(self.model_dump(mode="json"))
+        """SHA-256 over what the file says, independent of comments and the order of keys.
+
+        What is promised, may be spent, and when, is not in it: that is no other question.
+        """
+        return digest(self.model_dump(mode="json", exclude=_OPERATED))
 
 
 def digest(value: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 from pyspark.ml import Transformer
@@ -11,27 +13,72 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, StringType, StructField, StructType
 
+from driftline.calibration import Calibration, Platt
 from driftline.errors import Missing
 from driftline.serving.facts import Facts
 
 
-def scored(rows: DataFrame, model: Transformer, *, task: str) -> DataFrame:
+def scored(
+    rows: DataFrame, model: Transformer, *, task: str, calibration: Calibration | None = None
+) -> DataFrame:
     """Add ``score`` (probability of label 1, or predicted value) and ``prediction``.
 
     Of a model without probabilities, a linear SVC, the score is 1 / (1 + exp(−margin)): it ranks
-    and decides as the margin does, and is no probability.
+    and decides as the margin does, and is no probability before it is calibrated.
     """
     found = model.transform(rows)
     if task == "classification":
-        column = "probability" if "probability" in found.columns else "rawPrediction"
-        score: Column = vector_to_array(F.col(column)).getItem(1)
-        if column == "rawPrediction":
-            score = F.lit(1.0) / (F.lit(1.0) + F.exp(-score))
+        score, odds = _said(found, model)
+        if calibration is not None:
+            score = _calibrated(score, odds, calibration)
         decision = (score >= 0.5).cast("double")
     else:
         score = F.col("prediction")
         decision = score
     return found.select(*rows.columns, score.alias("score"), decision.alias("prediction"))
+
+
+def to_calibrate(rows: DataFrame, model: Transformer) -> DataFrame:
+    """``label``, ``score`` and ``odds``: what a calibration is learnt from."""
+    found = model.transform(rows)
+    score, odds = _said(found, model)
+    return found.select("label", score.alias("score"), odds.alias("odds"))
+
+
+def _said(found: DataFrame, model: Transformer) -> tuple[Column, Column]:
+    """A classifier's score, and what it is the logistic of: the score itself where it is none."""
+    last: Any = getattr(model, "stages", [model])[-1]
+    kind = type(last).__name__
+    zero, one = (vector_to_array(F.col("rawPrediction")).getItem(place) for place in (0, 1))
+    if kind == "LinearSVCModel":
+        return _logistic(one), one
+    score = vector_to_array(F.col("probability")).getItem(1)
+    if kind in ("DecisionTreeClassificationModel", "RandomForestClassificationModel"):
+        return score, score
+    return score, one if kind == "LogisticRegressionModel" else one - zero
+
+
+def _logistic(odds: Column) -> Column:
+    return F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
+
+
+def _calibrated(score: Column, odds: Column, calibration: Calibration) -> Column:
+    """:mod:`driftline.calibration` in Spark."""
+    if isinstance(calibration, Platt):
+        return _logistic(F.lit(calibration.slope) * odds + F.lit(calibration.intercept))
+    parts = asdict(calibration)
+    names = ("start", "width", "rise")
+    segments = F.arrays_zip(
+        *(F.array(*(F.lit(each) for each in parts[name])).alias(name) for name in names)
+    )
+
+    def add(total: Column, segment: Column) -> Column:
+        share = (score - segment["start"]) / segment["width"]
+        return total + segment["rise"] * F.least(F.greatest(share, F.lit(0.0)), F.lit(1.0))
+
+    # Spark's NaN is the largest number: score − score keeps it one.
+    start = F.lit(calibration.base) + (score - score)
+    return F.aggregate(segments, start, add) if calibration.start else start
 
 
 def predicted(

@@ -26,7 +26,7 @@ LABEL = "horizon: 30d, outcome: none}"
 
 TOP = (
     "name, question, task, entity, sources, label, population, features, profile, cutoffs, split, "
-    "prepare, train, drift, monitor, prices"
+    "prepare, train, drift, monitor, prices, sla, budgets, schedule"
 )
 DURATION = "a whole number of days above 0, written like 30d"
 OPERATIONS = (
@@ -67,7 +67,7 @@ CHANGES = {
             "unknown key",
             "train.fold",
             "fold",
-            "metric, folds, seed, class_weights, search, candidates, gate, decide",
+            "metric, folds, seed, class_weights, search, candidates, gate, decide, calibrate",
             "did you mean 'folds'?",
         ),
     ),
@@ -97,7 +97,7 @@ CHANGES = {
             "unknown key",
             "sources.orders.columns.order_id.typ",
             "typ",
-            "type, from, format, comment",
+            "type, from, format, comment, pseudonym",
             "did you mean 'type'?",
         ),
     ),
@@ -592,7 +592,7 @@ CHANGES = {
             "not one of the allowed values",
             "train.gate.beat.1",
             "best",
-            "constant, best_feature, champion",
+            "constant, best_feature, rfm, champion",
             "did you mean 'best_feature'?",
         ),
     ),
@@ -934,6 +934,35 @@ def test_wrong_environment(
     assert caught.value.exit_code == 2
 
 
+def test_recency_frequency_and_money_are_to_beat_where_the_features_tell_them(tmp_path) -> None:
+    text = CHURN.replace("beat: [constant, best_feature]", "beat: [rfm]")
+    assert load_problem(written(tmp_path, text)).train.gate.beat == ("rfm",)
+    without = text.replace(
+        "name: spend, source: orders, operation: sum", "name: spend, source: orders, operation: max"
+    )
+    with pytest.raises(ConfError) as caught:
+        load_problem(written(tmp_path, without))
+    assert said(caught.value)[:3] == (
+        "the features do not tell recency, frequency and money of the same events",
+        "train.gate.beat",
+        "rfm",
+    )
+
+
+def test_nothing_is_calibrated_without_validation_rows(tmp_path: Path) -> None:
+    text = CHURN.replace(SPLIT, "{by: time, test: 1, validation: 0}")
+    path = written(tmp_path, text.replace("calibrate: none", "calibrate: platt"))
+    with pytest.raises(ConfError) as caught:
+        load_problem(path)
+    assert said(caught.value) == (
+        "there is nothing to calibrate on",
+        "train.calibrate",
+        "split.validation 0",
+        "a classification with validation rows",
+        "keep validation rows: split.validation",
+    )
+
+
 @pytest.mark.parametrize("folder", ["conf", "conf/env", "elsewhere"])
 def test_relative_folders_start_at_what_holds_conf(tmp_path: Path, folder: str) -> None:
     path = tmp_path / "project" / folder / "here.yaml"
@@ -962,7 +991,8 @@ def test_what_the_message_looks_like(tmp_path: Path) -> None:
         f"  file:    {path}",
         "  key:     train.fold",
         "  found:   fold",
-        "  allowed: metric, folds, seed, class_weights, search, candidates, gate, decide",
+        "  allowed: metric, folds, seed, class_weights, search, candidates, gate, decide, "
+        "calibrate",
         "  hint:    did you mean 'folds'?",
     ]
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
-from driftline import models, prepare, scoring
+from driftline import calibration, models, prepare, scoring
 from driftline.errors import Missing
 from driftline.models import Candidate
 from driftline.portable import graph, proof, reasons, saved
@@ -43,7 +43,8 @@ def fitted(spark, family: str, task: str, **parameters) -> tuple[PipelineModel, 
     preparation = prepare.fit(rows, COLUMNS, Prepare())
     transformer = preparation.transformer()
     candidate = Candidate(family, tuple(parameters.items()))
-    estimator = models.estimator(candidate, task=task, seed=1)
+    places = len(preparation.names)
+    estimator = models.estimator(candidate, task=task, seed=1, places=places)
     model = PipelineModel([*transformer.stages, estimator.fit(transformer.transform(rows))])
     return model, preparation
 
@@ -125,3 +126,45 @@ def test_the_score_is_the_probability_of_label_one(spark) -> None:
     low, high = scoring.scored(asked, model, task="classification").orderBy("who").collect()
     assert (low.prediction, high.prediction) == (0, 1)
     assert low.score < 0.1 < 0.9 < high.score
+
+
+@pytest.mark.parametrize(
+    ("family", "parameters"),
+    [
+        ("logistic_regression", {"regParam": 0.01}),
+        ("linear_svc", {"maxIter": 5}),
+        ("random_forest", {"numTrees": 3, "maxDepth": 3}),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (
+                ("gradient_boosted_trees", {"maxIter": 2, "maxDepth": 2}),
+                ("naive_bayes", {}),
+                ("multilayer_perceptron", {"hidden": 3, "maxIter": 5}),
+            )
+        ),
+    ],
+)
+def test_calibrated_scores_are_the_same_everywhere(spark, tmp_path, family, parameters) -> None:
+    """As a Spark column, in the portable graph and in numpy; a margin's Platt is a probability."""
+    model, preparation = fitted(spark, family, "classification", **parameters)
+    model.write().save(str(tmp_path / "saved"))
+    numbers = saved.read(tmp_path / "saved")
+    columns = (Column("x", "double", edges=(0.0, 9.0)), Column("w", "string", words=("a", "b")))
+    facts = Facts("test", "which?", "classification", "digest", "who", "string", columns)
+    simulated = proof.simulate(preparation, numbers, columns, rows=3000, seed=1)
+    drawn = F.pmod(F.xxhash64("x", "w"), F.lit(100)) < F.when(F.col("x") > 4, 70).otherwise(20)
+    asked = spark.createDataFrame(simulated).withColumn("label", drawn.cast("double")).persist()
+    known = scoring.to_calibrate(asked, model).toArrow()
+    label, score, odds = (column.to_numpy() for column in known.columns)
+    for method, given in (("platt", odds), ("isotonic", score)):
+        sure = calibration.fit(method, label, given)
+        found = scoring.scored(asked, model, task="classification", calibration=sure).toArrow()
+        there = Portable(graph.write(preparation, numbers, facts, sure))
+        portable_score = there.score(*there.inputs(found))
+        by_spark = found["score"].to_numpy()
+        assert proof.compare(by_spark, portable_score, range(3000)).largest < 1e-9
+        assert proof.compare(by_spark, sure(given), range(3000)).largest < 1e-9
+        assert len(set(by_spark.tolist())) > 1
+        assert found["prediction"].to_pylist() == (by_spark >= 0.5).tolist()
+        assert by_spark.mean() == pytest.approx(label.mean(), abs=0.01)
+    asked.unpersist()

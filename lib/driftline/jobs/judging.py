@@ -14,7 +14,9 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import card, evaluation, schemas, scoring
+from driftline import calibration, card, evaluation, rfm, schemas, scoring
+from driftline.calibration import Calibration
+from driftline.errors import Refused
 from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
@@ -37,12 +39,34 @@ class Judged:
     """The features themselves."""
 
 
+def calibrated(rows: DataFrame, model: PipelineModel, method: str) -> Calibration | None:
+    """The calibration by ``train.calibrate``, learnt from the validation rows alone."""
+    if method == "none":
+        return None
+    known = scoring.to_calibrate(rows.where(F.col("part") == "validation"), model).toArrow()
+    label, score, odds = (column.to_numpy() for column in known.columns)
+    if len(np.unique(label)) < 2:
+        raise Refused(
+            f"the {len(label):,} validation rows do not have both labels to calibrate on",
+            where="gold.features, part validation",
+            hint="keep more validation rows (split.validation), or remove train.calibrate",
+        )
+    if method == "platt":
+        return calibration.fit("platt", label, odds)
+    return calibration.fit("isotonic", label, score)
+
+
+UNCALIBRATED = "uncalibrated"
+"""The model's own scores, where they were calibrated: beside the others, and no baseline."""
+
+
 def judged(
     line: Line,
     rows: DataFrame,
     model: PipelineModel,
     counts: Mapping[str, int],
     champion: Portable | None,
+    calibration: Calibration | None = None,
 ) -> tuple[dict[str, Judged], str]:
     """Scores of the model and the baselines on validation and test, and which feature was best.
 
@@ -65,9 +89,16 @@ def judged(
     name, fill, slope, intercept = evaluation.best_feature(
         label, {column: known[column].to_numpy() for column in numbers}, task=task
     )
-    found = scoring.scored(rows.where(F.col("part") != "train"), model, task=task)
+    three = list(line.problem.rfm)
+    by_three = rfm.fit(label, known[three].to_numpy(), task=task) if three else None
+    unseen = rows.where(F.col("part") != "train")
+    if calibration is not None:
+        plain = scoring.scored(unseen, model, task=task)
+        unseen = plain.withColumnRenamed("score", UNCALIBRATED).drop("prediction")
+    found = scoring.scored(unseen, model, task=task, calibration=calibration)
     features = [each for each, _ in feature_columns(line)]
-    arrived: Any = found.select(*features, "label", "score", "part").toArrow()
+    also = [UNCALIBRATED] if calibration is not None else []
+    arrived: Any = found.select(*features, "label", "score", "part", *also).toArrow()
     held_out = arrived.to_pandas().astype(dict.fromkeys((*numbers, "label"), np.float64))
     if champion and {each.name for each in champion.facts.columns} <= set(features):
         held_out["_champion"] = champion.score(*champion.inputs(arrived))
@@ -79,6 +110,10 @@ def judged(
             "constant": np.full(len(part_rows), constant),
             "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
         }
+        if by_three is not None:
+            scores["rfm"] = by_three(part_rows[three].to_numpy())
+        if UNCALIBRATED in part_rows:
+            scores[UNCALIBRATED] = part_rows[UNCALIBRATED].to_numpy()
         if "_champion" in part_rows:
             scores["champion"] = part_rows["_champion"].to_numpy()
         judged[str(part)] = Judged(
@@ -103,7 +138,7 @@ def beaten(line: Line, test: Judged) -> dict[str, Interval]:
             seed=train.seed,
         )
         for name in test.scores
-        if name != "model"
+        if name not in ("model", UNCALIBRATED)
     }
 
 

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import portable, schemas, scoring, training
+from driftline.calibration import Calibration
 from driftline.errors import DriftlineError
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -76,7 +77,12 @@ def _finite(column: str) -> Any:
 
 
 def proofs(
-    line: Line, rows: DataFrame, model: PipelineModel, folder: Path, learnt: Preparation
+    line: Line,
+    rows: DataFrame,
+    model: PipelineModel,
+    folder: Path,
+    learnt: Preparation,
+    calibration: Calibration | None = None,
 ) -> dict[str, Proof]:
     """Compare on every test row and on simulated ones; ``folder`` holds the version's files.
 
@@ -88,7 +94,7 @@ def proofs(
     wanted = [column.name for column in there.facts.columns]
     named = F.xxhash64(line.problem.entity, "as_of").alias("_row")
     test = rows.where(F.col("part") == "test").select(*wanted, named)
-    found = scoring.scored(test, model, task=task).toArrow()
+    found = scoring.scored(test, model, task=task, calibration=calibration).toArrow()
     compared = {
         "test": proof.compare(
             _scores(found), there.score(*there.inputs(found)), found.column("_row").to_pylist()
@@ -102,7 +108,7 @@ def proofs(
             learnt, numbers, there.facts.columns, rows=min(_AT_ONCE, SIMULATED - start), seed=seed
         )
         try:
-            simulated += _simulated(line, model, there, asked, start)
+            simulated += _simulated(line, model, there, asked, start, calibration)
         except PySparkException as error:  # naive Bayes of counts refuses what is below 0
             simulated += replace(proof.NOTHING, failed=training.kind(error))
             break
@@ -110,11 +116,17 @@ def proofs(
 
 
 def _simulated(
-    line: Line, model: PipelineModel, there: Portable, asked: pa.Table, start: int
+    line: Line,
+    model: PipelineModel,
+    there: Portable,
+    asked: pa.Table,
+    start: int,
+    calibration: Calibration | None,
 ) -> Proof:
     numbered = asked.append_column("_row", pa.array(np.arange(asked.num_rows, dtype=np.int64)))
     rows = line.spark.createDataFrame(numbered)
-    found = scoring.scored(rows, model, task=line.problem.task).select("_row", "score").toArrow()
+    found = scoring.scored(rows, model, task=line.problem.task, calibration=calibration)
+    found = found.select("_row", "score").toArrow()
     place = found.column("_row").to_numpy()
     spark = np.full(asked.num_rows, np.nan)
     spark[place] = _scores(found)

@@ -78,7 +78,9 @@ def _apart(line: Line, models: Registry, version: Version, rows: DataFrame) -> d
         model, _ = training.refit(fitting, candidate, problem, judging.feature_columns(line))
     finally:
         fitting.unpersist()
-    test = scoring.scored(rows.where(F.col("part") == "test"), model, task=problem.task)
+    sure = judging.calibrated(rows, model, version.tags.get("calibrate", "none"))
+    unseen = rows.where(F.col("part") == "test")
+    test = scoring.scored(unseen, model, task=problem.task, calibration=sure)
     label, score = (column.to_numpy() for column in test.select("label", "score").toArrow().columns)
     recorded = models.metrics(version)
     apart = {}

@@ -75,11 +75,13 @@ def _model(line: Line) -> list[str]:
     trials = [row for row in _rows(line, schemas.TRIALS) if row.run_id == ours.run_id]
     family = next((row.family for row in trials if row.chosen), "")
     constant, feature = found["constant", metric], found["best_feature", metric]
+    three = found.get(("rfm", metric))
+    by_three = f", RFM {three.value:.3f}" if three else ""
     gain = found["model", f"{metric}_above_best_feature"]
     return [
         f"model:    version {newest}, {family}: test {metric} {ours.value:.3f} "
         f"[{ours.low:.3f}, {ours.high:.3f}] on {ours.rows:,} rows",
-        f"baseline: constant {constant.value:.3f}, best feature ({feature.detail}) "
+        f"baseline: constant {constant.value:.3f}{by_three}, best feature ({feature.detail}) "
         f"{feature.value:.3f}; the model is better by {gain.value:.3f} "
         f"[{gain.low:.3f}, {gain.high:.3f}]",
     ]

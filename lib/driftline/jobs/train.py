@@ -12,7 +12,17 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import card, evaluation, portable, prepare, registry, schemas, training
+from driftline import (
+    calibration,
+    card,
+    evaluation,
+    portable,
+    prepare,
+    registry,
+    schemas,
+    training,
+)
+from driftline.calibration import Calibration
 from driftline.errors import Refused
 from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
@@ -109,9 +119,10 @@ def _train(
         if stopped:  # another run may find a better one: it is not what this key stands for
             key = f"{key} after {stopped}"
     ledger.progress("evaluating on rows the model never saw")
+    sure = judging.calibrated(rows, model, problem.train.calibrate)
     champion = models.champion()
     before = _portable(models, champion) if "champion" in problem.train.gate.beat else None
-    judged, feature = judging.judged(line, rows, model, counts, before)
+    judged, feature = judging.judged(line, rows, model, counts, before, sure)
     measured = {
         (part, name): evaluation.measure(
             each.label, scores, task=problem.task, seed=problem.train.seed
@@ -120,6 +131,10 @@ def _train(
         for name, scores in each.scores.items()
     }
     details, threshold = {"best_feature": feature}, 0.5
+    if three := problem.rfm:
+        details["rfm"] = ", ".join(three)
+    if sure is not None:
+        details["model"] = f"calibrated on validation rows: {problem.train.calibrate}"
     if problem.train.decide:
         shown = judged["validation"]
         threshold = evaluation.threshold(shown.label, shown.scores["model"], problem.train.decide)
@@ -158,12 +173,18 @@ def _train(
             winner=winner,
             trials=trials,
             metrics=metrics,
-            files={"certificate.json": proof.encode(), **papers},
+            files={
+                "certificate.json": proof.encode(),
+                **papers,
+                **({calibration.FILE: calibration.to_json(sure).encode()} if sure else {}),
+            },
+            sure=sure,
             tags={
                 "training": key,
                 "tables": json.dumps(dict(known.tables)),
                 "search": search,
                 "data": searching.fingerprint(rows),
+                "calibrate": problem.train.calibrate,
                 "tasks": str(rows.rdd.getNumPartitions()),
                 "watermark": str(line.tables.noted(features, features_version)["watermark"]),
             },
@@ -173,7 +194,7 @@ def _train(
     if FAMILIES[winner.family].portable:
         ledger.progress("comparing the portable model with Spark's")
         folder = models.folder(version)
-        proofs = proving.proofs(line, rows, model, folder, learnt)
+        proofs = proving.proofs(line, rows, model, folder, learnt, sure)
         there = Portable((folder / portable.FILE).read_bytes())
         permutation = judging.permuted(line, judged["test"], there)
     ledger.progress(f"writing down model version {version.number}")
@@ -201,6 +222,10 @@ def _train(
         f"{got.value:.3f} [{got.low:.3f}, {got.high:.3f}]"
         + (f", after {stopped} when the budget ended" if stopped else "")
     )
+    if sure is not None:
+        raw = measured["test", judging.UNCALIBRATED]["calibration_error"].value
+        now = measured["test", "model"]["calibration_error"].value
+        ledger.message += f"; calibration error {raw:.4f}, {now:.4f} once calibrated"
     if problem.train.gate.mode == "dry-run":
         would = "would not become champion: " + "; ".join(reasons) if reasons else "would pass"
         ledger.message += f"; dry run: {would}"
@@ -227,6 +252,7 @@ class _Made:
     trials: Sequence[Trial]
     metrics: Mapping[str, float]
     files: Mapping[str, bytes]
+    sure: Calibration | None
     tags: Mapping[str, str]
     """What it came from."""
 
@@ -258,7 +284,7 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
             **made.files,
             **(
-                portable.files(made.learnt, saved, made.facts)
+                portable.files(made.learnt, saved, made.facts, made.sure)
                 if FAMILIES[winner.family].portable
                 else {}
             ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from driftline.calibration import Calibration
     from driftline.prepare import Preparation
     from driftline.serving.facts import Facts
 
@@ -20,13 +21,15 @@ REASONS = "reasons.onnx"
 """Beside it: how much each column moved a score, see :mod:`driftline.portable.reasons`."""
 
 
-def files(preparation: Preparation, saved: Path, facts: Facts) -> dict[str, bytes]:
+def files(
+    preparation: Preparation, saved: Path, facts: Facts, calibration: Calibration | None = None
+) -> dict[str, bytes]:
     """Both files of the pipeline that Spark saved in the folder ``saved``."""
     from driftline.portable import graph, reasons
     from driftline.portable.saved import read
 
     numbers = read(saved)
     return {
-        FILE: graph.write(preparation, numbers, facts),
+        FILE: graph.write(preparation, numbers, facts, calibration),
         REASONS: reasons.write(preparation, numbers, facts),
     }

@@ -18,35 +18,70 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from driftline.calibration import Calibration, Isotonic, Platt
 from driftline.errors import DriftlineError
 from driftline.portable.saved import Bayes, Linear, Model, Perceptron, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
 from driftline.serving.facts import MISSING, Facts
 
 
-def write(preparation: Preparation, model: Model, facts: Facts) -> bytes:
+def write(
+    preparation: Preparation, model: Model, facts: Facts, calibration: Calibration | None = None
+) -> bytes:
     """The ONNX file; ``facts`` must name the columns in the preparation's order."""
     graph = Graph()
     vector = prepared(graph, preparation)
-    if isinstance(model, Bayes):
-        zero, one = (_log_likelihood(graph, vector, model, label) for label in (0, 1))
-        # No logistic: where both are infinite, Spark's share is no number, either.
-        odds = graph.add("Exp", graph.add("Sub", zero, one))
-        score = graph.add("Reciprocal", graph.add("Add", graph.constant(np.ones((1, 1))), odds))
-    elif isinstance(model, Perceptron):
-        total = linear(graph, units(graph, vector, model), model.outer, model.intercept)
-        score = graph.add("Sigmoid", total)
-    elif isinstance(model, Linear):
-        score = linear(graph, vector, model.coefficients, model.intercept)
-        if model.logistic or model.exponential:
-            score = graph.add("Sigmoid" if model.logistic else "Exp", score)
+    total = _total(graph, vector, model, len(preparation.names))
+    if isinstance(calibration, Platt):
+        steep = graph.add("Mul", total, _one(graph, calibration.slope))
+        score = graph.add("Sigmoid", graph.add("Add", steep, _one(graph, calibration.intercept)))
     else:
-        score = _trees(graph, vector, len(preparation.names), model)
-        score = graph.add("Sigmoid", score) if model.logistic else score
+        score = _score(graph, total, model)
+    if isinstance(calibration, Isotonic):
+        score = _steps(graph, score, calibration)
     flat = graph.constant(np.array([-1], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
     output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])
     return graph.file(output, facts, trees=5)
+
+
+def _total(graph: Graph, vector: str, model: Model, places: int) -> str:
+    """What a score is the logistic or the exponential of, or the score itself: rows × 1."""
+    if isinstance(model, Bayes):
+        zero, one = (_log_likelihood(graph, vector, model, label) for label in (0, 1))
+        return graph.add("Sub", one, zero)
+    if isinstance(model, Perceptron):
+        return linear(graph, units(graph, vector, model), model.outer, model.intercept)
+    if isinstance(model, Linear):
+        return linear(graph, vector, model.coefficients, model.intercept)
+    return _trees(graph, vector, places, model)
+
+
+def _score(graph: Graph, total: str, model: Model) -> str:
+    if isinstance(model, Bayes):
+        # No logistic: where both are infinite, Spark's share is no number, either.
+        odds = graph.add("Exp", graph.add("Neg", total))
+        return graph.add("Reciprocal", graph.add("Add", _one(graph, 1.0), odds))
+    if isinstance(model, Perceptron) or model.logistic:
+        return graph.add("Sigmoid", total)
+    exponential = isinstance(model, Linear) and model.exponential
+    return graph.add("Exp", total) if exponential else total
+
+
+def _steps(graph: Graph, score: str, calibration: Isotonic) -> str:
+    """:class:`Isotonic` of the score, rows × 1."""
+    sure = graph.add("Add", graph.add("Sub", score, score), _one(graph, calibration.base))
+    if not calibration.start:
+        return sure
+    away = graph.add("Sub", score, graph.constant(_row(calibration.start)))
+    share = graph.add("Div", away, graph.constant(_row(calibration.width)))
+    share = graph.add("Min", graph.add("Max", share, _one(graph, 0.0)), _one(graph, 1.0))
+    rises = graph.constant(np.asarray(calibration.rise)[:, None])
+    return graph.add("Add", graph.add("MatMul", share, rises), sure)
+
+
+def _one(graph: Graph, value: float) -> str:
+    return graph.constant(np.array([[value]]))
 
 
 _DOUBLE = TensorProto.DOUBLE

@@ -5,7 +5,11 @@ from __future__ import annotations
 from driftline.report import words
 from driftline.report.facts import Facts, Row, latest_run, newest, rows
 
-BASELINES = {"constant": "same answer for all", "best_feature": "best single feature"}
+BASELINES = {
+    "constant": "same answer for all",
+    "best_feature": "best single feature",
+    "rfm": "recency, frequency, money",
+}
 """What each baseline of ``ops.evaluations`` does, in words."""
 
 
