@@ -26,7 +26,7 @@ def read_conf(options: dict[str, Any], suites: bool = True) -> tuple[Problem, En
     changed = {
         key: value if "://" in value else str(Path(value).resolve()) for key, value in given.items()
     }
-    if "warehouse" in changed and environment.mlflow.startswith("sqlite:///"):
+    if "://" not in changed.get("warehouse", "://") and environment.mlflow.startswith("sqlite:///"):
         changed["mlflow"] = f"sqlite:///{changed['warehouse']}/mlflow.db"
     _check_sources(problem, path)
     if suites:  # what is ingested can be looked at before there are any

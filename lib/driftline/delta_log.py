@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
@@ -47,7 +48,7 @@ def append(
     version and the bytes written.
     """
     content, file = new_files.encoded(rows, arrow_schema(ddl))
-    _put(spark, f"{folder}/{file.name}", content)
+    put(spark, f"{folder}/{file.name}", content)
     version = commit(spark, folder, [file.action()], key=key, check=check)
     return None if version is None else (version, file.size)
 
@@ -153,6 +154,65 @@ def listed_files(spark: SparkSession, folder: str) -> list[str]:
     return [path for path, _ in _entries(spark, folder)]
 
 
+def put_if(
+    spark: SparkSession, file: str, content: bytes, *, mark: str | None = None
+) -> str | None:
+    """Write an object of an S3 store if there is none, or if it still has the ``mark``.
+
+    Returns its new mark; None if the store refused, and nothing was written.
+    """
+    path, system = _system(spark, file)
+    builder = system.createFile(path).overwrite(mark is not None)
+    if mark is None:
+        builder = builder.must("fs.option.create.conditional.overwrite", "true")
+    else:
+        builder = builder.must("fs.option.create.conditional.overwrite.etag", mark)
+    try:
+        stream = builder.build()
+        stream.write(bytearray(content))
+        stream.close()
+    except Py4JJavaError as error:
+        name = error.java_exception.getClass().getSimpleName()
+        if name in ("RemoteFileChangedException", "FileAlreadyExistsException"):
+            return None
+        raise
+    return str(system.getFileStatus(path).getEtag())
+
+
+def mark(spark: SparkSession, file: str) -> tuple[str, int] | None:
+    """The mark of an object of an S3 store and when it was written (ms since 1970)."""
+    path, system = _system(spark, file)
+    try:
+        found = system.getFileStatus(path)
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
+            return None
+        raise
+    return str(found.getEtag()), int(found.getModificationTime())
+
+
+def remove(spark: SparkSession, file: str) -> None:
+    """Remove a file if it is there."""
+    path, system = _system(spark, file)
+    system.delete(path, False)
+
+
+def is_file(spark: SparkSession, file: str) -> bool:
+    """Whether there is such a file, wherever it is."""
+    path, system = _system(spark, file)
+    return bool(system.exists(path))
+
+
+def names(spark: SparkSession, root: str) -> list[str]:
+    """The tables below a folder, wherever it is: ``layer.name`` each."""
+    return [
+        f"{layer.rpartition('/')[2]}.{table.rpartition('/')[2]}"
+        for layer in listed_files(spark, root)
+        for table in listed_files(spark, layer)
+        if _system(spark, table)[1].exists(_system(spark, f"{table}/_delta_log")[0])
+    ]
+
+
 def _entries(spark: SparkSession, folder: str) -> list[tuple[str, int]]:
     path, system = _system(spark, folder)
     if not system.exists(path):
@@ -205,9 +265,10 @@ def _text(spark: SparkSession, file: str) -> str | None:
         stream.close()
 
 
-def _put(spark: SparkSession, file: str, content: bytes) -> None:
+def put(spark: SparkSession, file: str, content: bytes, *, replace: bool = False) -> None:
+    """Write a file; one that is there already is an error, unless it is to be replaced."""
     path, system = _system(spark, file)
-    stream = system.create(path, False)
+    stream = system.create(path, replace)
     try:
         stream.write(bytearray(content))
     finally:

@@ -68,6 +68,15 @@ def load_environment(path: Path) -> Environment:
             allowed="a folder that the driver and all executors see",
             hint="mount the object store, or copy the deliveries",
         )
+    if environment.warehouse.startswith(("s3://", "s3n://")):
+        raise ConfError(
+            "not how Spark calls an object store",
+            file=str(path),
+            key="warehouse",
+            found=environment.warehouse,
+            allowed="a folder, or a URI: s3a://bucket/folder",
+            hint="s3a:// it is",
+        )
     mlflow = environment.mlflow
     return environment.model_copy(
         update={

@@ -37,17 +37,38 @@ DIGESTS = {
 
 @dataclass(frozen=True)
 class Driver:
-    """A database's JDBC driver: fetched when a problem first reads from such a database."""
+    """What lets Spark into a kind of database or store; fetched when a line first goes there."""
 
     coordinates: str
-    file: str
-    sha256: str
+    digests: Mapping[str, str]
 
 
 POSTGRESQL = Driver(
     "org.postgresql:postgresql:42.7.7",
-    "org.postgresql_postgresql-42.7.7.jar",
-    "157963d60ae66d607e09466e8c0cdf8087e9cb20d0159899ffca96bca2528460",
+    {
+        "org.postgresql_postgresql-42.7.7.jar": (
+            "157963d60ae66d607e09466e8c0cdf8087e9cb20d0159899ffca96bca2528460"
+        )
+    },
+)
+
+# Of the same Hadoop as Spark's own jars; the AWS SDK is 690 MB of it.
+S3 = Driver(
+    "org.apache.hadoop:hadoop-aws:3.5.0",
+    {
+        "org.apache.hadoop_hadoop-aws-3.5.0.jar": (
+            "66bd9eefb938b1a1657487324b63c13df2d8b17164a1dd24e0ef37b905bc5baa"
+        ),
+        "software.amazon.awssdk_bundle-2.35.4.jar": (
+            "db4b55f24ad1b4e70f17eb1717a4de76a8dadc5a27d764be7c44ff67b2c1c677"
+        ),
+        "software.amazon.s3.analyticsaccelerator_analyticsaccelerator-s3-1.3.1.jar": (
+            "4959a9747cbb479c73c3ffbcd479bee5b014f8b2880994585a8693fb9d24675e"
+        ),
+        "org.wildfly.openssl_wildfly-openssl-2.2.5.Final.jar": (
+            "71fb7932f99a727edb23c5a2cb8c6855ac7196fad41aa0669b3998e277165154"
+        ),
+    },
 )
 
 # What a first job does, so that the archive holds the classes it will load.
@@ -74,12 +95,12 @@ def archive() -> Path | None:
     return path if path.exists() else None
 
 
-def driver(wanted: Driver) -> Path:
-    """The driver's jar, fetched if it is not there."""
-    path = folder() / wanted.file
-    if not path.exists():
-        _fetch(wanted.coordinates, {wanted.file: wanted.sha256})
-    return path
+def driver(wanted: Driver) -> list[Path]:
+    """The driver's jars, fetched if they are not there."""
+    paths = [folder() / name for name in wanted.digests]
+    if not all(path.exists() for path in paths):
+        _fetch(wanted.coordinates, wanted.digests)
+    return paths
 
 
 def fetch() -> None:

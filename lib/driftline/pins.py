@@ -109,13 +109,19 @@ def _files(tables: Tables, name: str, pinned: Sequence[int]) -> set[Path]:
     return paths
 
 
-def _folder(tables: Tables, name: str) -> Path:
+def require_disk(tables: Tables) -> None:
+    """Raise :class:`Missing` unless files of the past can get second names, and be looked into."""
     if "://" in tables.root:
         raise Missing(
-            "versions can be pinned in a local warehouse only",
-            where=tables.path(name),
-            hint="on an object store give the table a long delta.deletedFileRetentionDuration",
+            "files of old versions are kept, and taken away, in a local warehouse only",
+            where=tables.root,
+            hint="on an object store give each table a delta.deletedFileRetentionDuration that "
+            "suits you, and run Delta's own VACUUM",
         )
+
+
+def _folder(tables: Tables, name: str) -> Path:
+    require_disk(tables)
     return Path(tables.path(name)).absolute()
 
 

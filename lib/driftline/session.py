@@ -67,7 +67,7 @@ def build(
 ) -> SparkSession:
     """Return a session with Delta; under ``spark-submit`` the one whose JVM is already running.
 
-    ``drivers`` of databases are fetched if need be; under ``spark-submit`` they are ``--packages``.
+    ``drivers`` are fetched if need be; under ``spark-submit`` they are ``--packages``.
     ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
     """
@@ -93,7 +93,7 @@ def build(
             builder = builder.config(name, value)
         if drivers:
             # Not on the class path: that must begin as the class-data archive was made with it.
-            paths = ",".join(str(jars.driver(each)) for each in drivers)
+            paths = ",".join(str(path) for each in drivers for path in jars.driver(each))
             builder = builder.config("spark.jars", paths)
     for name, value in (settings or {}).items():
         builder = builder.config(name, value)

@@ -1,4 +1,4 @@
-"""What went wrong below the tables, in words: a full disk, a lost file, a torn commit.
+"""What went wrong below the tables, in words: a full disk, a lost file, a torn commit, no bucket.
 
 Spark and Delta say it in traces of a hundred lines; the person who is called at night needs the
 folder and what to do.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from driftline import jars
 from driftline.errors import Missing
 
 _COPY = "put it back from a copy; versions of the table without that file can still be read"
@@ -15,6 +16,21 @@ _UNCHANGED = "nothing half-written is visible; then give the same command again"
 
 # What the engines' messages say, in the order in which it is looked for; a group is the place.
 _SIGNS: tuple[tuple[str, str, str], ...] = (
+    (
+        r"Class org\.apache\.hadoop\.fs\.s3a\.S3AFileSystem not found",
+        "Spark has nothing that reads s3a://",
+        f"spark-submit --packages {jars.S3.coordinates} …",
+    ),
+    (
+        r"NoAuthWithAWSException|No AWS Credentials provided",
+        "there are no credentials for the object store",
+        "export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    ),
+    (
+        r"UnknownStoreException: `?(s3a://[^/'\s]+)",
+        "there is no such bucket",
+        "make it, or correct `warehouse` in conf/env",
+    ),
     (r"No space left on device", "the disk is full", f"make room; {_UNCHANGED}"),
     (r"Disk quota exceeded", "the disk quota is used up", f"make room; {_UNCHANGED}"),
     (

@@ -7,11 +7,8 @@ rows, so a write that is tried again, after a kill or by a second process, is se
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +18,8 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from driftline import delta_log
-from driftline.errors import Missing, TryAgain
+from driftline import delta_log, locks
+from driftline.errors import Missing
 from driftline.new_files import NewFile, Target
 from driftline.schemas import Table
 from driftline.versions import Versions
@@ -207,13 +204,17 @@ class Tables(Versions):
     def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the named tables for this process alone, after waiting so many seconds at most.
 
-        Delta's commit on a local disk is not safe between processes (a rename there replaces an
-        existing file), so local warehouses take a lock a table; object stores and HDFS commit
-        safely by themselves. The loser gets :class:`TryAgain`.
+        On a disk and in S3, where Delta's commits are not safe between processes, see
+        :mod:`driftline.locks`. The loser gets :class:`TryAgain`.
         """
         with contextlib.ExitStack() as held:
-            for name in sorted(set(names)) if self._local else ():
-                held.enter_context(_locked(Path(self.root, "_locks", name), name, wait))
+            for name in sorted(set(names)):
+                if self._local:
+                    path = Path(self.root, "_locks", name)
+                    held.enter_context(locks.on_disk(path, name, wait))
+                elif self.root.startswith("s3a://"):
+                    lease = f"{self.root}/_locks/{name}"
+                    held.enter_context(locks.in_store(self.spark, lease, name, wait))
             yield
 
     def _write(
@@ -321,29 +322,3 @@ class Tables(Versions):
 def _facts(key: str, made_from: Mapping[str, int], noted: Mapping[str, Any] | None = None) -> str:
     """What a commit says of itself: what it stands for, and the versions it was made from."""
     return json.dumps({"key": key, "made_from": dict(made_from), "noted": dict(noted or {})})
-
-
-@contextlib.contextmanager
-def _locked(path: Path, name: str, wait: float) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    until = time.monotonic() + wait
-    with path.open("a+") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() < until:
-                    time.sleep(0.1)
-                    continue
-                file.seek(0)
-                raise TryAgain(
-                    f"{name} is being written by another process "
-                    f"({file.read().strip() or 'unknown'})",
-                    where=str(path),
-                    hint="wait until it is done and give the same command again",
-                ) from None
-        file.truncate(0)
-        file.write(f"pid {os.getpid()}")
-        file.flush()
-        yield

@@ -36,13 +36,9 @@ class Versions:
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
 
     def names(self) -> list[str]:
-        """All tables there are, ``layer.name`` each; a folder on an object store is not listed."""
+        """All tables there are, ``layer.name`` each."""
         if not self._local:
-            raise Missing(
-                "the tables of a remote warehouse are not listed",
-                where=self.root,
-                hint="call a table by its name",
-            )
+            return sorted(delta_log.names(self.spark, self.root))
         return sorted(
             ".".join(path.parts[-3:-1]) for path in Path(self.root).glob("*/*/_delta_log")
         )

@@ -155,6 +155,7 @@ def test_a_torn_last_commit_is_named(stage, spark, landed) -> None:
         ("java.io.IOException: No space left on device", "the disk is full", ""),
         ("java.io.FileNotFoundException: /w/x (Read-only file system)", "a folder cannot be", ""),
         ("[FAILED_READ_FILE.FILE_NOT_EXIST] … file:/w/a.parquet", "gone", "/w/a.parquet"),
+        ("o.a.h.fs.s3a.UnknownStoreException: `s3a://b/w': getFileStatus", "no such", "s3a://b"),
     ],
 )
 def test_what_a_trace_comes_down_to(trace, what, where) -> None:

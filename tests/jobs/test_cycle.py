@@ -124,7 +124,7 @@ def test_the_wheel(wheel, command) -> None:
     assert not made.trusted
     assert json.loads(made.turn)["version"] == 1
     assert made.cost > 0
-    told = (wheel.line.report_path.parent / "metrics.prom").read_text("utf-8")
+    told = Path(wheel.line.beside("metrics.prom")).read_text("utf-8")
     assert 'driftline_decision{action="retrain",problem="churn"} 1.0' in told
     outcomes = {row.decision: row for row in wheel.rows("ops.outcomes") if row.kind == "training"}
     assert outcomes[made.decision].model_version == 2

@@ -37,7 +37,8 @@ WATERMARK = {"table": "orders", "watermark": "updated_at"}
 def driver(spark) -> None:
     """The driver where `spark.jars` would put it; the session of the tests runs already."""
     loader = spark._jvm.Thread.currentThread().getContextClassLoader()
-    loader.addURL(spark._jvm.java.io.File(str(jars.driver(jars.POSTGRESQL))).toURI().toURL())
+    (jar,) = jars.driver(jars.POSTGRESQL)
+    loader.addURL(spark._jvm.java.io.File(str(jar)).toURI().toURL())
 
 
 @pytest.fixture

@@ -921,6 +921,16 @@ HERE = "warehouse: tables\ndata: ../data\nmlflow: tables/mlflow.db\n"
                 "write something there",
             ),
         ),
+        (
+            HERE.replace("warehouse: tables", "warehouse: s3://lake/warehouse"),
+            (
+                "not how Spark calls an object store",
+                "warehouse",
+                "s3://lake/warehouse",
+                "a folder, or a URI: s3a://bucket/folder",
+                "s3a:// it is",
+            ),
+        ),
     ],
 )
 def test_wrong_environment(

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from pathlib import Path
 
 from pyspark.sql import functions as F
 
-from driftline import openmetrics, schemas
+from driftline import beside, openmetrics, schemas
 from driftline.jobs.line import Line
 from driftline.openmetrics import Stage, State
 from driftline.session import utc
 
 
-def write(line: Line) -> Path:
+def write(line: Line) -> str:
     """Write the file in one step: a collector reads the old one or the new one."""
-    path = line.report_path.with_name("metrics.prom")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(text(line), encoding="utf-8")
-    os.replace(part, path)
+    path = line.beside("metrics.prom")
+    beside.write(line.spark, path, text(line))
     return path
 
 

@@ -26,10 +26,9 @@ class Line:
     tables: Tables
     ledger: Ledger
 
-    @property
-    def report_path(self) -> Path:
-        """Where the report page goes."""
-        return Path(self.environment.warehouse, self.problem.name, "report.html")
+    def beside(self, name: str) -> str:
+        """The path of a file beside the tables, e.g. of the report."""
+        return f"{self.tables.root}/{name}"
 
 
 def open_line(
@@ -39,6 +38,8 @@ def open_line(
     folder = f"{environment.warehouse}/{problem.name}"
     asked = any(source.database for source in problem.sources.values())
     drivers = [jars.POSTGRESQL] if asked else []
+    if folder.startswith("s3a://"):
+        drivers.append(jars.S3)
     spark = session.build(
         master=environment.master,
         cores=environment.cores,

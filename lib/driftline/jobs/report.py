@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import datetime, timezone
 from typing import Any
 
 import pandas as pd
 from pyspark.sql import functions as F
 
-from driftline import explore, schemas
+from driftline import beside, explore, schemas
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 from driftline.report import Facts, render
@@ -21,13 +20,10 @@ def run(line: Line) -> str:
     with line.ledger.run("report") as ledger:
         ledger.progress("gathering facts")
         page = render(facts(line))
-        path = line.report_path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(page, encoding="utf-8")
-        os.replace(part, path)
+        path = line.beside("report.html")
+        beside.write(line.spark, path, page)
         ledger.status = "done"
-        ledger.message = str(path)
+        ledger.message = path
         return ledger.message
 
 

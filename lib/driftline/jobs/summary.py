@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import schemas
+from driftline import beside, schemas
 from driftline.jobs import STAGES
 from driftline.jobs.line import Line
 from driftline.schemas import Table
@@ -27,8 +27,9 @@ def summary(line: Line, run_ids: list[str]) -> str:
     seconds, money = (sum(row[name] for row in runs) for name in ("wall_seconds", "money"))
     currency = line.problem.prices.currency
     lines.append(f"{'total':<10}{'':<11}{'':>12}{seconds:>9.1f}{money:>8.5f} {currency}")
-    if line.report_path.exists():
-        lines += ["", f"report: {line.report_path}"]
+    report = line.beside("report.html")
+    if beside.exists(line.spark, report):
+        lines += ["", f"report: {report}"]
     return "\n".join(lines)
 
 

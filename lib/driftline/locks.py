@@ -1,0 +1,117 @@
+"""One writer a table, below :mod:`driftline.tables`: a lock on a disk, a lease in an S3 store.
+
+Delta's commit is a rename on a disk and a plain PUT in S3: both replace what another process has
+just written. HDFS and other stores refuse the second of two commits themselves, and need no lock.
+
+A lease is an object that only one process can make (PUT if there is none) and that it writes anew
+every few seconds (PUT if it is still as I wrote it). One that was not renewed for :data:`LEASE`
+seconds is of a process that was killed; whoever replaces it first, as read, has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from driftline import delta_log
+from driftline.errors import TryAgain
+
+LEASE = 60.0
+"""Seconds without renewal after which a lease is anybody's."""
+RENEWED = 10.0
+
+_HINT = "wait until it is done and give the same command again"
+
+
+@contextlib.contextmanager
+def on_disk(path: Path, name: str, wait: float) -> Iterator[None]:
+    """Hold a file's lock, which ends with this process; the loser gets :class:`TryAgain`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + wait
+    with path.open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() < until:
+                    time.sleep(0.1)
+                    continue
+                file.seek(0)
+                raise TryAgain(
+                    f"{name} is being written by another process "
+                    f"({file.read().strip() or 'unknown'})",
+                    where=str(path),
+                    hint=_HINT,
+                ) from None
+        file.truncate(0)
+        file.write(f"pid {os.getpid()}")
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def in_store(spark: SparkSession, path: str, name: str, wait: float) -> Iterator[None]:
+    """Hold a lease, renewed by a thread; the loser gets :class:`TryAgain`.
+
+    A process that finds its lease taken (it was stopped for a minute, say) ends at once, with the
+    exit code of that error: it must not commit any more.
+    """
+    until = time.monotonic() + wait
+    while (mark := _taken(spark, path)) is None:
+        if time.monotonic() >= until:
+            raise TryAgain(
+                f"{name} is being written by another process, or was by one that was killed",
+                where=path,
+                hint=f"{_HINT}; the lock of one that was killed ends after {LEASE:.0f} s",
+            )
+        time.sleep(1.0)
+    done = threading.Event()
+    keeper = threading.Thread(target=_renew, args=(spark, path, mark, done), daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+        delta_log.remove(spark, path)
+
+
+def _taken(spark: SparkSession, path: str) -> str | None:
+    """The mark of a lease that is ours now; None if it is another's."""
+    there = delta_log.mark(spark, path)
+    if there is None:
+        return delta_log.put_if(spark, path, _holder(0))
+    found, modified = there
+    if time.time() - modified / 1000 < LEASE:
+        return None
+    return delta_log.put_if(spark, path, _holder(0), mark=found)
+
+
+def _renew(spark: SparkSession, path: str, mark: str | None, done: threading.Event) -> None:
+    written, times = time.monotonic(), 0
+    while not done.wait(RENEWED):
+        times += 1
+        try:
+            mark = delta_log.put_if(spark, path, _holder(times), mark=mark)
+        except Exception as error:  # the store may answer again before the lease is over
+            said = type(error).__name__
+        else:
+            written, said = time.monotonic(), "" if mark else "another process has it"
+        if mark is None or time.monotonic() - written > LEASE - RENEWED:
+            print(f"driftline: the lock {path} was lost ({said}); try again", file=sys.stderr)
+            os._exit(TryAgain.exit_code)
+
+
+def _holder(times: int) -> bytes:
+    """What a lease says; no two say the same, so that none is taken for another."""
+    return f"{socket.gethostname()} pid {os.getpid()} {time.time_ns()} {times}".encode()
