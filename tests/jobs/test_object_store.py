@@ -277,7 +277,7 @@ def test_no_secret_is_told(project, store, both) -> None:
 )
 def test_what_is_missing_is_said(driftline, monkeypatch, store, warehouse, key, said) -> None:
     if not key:
-        for name in store.environment:
+        for name in [*store.environment]:
             monkeypatch.delitem(store.environment, name)
     refused = driftline("ingest", "--warehouse", warehouse)
     assert refused.returncode == 4, refused.stderr[-4000:]
