@@ -43,7 +43,9 @@ def test_core_seconds_belong_to_stages(open_line, spark, repository, tmp_path) -
     for row in runs:
         told[row.stage] += row.task_seconds
     print(f"{sum(told.values()):.1f} of {spent:.1f} core-seconds: {told}")
-    assert {"ingest", "validate", "features", "train", "score", "drift", "monitor"} <= set(told)
+    assert {"ingest", "validate", "features", "train", "score", "drift", "monitor", "cycle"} <= set(
+        told
+    )
     assert 0.95 <= sum(told.values()) / spent <= 1.0
 
     assert "a thousand predictions: " in cost.run(line)
