@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline.options import as_of_option, where
+from driftline.options import as_of_option, utc, where
 from driftline.sla_section import TIMED
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def commands(
 
         Before labels come, what the scores let expect (CBPE); when they come, whether that held.
         """
-        stage("monitor", options, as_of=_utc(as_of))
+        stage("monitor", options, as_of=utc(as_of))
 
     @click.command()
     @where
@@ -54,17 +54,13 @@ def commands(
         if dry_run:
             from driftline.jobs import planning
 
-            click.echo(planning.plan(line, as_of=_utc(as_of)))
+            click.echo(planning.plan(line, as_of=utc(as_of)))
             return
         from driftline.jobs import cycle as turn
         from driftline.jobs.spending_limits import Turn
 
         bounded = Turn(line, lambda name, **given: job(line, name, **given))
-        said = turn.run(line, bounded, as_of=_utc(as_of), only=only)
+        said = turn.run(line, bounded, as_of=utc(as_of), only=only)
         click.echo(f"{'cycle':<10}{said}")
 
     return [monitor, cycle]
-
-
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from driftline.errors import ConfError, Missing, Refused
-from driftline.options import where
+from driftline.options import utc, where
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
@@ -61,7 +61,7 @@ def commands(opened: Callable[..., Line]) -> list[click.Command]:
         line = opened(options, suites=False)
         from driftline.jobs import sla as job
 
-        day = None if as_of is None else as_of.replace(tzinfo=timezone.utc)
+        day = utc(as_of)
         judged = job.run(line, as_of=day, probed=probed)
         if not judged:
             raise ConfError(

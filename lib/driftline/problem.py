@@ -27,11 +27,11 @@ from driftline.sections import (
     Prepare,
     Prices,
     RandomSplit,
-    Source,
     TimeSplit,
     Train,
 )
 from driftline.sla_section import Sla
+from driftline.source_section import Source
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
 """Columns that stand beside the features on their way through training and scoring."""
@@ -103,6 +103,22 @@ class Problem(Strict):
                 found=", ".join(f"{source}: {kind}" for source, kind in kinds.items()),
                 allowed="one type, or nothing joins",
                 hint=f"give {self.entity} the same type under each source's columns",
+            )
+        hidden = [
+            name
+            for name, source in self.sources.items()
+            if self.entity in source.columns and source.columns[self.entity].pseudonym
+        ]
+        plain = {name for name, source in self.sources.items() if self.entity in source.columns} - {
+            *hidden
+        }
+        if hidden and plain:
+            raise wrong(
+                "the entity is a pseudonym in some sources and not in others",
+                key="entity",
+                found=f"plain in {', '.join(sorted(plain))}",
+                allowed="pseudonym: true in every source that has it, or in none",
+                hint="rows of one person would no longer meet",
             )
         regression = self.label.outcome == "sum"
         if regression != (self.task == "regression"):

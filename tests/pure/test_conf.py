@@ -97,7 +97,7 @@ CHANGES = {
             "unknown key",
             "sources.orders.columns.order_id.typ",
             "typ",
-            "type, from, format, comment",
+            "type, from, format, comment, pseudonym",
             "did you mean 'type'?",
         ),
     ),

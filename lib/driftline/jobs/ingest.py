@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from pyspark.sql import Row
 
-from driftline import forecast, ingest, schemas
+from driftline import forecast, ingest, layouts, schemas
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.jobs import batches, deliveries, landing, pulls, retry
 from driftline.jobs.batches import Counts, Faults, Known
@@ -25,6 +25,8 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
     names = [f"bronze.{source}" for source in line.problem.sources]
     locks = (*names, schemas.DELIVERIES.full_name, schemas.REJECTS.full_name)
     with line.ledger.run("ingest") as ledger, line.tables.lock(*locks):
+        for declared in line.problem.sources.values():
+            layouts.keyed(declared)  # is there a key for the pseudonyms? Before anything is planned
         history = batches.history(line)
         faults: Faults = {}
         lost = batches.lost(line, history)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
@@ -20,6 +20,7 @@ from driftline.forecast import Forecast
 from driftline.jobs import acting, deciding, ingest, monitor
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
+from driftline.session import utc
 
 _IF_DECIDED = "if monitor decides so"
 
@@ -139,7 +140,7 @@ def _reaches(line: Line, as_of: datetime | None) -> str | None:
     found = line.tables.read(f"silver.{source}").agg(F.max(problem.sources[source].time)).first()
     if found is None or found[0] is None:
         return None
-    newest = found[0].replace(tzinfo=timezone.utc)
+    newest = utc(found[0])
     wanted = min(newest, as_of or newest)
     made = monitor.watermark(line, line.tables.version(schemas.features(problem).full_name))
     sides = [

@@ -12,6 +12,7 @@ from driftline.jobs import measuring
 from driftline.jobs.line import Line
 from driftline.probing import Probe
 from driftline.registry import Registry
+from driftline.session import utc
 from driftline.sla import Found, Judged, Promise
 
 _ENDED = ("done", "unchanged")
@@ -64,7 +65,7 @@ def _freshness(line: Line, table: str, now: datetime) -> Found | None:
     row = line.tables.read(table, version=version).agg(newest).first()
     if row is None or row[0] is None:
         return None
-    at = row[0].replace(tzinfo=timezone.utc)
+    at = utc(row[0])
     said = f"newest row of {at:%Y-%m-%d %H:%M}"
     return Found(sla.age(at, now), said, _writer(line, table), table, version)
 
@@ -85,10 +86,7 @@ def _duration(line: Line, stage: str) -> Found | None:
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     """A turn of the cycle ends with monitor, or with what that decided, which takes its time."""
     rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
-    ends = {
-        row.started_at.replace(tzinfo=timezone.utc) + timedelta(seconds=row.wall_seconds): row
-        for row in rows
-    }
+    ends = {utc(row.started_at) + timedelta(seconds=row.wall_seconds): row for row in rows}
     found = sla.ended(list(ends), deadline, now)
     if found is None:
         return None
