@@ -70,9 +70,12 @@ class Airflow:
         }
         self("db", "migrate")
 
-    def __call__(self, *arguments: str, seconds: float = 120, **more: str):
+    def __call__(
+        self, *arguments: str, seconds: float = 120, cwd: Path | None = None, **more: str
+    ) -> str:
         done = subprocess.run(
             [self._program, *arguments],
+            cwd=cwd,
             env={**self.settings, **more},
             capture_output=True,
             text=True,
@@ -185,6 +188,27 @@ def test_75_is_tried_again(airflow, stub) -> None:
     [run] = airflow.runs()
     assert run["state"] == "success"
     assert set(airflow.states(run["run_id"]).values()) == {"success"}
+
+
+def test_spark_submit_is_judged_by_its_code_too(airflow, stub) -> None:
+    """SparkSubmitOperator, with a spark-submit that writes down how it is called."""
+    (stub / "driftline").rename(stub / "spark-submit")
+    turn = Turn(load_problem(stub / "x.yaml"), ("--env", "a"), stub, stub / "d", stub, stub)
+    text = airflow_dag.text([turn], operator="spark", master=None)
+    (airflow.home / "dags" / "churn.py").write_text(text, "utf-8")
+    connection = json.dumps({"conn_type": "spark", "host": "spark://127.0.0.1:7077"})
+    more = {"AIRFLOW_CONN_SPARK_DEFAULT": connection, "PATH": f"{stub}:{os.environ['PATH']}"}
+    (stub / "codes").write_text("75\n0\n4\n")
+    with pytest.raises(AssertionError):
+        airflow("dags", "test", DAG, "2024-06-10T04:00:00", cwd=stub, **more)
+    made = calls(stub)
+    assert len(made) == 4  # ingest twice, validate once, sla
+    assert "--master spark://127.0.0.1:7077" in made[0]
+    assert made[0].endswith(f"{stub}/jobs/cycle.py --env a --only ingest --as-of 2024-06-10")
+    assert f"--py-files {stub}/dist/driftline.zip" in made[0]
+    [run] = airflow.runs()
+    states = airflow.states(run["run_id"])
+    assert (states["ingest"], states["validate"], states["sla"]) == ("success", "failed", "success")
 
 
 def test_any_other_code_is_not_and_somebody_is_told(airflow, stub) -> None:
