@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,11 +101,13 @@ class Registry:
         metrics: Mapping[str, float],
         tags: Mapping[str, str],
         files: Callable[[Path], Mapping[str, bytes]],
+        through: str | None = None,
     ) -> Version:
         """Log a search with its winner and register the winner; no alias moves.
 
         ``files`` makes what is kept beside the model (name → content) from the folder Spark saved
         it in. The version counts only once :meth:`judge` has said how the gate ended.
+        ``through`` is a folder that the executors, who write the model, and this process see.
         """
         client = self._client
         experiment = self._experiment()
@@ -118,7 +121,8 @@ class Registry:
         )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "model")
-            mlflow.spark.save_model(model, str(folder), pip_requirements=["pyspark==4.2.0"])
+            asked = ["pyspark==4.2.0"]
+            mlflow.spark.save_model(model, str(folder), dfs_tmpdir=through, pip_requirements=asked)
             for name, content in files(folder / "sparkml").items():
                 (folder / name).write_bytes(content)
             digests = _digests(folder)
@@ -228,9 +232,16 @@ class Registry:
             ) from None
         return Version(number, found.run_id or "", found.source or "", dict(found.tags))
 
-    def load(self, version: Version) -> PipelineModel:
-        """Load a version after checking that every file is the one that was recorded."""
-        return PipelineModel.load(str(self.folder(version) / "sparkml"))
+    def load(self, version: Version, *, through: str | None = None) -> PipelineModel:
+        """Load a version after checking that every file is the one that was recorded; for
+        ``through`` see :meth:`record`.
+        """
+        folder = self.folder(version) / "sparkml"
+        if through is None:
+            return PipelineModel.load(str(folder))
+        Path(through).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=through) as seen:
+            return PipelineModel.load(shutil.copytree(folder, f"{seen}/sparkml"))
 
     def folder(self, version: Version) -> Path:
         """A local copy of a version's files, after the same check."""

@@ -26,6 +26,13 @@ class Line:
     tables: Tables
     ledger: Ledger
 
+    @property
+    def models_path(self) -> str | None:
+        """The folder beside the tables through which a Spark model passes from executors to this
+        process and back; in an object store none: Hadoop's own default file system has to do.
+        """
+        return None if "://" in self.tables.root else self.beside("_models")
+
     def beside(self, name: str) -> str:
         """The path of a file beside the tables, e.g. of the report."""
         return f"{self.tables.root}/{name}"

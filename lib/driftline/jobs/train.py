@@ -109,7 +109,7 @@ def _train(
     proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
     if unfinished:  # killed after it was registered: go on from there
         stopped, trials = "", []
-        winner, model = _winner(unfinished), models.load(unfinished)
+        winner, model = _winner(unfinished), models.load(unfinished, through=line.models_path)
         train = rows.where(F.col("part") == "train")
         learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
@@ -263,6 +263,7 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
     metric = problem.train.metric
     return models.record(
         made.model,
+        through=line.models_path,
         trials=[
             registry.Trial(
                 each.candidate.family,
