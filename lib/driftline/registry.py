@@ -30,8 +30,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
-from driftline import __version__
-from driftline.errors import DriftlineError, Missing
+from driftline import __version__, storage
+from driftline.errors import DriftlineError, Missing, TryAgain
 
 CHAMPION = "champion"
 
@@ -90,7 +90,7 @@ class Registry:
         self._name = name
         self._uri = uri
         mlflow.set_tracking_uri(uri)
-        self._client = mlflow.MlflowClient(uri, uri)
+        self._client: Any = _Client(mlflow.MlflowClient(uri, uri), uri)
 
     def record(
         self,
@@ -108,6 +108,7 @@ class Registry:
         """
         client = self._client
         experiment = self._experiment()
+        self._end_what_was_left(experiment, tags)
         parent = client.create_run(experiment, run_name="train", tags=dict(tags))
         run_id = parent.info.run_id
         for trial in trials:
@@ -246,7 +247,8 @@ class Registry:
                 where=version.source,
                 hint="nothing was fetched from there. Train again",
             )
-        folder = Path(mlflow.artifacts.download_artifacts(version.source))
+        fetch = _reached(mlflow.artifacts.download_artifacts, self._uri)
+        folder = Path(fetch(version.source))
         if _digests(folder) != expected:
             raise DriftlineError(
                 f"model {self._name} version {version.number} is not what was recorded",
@@ -267,6 +269,15 @@ class Registry:
         )
         return str(self._client.create_experiment(self._name, artifact_location=beside))
 
+    def _end_what_was_left(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """A run of the same training that did not come as far as a version is no longer running.
+
+        Nobody else trains this model at the same time: the job holds its lock.
+        """
+        asked = f"attributes.status = 'RUNNING' and tags.training = '{tags.get('training')}'"
+        for run in self._client.search_runs([experiment], asked) if "training" in tags else ():
+            self._client.set_terminated(run.info.run_id, "KILLED")
+
     def _trial(self, experiment: str, parent: str, trial: Trial) -> None:
         run = self._client.create_run(
             experiment, run_name=trial.family, tags={"mlflow.parentRunId": parent}
@@ -280,6 +291,38 @@ class Registry:
             + ([RunTag("error", trial.error)] if trial.error else []),
         )
         self._client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")
+
+
+class _Client:
+    """MLflow's client, which says :class:`TryAgain` where its server cannot be reached."""
+
+    def __init__(self, client: mlflow.MlflowClient, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        return _reached(getattr(self._client, name), self._uri)
+
+
+_AWAY = re.compile(r"failed with (?:timeout )?exception|failed with error code 5\d\d")
+
+
+def _reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
+    def ask(*arguments: Any, **named: Any) -> Any:
+        try:
+            return asked(*arguments, **named)
+        except MlflowException as error:
+            full = storage.explained(str(error))
+            if full is not None:
+                raise full from error
+            if error.error_code == "TEMPORARILY_UNAVAILABLE" or _AWAY.search(str(error)):
+                raise TryAgain(
+                    "the model registry cannot be reached",
+                    where=re.sub(r"//[^/@]*@", "//", uri),
+                    hint="the champion is the one it was; give the same command again",
+                ) from error
+            raise
+
+    return ask
 
 
 def _number(version: Version) -> int:

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from driftline.conf import Identifier, Strict, wrong
+from driftline.conf import Day, Identifier, Strict, wrong
 from driftline.errors import did_you_mean
-from driftline.models import FAMILIES
+from driftline.models import ADAPTED, CLASS, FAMILIES
 from driftline.pulls.sections import Api, Database, check_watermark, with_format
 
 ColumnType = Literal["string", "long", "double", "boolean", "timestamp", "date"]
@@ -36,7 +36,22 @@ class Column(Strict):
     type: ColumnType
     source: str | None = Field(default=None, alias="from")
     format: str | None = None
+    value: Day | None = None
+    """The same time in every row: of a table that says none."""
     comment: str = ""
+
+    @model_validator(mode="after")
+    def _value_of_a_time(self) -> Column:
+        given = self.source or self.format
+        if self.value is not None and (self.type not in ("timestamp", "date") or given):
+            raise wrong(
+                "not a column that can have the same value in every row",
+                key="value",
+                found=f"a {self.type}" + (f" from {given}" if given else ""),
+                allowed="type timestamp or date, without from and format",
+                hint="known: {type: timestamp, value: 2024-01-01}",
+            )
+        return self
 
 
 class Limits(Strict):
@@ -123,47 +138,6 @@ class Source(Strict):
         return self.database or self.api
 
 
-class TimeSplit(Strict):
-    """The newest mature as-ofs are the test set, those before them validation, the rest train."""
-
-    by: Literal["time"]
-    test: int = Field(default=1, ge=1)
-    validation: int = Field(default=1, ge=0)
-    folds: Literal["entity", "forward"] = "entity"
-    """Of the search: by entity, or each block of as-ofs measured by the blocks before it."""
-    recent: int | None = Field(default=None, ge=1)
-    """Of the mature as-ofs only so many, the newest, take part: what is older is forgotten."""
-
-
-class _Shares(Strict):
-    recent: int | None = Field(default=None, ge=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
-    validation: float = Field(default=0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _some_train(self) -> _Shares:
-        if self.test + self.validation >= 1:
-            raise wrong(
-                "nothing is left to train on",
-                found=f"test {self.test} + validation {self.validation}",
-                allowed="shares that add up to less than 1",
-                hint="test: 0.2, validation: 0.1 leaves 0.7",
-            )
-        return self
-
-
-class EntitySplit(_Shares):
-    """Entities drawn one by one: each stays on its side whoever else comes."""
-
-    by: Literal["entity"]
-
-
-class RandomSplit(_Shares):
-    """Entities at random, so that no entity is on two sides and each has its share of labels."""
-
-    by: Literal["random"]
-
-
 class Prepare(Strict):
     """What happens to features before a model sees them; fitted on training rows only."""
 
@@ -235,6 +209,17 @@ class Decide(Strict):
         return self
 
 
+def _check_class(family: str, given: tuple[Any, ...]) -> None:
+    if family in FAMILIES or len(given) != 1 or given[0] not in ADAPTED:
+        raise wrong(
+            "not a class that can be a candidate",
+            key=f"{family}.{CLASS}",
+            found=", ".join(map(str, given)),
+            allowed=f"{', '.join(ADAPTED)}; under a name that is no family's",
+            hint="of others the fitted numbers cannot be read, nor served without Python",
+        )
+
+
 class Train(Strict):
     """The search: candidates with grids, folds, the metric that chooses, the gate."""
 
@@ -252,10 +237,26 @@ class Train(Strict):
     calibrate: Literal["none", "platt", "isotonic"] = "none"
     """How scores become probabilities, by what became of validation rows."""
 
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _one_class(cls, candidates: Any) -> Any:
+        """``class: a.b.C`` is a grid of one value."""
+        if not isinstance(candidates, Mapping):
+            return candidates
+        return {
+            family: {**grid, CLASS: (grid[CLASS],)}
+            if isinstance(grid, Mapping) and isinstance(grid.get(CLASS), str)
+            else grid
+            for family, grid in candidates.items()
+        }
+
     @field_validator("candidates")
     @classmethod
     def _known_parameters(cls, candidates: Any) -> Any:
         for family, grid in candidates.items():
+            if CLASS in grid:
+                _check_class(family, grid[CLASS])
+                continue
             if family not in FAMILIES:
                 raise wrong(
                     "no such model family",
@@ -297,8 +298,8 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _weighable(self) -> Train:
-        for family in self.candidates if self.class_weights != "none" else ():
-            if not FAMILIES[family].weighable:
+        for family, grid in self.candidates.items() if self.class_weights != "none" else ():
+            if CLASS not in grid and not FAMILIES[family].weighable:
                 raise wrong(
                     f"{family} cannot weigh rows",
                     key="class_weights",

@@ -15,7 +15,11 @@ _UNCHANGED = "nothing half-written is visible; then give the same command again"
 
 # What the engines' messages say, in the order in which it is looked for; a group is the place.
 _SIGNS: tuple[tuple[str, str, str], ...] = (
-    (r"No space left on device", "the disk is full", f"make room; {_UNCHANGED}"),
+    (
+        r"No space left on device|database or disk is full",
+        "the disk is full",
+        f"make room; {_UNCHANGED}",
+    ),
     (r"Disk quota exceeded", "the disk quota is used up", f"make room; {_UNCHANGED}"),
     (
         r"(?:Read-only file system|Permission denied|AccessDeniedException|Mkdirs failed to create)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import datetime, timezone
 from typing import Any
@@ -90,7 +91,8 @@ def _champion(line: Line) -> dict[str, Any] | None:
     return {
         "version": version.number,
         "family": version.tags["family"],
-        "parameters": version.tags["parameters"],
+        "parameters": json.loads(version.tags["parameters"]),
+        "linear_algebra": version.tags.get("linear_algebra"),
         "as_of": [],
         "tables": [
             {"table": table, "version": number} for table, number in sorted(version.tables.items())
