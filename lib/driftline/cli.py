@@ -6,7 +6,7 @@ import importlib
 import os
 import signal
 import sys
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +16,23 @@ from driftline import __version__, logs, storage
 from driftline import cli_cycle as of_cycle
 from driftline import cli_models as of_models
 from driftline import cli_quality as quality
+from driftline import cli_schedule as of_schedule
 from driftline import cli_serving as serving
+from driftline import cli_simulate as simulated
+from driftline import cli_sla as of_sla
 from driftline.cli_conf import read_conf
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
-from driftline.options import COMPARED, as_of_option, compared, span, table_option, version, where
+from driftline.options import (
+    COMPARED,
+    as_of_option,
+    compared,
+    span,
+    table_option,
+    utc,
+    version,
+    where,
+)
 from driftline.problem import load_problem
 
 if TYPE_CHECKING:
@@ -97,7 +109,7 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
 
         click.echo(words.features(load_problem(Path(options["problem"]))))
         return
-    _stage("features", options, as_of=_utc(as_of))
+    _stage("features", options, as_of=utc(as_of))
 
 
 @cli.command()
@@ -128,7 +140,7 @@ def train(budget: float | None, budget_money: float | None, **options: Any) -> N
 )
 def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
     """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
-    _stage("score", options, as_of=_utc(as_of), full=full, challenger=challenger)
+    _stage("score", options, as_of=utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
@@ -198,7 +210,7 @@ def run(stages: str, as_of: datetime | None, **options: Any) -> None:
     ids = []
     refusal: Refused | None = None
     for stage in (each for each in STAGES if each in wanted):
-        dated = {"as_of": _utc(as_of)} if stage in ("features", "score") else {}
+        dated = {"as_of": utc(as_of)} if stage in ("features", "score") else {}
         try:
             ids.append(_run(line, stage, **dated))
         except Refused as error:
@@ -228,60 +240,18 @@ def explain(problem: str) -> None:
     click.echo(words.explain(load_problem(Path(problem))))
 
 
-@cli.command()
-@click.option("--out", required=True, help="Folder for the deliveries, e.g. data/shop.")
-@click.option("--seed", default=7, show_default=True)
-@click.option("--customers", default=3000, show_default=True, help="About so many at any time.")
-@click.option("--months", default=12, show_default=True, help="How many months to write.")
-@click.option(
-    "--first-month", default=0, show_default=True, help="The first of them; 0 is 2024-01."
-)
-@click.option("--visits", default=None, type=float, help="Visits a customer and month.")
-@click.option("--malformed", default=0.0, help="Share of broken lines.")
-@click.option("--duplicates", default=0.0, help="Share of orders delivered twice.")
-@click.option("--late", default=0.0, help="Share of orders delivered up to 10 days late.")
-@click.option("--schema-change", "schema_change_month", type=int, help="Month of a new field.")
-@click.option("--covariate-drift", "covariate_drift_month", type=int, help="Month the mix changes.")
-@click.option("--concept-drift", "concept_drift_month", type=int, help="Month the behaviour does.")
-def simulate(out: str, months: int, first_month: int, visits: float | None, **shop: Any) -> None:
-    """A shop with known truth: access logs, orders and profiles, seeded, month by month.
-
-    Months written in several calls are the same bytes as months written in one. What no log says
-    (who lapsed when and why, what was planted) goes to truth/ beside the deliveries.
-    """
-    from driftline.simulate import Shop
-    from driftline.simulate import simulate as write
-
-    logs.configure()
-    try:
-        if visits is not None:
-            shop["visits_per_month"] = visits
-        chosen = Shop(**shop)
-        written = write(
-            chosen,
-            Path(out),
-            first_month=first_month,
-            months=months,
-            on_progress=logs.LOGGER.info,
-        )
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    click.echo(
-        f"{written.files:,} files with {written.log_lines:,} log lines and {written.orders:,} "
-        f"orders ({written.bytes / 1e6:.1f} MB) in {out}"
-    )
-
-
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage not in ("ingest", "suggest", "docs"))
+    line = _open(options, suites=stage not in ("ingest", "suggest", "docs", "query", "erase"))
     _run(line, stage, **arguments)
 
 
 def _run(line: Line, stage: str, **arguments: Any) -> str:
     """Run one job; prints its one line and returns the id of its run."""
     job = importlib.import_module(f"driftline.jobs.{stage}")
-    message = job.run(line, **arguments)
-    click.echo(f"{stage:<10}{message}")
+    from driftline.jobs.spending_limits import bounded
+
+    message = bounded(line, stage, job.run, arguments)
+    click.echo(logs.visible(f"{stage:<10}{message}"))
     return line.ledger.last_run_id
 
 
@@ -294,15 +264,14 @@ def _open(options: dict[str, Any], *, suites: bool = True) -> Line:
     return open_line(problem, environment, root, verbose=options["verbose"])
 
 
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)
-
-
 cli.add_command(serving.serve)
+cli.add_command(of_schedule.schedule)
+cli.add_command(simulated.simulate)
 for _command in (
     *quality.commands(_stage),
     *of_models.commands(_stage),
     *of_cycle.commands(_stage, _open, _run),
+    *of_sla.commands(_open),
 ):
     cli.add_command(_command)
 
@@ -330,11 +299,11 @@ def main(arguments: list[str] | None = None) -> None:
     except click.Abort:
         sys.exit(130)
     except DriftlineError as error:
-        click.echo(f"driftline: {error}", err=True)
+        click.echo(logs.visible(f"driftline: {error}"), err=True)
         sys.exit(error.exit_code)
     except Exception as error:
         explained = storage.explained(f"{type(error).__name__} {error}")
         if explained is None:
             raise
-        click.echo(f"driftline: {explained}", err=True)
+        click.echo(logs.visible(f"driftline: {explained}"), err=True)
         sys.exit(explained.exit_code)

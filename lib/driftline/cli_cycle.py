@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from driftline.options import as_of_option, where
+from driftline.options import as_of_option, utc, where
+from driftline.sla_section import TIMED
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
@@ -30,32 +31,36 @@ def commands(
 
         Before labels come, what the scores let expect (CBPE); when they come, whether that held.
         """
-        stage("monitor", options, as_of=_utc(as_of))
+        stage("monitor", options, as_of=utc(as_of))
 
     @click.command()
     @where
     @as_of_option
     @click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-    def cycle(as_of: datetime | None, dry_run: bool, **options: Any) -> None:
+    @click.option(
+        "--only",
+        type=click.Choice(TIMED),
+        help="Only this part of a turn: what a scheduler calls that has a task a stage.",
+    )
+    def cycle(as_of: datetime | None, dry_run: bool, only: str | None, **options: Any) -> None:
         """One turn of the wheel, for a scheduler: what is new through the line, then monitor.
 
         ingest → validate → features → score → drift → monitor → decision; if it is retrain: train,
         gate, promote, score. Given again it does nothing again. With --as-of in the past only what
-        was known then is used, and the champion stays.
+        was known then is used, and the champion stays. Stops between two stages, with exit code 3,
+        where the budgets of the problem file end; the next turn goes on from there.
         """
         line = opened(options)
         if dry_run:
             from driftline.jobs import planning
 
-            click.echo(planning.plan(line, as_of=_utc(as_of)))
+            click.echo(planning.plan(line, as_of=utc(as_of)))
             return
         from driftline.jobs import cycle as turn
+        from driftline.jobs.spending_limits import Turn
 
-        said = turn.run(line, lambda name, **given: job(line, name, **given), as_of=_utc(as_of))
+        bounded = Turn(line, lambda name, **given: job(line, name, **given))
+        said = turn.run(line, bounded, as_of=utc(as_of), only=only)
         click.echo(f"{'cycle':<10}{said}")
 
     return [monitor, cycle]
-
-
-def _utc(day: datetime | None) -> datetime | None:
-    return None if day is None else day.replace(tzinfo=timezone.utc)

@@ -1,14 +1,15 @@
-"""The commands that look after models and tables: rollback, reproduce, vacuum, cost."""
+"""The commands that look after models and tables, and answer for them: rollback to erase."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
-from typing import Any
+from datetime import datetime
+from typing import Any, TextIO
 
 import click
 
-from driftline.options import where
+from driftline.options import utc, where
+from driftline.query import ready
 
 Stage = Callable[..., None]
 """(name of the job, options of :func:`where`, arguments of the job)."""
@@ -65,6 +66,53 @@ def commands(stage: Stage) -> list[click.Command]:
         Money is cores and memory held while a stage ran plus a month of the bytes it wrote, by the
         prices in the problem file. A run that failed costs, too.
         """
-        stage("cost", options, by=by, since=since and since.replace(tzinfo=timezone.utc))
+        stage("cost", options, by=by, since=utc(since))
 
-    return [rollback, reproduce, vacuum, cost]
+    @click.command()
+    @where
+    @click.argument("name")
+    @click.option("--out", help="Write all rows there, as CSV; the file must be new.")
+    @click.option(
+        "--list",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_queries,
+        help="Print the ready queries and what they ask, and do nothing.",
+    )
+    def query(name: str, out: str | None, **options: Any) -> None:
+        """Ask the tables: NAME is a ready query (see --list), or a file that ends in .sql.
+
+        A file holds one SELECT that calls tables by their names, as ops.runs or gold.features.
+        DuckDB, Polars and delta-rs can ask the same tables without Spark, see README.
+        """
+        stage("query", options, asked=name, out=out)
+
+    @click.command()
+    @where
+    @click.option("--entity", "named", multiple=True, help="Whom, as the tables have them; again.")
+    @click.option("--entities", type=click.File(), help="A file of them, one a line; - is stdin.")
+    @click.option("--request", required=True, help="What the certificate calls this, not the name.")
+    @click.confirmation_option(prompt="Their rows go for ever, and with them all old versions. Go?")
+    def erase(
+        named: tuple[str, ...], entities: TextIO | None, request: str, **options: Any
+    ) -> None:
+        """Persons → out of every table, old file, log and text; ops.erasures has the certificate.
+
+        Words that only they used go, too, where tables describe columns. Old versions of all tables
+        can no longer be read, so that models made from them cannot be reproduced. Delivered files
+        are yours: the certificate lists those that hold them. Killed? Give the command again.
+        """
+        whom = {*named, *(line.strip() for line in entities or ())} - {""}
+        if not whom:
+            raise click.UsageError("nobody is named: give --entity or --entities")
+        stage("erase", options, entities=sorted(whom), request=request)
+
+    return [rollback, reproduce, vacuum, cost, query, erase]
+
+
+def _queries(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        for name, question in ready().items():
+            click.echo(f"{name:<22}{question}")
+        context.exit()

@@ -96,6 +96,8 @@ Day = Annotated[date, BeforeValidator(_day)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 """A name of the problem's own: of a source, a column, a feature."""
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 Model = TypeVar("Model", bound=Strict)
 
 

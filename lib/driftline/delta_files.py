@@ -168,10 +168,12 @@ def path_of(spelt: Column) -> Column:
 
 
 def exists(spark: SparkSession, files: Iterable[DataFile]) -> set[str]:
-    """Which of the files are still there; the folders are listed, each once."""
-    folders = {each.path.rpartition("/")[0] for each in files}
-    return {
-        _canonical(path) for folder in folders for path in delta_log.listed_files(spark, folder)
+    """The paths of those files that are still there; their folders are listed, each once."""
+    asked = {each.path for each in files}
+    return asked & {
+        _canonical(path)
+        for folder in {path.rpartition("/")[0] for path in asked}
+        for path in delta_log.listed_files(spark, folder)
     }
 
 

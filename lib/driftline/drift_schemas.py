@@ -56,6 +56,7 @@ DRIFT = Table(
         WHICH_RUN,
         AT,
     ),
+    ("table", "to_version", "at"),
 )
 
 CAUSES = Table(
@@ -77,6 +78,7 @@ CAUSES = Table(
         WHICH_RUN,
         AT,
     ),
+    ("table", "to_version", "at"),
 )
 
 HISTOGRAMS = Table(
@@ -96,4 +98,5 @@ HISTOGRAMS = Table(
         "rows bigint — Rows that have a value",
         WHICH_RUN,
     ),
+    ("table", "version"),
 )

@@ -7,7 +7,8 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Prepare, Source
+from driftline.sections import Prepare
+from driftline.source_section import Source
 from driftline.split_section import GivenSplit, TimeSplit
 
 
@@ -18,7 +19,9 @@ def explain(problem: Problem) -> str:
     for name, source in problem.sources.items():
         key = f", a repeated ({', '.join(source.key)}) is kept once" if source.key else ""
         time = f"event time {source.time}{key}"
-        lines.append(f"  {name}: {_origin(source)}, {time}")
+        hidden = [column for column, each in source.columns.items() if each.pseudonym]
+        said = f"; kept as pseudonyms: {', '.join(hidden)}" if hidden else ""
+        lines.append(f"  {name}: {_origin(source)}, {time}{said}")
     asked = problem.population
     when = f"in the {_days(asked.within)} up to the as-of" if asked.within else "ever, up to it"
     lines += ["", f"Asked about, at each as-of: every {entity} with {_events(asked)} {when}."]

@@ -49,6 +49,7 @@ TABLE = Table(
         Column("run_id", "string", "The run that wrote this row, see ops.runs"),
         Column("at", "timestamp", "When the row was written, UTC"),
     ),
+    ("table", "version"),
 )
 
 

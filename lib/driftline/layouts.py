@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, time, timezone
 
+from driftline import pseudonyms
 from driftline.ingest import Policy
-from driftline.sections import Source
+from driftline.source_section import Source
 from driftline.sources import Field, Layout
 
 
@@ -33,7 +35,17 @@ def layout(source: Source, added: Iterable[str] = ()) -> Layout:
         max_line=source.limits.line,
         max_depth=source.limits.depth,
         max_expansion=source.limits.expansion,
+        pseudonyms=tuple(name for name, column in source.columns.items() if column.pseudonym),
     )
+
+
+def keyed(source: Source, added: Iterable[str] = ()) -> Layout:
+    """The same, to read records by: with the key of its pseudonyms.
+
+    Raises :class:`Missing` where there are to be pseudonyms, and no key.
+    """
+    found = layout(source, added)
+    return replace(found, key=pseudonyms.key()) if found.pseudonyms else found
 
 
 def policy(source: Source) -> Policy:

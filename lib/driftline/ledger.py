@@ -108,6 +108,9 @@ class Ledger:
         self._environment = environment
         self.last_run_id = ""
         """Id of the stage that ran last."""
+        self.seconds = 0.0
+        """Wall time of all stages of this process, and what they cost."""
+        self.money = 0.0
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
@@ -143,6 +146,8 @@ class Ledger:
             gib_hours=environment.memory_gib * wall / 3600,
             gib_months=used.bytes_written / GIB,
         )
+        self.seconds += wall
+        self.money += cost
         row = (
             run.run_id,
             run.stage,

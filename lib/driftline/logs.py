@@ -32,9 +32,15 @@ class Plain(logging.Formatter):
     """Text for a person."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the message, control characters made visible."""
-        text = record.getMessage()
-        return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+        """Return the message, control characters made visible, further lines set in: none of them
+        can be taken for a line of its own.
+        """
+        return visible(record.getMessage()).replace("\n", "\n    ")
+
+
+def visible(text: str) -> str:
+    """A text that cannot move a terminal's cursor: control characters as their escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def configure(*, file: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The schemas of what monitoring keeps: performance, decisions, and what became of them."""
+"""The schemas of what monitoring keeps: performance, decisions, outcomes, promises."""
 
 from __future__ import annotations
 
@@ -75,6 +75,27 @@ OUTCOMES = Table(
         "detail string — In words",
         "model_version int — The version that was trained, if one was",
         "as_of timestamp — Nothing after this was known, UTC",
+        WHICH_RUN,
+        AT,
+    ),
+)
+
+SLA = Table(
+    "ops",
+    "sla",
+    "Whether promises were kept: one verdict a promise, each time somebody asked",
+    columns(
+        "kind string — freshness, duration, deadline, quality, model, response or throughput",
+        "subject string — The table, stage or metric it is about; empty if there is one only",
+        "verdict string — kept, broken, or unknown where there is no evidence yet",
+        "value double — The number found; null if none was, or what was asked did not answer",
+        "limit double — What is promised",
+        "at_most boolean — Whether the limit is an upper one",
+        "unit string — Of value and limit: h, s, ms, /s; empty for shares and metrics",
+        "said string — What the number is, in words",
+        "evidence_run string — The run it comes from, see ops.runs",
+        "evidence_table string — The table it comes from",
+        "evidence_version bigint — That table's version",
         WHICH_RUN,
         AT,
     ),

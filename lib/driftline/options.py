@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -42,6 +42,11 @@ def where(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def utc(day: datetime | None) -> datetime | None:
+    """A day as the command line gives it: it begins at midnight UTC."""
+    return None if day is None else day.replace(tzinfo=timezone.utc)
 
 
 def version(_: click.Context, __: click.Parameter, text: str | None) -> str | None:

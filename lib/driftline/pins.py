@@ -68,6 +68,24 @@ def restore(tables: Tables, name: str) -> int:
     return kept
 
 
+def whole(tables: Tables, name: str, version: int) -> bool:
+    """Whether every data file of a version is still there, and the log tells which they are."""
+    try:
+        commits = tables.commits(name, since=version, until=version)
+    except Missing:
+        return False
+    files = delta_files.version(commits, version).files
+    return {each.path for each in files} <= tables.present(files)
+
+
+def past(tables: Tables, name: str) -> set[Path]:
+    """The data files in a table's folder that its newest version does not have."""
+    newest = tables.version(name)
+    commits = tables.commits(name, since=newest, until=newest)
+    active = {Path(file.path) for file in delta_files.version(commits, newest).files}
+    return _data(_folder(tables, name)) - active
+
+
 def _files(tables: Tables, name: str, pinned: Sequence[int]) -> set[Path]:
     """The data files, and files of deletion vectors, of the pinned versions."""
     if not pinned:

@@ -15,16 +15,23 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from driftline import rfm
+from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import ADAPTED, CLASS, families_for
 from driftline.monitor_section import Monitor
-from driftline.sections import Drift, Prepare, Prices, Source, Train
+from driftline.schedule_section import Schedule
+from driftline.sections import Drift, Prepare, Prices, Train
+from driftline.sla_section import Sla
+from driftline.source_section import Source
 from driftline.split_section import GivenSplit, Split
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
 """Columns that stand beside the features on their way through training and scoring."""
+
+_OPERATED = {"sla", "budgets", "schedule"}
+"""Sections about how a problem is operated, not about what is asked."""
 
 
 class Problem(Strict):
@@ -46,6 +53,9 @@ class Problem(Strict):
     drift: Drift
     monitor: Monitor = Monitor()
     prices: Prices = Prices()
+    sla: Sla = Sla()
+    budgets: Budgets = Budgets()
+    schedule: Schedule = Schedule()
 
     @model_validator(mode="after")
     def _names_hang_together(self) -> Problem:
@@ -103,6 +113,22 @@ class Problem(Strict):
                 found=", ".join(f"{source}: {kind}" for source, kind in kinds.items()),
                 allowed="one type, or nothing joins",
                 hint=f"give {self.entity} the same type under each source's columns",
+            )
+        hidden = [
+            name
+            for name, source in self.sources.items()
+            if self.entity in source.columns and source.columns[self.entity].pseudonym
+        ]
+        plain = {name for name, source in self.sources.items() if self.entity in source.columns} - {
+            *hidden
+        }
+        if hidden and plain:
+            raise wrong(
+                "the entity is a pseudonym in some sources and not in others",
+                key="entity",
+                found=f"plain in {', '.join(sorted(plain))}",
+                allowed="pseudonym: true in every source that has it, or in none",
+                hint="rows of one person would no longer meet",
             )
         regression = self.label.outcome == "sum"
         if regression != (self.task == "regression"):
@@ -173,6 +199,16 @@ class Problem(Strict):
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),
                 )
+        promised = [*(f"silver.{source}" for source in self.sources), "gold.predictions"]
+        for table in self.sla.freshness:
+            if table not in promised:
+                raise wrong(
+                    "no such table to promise",
+                    key=f"sla.freshness.{table}",
+                    found=table,
+                    allowed=", ".join(promised),
+                    hint=did_you_mean(table, promised, otherwise="choose one of these"),
+                )
         return self
 
     def _parts(self) -> Iterator[tuple[str, Events | Profile]]:
@@ -211,8 +247,11 @@ class Problem(Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over what the file says, independent of comments and the order of keys."""
-        return digest(self.model_dump(mode="json"))
+        """SHA-256 over what the file says, independent of comments and the order of keys.
+
+        What is promised, may be spent, and when, is not in it: that is no other question.
+        """
+        return digest(self.model_dump(mode="json", exclude=_OPERATED))
 
 
 def digest(value: Any) -> str:

@@ -19,6 +19,7 @@ QUARANTINE = Table(
         "batch string — See ops.deliveries",
         WHICH_RUN,
     ),
+    ("table", "batch"),
 )
 
 QUALITY = Table(
@@ -44,6 +45,7 @@ QUALITY = Table(
         WHICH_RUN,
         AT,
     ),
+    ("table", "batch", "at"),
 )
 
 VALIDATIONS = Table(

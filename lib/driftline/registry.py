@@ -197,17 +197,19 @@ class Registry:
 
     def trained_on(self, key: str) -> Version | None:
         """The version that was trained under ``key``, if there is one, finished or not."""
-        for found in self._client.search_model_versions(f"name='{self._name}'"):
-            version = self.version(int(found.version))
+        for version in reversed(self.versions()):
             if version.tags.get("training") == key:
                 return version
         return None
 
+    def versions(self) -> list[Version]:
+        """Every version, the oldest first."""
+        found = self._client.search_model_versions(f"name='{self._name}'")
+        return sorted((self.version(int(each.version)) for each in found), key=_number)
+
     def passed(self) -> list[Version]:
         """Every version that passed the gate, so that it is champion or may be."""
-        found = self._client.search_model_versions(f"name='{self._name}'")
-        versions = sorted((self.version(int(each.version)) for each in found), key=_number)
-        return [version for version in versions if version.passed]
+        return [version for version in self.versions() if version.passed]
 
     def metrics(self, version: Version) -> dict[str, float]:
         """What was measured when a version was trained."""

@@ -24,8 +24,8 @@ _EXACT = 5000
 """So many different values, as estimated, leave three quarters of the map surely unfilled."""
 _RARE = 1000
 """Where not all values fit, those with less than a thousandth of the rows are not kept."""
-_LONG = 200
-"""Characters of a value that are kept; a longer one is its beginning and a digest."""
+LISTED = 168
+"""Characters of a value that are kept; if it has over 32 more, a digest of it stands for them."""
 
 _FOUND = """column string, part string, type string, kind string, rows bigint, nulls bigint,
  min double, max double, mean double, spread double, sketch binary,
@@ -80,8 +80,8 @@ def _parts(name: str, type_: str) -> dict[PartName, dict[str, Column]]:
         return {"": {"n": F.count(column)}}
     if kind == "categorical":
         text = column.cast("string")
-        digest = F.concat(F.left(text, F.lit(_LONG - 32)), F.md5(text))
-        short = F.when(F.length(text) > _LONG, digest).otherwise(text)
+        digest = F.concat(F.left(text, F.lit(LISTED)), F.md5(text))
+        short = F.when(F.length(text) > LISTED + 32, digest).otherwise(text)
         parts: dict[PartName, dict[str, Column]] = {"": _words(short, F.xxhash64(text))}
         if type_ != "boolean":
             parts["length"] = _numbers(F.length(text).cast("double"), F.xxhash64(F.length(text)))

@@ -15,6 +15,7 @@ from driftline.drift_schemas import PROFILES as PROFILES
 from driftline.monitor_schemas import DECISIONS as DECISIONS
 from driftline.monitor_schemas import OUTCOMES as OUTCOMES
 from driftline.monitor_schemas import PERFORMANCE as PERFORMANCE
+from driftline.monitor_schemas import SLA as SLA
 from driftline.operations import definition
 from driftline.problem import Problem
 from driftline.quality_schemas import METRICS as METRICS
@@ -24,7 +25,7 @@ from driftline.quality_schemas import VALIDATIONS as VALIDATIONS
 from driftline.schema import AT, WHICH_RUN, columns
 from driftline.schema import Column as Column
 from driftline.schema import Table as Table
-from driftline.sections import Source
+from driftline.source_section import Source
 
 DELIVERIES = Table(
     "ops",
@@ -72,6 +73,7 @@ REJECTS = Table(
         "batch string — See ops.deliveries",
         WHICH_RUN,
     ),
+    ("source", "batch"),
 )
 
 PREDICTIONS = Table(
@@ -89,6 +91,7 @@ PREDICTIONS = Table(
         "problem string — Digest of the problem file",
         WHICH_RUN,
     ),
+    ("as_of", "model_version"),
 )
 
 SHADOW = Table(
@@ -96,6 +99,7 @@ SHADOW = Table(
     "shadow",
     "Predictions of challengers, beside the champion's in gold.predictions",
     PREDICTIONS.columns,
+    PREDICTIONS.statistics,
 )
 
 TRIALS = Table(
@@ -155,6 +159,26 @@ SLICES = Table(
         WHICH_RUN,
         AT,
     ),
+    ("model_version",),
+)
+
+ERASURES = Table(
+    "ops",
+    "erasures",
+    "Certificates: which tables, versions and files a person was erased from, never who",
+    columns(
+        "request string — What the request was called; the only name of it that is kept",
+        "status string — begun, complete, or left: something still holds the person",
+        "entities int — How many persons",
+        "deliveries array<string> — Delivered files that held them: they are not driftline's",
+        "tables array<struct<table:string,version:bigint,rows:bigint,files:bigint>> "
+        "— Version that holds them no more; rows taken out or mended, old files removed",
+        "models array<int> — Model versions that cannot be reproduced any more",
+        "left array<string> — Where their names were still found",
+        WHICH_RUN,
+        AT,
+    ),
+    ("at",),
 )
 
 CURVES = Table(

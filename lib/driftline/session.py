@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ def jvm_settings(
     else:
         delta = {"spark.jars.packages": jars.COORDINATES}
     return {**delta, "spark.driver.extraJavaOptions": " ".join(filter(None, options))}
+
+
+def utc(time: datetime) -> datetime:
+    """A time as PySpark hands it over, without a zone: it is UTC, see :func:`build`."""
+    return time.replace(tzinfo=timezone.utc)
 
 
 def check_java() -> None:

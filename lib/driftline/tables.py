@@ -173,11 +173,11 @@ class Tables(Versions):
         rows = sum(file.rows for file in files)
         return Written(name, version, rows=rows, bytes=sum(file.size for file in files))
 
-    def delete(self, table: Table, *, matching: DataFrame) -> None:
+    def delete(self, name: str, *, matching: DataFrame) -> None:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
-        same = " AND ".join(f"old.`{name}` <=> gone.`{name}`" for name in matching.columns)
+        same = " AND ".join(f"old.`{each}` <=> gone.`{each}`" for each in matching.columns)
         (
-            DeltaTable.forPath(self.spark, self.path(table.full_name))
+            DeltaTable.forPath(self.spark, self.path(name))
             .alias("old")
             .merge(matching.distinct().alias("gone"), same)
             .whenMatchedDelete()

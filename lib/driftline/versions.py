@@ -128,7 +128,7 @@ class Versions:
         ]
 
     def present(self, files: Iterable[DataFile]) -> set[str]:
-        """The paths of those files that were not vacuumed away, and of others beside them."""
+        """The paths of those files that were not vacuumed away."""
         return delta_files.exists(self.spark, files)
 
     def committed(self, name: str) -> frozenset[str]:

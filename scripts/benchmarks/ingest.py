@@ -31,7 +31,7 @@ from driftline.jobs import ingest
 from driftline.jobs.line import Line, open_line
 from driftline.ledger import Ledger
 from driftline.problem import load_problem
-from driftline.sections import Source
+from driftline.source_section import Source
 from driftline.tables import Tables
 
 _CONF = Path(__file__).parents[2] / "conf" / "weblog.yaml"

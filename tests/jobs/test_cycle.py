@@ -11,7 +11,9 @@ import pytest
 import yaml
 from pyspark.sql import Row
 
+from driftline import query
 from driftline.jobs import cycle, planning
+from driftline.jobs.query import answer
 from driftline.problem import load_problem
 from driftline.registry import Registry
 from driftline.simulate import Shop, simulate
@@ -130,6 +132,9 @@ def test_the_wheel(wheel, command) -> None:
     assert scored == {1, 2}
     judged = [row.verdict for row in wheel.rows("ops.outcomes") if row.kind == "judged"]
     assert judged.count("missed") <= 1, judged
+
+    for name in ("decisions", "promises_and_labels"):  # the others: tests/jobs/test_line.py
+        assert answer(wheel.line, query.text(name), name).collect(), name
 
     before = wheel.versions()
     wheel.turn()

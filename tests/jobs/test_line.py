@@ -6,16 +6,21 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import duckdb
 import numpy as np
+import polars
 import pytest
 import yaml
+from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from driftline import calibration, metrics
+from driftline import calibration, metrics, query
+from driftline.jobs.query import answer
+from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
 
@@ -254,3 +259,71 @@ def test_two_more_months_of_other_customers_drift(second, third, tables) -> None
 def first_version(ran: Ran, table: str) -> int:
     """The version the champion was trained on is the newest one there was then."""
     return ran.versions[table]
+
+
+READY = sorted(set(query.ready()) - {"decisions", "promises_and_labels"})
+"""The two that are left need monitor; the test of the cycle asks them."""
+
+
+def plain(rows: list) -> list[tuple]:
+    """Rows as both engines may give them: times without a zone, arrays as lists."""
+
+    def value(each: object) -> object:
+        if isinstance(each, datetime):
+            return each.replace(tzinfo=None)
+        return list(each) if isinstance(each, (list, tuple, np.ndarray)) else each
+
+    return [tuple(map(value, row)) for row in rows]
+
+
+@pytest.mark.parametrize("name", READY)
+def test_ready_queries_mean_the_same_to_spark_and_to_duckdb(
+    name, third, project, open_line
+) -> None:
+    conf = load_problem(project / "conf" / "churn.yaml")
+    line = open_line(conf, data=project / "data", warehouse=project / "warehouse", root=project)
+    by_spark = plain(answer(line, query.text(name), name).collect())
+    analyst = duckdb.connect()
+    analyst.sql("set timezone = 'UTC'")
+    for asked in query.tables(query.text(name)):
+        layer, table = asked.split(".")
+        given = DeltaTable(line.tables.path(asked)).to_pyarrow_dataset()
+        analyst.register(f"{layer}_{table}", given)
+        analyst.sql(f"create schema if not exists {layer}")
+        analyst.sql(f"create view {asked} as from {layer}_{table}")
+    assert by_spark == plain(analyst.sql(query.text(name)).fetchall())
+    assert by_spark
+
+
+def test_four_engines_read_every_table_and_know_what_its_columns_mean(third, tables) -> None:
+    for name in third.versions:
+        path = tables.path(name)
+        spark_rows = tables.read(name)
+        delta = DeltaTable(path)
+        count = spark_rows.count()
+        dataset = delta.to_pyarrow_dataset()
+        assert delta.count() == dataset.count_rows() == count, name
+        assert duckdb.sql("select count(*) from dataset").fetchall() == [(count,)], name
+        polars_rows = polars.read_delta(path)
+        assert polars_rows.height == count, name
+        assert polars_rows.columns == dataset.schema.names == spark_rows.columns, name
+        for field in spark_rows.schema.fields:
+            assert field.metadata.get("comment"), f"{name} {field.name}"
+
+
+def test_query_is_a_command(third, project, command) -> None:
+    asked = ("query", "--problem", project / "conf" / "churn.yaml")
+    done = command(*asked, "late_sources", cwd=project.parent)
+    assert done.returncode == 0, done.stderr
+    for source in ("visits", "orders", "customers"):
+        assert source in done.stdout
+    (project / "own.sql").write_text("SELECT entity, score FROM gold.predictions;")
+    out = project / "own.csv"
+    done = command(*asked, project / "own.sql", "--out", out, cwd=project.parent)
+    assert done.returncode == 0, done.stderr
+    assert len(out.read_text().splitlines()) > 400
+    (project / "bad.sql").write_text("DROP TABLE ops.runs")
+    done = command(*asked, project / "bad.sql", cwd=project.parent)
+    assert done.returncode == 2 and "one SELECT" in done.stderr
+    done = command(*asked, "decisions", cwd=project.parent)
+    assert done.returncode == 4 and "there is no table ops.decisions yet" in done.stderr

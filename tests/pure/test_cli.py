@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -38,6 +39,10 @@ COMMANDS = (
     "cost",
     "monitor",
     "cycle",
+    "query",
+    "erase",
+    "sla",
+    "schedule",
 )
 
 TEACHES = {
@@ -59,7 +64,11 @@ TEACHES = {
     "reproduce": ("fitted again", "--version", "Exit code 3"),
     "monitor": ("late labels", "ops.decisions", "keep, watch or retrain", "--as-of"),
     "cycle": ("One turn of the wheel", "scheduler", "--dry-run", "--as-of", "does nothing again"),
+    "schedule": ("--cron", "--airflow", "neither Java nor Spark", "exit code 75"),
+    "sla": ("ops.sla", "unknown", "--probe", "exit code 3", "evidence", "--as-of"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
+    "query": ("NAME is a ready query", "--list", "one SELECT", "--out", "DuckDB"),
+    "erase": ("out of every table", "ops.erasures", "--request", "Killed? Give", "--yes"),
     "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
     "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
@@ -106,7 +115,7 @@ def test_every_option_but_a_seed_has_help(command: str) -> None:
     silent = [
         parameter.name
         for parameter in cli.cli.commands[command].params
-        if not getattr(parameter, "help", None)
+        if isinstance(parameter, click.Option) and not parameter.help
     ]
     assert silent == (["seed"] if command == "simulate" else [])
 
@@ -348,7 +357,7 @@ def test_every_stage_has_a_job_that_takes_what_the_command_gives(stage: str) -> 
 
 def test_every_stage_has_an_entry_point_and_no_entry_point_is_left_over() -> None:
     names = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py"))
-    assert names == sorted([*STAGES, "cycle", "explore", "monitor", "profile", "run"])
+    assert names == sorted([*STAGES, "cycle", "explore", "monitor", "profile", "run", "sla"])
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "jobs").glob("*.py")), ids=lambda p: p.stem)

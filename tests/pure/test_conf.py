@@ -27,7 +27,7 @@ LABEL = "horizon: 30d, outcome: none}"
 
 TOP = (
     "name, question, task, entity, sources, label, population, features, profile, cutoffs, split, "
-    "prepare, train, drift, monitor, prices"
+    "prepare, train, drift, monitor, prices, sla, budgets, schedule"
 )
 DURATION = "a whole number of days above 0, written like 30d"
 OPERATIONS = (
@@ -98,7 +98,7 @@ CHANGES = {
             "unknown key",
             "sources.orders.columns.order_id.typ",
             "typ",
-            "type, from, format, value, comment",
+            "type, from, format, value, comment, pseudonym",
             "did you mean 'type'?",
         ),
     ),

@@ -18,7 +18,8 @@ from driftline.models import FAMILIES, families_for
 from driftline.problem import Problem, load_problem
 from driftline.quality import AGGREGATES, GROUPS, ROWS, SCHEMA
 from driftline.schemas import Table
-from driftline.sections import ColumnType, Source, Train
+from driftline.sections import Train
+from driftline.source_section import ColumnType, Source
 from driftline.sources import FORMATS
 from driftline.sources.layout import FieldType
 from driftline.windows.operations import OPERATIONS as COMPUTED

@@ -1050,3 +1050,69 @@ def test_of_pictures_drawn_twice_the_last_run_counts() -> None:
     kept = newest_pictures(drawn, ran)
     assert list(zip(kept["column"], kept["run_id"], strict=True)) == [("a", "new"), ("b", "old")]
     assert not len(newest_pictures(drawn.iloc[:0], ran.iloc[:0]))
+
+
+# --- how it did since then ------------------------------------------------------------------------
+
+
+def since() -> dict[str, pd.DataFrame]:
+    """Eleven months: version 1 is good, promises too much from month 8, version 2 takes over."""
+    performance, decisions, outcomes = [], [], []
+    for month in range(1, 12):
+        cutoff = datetime(2024, month, 1)
+        version = 1 if month < 10 else 2
+        fell = 0.12 if 7 < month < 10 else 0.0
+        for kind, value in (("expected", 0.77), ("real", 0.77 - fell)):
+            if kind == "real" and month == 11:
+                continue
+            row = {"cutoff": cutoff, "model_version": version, "slice": "", "kind": kind}
+            row |= {"metric": "roc_auc", "value": value + 0.002 * (month % 3)}
+            row |= {"low": value - 0.02, "high": value + 0.02, "rows": 2000, "labelled": 2000}
+            performance.append({**row, "as_of": cutoff, "run_id": "m", "at": cutoff})
+        # Measured before, with fewer labels: the newer one counts.
+        performance.append({**performance[-1], "value": 0.5, "at": cutoff - timedelta(days=3)})
+        action = {8: "watch", 9: "retrain"}.get(month, "keep")
+        why = {"keep": "nothing speaks against it", "watch": "labels show it worse"}
+        decisions.append(
+            {
+                "decision": f"d{month}",
+                "as_of": cutoff + timedelta(days=45),
+                "cutoff": cutoff,
+                "model_version": version,
+                "action": action,
+                "why": why.get(action, "labels show it worse, 2 of the last 3 turns"),
+                "metric": "roc_auc",
+                "reference": 0.775,
+                "expected": 0.77,
+                "real": None if month == 1 else 0.77 - fell,
+                "drift": 0.1 if month > 7 else None,
+                "at": cutoff + timedelta(days=45),
+            }
+        )
+    outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
+    return {
+        "performance": frame("performance", performance),
+        "decisions": frame("decisions", decisions),
+        "outcomes": frame("outcomes", outcomes),
+    }
+
+
+def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
+    problem = load_problem(CONF / "churn.yaml")
+    judged = [
+        {"model_version": 1, "part": "test", "model": "model", "metric": "roc_auc", "value": 0.775}
+    ]
+    facts = replace(nothing(problem), evaluations=frame("evaluations", judged), **since())
+    page = render(facts)
+    text = page[page.index('id="since"') :]
+    text = text[: text.index("</section>")]
+    assert "version 2 has ROC AUC 0.772 [0.750, 0.790]" in text
+    assert "11 decisions, 1 of them to train again" in text
+    assert "training: promoted" in text
+    assert "1 Aug 2024 version 1 came true 0.654 [0.630, 0.670]" in text
+    figures = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
+    assert figures["layout"]["shapes"][0]["x0"] == "2024-10-16"  # trained again
+    assert figures["data"][0]["x"][:2] == ["2024-01-01", "2024-02-01"]
+    chip = page[page.index("chip-title") : page.index("</header>")]
+    assert "Decision" in chip and "keep" in chip
+    assert "have not been held against labels" in render(nothing(problem))

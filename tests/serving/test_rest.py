@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
 from dataclasses import replace
@@ -526,3 +527,14 @@ def test_the_document_names_the_fields_of_the_model(app) -> None:
     assert set(row["properties"]) == set(ROW)
     assert set(row["required"]) == set(ROW) - {"customer_id"}
     assert "$defs" not in json.dumps(found["paths"]["/predict"])
+
+
+def test_the_page_of_docs_needs_nobody_else(app) -> None:
+    page = ask(app, "GET", "/docs")
+    assert page.status == 200
+    asked = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
+    assert len(asked) >= 3
+    for path in asked:
+        assert path.startswith("/"), path
+        assert ask(app, "GET", path).status == 200, path
+    assert b"://" not in page.body.replace(b"window.location.origin", b"")

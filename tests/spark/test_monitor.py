@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from pyspark.sql import functions as F
 
 from driftline import metrics, monitor, schemas
@@ -295,3 +296,22 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
     assert "version 1 is champion" not in cycle.run(line, stage)  # it was told before
     assert outcomes() == [("training", "refused", None), ("training", "promoted", 1)]
     assert len(shop.rows("ops.decisions")) == 2
+
+
+@pytest.mark.slow  # four runs of the job
+def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
+    line = shop.line
+    one = shop.version(day(5, 20), 0.78)
+    shop.scored(one)
+    shop.features(day(6, 12), None)
+    assert job.run(line).startswith("keep")
+    said = job.run(line, as_of=day(8, 20))
+    assert said.startswith("watch: there is no new cut-off to judge it by"), said
+    before = shop.rows("ops.performance")
+
+    MlflowClient(line.environment.mlflow).delete_model_version("churn", str(one))
+    shop.features(day(6, 13), shop.label)
+    assert job.run(line) == "retrain: there is no champion"
+    assert shop.rows("ops.performance") == before  # nobody answers for its predictions any more
+    two = shop.version(day(6, 12), 0.78)
+    assert (two, job.run(line).partition(":")[0]) == (2, "retrain")  # decided once a state of data

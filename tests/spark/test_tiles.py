@@ -138,7 +138,7 @@ def test_rows_that_are_gone_are_gone_from_the_tiles(line, spark) -> None:
     before, _ = made(line)
     silver = schemas.silver(line.problem, "events")
     somebody = spark.createDataFrame([(3,)], "who bigint")
-    line.tables.delete(silver, matching=somebody)
+    line.tables.delete(silver.full_name, matching=somebody)
     after, _ = made(line)
     assert before - after == Counter(
         {row: count for row, count in before.items() if "who=3," in row}

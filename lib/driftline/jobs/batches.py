@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
 from pyspark.sql import Row
 
@@ -15,6 +15,7 @@ from driftline.jobs import deliveries
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import LOGGER
+from driftline.session import utc
 
 Known = tuple[str, str]
 """Source and delivery: several sources may read the same bytes, each for itself."""
@@ -70,7 +71,7 @@ def unfinished(line: Line, history: list[Row]) -> list[Batch]:
             source,
             batch,
             tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows.values()),
-            next(iter(rows.values())).at.replace(tzinfo=timezone.utc),
+            utc(next(iter(rows.values())).at),
         )
         for (source, batch), rows in planned.items()
     ]
@@ -91,7 +92,7 @@ def lost(line: Line, history: list[Row]) -> list[Batch]:
         for batch, rows in batches.items():
             if not keys & {f"ingest:{batch}", f"rejects:{batch}"}:
                 files = tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows)
-                at = rows[0].at.replace(tzinfo=timezone.utc)
+                at = utc(rows[0].at)
                 found.append(Batch(source, batch, files, at, (source, batch) not in planned))
     gone = [
         each.path

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from datetime import datetime, timedelta
 
 from pyspark.sql import functions as F
-from rich.console import Console
+from rich.table import Column
 from rich.table import Table as Grid
 
 from driftline import delta_files, schemas, spending
 from driftline.errors import Missing
 from driftline.jobs.line import Line
-from driftline.report.words import duration, money, size
+from driftline.report.words import duration, money, plain, size
 from driftline.spending import Spent
 
 _MONTH = timedelta(days=30)
@@ -39,9 +38,7 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     if since is not None:
         rows = rows.where(F.col("started_at") >= F.lit(since))
     runs = [row.asDict() for row in rows.collect()]
-    grid = Grid(
-        "what", "runs", "time", "tasks", "read", "written", "money", box=None, pad_edge=False
-    )
+    grid = _grid("what", "runs", "time", "tasks", "read", "written", "money")
     for (what, currency), spent in spending.added_up(runs, by).items():
         grid.add_row(what, *_cells(spent, currency))
     for currency, spent in spending.total(runs).items():
@@ -51,7 +48,7 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
         said += f", {money(spent.money, currency)}"
     for currency, price in spending.a_thousand_predictions(runs).items():
         said += f"; a thousand predictions: {money(price, currency)}"
-    return _text(grid), said
+    return plain(grid), said
 
 
 def _cells(spent: Spent, currency: str) -> list[str]:
@@ -69,15 +66,7 @@ def _tables(line: Line) -> tuple[str, str]:
     """Of every table: bytes of its newest version, of all files its log still names, and by how
     much the newest version grew within the last 30 days of its own commits.
     """
-    grid = Grid(
-        "table",
-        "versions",
-        "newest holds",
-        "30 days before",
-        "named by the log",
-        box=None,
-        pad_edge=False,
-    )
+    grid = _grid("table", "versions", "newest holds", "30 days before", "named by the log")
     names = line.tables.names()
     everything = 0
     for name in names:
@@ -90,17 +79,13 @@ def _tables(line: Line) -> tuple[str, str]:
         bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
         everything += bytes_
         grid.add_row(name, f"{newest + 1:,}", size(held), size(then), size(bytes_))
-    return _text(grid), f"{len(names)} tables, {size(everything)} of data files named by their logs"
+    return plain(grid), f"{len(names)} tables, {size(everything)} of data files named by their logs"
+
+
+def _grid(what: str, *figures: str) -> Grid:
+    columns = (Column(each, justify="right") for each in figures)
+    return Grid(what, *columns, box=None, pad_edge=False)
 
 
 def _bytes(version: delta_files.Version) -> int:
     return sum(file.size for file in version.files)
-
-
-def _text(grid: Grid) -> str:
-    """A grid as plain text, also where nobody's terminal is."""
-    for column in grid.columns[1:]:
-        column.justify = "right"
-    out = io.StringIO()
-    Console(file=out, width=110, no_color=True).print(grid)
-    return "\n".join(each.rstrip() for each in out.getvalue().rstrip().split("\n"))

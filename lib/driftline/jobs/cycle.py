@@ -5,18 +5,22 @@ The jobs are given as a function, so that this knows their order and none of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import schemas
+from driftline.budgets import OverBudget
 from driftline.errors import Refused
 from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
 from driftline.registry import Registry, Version
+
+PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
+"""Of a turn, in order; train is what follows from the decision that monitor made."""
 
 LOCK = "ops.cycle"
 """Held for a whole turn: a second one is told to come again."""
@@ -25,50 +29,66 @@ Stage = Callable[..., object]
 """(name of a job, its arguments)."""
 
 
-def run(line: Line, stage: Stage, *, as_of: datetime | None = None) -> str:
+def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | None = None) -> str:
     """One turn as of a day, or of the data's end; doing it again does nothing again.
 
-    A turn that was killed goes on where it was: each stage does only what is new, and a decision
-    is carried out once. Raises :class:`Refused` where there is no champion after all.
+    ``only`` one of its :data:`PARTS`, for a scheduler that calls them in turn. A turn that was
+    killed goes on where it was: each stage does only what is new, and a decision is carried out
+    once. Raises :class:`Refused` where there is no champion after all.
     """
+    wanted = PARTS if only is None else (only,)
     with line.tables.lock(LOCK):
-        stage("ingest")
-        stage("validate")
-        stage("features", as_of=as_of)
+        for part in ("ingest", "validate"):
+            if part in wanted:
+                stage(part)
+        if "features" in wanted:
+            stage("features", as_of=as_of)
+        if not set(PARTS[3:]) & set(wanted):
+            return "as asked"
         models = Registry(line.environment.mlflow, line.problem.name)
         version = line.tables.version(schemas.features(line.problem).full_name)
         day = as_of or monitor.watermark(line, version)
-        _observe(line, stage, models, as_of, day)
-        made = deciding.made(line, day)[-1]
-        said = _follow(line, stage, models, made, as_of, day)
-        if _unreported(line):
-            stage("report")
-        exposing.write(line)
-        if models.champion() is None:
+        said = _observe(line, stage, models, as_of, day, wanted)
+        if "train" in wanted:
+            made = deciding.made(line, day)[-1]
+            followed = _follow(line, stage, models, made, as_of, day)
+            said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
+        if "report" in wanted:
+            if _unreported(line):
+                stage("report")
+            exposing.write(line)
+        if "train" in wanted and models.champion() is None:
             outcome = deciding.outcomes(line, day, "training")[made.decision]
             raise Refused(
                 "there is no champion yet",
                 where=outcome.detail,
                 hint="see ops.evaluations; the next turn tries again when there is more data",
             )
-        return f"{made.action}: {made.why}" + (f"; {said}" if said else "")
+        return said
 
 
 def _observe(
-    line: Line, stage: Stage, models: Registry, as_of: datetime | None, day: datetime
-) -> None:
+    line: Line,
+    stage: Stage,
+    models: Registry,
+    as_of: datetime | None,
+    day: datetime,
+    wanted: Sequence[str] = ("score", "drift", "monitor"),
+) -> str:
     """Score, drift, monitor: by the version that was champion then."""
     then = acting.acting(models, day)
-    if then is not None:
-        past = _past(models, then)
+    past = then is not None and _past(models, then)
+    if then is not None and "score" in wanted:
         stage("score", as_of=as_of, champion=then.number if past else None)
+    if then is not None and "drift" in wanted:
         if past:
             features = schemas.features(line.problem).full_name
-            first = str(then.tables[features])
-            stage("drift", table=features, asked=Asked(first=first))
+            stage("drift", table=features, asked=Asked(first=str(then.tables[features])))
         else:
             stage("drift")
-    stage("monitor", as_of=as_of)
+    if "monitor" in wanted:
+        stage("monitor", as_of=as_of)
+    return "as asked" if then is not None else "there was no champion yet"
 
 
 def _unreported(line: Line) -> bool:
@@ -107,6 +127,8 @@ def _follow(
         return said
     try:
         stage("train")
+    except OverBudget:
+        raise  # the decision stays open: the next turn carries it out
     except Refused as error:
         reason = error.where or error.what
         _conclude(line, made, "refused", f"{error.what}: {reason}", day, None)

@@ -21,6 +21,7 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.problem import digest
 from driftline.registry import Version
 from driftline.schemas import Table
+from driftline.session import utc
 
 
 def decide(
@@ -59,7 +60,7 @@ def decisions(line: Line, as_of: datetime) -> dict[str, Row]:
 
 def made(line: Line, as_of: datetime) -> list[Row]:
     """The decisions as of a day, the newest last."""
-    rows = [row for row in decisions(line, as_of).values() if _utc(row.as_of) == as_of]
+    rows = [row for row in decisions(line, as_of).values() if utc(row.as_of) == as_of]
     return sorted(rows, key=lambda row: (row.features_version, row.at))
 
 
@@ -300,10 +301,6 @@ def _rows(line: Line, table: Table, as_of: datetime) -> list[Row]:
         return []
     rows = line.tables.read(table.full_name)
     return rows.where(F.col("as_of") <= F.lit(as_of)).collect()
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=timezone.utc)
 
 
 def _now() -> datetime:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 from pyspark.sql import functions as F
@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from driftline import openmetrics, schemas
 from driftline.jobs.line import Line
 from driftline.openmetrics import Stage, State
+from driftline.session import utc
 
 
 def write(line: Line) -> Path:
@@ -35,8 +36,8 @@ def _state(line: Line) -> State | None:
     last = line.tables.read(name).orderBy(F.col("as_of").desc(), F.col("at").desc()).limit(1)
     for row in last.collect():
         return State(
-            row.at.replace(tzinfo=timezone.utc),
-            row.as_of.replace(tzinfo=timezone.utc),
+            utc(row.at),
+            utc(row.as_of),
             row.action,
             tuple(row.causes),
             row.model_version,
@@ -61,7 +62,7 @@ def _stages(line: Line) -> list[Stage]:
         Stage(
             row.stage,
             row.status,
-            row.started_at.replace(tzinfo=timezone.utc) + timedelta(seconds=row.wall_seconds),
+            utc(row.started_at) + timedelta(seconds=row.wall_seconds),
             row.wall_seconds,
             row.money,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import Column, DataFrame
@@ -20,6 +20,7 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.operations import OPERATIONS
 from driftline.problem import digest
+from driftline.session import utc
 from driftline.tiles import arrival, moment
 
 
@@ -159,13 +160,9 @@ def _seen(rows: DataFrame) -> tuple[Seen, ...]:
     times = (F.timestamp_micros(each) for each in ends)
     found = rows.groupBy("as_of").agg(F.count("*"), F.count("label"), *times).orderBy("as_of")
     return tuple(
-        Seen(_utc(row[0]), row[1], row[2], *(each and _utc(each) for each in row[3:]))
+        Seen(utc(row[0]), row[1], row[2], *(each and utc(each) for each in row[3:]))
         for row in found.collect()
     )
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=timezone.utc)
 
 
 def _check_expressions(line: Line, silver: Mapping[str, DataFrame]) -> None:
@@ -278,4 +275,4 @@ def _extent(line: Line, rows: DataFrame, source: str) -> tuple[datetime, datetim
             where="silver",
             hint="see ops.quarantine: every row may have broken a rule",
         )
-    return _utc(found[0]), _utc(found[1])
+    return utc(found[0]), utc(found[1])

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from pyspark.sql import Row
 
-from driftline import ingest, schemas
+from driftline import forecast, ingest, layouts, schemas
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.jobs import batches, deliveries, landing, pulls, retry
 from driftline.jobs.batches import Counts, Faults, Known
@@ -25,6 +25,8 @@ def run(line: Line, *, retry_rejects: bool = False) -> str:
     names = [f"bronze.{source}" for source in line.problem.sources]
     locks = (*names, schemas.DELIVERIES.full_name, schemas.REJECTS.full_name)
     with line.ledger.run("ingest") as ledger, line.tables.lock(*locks):
+        for declared in line.problem.sources.values():
+            layouts.keyed(declared)  # is there a key for the pseudonyms? Before anything is planned
         history = batches.history(line)
         faults: Faults = {}
         lost = batches.lost(line, history)
@@ -94,18 +96,24 @@ def _said(
     return f"{source}: {', '.join(parts)}"
 
 
-def waiting(line: Line) -> str | None:
-    """What a run would land of what lies there now, in words; nothing is pulled or written."""
+def waiting(line: Line) -> tuple[str | None, int | None]:
+    """What a run would land of what lies there now, in words, and about how many records that is
+    by those that landed before; nothing is pulled or written.
+    """
     history = batches.history(line)
-    said = []
+    said, records = [], []
     for source in line.problem.sources:
         plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
         if plan.new:
             size = sum(each.bytes for each in plan.new) / 1e6
             said.append(f"{len(plan.new):,} files of {source} ({size:.1f} MB)")
+            landed = [row for row in history if (row.source, row.status) == (source, "landed")]
+            known = [(row.bytes, row.records or 0) for row in landed]
+            records.append(forecast.records(sum(each.bytes for each in plan.new), known))
     if batches.unfinished(line, history):
         said.append("a run that was killed")
-    return ", ".join(said) or None
+    told = [each for each in records if each is not None]
+    return ", ".join(said) or None, sum(told) if len(told) == len(records) else None
 
 
 def _plan(

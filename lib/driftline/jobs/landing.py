@@ -90,7 +90,7 @@ def _faults(line: Line, ledger: Run, batches: list[Batch]) -> Faults:
     faults: Faults = {}
     for batch in batches:
         ledger.progress(f"looking for what is wrong with deliveries of {batch.source}")
-        layout = layouts.layout(line.problem.sources[batch.source])
+        layout = layouts.keyed(line.problem.sources[batch.source])
         numbers, splits = _splits(line, batch.deliveries, layout)
         seen = ingest.examine(numbers, splits, layout, _policy(line, batch))
         for row in seen.where("fault IS NOT NULL").select("delivery", "fault").collect():
@@ -197,7 +197,7 @@ def _land_files(
     same = {"_batch": batch.id, "_arrived_at": batch.planned_at}
     theirs = {"source": batch.source, "batch": batch.id, "run_id": ledger.run_id}
     declared = line.problem.sources[batch.source]
-    layout = layouts.layout(declared, new)
+    layout = layouts.keyed(declared, new)
     numbers, splits = _splits(line, batch.deliveries, layout)
     found = ingest.land(
         numbers,
@@ -259,7 +259,7 @@ def _added(line: Line, ledger: Run, batch: Batch) -> list[str]:
     table = schemas.bronze(line.problem, batch.source)
     before = added(line, batch.source)
     ledger.progress(f"looking for new fields in {len(batch.deliveries)} deliveries")
-    layout = layouts.layout(source, before)
+    layout = layouts.keyed(source, before)
     numbers, splits = _splits(line, batch.deliveries, layout)
     seen = ingest.examine(numbers, splits, layout, layouts.policy(source)).select("fields")
     fields = {name for row in seen.collect() for name in row.fields}
@@ -285,7 +285,7 @@ def read(
     """
     new = list(new)
     declared = line.problem.sources[source]
-    layout = layouts.layout(declared, new)
+    layout = layouts.keyed(declared, new)
     numbers, splits = _splits(line, files, layout)
     columns = {column.name: column.type for column in schemas.bronze(line.problem, source).columns}
     ddl = ", ".join(f"`{name}` {columns.get(name, 'string')}" for name in layout.schema.names)

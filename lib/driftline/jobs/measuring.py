@@ -11,13 +11,13 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import delta_files, monitor, performance, schemas
-from driftline.errors import Missing
+from driftline import monitor, performance, pins, schemas
 from driftline.evaluation import Interval
 from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.performance import Assumption
+from driftline.session import utc
 
 _AT_LEAST = 50
 """A slice with fewer predictions is not measured: its metric would be noise."""
@@ -56,7 +56,7 @@ def measure(
     ledger.progress("joining predictions with labels")
     groups: dict[Group, list[Row]] = {}
     for row in monitor.counted(rows, task=line.problem.task, slices=words).collect():
-        groups.setdefault((_utc(row.cutoff), row.model_version), []).append(row)
+        groups.setdefault((utc(row.cutoff), row.model_version), []).append(row)
     before = _newest(line, as_of)
     changed = {}
     for group, found in groups.items():
@@ -87,7 +87,7 @@ def read(line: Line, as_of: datetime) -> list[Measured]:
     for (cutoff, version), last in sorted(newest.items()):
         mine = [row for row in rows if row.run_id == last.run_id]
         mine = [
-            each for each in mine if (_utc(each.cutoff), each.model_version) == (cutoff, version)
+            each for each in mine if (utc(each.cutoff), each.model_version) == (cutoff, version)
         ]
         kinds: dict[str, dict[str, Interval]] = {"real": {}, "expected": {}}
         for row in mine:
@@ -123,7 +123,7 @@ def _newest(line: Line, as_of: datetime) -> dict[Group, Row]:
     rows = line.tables.read(name).where((F.col("as_of") <= F.lit(as_of)) & (F.col("slice") == ""))
     found: dict[Group, Row] = {}
     for row in sorted(rows.collect(), key=lambda row: (row.as_of, row.at)):
-        found[_utc(row.cutoff), row.model_version] = row
+        found[utc(row.cutoff), row.model_version] = row
     return found
 
 
@@ -140,25 +140,15 @@ def _restated(
             versions.setdefault(row.features_version, []).append(group)
     found: dict[Group, int] = {}
     for version, groups in versions.items():
-        if not _there(line, name, version):
+        if not pins.whole(line.tables, name, version):
             continue
         old = _labels(line, version, as_of)
         cutoffs = sorted({cutoff for cutoff, _ in groups})
         counts = {
-            _utc(row.cutoff): row.restated for row in monitor.restated(old, now, cutoffs).collect()
+            utc(row.cutoff): row.restated for row in monitor.restated(old, now, cutoffs).collect()
         }
         found |= {group: counts.get(group[0], 0) for group in groups}
     return found
-
-
-def _there(line: Line, name: str, version: int) -> bool:
-    """Whether an old version can still be read."""
-    try:
-        commits = line.tables.commits(name, since=version, until=version)
-    except Missing:  # its log was cleaned up
-        return False
-    files = delta_files.version(commits, version).files
-    return {each.path for each in files} <= line.tables.present(files)
 
 
 def _rows(
@@ -240,7 +230,3 @@ def _said(
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _utc(time: datetime) -> datetime:
-    return time.replace(tzinfo=timezone.utc)

@@ -1,26 +1,26 @@
 """What a turn of the cycle would do, and by the ledger take and cost: `driftline cycle --dry-run`.
 
 Reads only. A stage is due when a table that it read last has another version now, or when a stage
-before it is due; what it would take is the median of its newest runs that had something to do.
+before it is due; what it would take is told by its runs that had something to do, see
+:mod:`driftline.forecast`, over the records that wait where those can be told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from statistics import median
+from datetime import datetime
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import features, labels, schemas
+from driftline import features, forecast, labels, schemas
+from driftline.budgets import Budget, Taken, beyond
+from driftline.forecast import Forecast
 from driftline.jobs import acting, deciding, ingest, monitor
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
-
-_RUNS = 5
-"""So many of the newest runs of a stage tell what the next one takes."""
+from driftline.session import utc
 
 _IF_DECIDED = "if monitor decides so"
 
@@ -31,19 +31,55 @@ class Step:
 
     stage: str
     why: str | None
+    rows: int | None = None
+    """Rows it would read, where that can be told."""
+
+
+@dataclass(frozen=True)
+class Next:
+    """What the next run of a stage takes: seconds, and money."""
+
+    seconds: Forecast
+    money: Forecast
+
+    @property
+    def taken(self) -> Taken:
+        """For a budget."""
+        return Taken(self.seconds.value / 60, self.money.value)
+
+
+def coming(runs: list[Row], rows: int | None = None) -> Next | None:
+    """What the next run takes, by those that did something (the newest first); None without one."""
+    past = [row for row in reversed(runs) if row.status == "done"]
+    seconds = forecast.expected([(row.wall_seconds, row.rows_in) for row in past], rows)
+    money = forecast.expected([(row.money, row.rows_in) for row in past], rows)
+    return None if seconds is None or money is None else Next(seconds, money)
+
+
+def due(line: Line, stage: str, as_of: datetime | None) -> bool:
+    """Whether a stage, asked for by itself, has something to do."""
+    there = line.tables.exists(schemas.features(line.problem).full_name)
+    champion = Registry(line.environment.mlflow, line.problem.name).champion() if there else None
+    day = _day(line, as_of, there=there)
+    steps = _steps(line, runs_of(line), champion, as_of, day, only=stage)
+    return any(each.why is not None for each in steps if each.stage == stage)
 
 
 def plan(line: Line, *, as_of: datetime | None = None) -> str:
     """The plan as a table; nothing is written."""
-    runs = _runs(line)
+    runs = runs_of(line)
     there = line.tables.exists(schemas.features(line.problem).full_name)
     champion = Registry(line.environment.mlflow, line.problem.name).champion() if there else None
-    day = as_of
-    if day is None and there:
-        name = schemas.features(line.problem).full_name
-        day = monitor.watermark(line, line.tables.version(name))
+    day = _day(line, as_of, there=there)
     steps = _steps(line, runs, champion, as_of, day)
     return "\n".join([_head(as_of, day, champion), "", *_table(line, steps, runs)])
+
+
+def _day(line: Line, as_of: datetime | None, *, there: bool) -> datetime | None:
+    if as_of is not None or not there:
+        return as_of
+    name = schemas.features(line.problem).full_name
+    return monitor.watermark(line, line.tables.version(name))
 
 
 def _steps(
@@ -52,11 +88,17 @@ def _steps(
     champion: Version | None,
     as_of: datetime | None,
     day: datetime | None,
+    *,
+    only: str | None = None,
 ) -> list[Step]:
-    before = ingest.waiting(line)
-    steps = [Step("ingest", before)]
-    due = before is not None
+    """The steps of a turn; of one that is asked for by itself, ``only``, none before it counts."""
+    before, records = ingest.waiting(line) if only in (None, "ingest") else (None, None)
+    steps = [Step("ingest", before, records)]
+    due = before is not None and only is None
     for stage in ("validate", "features", "score", "drift", "monitor"):
+        if only not in (None, stage):
+            continue
+        rows = _landing(line, runs, records) if stage == "validate" and due else None
         why = "what comes before it is new" if due else _moved(line, runs, stage)
         if why is None and stage == "features":
             why = _reaches(line, as_of)
@@ -64,11 +106,20 @@ def _steps(
             why = _unscored(line, champion)
         if why is None and stage == "monitor" and day is not None:
             why = _undecided(line, day)
-        steps.append(Step(stage, why))
+        steps.append(Step(stage, why, rows))
         due = due or why is not None
     train = _training(line, champion, day, due=due)
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
+
+
+def _landing(line: Line, runs: Mapping[str, list[Row]], records: int | None) -> int | None:
+    """Rows that validate will read: what ingest lands, if nothing else waits in bronze."""
+    past = [row for row in runs.get("ingest", []) if row.rows_in]
+    if records is None or not past or _moved(line, runs, "validate") is not None:
+        return None
+    share = sum(row.rows_out for row in past) / sum(row.rows_in for row in past)
+    return round(records * float(share))
 
 
 def _moved(line: Line, runs: Mapping[str, list[Row]], stage: str) -> str | None:
@@ -89,7 +140,7 @@ def _reaches(line: Line, as_of: datetime | None) -> str | None:
     found = line.tables.read(f"silver.{source}").agg(F.max(problem.sources[source].time)).first()
     if found is None or found[0] is None:
         return None
-    newest = found[0].replace(tzinfo=timezone.utc)
+    newest = utc(found[0])
     wanted = min(newest, as_of or newest)
     made = monitor.watermark(line, line.tables.version(schemas.features(problem).full_name))
     sides = [
@@ -127,7 +178,7 @@ def _training(
     return "decided, and not done yet" if made.action == "retrain" and open_ else None
 
 
-def _runs(line: Line) -> dict[str, list[Row]]:
+def runs_of(line: Line) -> dict[str, list[Row]]:
     """Runs by stage, the newest first, but for those that failed or were refused."""
     name = schemas.RUNS.full_name
     if not line.tables.exists(name):
@@ -147,29 +198,37 @@ def _head(as_of: datetime | None, day: datetime | None, champion: Version | None
 
 
 def _table(line: Line, steps: list[Step], runs: Mapping[str, list[Row]]) -> list[str]:
-    currency = line.problem.prices.currency
+    currency, budgets = line.problem.prices.currency, line.problem.budgets
     wide = max(44, *(len(each.why or "") + 2 for each in steps))
     lines = [f"{'stage':<10}{'why':<{wide}}{'seconds':>9}{'money':>12}"]
-    sums = {"seconds": 0.0, "money": 0.0, "unknown": 0.0}
+    total, unknown = Taken(), 0
     for step in steps:
         if step.why is None:
             lines.append(f"{step.stage:<10}nothing to do")
             continue
-        past = [row for row in runs.get(step.stage, []) if row.status == "done"][:_RUNS]
-        if not past:
+        next_ = coming(runs.get(step.stage, []), step.rows)
+        if next_ is None:
             lines.append(f"{step.stage:<10}{step.why:<{wide}}{'?':>9}{'?':>12}")
-            sums["unknown"] += step.why != _IF_DECIDED
+            unknown += step.why != _IF_DECIDED
             continue
-        seconds = median(row.wall_seconds for row in past)
-        money = median(row.money for row in past)
-        lines.append(f"{step.stage:<10}{step.why:<{wide}}{seconds:>9.1f}{money:>8.5f} {currency}")
         if step.why != _IF_DECIDED:
-            sums["seconds"] += seconds
-            sums["money"] += money
-    at_least = " at least, not all stages ran before" if sums["unknown"] else ""
+            total = total.plus(next_.taken)
+        said = _amounts(next_.taken, currency) + _rows(step, next_)
+        too_much = beyond(budgets.stages.get(step.stage, Budget()), next_.taken)
+        said += f"  over its budget: {too_much}" if too_much else ""
+        lines.append(f"{step.stage:<10}{step.why:<{wide}}{said}")
+    at_least = " at least, not all stages ran before" if unknown else ""
     rest = "" if not any(each.why == _IF_DECIDED for each in steps) else "without training"
-    said = f"{rest}{at_least}".strip()
-    lines.append(
-        f"{'total':<10}{said:<{wide}}{sums['seconds']:>9.1f}{sums['money']:>8.5f} {currency}"
-    )
+    said = _amounts(total, currency)
+    too_much = beyond(budgets.cycle, total)
+    said += f"  over the cycle's budget: {too_much}" if too_much else ""
+    lines.append(f"{'total':<10}{f'{rest}{at_least}'.strip():<{wide}}{said}")
     return lines
+
+
+def _amounts(taken: Taken, currency: str) -> str:
+    return f"{60 * taken.minutes:>9.1f}{taken.money:>8.5f} {currency}"
+
+
+def _rows(step: Step, next_: Next) -> str:
+    return f"  for {step.rows:,} rows" if next_.seconds.by_rows else ""

@@ -52,6 +52,9 @@ def facts(line: Line) -> Facts:
         histograms=newest(_frame(line, schemas.HISTOGRAMS), runs),
         champion=_champion(line),
         explored=_frame(line, explore.TABLE),
+        performance=_frame(line, schemas.PERFORMANCE),
+        decisions=_frame(line, schemas.DECISIONS),
+        outcomes=_frame(line, schemas.OUTCOMES),
     )
 
 

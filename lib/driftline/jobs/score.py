@@ -6,7 +6,7 @@ and of other as-ofs stay. A challenger's go to ``gold.shadow``, beside and never
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,6 +19,7 @@ from driftline.ledger import Run
 from driftline.registry import Registry, Version
 from driftline.schemas import Table
 from driftline.serving.model import Portable
+from driftline.session import utc
 
 
 def run(
@@ -83,7 +84,7 @@ def _newest(rows: DataFrame, as_of: datetime | None, where: str) -> datetime:
             where=f"{where}, as-of {as_of or 'any'}",
             hint="as-ofs are the cut-offs of the problem; see `driftline explain`",
         )
-    found: datetime = newest[0].replace(tzinfo=timezone.utc)
+    found: datetime = utc(newest[0])
     return found
 
 

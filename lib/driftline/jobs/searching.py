@@ -20,6 +20,7 @@ from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem, digest
+from driftline.session import utc
 from driftline.training import Trial
 
 
@@ -143,7 +144,7 @@ def fingerprint(rows: DataFrame) -> str:
 def as_ofs(rows: DataFrame) -> list[datetime]:
     """The as-ofs that rows have."""
     found = rows.select("as_of").distinct().collect()
-    return [row.as_of.replace(tzinfo=timezone.utc) for row in found]
+    return [utc(row.as_of) for row in found]
 
 
 def _check_classes(fitting: DataFrame) -> None:

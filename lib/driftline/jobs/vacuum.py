@@ -13,8 +13,11 @@ def run(line: Line, *, hours: float) -> str:
         live = Registry(line.environment.mlflow, line.problem.name).passed()
         removed = kept = 0
         for name in line.tables.names():
-            pinned = sorted({each.tables[name] for each in live if name in each.tables})
+            asked = sorted({each.tables[name] for each in live if name in each.tables})
+            pinned = [version for version in asked if pins.whole(line.tables, name, version)]
             ledger.progress(f"{name}: {len(pinned)} versions are pinned")
+            if len(pinned) < len(asked):
+                ledger.progress(f"{name}: {len(asked) - len(pinned)} more have lost files already")
             with line.tables.lock(name):
                 found = pins.vacuum(line.tables, name, hours=hours, pinned=pinned)
             removed, kept = removed + found["removed"], kept + found["kept"]

@@ -14,10 +14,13 @@ from driftline.problem import Problem
 from driftline.schemas import (
     CAUSES,
     CURVES,
+    DECISIONS,
     DELIVERIES,
     DRIFT,
     EVALUATIONS,
     HISTOGRAMS,
+    OUTCOMES,
+    PERFORMANCE,
     QUALITY,
     RUNS,
     SLICES,
@@ -40,6 +43,9 @@ COLUMNS: dict[str, list[str]] = {
     "causes": CAUSES.column_names,
     "histograms": HISTOGRAMS.column_names,
     "explored": EXPLORATION.column_names,
+    "performance": PERFORMANCE.column_names,
+    "decisions": DECISIONS.column_names,
+    "outcomes": OUTCOMES.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
@@ -71,6 +77,9 @@ class Facts:
     histograms: pd.DataFrame
     champion: dict[str, Any] | None
     explored: pd.DataFrame = field(default_factory=pd.DataFrame)
+    performance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
+    outcomes: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -25,6 +25,7 @@ from driftline.report import (
     provenance,
     quality,
     scores,
+    since,
     words,
 )
 from driftline.report.facts import Facts
@@ -40,6 +41,7 @@ _NAMES = {
     "model": "Model",
     "importance": "Top features",
     "scores": "Scores",
+    "since": "Since then",
     "drift": "Drift",
     "cost": "Cost",
     "origin": "Origin",
@@ -66,12 +68,13 @@ def render(facts: Facts) -> str:
             performance,
             importance,
             scores,
+            since,
             drift,
             cost,
             provenance,
         )
     ]
-    chips = [each.chip(facts) for each in (performance, flow, quality, drift, cost)]
+    chips = [each.chip(facts) for each in (performance, since, flow, quality, drift, cost)]
     return (
         _templates()
         .get_template("page.html")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from datetime import datetime, timezone
 from typing import Any
+
+from rich.console import Console
+from rich.table import Table as Grid
 
 from driftline.metrics import SMALLER_IS_BETTER
 
@@ -184,3 +188,10 @@ def parameters(values: dict[str, Any]) -> str:
 def short(value: float) -> str:
     """``0.2``: a number that somebody chose."""
     return f"{value:g}"
+
+
+def plain(grid: Grid, width: int = 160) -> str:
+    """A grid as plain text, also where nobody's terminal is."""
+    out = io.StringIO()
+    Console(file=out, width=width, no_color=True).print(grid)
+    return "\n".join(each.rstrip() for each in out.getvalue().rstrip().split("\n"))

@@ -9,6 +9,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -67,10 +68,11 @@ class Rest:
 
     def app(self) -> App:
         """The ASGI application, gate included."""
-        app = FastAPI(
+        app = FastAPIOffline(
             title=f"driftline: {self._service.loaded.facts.name}",
             description=self._service.loaded.facts.question,
             version=__version__,
+            redoc_url=None,
         )
         name = "/v2/models/{name}"
         for path, endpoint, method, extra in (
@@ -98,7 +100,7 @@ class Rest:
         app.add_exception_handler(TooLarge, self._too_large)
         app.add_exception_handler(ClientDisconnect, _gone)
         app.add_exception_handler(Exception, _bug)
-        app.openapi = self._openapi(app)  # type: ignore[method-assign]
+        app.openapi = self._openapi(app)
         return Gate(app, self._limits, self._admission, self._service.metrics)
 
     async def predict(self, request: Request) -> Response:

@@ -9,7 +9,9 @@ text with a record a line, else a ``Source``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from driftline import pseudonyms
 from driftline.sources import access_log, csv, ndjson, times, whitespace
 from driftline.sources.compression import MIB
 from driftline.sources.faults import FAULTS, Fault
@@ -87,7 +89,14 @@ def read(split: Split, layout: Layout, *, block_size: int = 8 * MIB) -> Iterator
     Raises ValueError for a layout that its format cannot serve, and Fault where the file cannot
     be read as a whole, perhaps after some of its records. No record raises anything.
     """
-    return check(layout).read(split, layout, block_size)
+    found = check(layout).read(split, layout, block_size)
+    if not layout.pseudonyms:
+        return found
+    return (_hidden(parsed, layout) for parsed in found)
+
+
+def _hidden(parsed: Parsed, layout: Layout) -> Parsed:
+    return replace(parsed, rows=pseudonyms.replaced(parsed.rows, layout.pseudonyms, layout.key))
 
 
 def parse(block: bytes, layout: Layout, *, offset: int, header: bytes | None = None) -> Parsed:

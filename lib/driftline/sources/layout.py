@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -112,6 +112,9 @@ class Layout:
     max_line: int = 1_000_000
     max_depth: int = 200
     max_expansion: float = 200.0
+    pseudonyms: tuple[str, ...] = ()
+    """Columns of text whose values nobody may read, see :mod:`driftline.pseudonyms`."""
+    key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if not self.fields:

@@ -1,0 +1,207 @@
+"""Problem files → the text of a DAG file for Airflow 3: a task a part of the cycle's turn."""
+
+from __future__ import annotations
+
+import pprint
+from collections.abc import Sequence
+from typing import Any
+
+from driftline.schedules import Turn
+
+DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
+"""What a SparkSubmitOperator is given as packages."""
+
+_HEAD = '''"""Written by `driftline schedule --airflow`; write it again when a problem file changes.
+
+A DAG a problem, a task a part of a turn. The as-of is the day of the logical date, so that catching
+up and backfills see what was known then, one day after the other (max_active_runs=1). Exit code 75
+is retried, any other fails at once. DRIFTLINE_ALERT names a program that is told of failures:
+it gets DAG, run and task as arguments.
+"""
+
+import glob
+import os
+import shlex
+import subprocess
+from datetime import datetime, timedelta, timezone
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.providers.standard.sensors.python import PythonSensor
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+'''
+
+_BASH = '''from airflow.providers.standard.operators.bash import BashOperator
+
+
+class Stage(BashOperator):
+    """A command of driftline."""
+
+    def execute(self, context):
+        result = self.subprocess_hook.run_command(
+            ["bash", "-c", self.bash_command], env=self.get_env(context), cwd=self.cwd
+        )
+        judge(result.exit_code)
+'''
+
+_SPARK = '''import re
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+
+class Stage(SparkSubmitOperator):
+    """A job of driftline under spark-submit, by the connection spark_default."""
+
+    def execute(self, context):
+        try:
+            super().execute(context)
+        except AirflowException as error:
+            code = re.search(r"Error code is: (\\d+)", str(error))
+            judge(int(code[1]) if code else 1)
+'''
+
+_FUNCTIONS = '''
+
+def judge(code):
+    """What an exit code means: 75 is worth another try, any other is not."""
+    if code == 75:
+        raise AirflowException("driftline: try again (exit code 75)")
+    if code:
+        raise AirflowFailException(f"driftline ended with exit code {code}")
+
+
+def delivered(data, patterns, as_of):
+    """Whether there is a file for each pattern, of the last day that the as-of sees."""
+    day = datetime.strptime(as_of, "%Y-%m-%d") - timedelta(days=1)
+    return all(glob.glob(os.path.join(data, day.strftime(each))) for each in patterns)
+
+
+def alert(context):
+    """Tell the program in DRIFTLINE_ALERT, if there is one."""
+    program = os.environ.get("DRIFTLINE_ALERT")
+    if program:
+        task = context["task_instance"]
+        said = [task.dag_id, task.run_id, task.task_id]
+        subprocess.run([*shlex.split(program), *said], check=False, timeout=60)
+
+
+AS_OF = "{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}"
+PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
+
+'''
+
+_DAGS = """
+
+for each in PROBLEMS:
+    with DAG(
+        dag_id=f"driftline_{each['name']}",
+        description=each["question"],
+        schedule=each["cron"],
+        start_date=datetime(*each["first"], tzinfo=timezone.utc),
+        catchup=each["catchup"],
+        max_active_runs=1,
+        default_args={
+            "retries": each["retries"],
+            "retry_delay": timedelta(seconds=each["pause"]),
+            "execution_timeout": timedelta(seconds=each["timeout"]),
+            "on_failure_callback": alert,
+        },
+        tags=["driftline"],
+    ) as dag:
+        before = PythonSensor(
+            task_id="deliveries",
+            python_callable=delivered,
+            op_args=[each["data"], each["wait_for"], AS_OF],
+            mode="reschedule",
+            poke_interval=60,
+            timeout=each["patience"],
+            execution_timeout=None,
+            retries=0,
+        )
+        for part in PARTS:
+            task = Stage(task_id=part, **stage(each, "cycle", ["--only", part]))
+            before >> task
+            before = task
+        promises = Stage(
+            task_id="sla", trigger_rule="all_done", **stage(each, "sla", [])
+        )
+        before >> [promises, EmptyOperator(task_id="done")]  # done: a turn that failed has failed
+    globals()[dag.dag_id] = dag
+"""
+
+
+def text(turns: Sequence[Turn], *, operator: str, master: str | None) -> str:
+    """The DAG file; with ``operator`` spark, tasks are SparkSubmitOperators, else bash commands,
+    of spark-submit to ``master`` if there is one.
+    """
+    problems = [_facts(turn) for turn in turns]
+    told = pprint.pformat(problems, width=96, sort_dicts=False)
+    spark = operator == "spark"
+    return "".join(
+        [
+            _HEAD,
+            _SPARK if spark else _BASH,
+            _FUNCTIONS,
+            f"PROBLEMS = {told}\n",
+            _spark_stage(turns) if spark else _bash_stage(turns, master),
+            _DAGS,
+        ]
+    )
+
+
+def _facts(turn: Turn) -> dict[str, Any]:
+    problem, plan = turn.problem, turn.problem.schedule
+    hours, minutes = plan.at.split(":")
+    first = plan.first or problem.cutoffs.first
+    return {
+        "name": problem.name,
+        "question": problem.question,
+        "cron": f"{int(minutes)} {int(hours)} * * *",
+        "first": (first.year, first.month, first.day),
+        "catchup": plan.first is not None,
+        "retries": plan.retries,
+        "pause": plan.pause,
+        "timeout": plan.timeout,
+        "data": str(turn.data),
+        "wait_for": list(plan.wait_for or _anything(turn)),
+        "patience": plan.patience,
+        "root": str(turn.root),
+        "options": list(turn.options),
+    }
+
+
+def _anything(turn: Turn) -> list[str]:
+    """Without wait_for: that there is a file of each source; a % in its path stands for itself."""
+    found = [source.path for source in turn.problem.sources.values() if source.path]
+    return [path.replace("%", "%%") for path in found]
+
+
+def _bash_stage(turns: Sequence[Turn], master: str | None) -> str:
+    if master is None:
+        command = f"[{str(turns[0].program)!r}, command]"
+    else:
+        command = f"['scripts/submit', command, '--master', {master!r}, '--']"
+    return f'''
+
+def stage(problem, command, options):
+    """The arguments of a stage's operator."""
+    given = {command} + problem["options"] + options
+    line = shlex.join(given) + f' --as-of "{{AS_OF}}"'
+    return {{"bash_command": line, "cwd": problem["root"]}}
+'''
+
+
+def _spark_stage(turns: Sequence[Turn]) -> str:
+    python = str(turns[0].program.with_name("python"))
+    return f'''
+
+def stage(problem, command, options):
+    """The arguments of a stage's operator."""
+    return {{
+        "application": os.path.join(problem["root"], "jobs", f"{{command}}.py"),
+        "application_args": [*problem["options"], *options, "--as-of", AS_OF],
+        "py_files": os.path.join(problem["root"], "dist", "driftline.zip"),
+        "packages": {DELTA!r},
+        "env_vars": {{"PYSPARK_PYTHON": {python!r}}},
+    }}
+'''

@@ -1,0 +1,99 @@
+"""Which tables can hold a person, by which column, and what is left of a text without their words.
+
+A person is told by the entity. Their words are the entity's names, and in every column of text the
+values that nobody else's rows have: an address, a session, a device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from driftline.problem import Problem
+from driftline.scan import LISTED
+
+ERASED = "(erased)"
+"""Stands in a text where a word was."""
+
+DESCRIBING = {
+    "ops.profiles": ("values",),
+    "ops.drift": ("detail",),
+    "ops.causes": ("name",),
+    "ops.histograms": ("category",),
+    "ops.quality": ("observed",),
+    "ops.slices": ("value",),
+    "ops.exploration": ("detail",),
+}
+"""Tables whose rows describe a ``column``, and where such a row may tell values of it."""
+
+
+def sources(problem: Problem) -> list[str]:
+    """The sources whose rows are somebody's."""
+    return [name for name, source in problem.sources.items() if problem.entity in source.columns]
+
+
+def personal(problem: Problem, tables: Iterable[str]) -> dict[str, str]:
+    """Table → the column that says whose a row is, in the order in which rows are to go.
+
+    Bronze comes last: as long as it has the rows, an erasure that was killed can tell their words.
+    """
+    mine = sources(problem)
+    order = [
+        *(("gold.features", problem.entity), ("gold.predictions", "entity")),
+        ("gold.shadow", "entity"),
+        *((f"gold.tiles_{name}", problem.entity) for name in mine),
+        *((f"silver.{name}", problem.entity) for name in mine),
+        *((f"bronze.{name}", problem.entity) for name in mine),
+    ]
+    there = set(tables)
+    return {table: column for table, column in order if table in there}
+
+
+def unique(rows: DataFrame, theirs: Column, columns: Iterable[str]) -> dict[str, DataFrame]:
+    """Column → the values (``value``) that only rows have which are ``theirs``."""
+    found = {}
+    for name in columns:
+        value = F.col(f"`{name}`").alias("value")
+        said = rows.where(theirs).select(value).where("value IS NOT NULL").distinct()
+        others = rows.where(~F.coalesce(theirs, F.lit(False))).select(value)
+        found[name] = said.join(others, on="value", how="left_anti")
+    return found
+
+
+def pattern(words: Iterable[str]) -> str:
+    """A regular expression for any of the words where it is not a part of a longer one."""
+    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
+    return rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)"
+
+
+def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]:
+    """The fields of a table that describes columns, without the words of the column described.
+
+    ``words`` are those of each column. In a text :data:`ERASED` takes their place; a value that was
+    listed with its count is one of those that are not listed.
+    """
+    described = F.split("column", ":")[0]
+    changed: dict[str, Column] = {}
+    for field in DESCRIBING[table]:
+        for column, said in words.items():
+            here = described == column
+            kept = changed.get(field, F.col(f"`{field}`"))
+            if field == "values":
+                listed = F.map_filter("values", _one_of(said))
+                rest = changed.get("unlisted", F.col("unlisted"))
+                most = F.coalesce(F.array_max(F.map_values(listed)), F.lit(0))
+                changed["unlisted"] = F.when(here, F.greatest(rest, most)).otherwise(rest)
+                less = F.map_filter("values", _one_of(said, False))
+            else:
+                less = F.regexp_replace(field, pattern(said), ERASED)
+            changed[field] = F.when(here, less).otherwise(kept)
+    return changed
+
+
+def _one_of(words: Iterable[str], yes: bool = True) -> Callable[[Column, Column], Column]:
+    """Whether a listed value is a word, or the beginning of a long one (see driftline.scan)."""
+    said = [word[:LISTED] for word in words]
+    return lambda key, _: F.substring(key, 1, LISTED).isin(said) == F.lit(yes)

@@ -1,0 +1,241 @@
+"""Persons → out of every table, every old file and every text about them, with a certificate.
+
+What is done once is found done: given again after a kill, the same command goes on. Bronze comes
+last, because only its rows tell which words were a person's alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from driftline import erasure, pins, pseudonyms, rewriting, schemas
+from driftline.errors import ConfError, Refused
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+from driftline.registry import Registry
+
+
+def run(line: Line, *, entities: Sequence[str], request: str) -> str:
+    """Erase the ``entities`` (as text) and write what ``request`` came to into ``ops.erasures``.
+
+    Raises :class:`Refused` where a name is still found afterwards, and says where.
+    """
+    names = line.tables.names()
+    count = len(entities)
+    entities = _as_kept(line, entities)
+    with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model"):
+        personal = erasure.personal(line.problem, names)
+        wanted = _wanted(line, entities)
+        said: dict[str, Any] = {
+            "request": request,
+            "entities": count,
+            "deliveries": _deliveries(line, personal, wanted),
+        }
+        _certify(line, ledger, {**said, "status": "begun"})
+        before = {name: line.tables.version(name) for name in names}
+        words = _words(line, personal, wanted, entities)
+        for table in (each for each in erasure.DESCRIBING if each in names):
+            ledger.progress(f"{table}: what it tells of their values")
+            here = F.split("column", ":")[0].isin(list(words))
+            changes = erasure.changes(table, words)
+            rewriting.update(line.tables, table, where=here, changes=changes)
+        taken = _kept_out(line, ledger, names, words, entities)
+        for table, column in personal.items():
+            ledger.progress(f"{table}: their rows")
+            taken[table] = _delete(line, table, wanted[column])
+        files = {}
+        for table in names:
+            ledger.progress(f"{table}: files of its past")
+            files[table] = pins.vacuum(line.tables, table, hours=0, pinned=[])["removed"]
+        said["tables"] = [
+            (name, line.tables.version(name), taken.get(name, 0), files[name])
+            for name in names
+            if files[name] or line.tables.version(name) != before[name]
+        ]
+        models = Registry(line.environment.mlflow, line.problem.name)
+        said["models"] = _not_reproducible(line, models, names)
+        ledger.progress("looking for their names in all that is left")
+        said["left"] = _left(line, models, names, entities)
+        _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
+        ledger.status = "done"
+        ledger.message = _told(said)
+        if said["left"]:
+            raise Refused(
+                f"{ledger.message}; but their names are still found in {len(said['left'])} places",
+                where=", ".join(said["left"][:5]),
+                hint="ops.erasures lists all; a short number may be found where it is no name",
+            )
+        return ledger.message
+
+
+def _told(said: Mapping[str, Any]) -> str:
+    rows, files = (sum(each[place] for each in said["tables"]) for place in (2, 3))
+    text = (
+        f"request {said['request']}, {said['entities']} erased: {rows:,} rows and {files:,} old "
+        f"files of {len(said['tables'])} tables"
+    )
+    if said["models"]:
+        listed = ", ".join(map(str, said["models"]))
+        text += f"; cannot be reproduced any more: model versions {listed}"
+    if said["deliveries"]:
+        text += f"; {len(said['deliveries'])} delivered files, which are yours, still have them"
+    return text
+
+
+def _as_kept(line: Line, entities: Sequence[str]) -> list[str]:
+    """Their names, and their pseudonyms where the tables have those."""
+    declared = line.problem.sources[line.problem.population.source].columns[line.problem.entity]
+    if not declared.pseudonym:
+        return [*entities]
+    key = pseudonyms.key()
+    return [*entities, *(pseudonyms.pseudonym(each, key) for each in entities)]
+
+
+def _wanted(line: Line, entities: Sequence[str]) -> dict[str, DataFrame]:
+    """Column → the persons as rows of it, by the column's type."""
+    problem = line.problem
+    type_ = schemas.type_of(problem, problem.population.source, problem.entity)
+    texts = line.spark.createDataFrame([(each,) for each in entities], "entity string")
+    typed = texts.select(F.col("entity").try_cast(type_).alias(problem.entity))
+    wrong = typed.where(F.col(problem.entity).isNull()).count()
+    if wrong:
+        raise ConfError(
+            f"{wrong} of {len(entities)} cannot be a {problem.entity}",
+            file="--entity",
+            allowed=f"values of type {type_}",
+            hint="say them as the tables have them",
+        )
+    return {"entity": texts, problem.entity: typed}
+
+
+def _deliveries(
+    line: Line, personal: Mapping[str, str], wanted: Mapping[str, DataFrame]
+) -> list[str]:
+    """Paths of the delivered files that their rows came from."""
+    if not line.tables.exists(schemas.DELIVERIES.full_name):
+        return []
+    known = line.tables.read(schemas.DELIVERIES.full_name).select("delivery", "path").distinct()
+    found: set[str] = set()
+    for table, column in _bronze(personal):
+        theirs = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
+        paths = known.join(theirs, known["delivery"] == theirs["_delivery"], "left_semi")
+        found |= {row.path for row in paths.collect()}
+    return sorted(found)
+
+
+def _words(
+    line: Line,
+    personal: Mapping[str, str],
+    wanted: Mapping[str, DataFrame],
+    entities: Sequence[str],
+) -> dict[str, set[str]]:
+    """Column → the persons' names, and their values of text that nobody else has."""
+    words = {name: set(entities) for name in ("entity", line.problem.entity)}
+    for table, column in _bronze(personal):
+        named = wanted[column].withColumn("_theirs", F.lit(True))
+        rows = line.tables.read(table).join(F.broadcast(named), on=column, how="left")
+        texts = [name for name, type_ in rows.dtypes if type_ == "string" and name[0] != "_"]
+        texts = [name for name in texts if name != column]
+        for name, found in erasure.unique(rows, F.col("_theirs"), texts).items():
+            words.setdefault(name, set()).update(row.value for row in found.collect())
+    return {name: each - {""} for name, each in words.items() if each - {""}}
+
+
+def _bronze(personal: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(name, column) for name, column in personal.items() if name.startswith("bronze.")]
+
+
+def _kept_out(
+    line: Line,
+    ledger: Run,
+    names: Sequence[str],
+    words: Mapping[str, set[str]],
+    entities: Sequence[str],
+) -> dict[str, int]:
+    """Their records out of rejects, which have them as bytes, and quarantine, as JSON."""
+    every = erasure.pattern(word for said in words.values() for word in said)
+    entity = F.get_json_object("row", f"$['{line.problem.entity}']").isin(*entities)
+    guarded = [f"silver.{name}" for name in erasure.sources(line.problem)]
+    chosen: dict[str, Column] = {
+        schemas.REJECTS.full_name: F.col("raw").cast("string").rlike(every),
+        schemas.QUARANTINE.full_name: F.col("table").isin(*guarded) & entity,
+    }
+    taken = {}
+    for table, theirs in chosen.items():
+        if table in names:
+            ledger.progress(f"{table}: their records")
+            found = line.tables.read(table).where(theirs).select("delivery", "offset")
+            taken[table] = _delete(line, table, found)
+    return taken
+
+
+def _delete(line: Line, table: str, matching: DataFrame) -> int:
+    """Take the rows out that have the same values; how many those were."""
+    rows = line.tables.read(table)
+    count = rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
+    if count:
+        line.tables.delete(table, matching=matching)
+    return count
+
+
+def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
+    """Tables, old data files, and files of any other kind in which a name still stands."""
+    named = erasure.pattern(entities)
+    found = []
+    for name in names:
+        rows = line.tables.read(name)
+        told = (F.col(f"`{column}`") for column, type_ in rows.dtypes if type_ != "binary")
+        if rows.where(F.to_json(F.struct(*told)).rlike(named)).limit(1).count():
+            found.append(name)
+        found += map(str, sorted(pins.past(line.tables, name)))
+    places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
+    if line.environment.mlflow.startswith("sqlite:///"):
+        places.append(Path(line.environment.mlflow.removeprefix("sqlite:///")))
+    said = re.compile(named.encode())
+    files = {path for place in places for path in _files(place)}
+    return found + [str(path) for path in sorted(files) if _holds(path, said)]
+
+
+def _files(place: Path) -> list[Path]:
+    """All files but those of tables, which were read as rows."""
+    if place.is_file():
+        return [place]
+    return [
+        path
+        for path in place.rglob("*")
+        if path.is_file() and (path.suffix != ".parquet" or "_delta_log" in path.parts)
+    ]
+
+
+def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
+    if path.suffix == ".parquet":  # a checkpoint of a table's log
+        return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
+    return bool(said.search(path.read_bytes()))
+
+
+def _not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list[int]:
+    """The model versions that came from a table's version which is not whole any more."""
+    return [
+        model.number
+        for model in models.passed()
+        if not all(
+            pins.whole(line.tables, name, version)
+            for name, version in model.tables.items()
+            if name in names
+        )
+    ]
+
+
+def _certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
+    empty: dict[str, Any] = {"tables": [], "models": [], "left": []}
+    known = {**empty, **said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
+    row = tuple(known[name] for name in schemas.ERASURES.column_names)
+    ledger.wrote(line.tables.append_values([row], schemas.ERASURES, key=None))

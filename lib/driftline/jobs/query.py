@@ -1,0 +1,81 @@
+"""A query → rows on the screen, or a CSV file. Reads only, and leaves no row in the ledger."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from rich.table import Table as Grid
+from rich.text import Text
+
+from driftline import query
+from driftline.errors import ConfError, Missing
+from driftline.jobs.line import Line
+from driftline.logs import visible
+from driftline.report.words import plain
+
+_SHOWN = 1_000
+
+
+def run(line: Line, *, asked: str, out: str | None = None) -> str:
+    """Answer a ready query or one of a file; ``out`` is a CSV file that gets all rows."""
+    rows = answer(line, query.text(asked), asked)
+    if out is not None:
+        written = _write(rows, Path(out))
+        return f"{written:,} rows in {out}"
+    found = rows.limit(_SHOWN + 1).collect()
+    grid = Grid(*rows.columns, box=None, pad_edge=False)
+    for row in found[:_SHOWN]:
+        grid.add_row(*(Text(visible(_cell(each))) for each in row))
+    more = f"the first {_SHOWN:,} rows; --out FILE.csv writes all"
+    said = more if len(found) > _SHOWN else f"{len(found):,} rows"
+    return f"{said}\n{plain(grid)}"
+
+
+def answer(line: Line, sql: str, asked: str) -> DataFrame:
+    """The rows of a query; :class:`Missing` where a table is not there (yet)."""
+    for name in query.tables(sql):
+        if not line.tables.exists(name):
+            raise Missing(
+                f"there is no table {name} yet",
+                where=line.tables.path(name),
+                hint="driftline run, monitor and drift make the tables; see their --help",
+            )
+    named = query.renamed(sql, lambda name: f"delta.`{line.tables.path(name)}`")
+    try:
+        # As a subquery, so that it can only read.
+        return line.spark.sql(f"SELECT * FROM (\n{named}\n)")
+    except PySparkException as error:
+        raise ConfError(
+            "the query cannot be run",
+            file=asked,
+            found=str(error.getCondition() or type(error).__name__),
+            allowed="one SELECT over bronze.*, silver.*, gold.*, ops.*",
+            hint="DESCRIBE or README tell the columns; ready ones: driftline query --list",
+        ) from None
+
+
+def _write(rows: DataFrame, path: Path) -> int:
+    written = 0
+    with path.open("x", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(map(query.neutral, rows.columns))
+        for row in rows.toLocalIterator():
+            # A number may well begin with a minus; only texts can be formulas.
+            writer.writerow(
+                [
+                    each if isinstance(each, (int, float)) else query.neutral(_cell(each))
+                    for each in row
+                ]
+            )
+            written += 1
+    return written
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,200 @@
+"""``ops.runs``, tables, a probe → ``ops.sla``: which promises are kept, each with its evidence."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from driftline import schemas, sla
+from driftline.jobs import measuring
+from driftline.jobs.line import Line
+from driftline.probing import Probe
+from driftline.registry import Registry
+from driftline.session import utc
+from driftline.sla import Found, Judged, Promise
+
+_ENDED = ("done", "unchanged")
+_PROBED = ("response", "throughput")
+
+
+def run(line: Line, *, as_of: datetime | None = None, probed: Probe | None = None) -> list[Judged]:
+    """Judge everything that is promised, or by a probe what is promised of servers, and keep it.
+
+    Freshness counts from ``as_of``, or from now; all else is of the newest runs.
+    """
+    now = datetime.now(timezone.utc)
+    wanted = sla.promises(line.problem.sla, line.problem.train.metric)
+    with line.ledger.run("sla") as ledger, line.tables.lock(schemas.SLA.full_name, wait=120.0):
+        judged = [
+            sla.judge(promise, _probe(promise, probed) if probed else _found(line, promise, as_of))
+            for promise in wanted
+            if probed is None or promise.kind in _PROBED
+        ]
+        rows = [_row(each, ledger.run_id, now) for each in judged]
+        if rows:
+            ledger.wrote(line.tables.append_values(rows, schemas.SLA, key=None))
+        ledger.message = sla.counted(judged)
+    return judged
+
+
+def _found(line: Line, promise: Promise, as_of: datetime | None) -> Found | None:
+    now = datetime.now(timezone.utc)
+    if promise.kind == "freshness":
+        return _freshness(line, promise.subject, as_of or now)
+    if promise.kind == "duration":
+        return _duration(line, promise.subject)
+    if promise.kind == "deadline":
+        assert line.problem.sla.deadline is not None
+        return _deadline(line, line.problem.sla.deadline, now)
+    if promise.kind == "quality":
+        return _quality(line)
+    if promise.kind == "model":
+        return _model(line, promise, as_of or now)
+    return _last_probe(line, promise)
+
+
+def _freshness(line: Line, table: str, now: datetime) -> Found | None:
+    if not line.tables.exists(table):
+        return None
+    version = line.tables.version(table)
+    layer, _, source = table.partition(".")
+    column = line.problem.sources[source].time if layer == "silver" else "as_of"
+    newest = F.max(F.col(column).cast("timestamp"))
+    row = line.tables.read(table, version=version).agg(newest).first()
+    if row is None or row[0] is None:
+        return None
+    at = utc(row[0])
+    said = f"newest row of {at:%Y-%m-%d %H:%M}"
+    return Found(sla.age(at, now), said, _writer(line, table), table, version)
+
+
+def _writer(line: Line, table: str) -> str | None:
+    """The run that wrote to a table last."""
+    for row in _runs(line, f"exists(tables_written, each -> each.table = '{table}')", 1):
+        return str(row.run_id)
+    return None
+
+
+def _duration(line: Line, stage: str) -> Found | None:
+    for row in _runs(line, f"stage = '{stage}' AND status = 'done'", 1):
+        return Found(row.wall_seconds, f"begun {row.started_at:%Y-%m-%d %H:%M}", row.run_id)
+    return None
+
+
+def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
+    """A turn of the cycle ends with monitor, or with what that decided, which takes its time."""
+    rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
+    ends = {utc(row.started_at) + timedelta(seconds=row.wall_seconds): row for row in rows}
+    found = sla.ended(list(ends), deadline, now)
+    if found is None:
+        return None
+    hour, moment = found
+    if moment not in ends:
+        return Found(hour, f"no turn has ended until {moment:%Y-%m-%d %H:%M}")
+    return Found(hour, f"a turn ended {moment:%Y-%m-%d %H:%M}", ends[moment].run_id)
+
+
+def _quality(line: Line) -> Found | None:
+    """Rows of the newest validation that judged any, those of refused batches among them."""
+    name = schemas.QUALITY.full_name
+    if not line.tables.exists(name):
+        return None
+    batches = (
+        line.tables.read(name)
+        .where("`table` LIKE 'silver.%'")
+        .groupBy("run_id", "table", "batch")
+        .agg(F.max("element_count").alias("rows"), F.max("at").alias("at"))
+    )
+    newest = batches.groupBy("run_id").agg(F.sum("rows").alias("rows"), F.max("at").alias("at"))
+    for judged in newest.orderBy(F.col("at").desc()).limit(1).collect():
+        for row in _runs(line, f"run_id = '{judged.run_id}'", 1):
+            all_ = max(judged.rows or 0, row.rows_in or 0)
+            out, again = row.rows_out or 0, row.rows_duplicate or 0
+            share = sla.passed(judged=all_, out=out, duplicate=again)
+            if share is not None:
+                return Found(share, f"{out + again:,} of {all_:,} rows passed", row.run_id)
+    return None
+
+
+def _model(line: Line, promise: Promise, as_of: datetime) -> Found | None:
+    """By the newest labels of the champion's predictions; before there are any, by the test set."""
+    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    if champion is None:
+        return None
+    end = "high" if promise.at_most else "low"
+    real = [
+        each
+        for each in measuring.read(line, as_of)
+        if each.version == champion.number and promise.subject in each.real
+    ]
+    if real:
+        bound = getattr(real[-1].real[promise.subject], end)
+        said = f"{end} end by labels of {real[-1].cutoff:%Y-%m-%d}, model version {champion.number}"
+        name = schemas.PERFORMANCE.full_name
+        return Found(bound, said, _writer(line, name), name, line.tables.version(name))
+    name = schemas.EVALUATIONS.full_name
+    rows = line.tables.read(name).where(
+        (F.col("model_version") == champion.number)
+        & (F.col("part") == "test")
+        & (F.col("model") == "model")
+        & (F.col("metric") == promise.subject)
+    )
+    for row in rows.collect():
+        said = f"{end} end on the test set, model version {champion.number}; no labels yet"
+        return Found(row[end], said, row.run_id, name, line.tables.version(name))
+    return None
+
+
+def _probe(promise: Promise, probed: Probe) -> Found:
+    said = f"{probed.asked:,} requests to {probed.url}, {probed.failed:,} failed"
+    if probed.error:
+        return Found(None, f"{probed.url} gave no answer: {probed.error}")
+    said += f", model version {probed.version}"
+    if promise.kind == "response":
+        return Found(probed.p99, f"at {probed.rate:g}/s: {said}")
+    return Found(probed.throughput, said)
+
+
+def _last_probe(line: Line, promise: Promise) -> Found | None:
+    """What the newest probe found, which this table itself has kept."""
+    name = schemas.SLA.full_name
+    if not line.tables.exists(name):
+        return None
+    rows = line.tables.read(name).where(
+        (F.col("kind") == promise.kind) & (F.col("evidence_table").isNull()) & (F.col("said") != "")
+    )
+    for row in rows.orderBy(F.col("at").desc()).limit(1).collect():
+        version = line.tables.version(name)
+        said = f"probe of {row.at:%Y-%m-%d %H:%M}: {row.said}"
+        return Found(row.value, said, row.run_id, name, version)
+    return None
+
+
+def _runs(line: Line, where: str, most: int) -> list[Row]:
+    """The newest runs of the ledger that are meant."""
+    name = schemas.RUNS.full_name
+    if not line.tables.exists(name):
+        return []
+    rows = line.tables.read(name).where(where)
+    return rows.orderBy(F.col("started_at").desc()).limit(most).collect()
+
+
+def _row(judged: Judged, run_id: str, at: datetime) -> tuple[object, ...]:
+    promise, found = judged.promise, judged.found or Found(None, "")
+    return (
+        promise.kind,
+        promise.subject,
+        judged.verdict,
+        found.value,
+        promise.limit,
+        promise.at_most,
+        promise.unit,
+        found.said,
+        found.run_id,
+        found.table,
+        found.version,
+        run_id,
+        at,
+    )

@@ -1,0 +1,20 @@
+"""Fields of rows given other values; touches Delta for :mod:`driftline.tables`.
+
+Delta's log keeps what a change was asked for by: what is looked for must not stand there, so rows
+are told by ``where``, which names columns, never values of a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from delta.tables import DeltaTable
+from pyspark.sql import Column
+
+from driftline.tables import Tables
+
+
+def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Column]) -> None:
+    """Set fields of the rows ``where`` holds."""
+    found = DeltaTable.forPath(tables.spark, tables.path(name))
+    found.update(where, {f"`{field}`": value for field, value in changes.items()})

@@ -1,0 +1,155 @@
+"""Are promises kept: numbers that were found beside what the problem's ``sla`` says.
+
+Pure: where numbers come from is :mod:`driftline.jobs.sla`'s affair. Without a number a promise is
+*unknown*, never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from driftline.metrics import SMALLER_IS_BETTER
+from driftline.sla_section import Sla
+
+Verdict = Literal["kept", "broken", "unknown"]
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """``kind`` of ``subject`` (a table, a stage; may be empty) is at most, or at least, a limit."""
+
+    kind: str
+    subject: str
+    limit: float
+    unit: str
+    at_most: bool = True
+
+
+@dataclass(frozen=True)
+class Found:
+    """A number, what it is in words, and the run and table version it comes from.
+
+    ``value`` None: it was asked for, and what was asked gave no answer. That is broken.
+    """
+
+    value: float | None
+    said: str
+    run_id: str | None = None
+    table: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A promise, what was found, and whether it is kept."""
+
+    promise: Promise
+    found: Found | None
+    verdict: Verdict
+
+
+def promises(sla: Sla, metric: str) -> Iterator[Promise]:
+    """Everything the section promises, in its order; ``metric`` is what ``model`` is about."""
+    for table, seconds in sla.freshness.items():
+        yield Promise("freshness", table, seconds / 3600, "h")
+    for stage, seconds in sla.duration.items():
+        yield Promise("duration", stage, seconds, "s")
+    if sla.deadline is not None:
+        yield Promise("deadline", "cycle", _hours(sla.deadline), "h")
+    if sla.quality is not None:
+        yield Promise("quality", "validate", sla.quality, "", at_most=False)
+    if sla.model is not None:
+        yield Promise("model", metric, sla.model, "", at_most=metric in SMALLER_IS_BETTER)
+    if sla.serving.p99 is not None:
+        yield Promise("response", "p99", sla.serving.p99, "ms")
+    if sla.serving.throughput is not None:
+        yield Promise("throughput", "", sla.serving.throughput, "/s", at_most=False)
+
+
+def judge(promise: Promise, found: Found | None) -> Judged:
+    """Kept or broken by the number alone; a limit that is just met is kept."""
+    if found is None:
+        return Judged(promise, None, "unknown")
+    value, limit = found.value, promise.limit
+    kept = value is not None and (value <= limit if promise.at_most else value >= limit)
+    return Judged(promise, found, "kept" if kept else "broken")
+
+
+def age(newest: datetime, now: datetime) -> float:
+    """Hours since the newest row; rows of the future are not older than now."""
+    return max((now - newest) / timedelta(hours=1), 0.0)
+
+
+def passed(*, judged: int, out: int, duplicate: int) -> float | None:
+    """Share of judged rows that broke no rule and were of no refused batch; None of no rows."""
+    return (out + duplicate) / judged if judged else None
+
+
+def ended(ends: Sequence[datetime], deadline: str, now: datetime) -> tuple[float, datetime] | None:
+    """(hour of the deadline's day, UTC, at which a turn had ended; that moment).
+
+    The newest deadline that has passed counts, and the first turn that ended after the one before
+    it: below 0 is the evening before. Where none has ended since, the hour is that of now. None
+    where no turn ended before that deadline ever: nothing was promised for then.
+    """
+    due = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    at = timedelta(hours=_hours(deadline))
+    if due + at > now:
+        due -= _DAY
+    since = due + at - _DAY
+    if not any(end <= due + at for end in ends):
+        return None
+    moment = min((end for end in ends if end > since), default=now)
+    return (moment - due) / timedelta(hours=1), moment
+
+
+def _hours(clock: str) -> float:
+    hours, minutes = clock.split(":")
+    return int(hours) + int(minutes) / 60
+
+
+def table(judged: Sequence[Judged]) -> str:
+    """The verdicts as text, a line each, with the evidence."""
+    rows = [("promise", "of", "verdict", "found", "limit", "evidence")]
+    for each in judged:
+        promise, found = each.promise, each.found
+        rows.append(
+            (
+                promise.kind,
+                promise.subject,
+                each.verdict,
+                "-" if found is None or found.value is None else _number(found.value, promise.unit),
+                f"{'≤' if promise.at_most else '≥'} {_number(promise.limit, promise.unit)}",
+                "no evidence yet" if found is None else _evidence(found),
+            )
+        )
+    wide = [max(len(row[place]) for row in rows) + 2 for place in range(5)]
+    return "\n".join(
+        "".join(f"{row[place]:<{wide[place]}}" for place in range(5)) + row[5] for row in rows
+    )
+
+
+def counted(judged: Sequence[Judged]) -> str:
+    """``5 kept, 1 broken, 2 unknown``."""
+    verdicts = [each.verdict for each in judged]
+    return ", ".join(f"{verdicts.count(each)} {each}" for each in ("kept", "broken", "unknown"))
+
+
+def _number(value: float, unit: str) -> str:
+    digits = 4 if not unit else 1
+    return f"{value:,.{digits}f}{' ' if unit and unit != '/s' else ''}{unit}"
+
+
+def _evidence(found: Found) -> str:
+    places = [found.said]
+    if found.table is not None:
+        version = "" if found.version is None else f" version {found.version}"
+        places.append(f"{found.table}{version}")
+    if found.run_id:
+        places.append(f"run {found.run_id}")
+    return ", ".join(places)

@@ -1,0 +1,203 @@
+"""Persons erased: no byte that was written holds them any more, and all else is as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from driftline.errors import Missing, Refused
+from driftline.jobs import (
+    drift,
+    erase,
+    explore,
+    features,
+    ingest,
+    reproduce,
+    score,
+    train,
+    vacuum,
+    validate,
+)
+from driftline.problem import load_problem
+from driftline.simulate import Shop, simulate
+from jobs.test_line import write_conf
+
+pytestmark = pytest.mark.slow  # the whole line first
+
+GONE = [f"canary{place}" for place in range(10)]
+KEPT = [f"keeper{place}" for place in range(10)]
+AGENT = "Mozilla/9.9 (of {} alone) " + "x" * 300
+"""A browser of one person, longer than what a profile keeps of a value."""
+
+
+def deliver(data: Path) -> None:
+    """Orders, visits, profiles, an unreadable record and a bad row of each person."""
+    orders, visits, profiles = [], [], ["customer_id,signup_date,age,gender,country,updated_at"]
+    for name in GONE + KEPT:
+        profiles.append(f"{name},2024-01-05,44,f,DE,2024-08-01 00:00:00")
+        for month in range(1, 9):
+            at = f"2024-{month:02d}-11T10:00:00Z"
+            row = {"order_id": f"{name}-{month}", "customer_id": name, "time": at}
+            row |= {"amount": 20.0, "items": 1, "category": "books", "channel": "web"}
+            orders.append(json.dumps(row))
+            visits.append(
+                f'10.0.0.1 - {name} [11/{MONTHS[month - 1]}/2024:10:00:00 +0000] "GET /p HTTP/1.1"'
+                f' 200 10 "-" "{AGENT.format(name)}"'
+            )
+        orders.append(f'{{"customer_id": "{name}", "amount": ')
+        if name.endswith("3"):
+            orders.append(json.dumps({**row, "order_id": f"{name}-bad", "items": -1}))
+    for folder, name, lines in (
+        ("orders", "2024-08b.ndjson", orders),
+        ("customers", "2024-08b.csv", profiles),
+        ("access", "2024-08-31b.log.gz", visits),
+    ):
+        (data / "shop" / folder / name).write_text("\n".join(lines) + "\n")
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug")
+
+
+def bytes_that_hold(warehouse: Path, names: list[str]) -> dict[str, set[str]]:
+    """Name → the files that hold it: text as it is, Parquet by its values. No code of ours."""
+    said = re.compile("|".join(names).encode())
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for path in (each for each in warehouse.rglob("*") if each.is_file()):
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content += str(pq.ParquetFile(path).read().to_pylist()).encode()
+        for name in {each.decode() for each in said.findall(content)}:
+            found[name].add(str(path))
+    return found
+
+
+def rows_by_table(line) -> dict[str, Counter]:
+    """Rows a table of data has of anybody else."""
+    found = {}
+    for name in ("bronze.orders", "silver.orders", "silver.visits", "gold.features"):
+        rows = line.tables.read(name)
+        rows = rows.where(~rows["customer_id"].isin(GONE))
+        found[name] = Counter(map(tuple, rows.drop("label").collect()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, repository) -> Path:
+    root = tmp_path_factory.mktemp("erase")
+    write_conf(root, repository)
+    simulate(Shop(customers=200, malformed=0.01), root / "data" / "shop", months=8)
+    deliver(root / "data")
+    return root
+
+
+@pytest.fixture(scope="module")
+def opened(project, open_line):
+    def line(warehouse: Path):
+        problem = load_problem(project / "conf" / "churn.yaml")
+        return open_line(problem, data=project / "data", warehouse=warehouse, root=project)
+
+    return line
+
+
+@pytest.fixture(scope="module")
+def whole(project, opened):
+    """A warehouse with every table in which a person may be."""
+    line = opened(project / "warehouse")
+    for job in (ingest, validate, features, train, score, drift):
+        try:
+            job.run(line)
+        except Refused:
+            assert job is train  # whether the model is good enough is not asked here
+    explore.run(line, table="silver.orders")
+    return line
+
+
+def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
+    line, warehouse = whole, project / "warehouse"
+    before = bytes_that_hold(warehouse, GONE + KEPT)
+    assert all(before.values())
+    for layer in ("bronze/orders", "silver/visits", "gold/features", "ops/rejects"):
+        assert any(f"/churn/{layer}/" in each for each in before["canary3"]), layer
+    for table in ("quarantine", "profiles", "exploration"):
+        assert any(f"/churn/ops/{table}/" in each for each in before["canary3"]), table
+    others = rows_by_table(line)
+    said = erase.run(line, entities=GONE, request="R-1")
+    after = bytes_that_hold(warehouse, GONE + KEPT)
+    assert {name: after[name] for name in GONE} == {name: set() for name in GONE}
+    assert all(after[name] for name in KEPT)
+    assert rows_by_table(line) == others
+    assert "request R-1, 10 erased" in said and "3 delivered files" in said
+    begun, complete = line.tables.read("ops.erasures").orderBy("at").collect()
+    assert (begun.status, complete.status, complete.left) == ("begun", "complete", [])
+    assert {each.split("/")[-1] for each in complete.deliveries} == {
+        "2024-08b.ndjson",
+        "2024-08b.csv",
+        "2024-08-31b.log.gz",
+    }
+    listed = {each.table: each for each in complete.tables}
+    assert listed["silver.orders"].rows == 80 and listed["bronze.orders"].rows == 81
+    assert listed["ops.quarantine"].rows == 1 and listed["ops.rejects"].rows == 10
+    profiled = line.tables.read("ops.profiles").where("column = 'agent' AND part = ''").collect()
+    for row in profiled:  # what is not listed any more may have as many rows as it had
+        assert not row["values"] or row.unlisted >= 0
+    assert "0 rows" in erase.run(line, entities=GONE, request="R-2")
+
+
+def test_the_line_goes_on_without_them(whole) -> None:
+    line = whole
+    erase.run(line, entities=GONE, request="R-3")
+    assert "nothing new" in ingest.run(line)
+    assert "nothing new" in validate.run(line)
+    features.run(line)
+    vacuum.run(line, hours=168)
+    rows = line.tables.read("gold.features")
+    assert not rows.where(rows["customer_id"].isin(GONE)).count()
+    assert rows.where(rows["customer_id"].isin(KEPT)).count()
+    with pytest.raises(Missing):
+        reproduce.run(line, version=1)
+
+
+def test_a_name_that_is_still_found_is_told(whole, project) -> None:
+    left = project / "warehouse" / "churn" / "_logs" / "spark.log"
+    left.parent.mkdir(exist_ok=True)
+    left.write_text("failed on keeper9")
+    with pytest.raises(Refused, match="still found in 1 places"):
+        erase.run(whole, entities=["keeper9"], request="R-4")
+    last = whole.tables.read("ops.erasures").orderBy("at").collect()[-1]
+    assert (last.status, last.left) == ("left", [str(left)])
+    left.unlink()
+
+
+@pytest.mark.parametrize(
+    "table", ["ops.erasures", "ops.profiles", "ops.rejects", "silver.orders", "bronze.customers"]
+)
+def test_killed_at_five_points_and_given_again(table, whole, project, opened, tmp_path) -> None:
+    shutil.copytree(project / "warehouse", tmp_path, dirs_exist_ok=True)
+    line = opened(tmp_path)
+    asked = ["erase", "--problem", project / "conf" / "churn.yaml", "--warehouse", tmp_path]
+    asked += ["--entity", "keeper3", "--request", "K", "--yes"]
+    program = [Path(sys.executable).with_name("driftline"), *map(str, asked)]
+    log = Path(line.tables.path(table), "_delta_log")
+    newest = line.tables.version(table) if line.tables.exists(table) else -1
+    process = subprocess.Popen(program, cwd=project, start_new_session=True)
+    deadline = time.monotonic() + 200
+    while not (log / f"{newest + 1:020d}.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    held = bytes_that_hold(tmp_path, ["keeper3", "keeper2"])
+    assert not held["keeper3"] and held["keeper2"]

@@ -1,0 +1,41 @@
+"""What data say cannot become a line of the log, nor move a terminal's cursor."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from driftline.logs import JsonLines, Plain
+
+HOSTILE = [
+    "a\n2026-01-01 ERROR forged",
+    "a\r\nforged",
+    "a\rforged over it",
+    '", "level": "error", "message": "forged',
+    "a\x1b[2J\x1b[1;1Hforged",
+    "a\x1b]0;title\x07",
+    "a\x08\x08\x08forged",
+    "a\x00b",
+    "a\u2028forged",
+    "a\u202egnp.exe",
+    "a\x9b31mforged",
+    "a\x85forged",
+]
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_no_line_is_forged(said: str) -> None:
+    record = logging.LogRecord("driftline", logging.INFO, "", 0, "%s landed", (said,), None)
+    line = JsonLines().format(record)
+    assert line.splitlines() == [line] and line.isascii()
+    told = json.loads(line)
+    assert (told["level"], told["message"]) == ("info", f"{said} landed")
+    first, *further = Plain().format(record).split("\n")
+    assert all(each.startswith("    ") for each in further)
+    assert all(c.isprintable() for each in (first, *further) for c in each)
+
+
+def test_there_are_a_dozen() -> None:
+    assert len(set(HOSTILE)) == 12

@@ -1,0 +1,202 @@
+"""The very lines of the crontab, run as cron runs them, with a program of known exit codes."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from driftline import airflow_dag, schedules
+from driftline.errors import ConfError
+from driftline.problem import load_problem
+from driftline.schedules import Turn
+
+CHURN = Path(__file__).parents[2] / "conf" / "churn.yaml"
+PROGRAM = """#!/bin/sh
+echo "$1" >> calls
+echo "out of $*"
+[ -n "$SLOW" ] && exec sleep "$SLOW"
+code=$(head -n 1 codes); sed -i 1d codes
+exit "${code:-0}"
+"""
+
+
+@pytest.fixture
+def turn(tmp_path: Path) -> Turn:
+    """A turn whose project lies where shells and cron stumble: blanks, a quote, a percent sign."""
+    conf = yaml.safe_load(CHURN.read_text("utf-8"))
+    conf["schedule"] = {"at": "03:05", "timeout": "2s", "retries": 2, "pause": "1s", "keep": 7}
+    root = tmp_path / "it's 100% here"
+    root.mkdir()
+    (root / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
+    program = root / "driftline"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    (root / "codes").touch()
+    options = ("--problem", str(root / "x.yaml"), "--env", "local")
+    problem = load_problem(root / "x.yaml")
+    return Turn(problem, options, root, program, tmp_path / "data", root / "logs")
+
+
+def commands(turn: Turn) -> list[tuple[str, str]]:
+    """(time, what cron gives to sh) of each line, by the rules of crontab(5)."""
+    found = []
+    for line in schedules.crontab([turn]).splitlines():
+        if line and not line.startswith("#") and not re.match(r"[A-Z_]+=", line):
+            *when, command = line.split(" ", 5)
+            assert not re.search(r"(?<!\\)%", command)
+            found.append((" ".join(when), command.replace("\\%", "%")))
+    return found
+
+
+def run(command: str, **more: str) -> str:
+    """As cron does: /bin/sh, another folder, hardly any environment; what it prints is mailed."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", **more},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def calls(turn: Turn) -> list[str]:
+    path = turn.root / "calls"
+    found = path.read_text().split() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return found
+
+
+def test_lines_have_their_times(turn) -> None:
+    text = schedules.crontab([turn])
+    assert "CRON_TZ=UTC" in text
+    assert [when for when, _ in commands(turn)] == ["5 3 * * *", "0 6 * * *", "5 3 * * *"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "tries", "said"),
+    [
+        ([], 1, ""),
+        ([75, 75, 0], 3, ""),
+        ([75, 75, 75, 0], 3, "ended with 75 after 3 tries"),
+        ([75, 3, 0], 2, "ended with 3 after 2 tries"),
+        ([1], 1, "ended with 1 after 1 tries"),
+        ([4], 1, "ended with 4 after 1 tries"),
+    ],
+)
+def test_only_75_is_tried_again(turn, codes, tries, said) -> None:
+    (turn.root / "codes").write_text("".join(f"{code}\n" for code in codes))
+    (_, command), *_ = commands(turn)
+    told = run(command)
+    assert said in told if said else told == ""
+    assert calls(turn) == ["cycle"] * tries
+    [log] = (turn.root / "logs").glob("churn-*.log")
+    assert re.fullmatch(r"churn-\d{4}-\d\d-\d\d\.log", log.name)
+    given = f"out of cycle --problem {turn.root}/x.yaml --env local\n"
+    assert log.read_text() == given * tries
+
+
+def test_a_turn_that_takes_too_long_is_stopped_and_not_begun_again(turn) -> None:
+    (_, command), *_ = commands(turn)
+    began = time.monotonic()
+    assert "ended with 124 after 1 tries" in run(command, SLOW="50")
+    assert time.monotonic() - began < 40
+    assert calls(turn) == ["cycle"]
+
+
+def test_while_a_turn_runs_no_other_does(turn) -> None:
+    (_, command), *_ = commands(turn)
+    (turn.root / "logs").mkdir()
+    with (turn.root / "logs" / "churn.lock").open("w") as lock:
+        subprocess.run(["flock", "-n", str(lock.fileno())], pass_fds=[lock.fileno()], check=True)
+        assert "ended with 75 after 3 tries" in run(command)
+    assert calls(turn) == []
+    assert run(command) == ""
+    assert calls(turn) == ["cycle"]
+
+
+def test_promises_are_judged_at_the_deadline(turn) -> None:
+    _, (_, command), _ = commands(turn)
+    assert run(command) == ""
+    (turn.root / "codes").write_text("3\n")
+    assert "sla of churn ended with 3" in run(command)
+    assert calls(turn) == ["sla", "sla"]
+
+
+def test_old_logs_are_removed(turn) -> None:
+    *_, (_, command) = commands(turn)
+    (turn.root / "logs").mkdir()
+    for name, days in (("churn-1.log", 9), ("churn-2.log", 5), ("other-1.log", 9)):
+        path = turn.root / "logs" / name
+        path.touch()
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    assert run(command) == ""
+    left = {path.name for path in (turn.root / "logs").iterdir()}
+    assert left == {"churn-2.log", "other-1.log"}
+
+
+def test_a_path_of_two_lines_is_refused(turn) -> None:
+    wrong = Turn(turn.problem, (), Path("/a\nb"), turn.program, turn.data, turn.logs)
+    with pytest.raises(ConfError, match="no line of a crontab"):
+        schedules.crontab([wrong])
+
+
+def test_the_command_prints_both(command, tmp_path) -> None:
+    done = command("schedule", "--problem", CHURN, "--cron", "--logs", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"/bin/driftline cycle --problem {CHURN} --env local" in done.stdout
+    done = command("schedule", "--problem", CHURN, "--airflow")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert command("schedule", "--problem", CHURN).returncode == 2
+
+
+def functions(text: str, *names: str) -> dict:
+    """Some functions of a DAG file, without what it imports of Airflow."""
+    tree = ast.parse(text)
+    kept = [each for each in tree.body if getattr(each, "name", None) in names]
+    space: dict = {"AirflowException": LookupError, "AirflowFailException": ArithmeticError}
+    code = "import glob, os\nfrom datetime import datetime, timedelta\n"
+    exec(code + ast.unparse(ast.Module(kept, [])), space)
+    return space
+
+
+@pytest.mark.parametrize("operator", ["bash", "spark"])
+def test_a_dag_file_is_python_and_knows_what_to_retry(turn, operator) -> None:
+    text = airflow_dag.text([turn], operator=operator, master=None)
+    judge = functions(text, "judge")["judge"]
+    judge(0)
+    with pytest.raises(LookupError):
+        judge(75)
+    for code in (1, 2, 3, 4, 124, -15):
+        with pytest.raises(ArithmeticError):
+            judge(code)
+    tree = ast.parse(text)
+    [told] = [
+        ast.literal_eval(each.value)
+        for each in tree.body
+        if isinstance(each, ast.Assign) and each.targets[0].id == "PROBLEMS"
+    ]
+    assert (told[0]["cron"], told[0]["retries"], told[0]["catchup"]) == ("5 3 * * *", 2, False)
+    assert told[0]["options"] == list(turn.options)
+
+
+def test_deliveries_of_the_day_before_the_as_of_are_waited_for(turn, tmp_path) -> None:
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    delivered = functions(text, "delivered")["delivered"]
+    patterns = ["orders/%Y-%m-%d*.ndjson", "profiles/%Y-%m.csv"]
+    assert not delivered(str(tmp_path), patterns, "2024-03-01")
+    for name in ("orders/2024-02-29-1.ndjson", "profiles/2024-02.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert delivered(str(tmp_path), patterns, "2024-03-01")
+    assert not delivered(str(tmp_path), patterns, "2024-03-02")

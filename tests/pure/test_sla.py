@@ -1,0 +1,145 @@
+"""Promises: kept or broken by the number alone, unknown without one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from driftline import sla
+from driftline.errors import ConfError
+from driftline.problem import load_problem
+from driftline.sla import Found, Promise
+from driftline.sla_section import Sla
+
+CHURN = Path(__file__).parents[2] / "conf" / "churn.yaml"
+MOST, LEAST = Promise("a", "", 5.0, "h"), Promise("b", "", 5.0, "", at_most=False)
+
+
+@pytest.mark.parametrize(
+    ("promise", "found", "verdict"),
+    [
+        (MOST, Found(5.0, ""), "kept"),
+        (MOST, Found(5.001, ""), "broken"),
+        (LEAST, Found(5.0, ""), "kept"),
+        (LEAST, Found(4.999, ""), "broken"),
+        (MOST, None, "unknown"),
+        (LEAST, None, "unknown"),
+        (MOST, Found(None, "no answer"), "broken"),
+        (LEAST, Found(None, "no answer"), "broken"),
+        (MOST, Found(float("nan"), ""), "broken"),
+        (LEAST, Found(float("nan"), ""), "broken"),
+    ],
+)
+def test_a_promise_is_judged_by_its_number(promise, found, verdict) -> None:
+    assert sla.judge(promise, found).verdict == verdict
+
+
+def test_everything_the_section_says_is_a_promise() -> None:
+    section = load_problem(CHURN).sla
+    found = list(sla.promises(section, "roc_auc"))
+    assert [(each.kind, each.subject, each.limit, each.at_most) for each in found] == [
+        ("freshness", "silver.orders", 36.0, True),
+        ("freshness", "gold.predictions", 744.0, True),
+        ("duration", "ingest", 600.0, True),
+        ("duration", "features", 900.0, True),
+        ("duration", "train", 3600.0, True),
+        ("deadline", "cycle", 6.0, True),
+        ("quality", "validate", 0.98, False),
+        ("model", "roc_auc", 0.6, False),
+        ("response", "p99", 50.0, True),
+        ("throughput", "", 100.0, False),
+    ]
+    assert list(sla.promises(Sla(), "roc_auc")) == []
+    [rmse] = sla.promises(Sla(model=20.0), "rmse")
+    assert rmse.at_most
+
+
+DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
+
+
+def hour(hours: float) -> datetime:
+    return DAY + timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("ends", "now", "expected"),
+    [
+        ([5.5], 7, (5.5, 5.5)),  # in time
+        ([6.5, -18.5], 7, (6.5, 6.5)),  # late
+        ([-18.5], 9, (9, 9)),  # not since yesterday's deadline: late until now
+        ([5.5, -1.0, -18.5], 7, (-1.0, -1.0)),  # the evening before is in time, too
+        ([6.5], 7, None),  # the first turn ever came after the deadline
+        ([], 7, None),
+        ([-18.5], 5, (5.5, -18.5)),  # today's is not due yet: yesterday's counts
+        ([-18.5, 5.5], 6, (5.5, 5.5)),  # just due
+    ],
+)
+def test_a_deadline_is_met_by_the_first_turn_since_the_one_before(ends, now, expected) -> None:
+    found = sla.ended([hour(each) for each in ends], "06:00", hour(now))
+    assert found == (None if expected is None else (expected[0], hour(expected[1])))
+
+
+def test_shares_and_ages() -> None:
+    assert sla.passed(judged=100, out=90, duplicate=5) == 0.95
+    assert sla.passed(judged=0, out=0, duplicate=0) is None
+    assert sla.age(hour(-36), DAY) == 36
+    assert sla.age(hour(1), DAY) == 0
+
+
+def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
+    judged = [
+        sla.judge(Promise("freshness", "silver.x", 36.0, "h"), Found(3.25, "said", "r1", "t", 4)),
+        sla.judge(Promise("quality", "validate", 0.98, "", at_most=False), Found(0.9, "said")),
+        sla.judge(Promise("response", "p99", 50.0, "ms"), Found(None, "gave no answer")),
+        sla.judge(Promise("throughput", "", 100.0, "/s", at_most=False), None),
+    ]
+    lines = [" ".join(line.split()) for line in sla.table(judged).splitlines()]
+    assert lines == [
+        "promise of verdict found limit evidence",
+        "freshness silver.x kept 3.2 h ≤ 36.0 h said, t version 4, run r1",
+        "quality validate broken 0.9000 ≥ 0.9800 said",
+        "response p99 broken - ≤ 50.0 ms gave no answer",
+        "throughput unknown - ≥ 100.0/s no evidence yet",
+    ]
+    assert sla.counted(judged) == "1 kept, 2 broken, 1 unknown"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "hint"),
+    [
+        (
+            "silver.orders: 36h",
+            "silver.order: 36h",
+            "sla.freshness.silver.order",
+            "'silver.orders'",
+        ),
+        ("silver.orders: 36h", "silver.orders: 36", "", ""),
+        ("silver.orders: 36h", "silver.orders: soon", "sla.freshness.silver.orders", "36h"),
+        ("ingest: 10m", "ingst: 10m", "sla.duration.ingst", "'ingest'"),
+        ("'06:00'", "'6:00'", "sla.deadline", "06:00"),
+        ("deadline: '06:00'", "deadline: 06:00", "", ""),
+        ("quality: 0.98 ", "quality: 98 ", "sla.quality", "0.15"),
+        ("p99: 50", "p95: 50", "sla.serving.p95", "'p99'"),
+    ],
+)
+def test_what_is_wrong_with_a_promise_is_said(tmp_path, old, new, key, hint) -> None:
+    text = CHURN.read_text("utf-8")
+    assert text.count(old) == 1
+    path = tmp_path / "x.yaml"
+    path.write_text(text.replace(old, new), "utf-8")
+    if not key:
+        load_problem(path)
+        return
+    with pytest.raises(ConfError) as caught:
+        load_problem(path)
+    assert caught.value.key == key
+    assert hint in caught.value.hint
+
+
+def test_another_promise_is_no_other_question(tmp_path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(CHURN.read_text("utf-8").replace("quality: 0.98", "quality: 0.97"), "utf-8")
+    assert load_problem(path).sla != load_problem(CHURN).sla
+    assert load_problem(path).digest == load_problem(CHURN).digest

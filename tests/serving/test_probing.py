@@ -1,0 +1,78 @@
+"""The probe of a running server: bounded, and honest about what was not answered."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from driftline.errors import ConfError, Missing
+from driftline.probing import probe
+from driftline.serving.limits import Limits
+from driftline.serving.rest import Rest
+
+
+def test_a_server_is_asked_as_often_as_planned_and_all_is_answered(service, listening) -> None:
+    url = listening(Rest(service, Limits()).app())
+    found = probe(url, "churn", rate=40, seconds=1)
+    assert (found.failed, found.version, found.error) == (0, "1", "")
+    assert 40 < found.asked <= 40 + 160  # the rate, then at most four times as many
+    assert found.p99 is not None and 0 < found.p99 < 2000
+    assert found.throughput > 0
+    told = service.metrics.text().decode()
+    asked = [line for line in told.splitlines() if "requests_total" in line and '"200"' in line]
+    answered = sum(float(line.rsplit(" ", 1)[1]) for line in asked if "predict" in line)
+    assert answered == found.asked + 1  # one before, to load what is loaded at first use
+
+
+def test_requests_that_are_turned_away_are_no_answers(service, listening) -> None:
+    url = listening(Rest(service, Limits(rate=5)).app())
+    found = probe(url, "churn", rate=60, seconds=1)
+    assert found.p99 is None
+    assert found.failed > 30
+    assert found.throughput < 60
+
+
+def test_a_server_with_a_key(service, listening) -> None:
+    url = listening(Rest(service, Limits(key="secret")).app())
+    assert probe(url, "churn", rate=5, seconds=1, key="secret").failed == 0
+    with pytest.raises(Missing, match="status 401") as caught:
+        probe(url, "churn", rate=5, seconds=1)
+    assert "--api-key-env" in caught.value.hint
+
+
+def test_nobody_there_is_a_finding_and_another_model_is_not(service, listening) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{free.getsockname()[1]}"
+    found = probe(gone, "churn", rate=5, seconds=1)
+    assert (found.asked, found.p99, found.throughput) == (0, None, 0.0)
+    assert found.error == "ConnectionRefusedError"
+    with pytest.raises(Missing, match="status 404"):
+        probe(listening(Rest(service, Limits()).app()), "sales", rate=5, seconds=1)
+    for wrong in ("127.0.0.1:8080", "file:///etc/passwd", "http://"):
+        with pytest.raises(ConfError):
+            probe(wrong, "churn", rate=5, seconds=1)
+
+
+def test_a_server_that_hangs_up_does_not_hold_the_probe(service, listening) -> None:
+    """It answers what it is, and then hangs up on every prediction."""
+    door = socket.create_server(("127.0.0.1", 0))
+    body = b'{"inputs": [{"name": "a", "datatype": "FP64"}], "versions": ["1"]}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+
+    def serve() -> None:
+        for _ in range(2):
+            made, _ = door.accept()
+            with made:
+                asked = made.recv(65536)
+                if asked.startswith(b"GET"):
+                    made.sendall(head + body)
+        door.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    found = probe(f"http://127.0.0.1:{door.getsockname()[1]}", "churn", rate=5, seconds=1)
+    thread.join(10)
+    assert found.error == "HTTPException"

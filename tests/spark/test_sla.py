@@ -1,0 +1,163 @@
+"""Promises against tables: the number, the version and the run it comes from, and the history."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from driftline import schemas
+from driftline.jobs import sla as job
+from driftline.probing import Probe
+from driftline.problem import load_problem
+
+NOW = datetime.now(timezone.utc)
+DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
+
+
+def run(run_id: str, stage: str, status: str = "done", **more) -> tuple:
+    row = dict.fromkeys(schemas.RUNS.column_names) | {"run_id": run_id, "stage": stage}
+    row |= {"status": status, "started_at": NOW - timedelta(hours=30), "wall_seconds": 60.0}
+    return tuple((row | more).values())
+
+
+def quality(run_id: str, table: str, batch: str, rows: int, at: datetime) -> tuple:
+    row = dict.fromkeys(schemas.QUALITY.column_names)
+    row |= {"run_id": run_id, "table": table, "batch": batch, "element_count": rows, "at": at}
+    return tuple(row.values())
+
+
+@pytest.fixture
+def line(open_line, repository, tmp_path):
+    conf = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    conf["sla"]["freshness"] = {"silver.orders": "36h", "silver.visits": "1h"}
+    path = tmp_path / "churn.yaml"
+    path.write_text(yaml.safe_dump(conf), "utf-8")
+    return open_line(load_problem(path), data=tmp_path, warehouse=tmp_path / "w")
+
+
+def verdicts(judged) -> dict:
+    return {
+        f"{each.promise.kind} {each.promise.subject}".strip(): (
+            each.verdict,
+            each.found and each.found.value,
+            each.found and each.found.run_id,
+            each.found and each.found.version,
+        )
+        for each in judged
+    }
+
+
+def test_nothing_has_run_yet_and_so_nothing_is_known(line, monkeypatch) -> None:
+    monkeypatch.setattr(job, "Registry", lambda *_: SimpleNamespace(champion=lambda: None))
+    judged = job.run(line)
+    assert len(judged) == 10
+    assert {each.verdict for each in judged} == {"unknown"}
+    rows = line.tables.read("ops.sla").collect()
+    assert {row.verdict for row in rows} == {"unknown"}
+    assert {row.run_id for row in rows} == {line.ledger.last_run_id}
+
+
+def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
+    tables = line.tables
+    orders = schemas.silver(line.problem, "orders")
+    index = orders.column_names.index("time")
+    empty = [None] * len(orders.columns)
+    for hours in (50, 12):
+        row = list(empty)
+        row[index] = DAY - timedelta(hours=hours)
+        tables.append_values([row], orders, key=None)
+    tables.append_values([], schemas.silver(line.problem, "visits"), key=None)
+    wrote = [("silver.orders", 1)]
+    refused = {"rows_in": 100, "rows_out": 90, "rows_rejected": 4, "rows_duplicate": 6}
+    tables.append_values(
+        [
+            run("i1", "ingest", wall_seconds=700.0, started_at=NOW - timedelta(hours=40)),
+            run("i2", "ingest", wall_seconds=599.0),
+            run("i3", "ingest", "failed", started_at=NOW, wall_seconds=9.0),
+            run("v1", "validate", "refused", tables_written=wrote, **refused),
+            run("f1", "features", wall_seconds=901.0),
+            run("m1", "monitor", started_at=NOW - timedelta(hours=80)),
+        ],
+        schemas.RUNS,
+        key=None,
+    )
+    tables.append_values(
+        [
+            quality("v0", "silver.orders", "a", 10, NOW - timedelta(hours=99)),
+            quality("v1", "silver.orders", "b", 70, NOW),
+            quality("v1", "silver.orders", "b", 70, NOW),
+            quality("v1", "silver.visits", "c", 30, NOW),
+            quality("v1", "silver.visits", "of a refused batch", 100, NOW),
+            quality("g1", "gold.features", "", 7, NOW + timedelta(hours=1)),
+        ],
+        schemas.QUALITY,
+        key=None,
+    )
+    evaluation = dict.fromkeys(schemas.EVALUATIONS.column_names)
+    evaluation |= {"part": "test", "model": "model", "metric": "roc_auc", "value": 0.7}
+    evaluation |= {"model_version": 2, "low": 0.61, "high": 0.8, "run_id": "t1"}
+    tables.append_values([tuple(evaluation.values())], schemas.EVALUATIONS, key=None)
+    champion = SimpleNamespace(champion=lambda: SimpleNamespace(number=2))
+    monkeypatch.setattr(job, "Registry", lambda *_: champion)
+
+    found = verdicts(job.run(line, as_of=DAY))
+    deadline = found.pop("deadline cycle")
+    assert deadline[0] == "broken" and deadline[1] > 6
+    assert found == {
+        "freshness silver.orders": ("kept", 12.0, "v1", 2),
+        "freshness silver.visits": ("unknown", None, None, None),
+        "duration ingest": ("kept", 599.0, "i2", None),
+        "duration features": ("broken", 901.0, "f1", None),
+        "duration train": ("unknown", None, None, None),
+        "quality validate": ("broken", 0.48, "v1", None),
+        "model roc_auc": ("kept", 0.61, "t1", 1),
+        "response p99": ("unknown", None, None, None),
+        "throughput": ("unknown", None, None, None),
+    }
+
+    # Labels have come: they count, and not the test set.
+    performance = dict.fromkeys(schemas.PERFORMANCE.column_names)
+    performance |= {"cutoff": DAY, "model_version": 2, "slice": "", "kind": "real", "rows": 9}
+    performance |= {"metric": "roc_auc", "value": 0.62, "low": 0.55, "high": 0.7, "labelled": 9}
+    performance |= {"as_of": DAY, "run_id": "m1", "at": NOW, "content": "c", "assumption": True}
+    tables.append_values([tuple(performance.values())], schemas.PERFORMANCE, key=None)
+    probed = Probe("http://a", "2", 100.0, 500, 0, 12.5, 99.0)
+    assert verdicts(job.run(line, probed=probed)) == {
+        "response p99": ("kept", 12.5, None, None),
+        "throughput": ("broken", 99.0, None, None),
+    }
+    by = line.ledger.last_run_id
+    again = job.run(line, as_of=DAY)
+    found = verdicts(again)
+    assert found["model roc_auc"][:2] == ("broken", 0.55)
+    assert found["response p99"] == ("kept", 12.5, by, 2)
+    assert found["throughput"][:3] == ("broken", 99.0, by)
+    assert "500 requests to http://a" in again[-1].found.said
+
+    history = line.tables.read("ops.sla").where("kind = 'model'").orderBy("at").collect()
+    assert [(row.verdict, row.value, row.limit, row.at_most) for row in history] == [
+        ("kept", 0.61, 0.6, False),
+        ("broken", 0.55, 0.6, False),
+    ]
+    dead = Probe("http://a", "", 100.0, 0, 0, None, 0.0, "ConnectionRefusedError")
+    assert {each.verdict for each in job.run(line, probed=dead)} == {"broken"}
+
+
+@pytest.mark.slow
+def test_the_command_says_it_and_ends_with_3(command, line, tmp_path) -> None:
+    """A process of its own, on what is in the warehouse: nothing but a run that took too long."""
+    line.tables.append_values([run("f1", "features", wall_seconds=901.0)], schemas.RUNS, key=None)
+    (tmp_path / "conf" / "env").mkdir(parents=True)
+    conf = tmp_path / "conf" / "churn.yaml"
+    conf.write_text((tmp_path / "churn.yaml").read_text("utf-8"), "utf-8")
+    place = {"warehouse": str(tmp_path / "w"), "data": str(tmp_path), "mlflow": "w/mlflow.db"}
+    (tmp_path / "conf" / "env" / "local.yaml").write_text(yaml.safe_dump(place), "utf-8")
+    done = command("sla", "--problem", conf, cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "duration features broken 901.0 s ≤ 900.0 s" in said
+    assert "run f1" in said and "sla 0 kept, 1 broken, 9 unknown" in said
+    assert "1 of 10 promises are broken" in done.stderr and "duration features" in done.stderr
