@@ -276,9 +276,14 @@ class Registry:
 
         Nobody else trains this model at the same time: the job holds its lock.
         """
-        asked = f"attributes.status = 'RUNNING' and tags.training = '{tags.get('training')}'"
-        for run in self._client.search_runs([experiment], asked) if "training" in tags else ():
-            self._client.set_terminated(run.info.run_id, "KILLED")
+        if "training" not in tags:
+            return
+        running = "attributes.status = 'RUNNING'"
+        mine = f"{running} and tags.training = '{tags['training']}'"
+        for run in self._client.search_runs([experiment], mine):
+            of_it = f"{running} and tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+            for each in (*self._client.search_runs([experiment], of_it), run):
+                self._client.set_terminated(each.info.run_id, "KILLED")
 
     def _trial(self, experiment: str, parent: str, trial: Trial) -> None:
         run = self._client.create_run(

@@ -188,8 +188,8 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
 def linear_algebra(spark: SparkSession) -> str:
     """Which BLAS MLlib calls for large vectors: the machine's own, or Java's."""
     jvm: Any = spark._jvm
-    kind = str(jvm.org.apache.spark.ml.linalg.BLAS.nativeBLAS().getClass().getSimpleName())
-    native = kind in ("JNIBLAS", "ForeignLinkerBLAS")
+    kind = str(jvm.dev.ludovic.netlib.blas.BLAS.getInstance().getClass().getSimpleName())
+    native = kind == "JNIBLAS"
     return f"native BLAS ({kind})" if native else f"no native BLAS, Java's own ({kind})"
 
 

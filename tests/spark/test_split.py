@@ -135,7 +135,7 @@ def test_a_given_split_is_as_the_attribute_says(people) -> None:
     told = people.withColumn("side", side)
     rule = GivenSplit(by="attribute", attribute="side", test="held", validation=0.25)
     parts = sides(parted(told, rule), "part")
-    assert {who for who, part in parts.items() if part == {"test"}} == set(range(0, 5_000, 4))
+    assert {who for who, part in parts.items() if part == ("test",)} == set(range(0, 5_000, 4))
     rest = Counter(part for each in parts.values() for part in each if part != "test")
     assert rest["validation"] == pytest.approx(3_750 / 4, abs=80)
     assert rest["train"] == 3_750 - rest["validation"]
