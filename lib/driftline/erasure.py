@@ -64,9 +64,15 @@ def unique(rows: DataFrame, theirs: Column, columns: Iterable[str]) -> dict[str,
 
 
 def pattern(words: Iterable[str]) -> str:
-    """A regular expression for any of the words where it is not a part of a longer one."""
-    longest_first = sorted(set(words), key=lambda word: (-len(word), word))
-    return rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)"
+    """A regular expression for any of the words where it is not a part of a longer one.
+
+    Of a long word also for its beginning with a digest, as profiles keep it (driftline.scan).
+    """
+    known = set(words)
+    longest_first = sorted(known, key=lambda word: (-len(word), word))
+    told = [re.escape(word) for word in longest_first]
+    told += [rf"{re.escape(word[:LISTED])}\w*" for word in longest_first if len(word) > LISTED]
+    return rf"(?<!\w)(?:{'|'.join(told)})(?!\w)"
 
 
 def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]:

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -46,6 +46,15 @@ class Metrics:
     shuffle_bytes: int = 0
     spill_bytes: int = 0
     jobs: int = 0
+
+    def plus(self, other: Metrics, sign: int = 1) -> Metrics:
+        """Both together, or without the other."""
+        return Metrics(
+            **{
+                each.name: getattr(self, each.name) + sign * getattr(other, each.name)
+                for each in fields(self)
+            }
+        )
 
 
 @dataclass
@@ -111,6 +120,7 @@ class Ledger:
         self.seconds = 0.0
         """Wall time of all stages of this process, and what they cost."""
         self.money = 0.0
+        self._used = Metrics()
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
@@ -131,14 +141,35 @@ class Ledger:
                 raise
             self._finish(run, before, started)
 
-    def _finish(self, run: Run, before: tuple[int, int], started: float) -> None:
+    @contextmanager
+    def between(self, stage: str) -> Iterator[None]:
+        """What is done in the block besides the stages in it is a row, too: looks at tables,
+        decisions, the ledger itself. Its status says nothing of the stages.
+        """
+        spark = self._tables.spark
+        before, started = _mark(spark), time.monotonic()
+        used, seconds = self._used, self.seconds
+        try:
+            yield
+        finally:
+            inside = self._used.plus(used, -1)
+            rest = metrics(spark, after=before).plus(inside, -1)
+            wall = max(time.monotonic() - started - (self.seconds - seconds), 0.0)
+            run = Run(stage, Progress(stage), message="between its stages")
+            self._write(run, rest, wall)
+
+    def _finish(self, run: Run, before: Mark, started: float) -> None:
         wall = time.monotonic() - started
         used = metrics(self._tables.spark, after=before)
+        self._used = self._used.plus(used)
         used = replace(
             used,
             bytes_read=used.bytes_read + run.bytes_read,
             bytes_written=used.bytes_written + run.bytes_written,
         )
+        self._write(run, used, wall)
+
+    def _write(self, run: Run, used: Metrics, wall: float) -> None:
         environment, prices = self._environment, self._problem.prices
         cost = money(
             prices,
@@ -208,27 +239,41 @@ def _facts(run: Run) -> dict[str, Any]:
     return {"run_id": run.run_id, "stage": run.stage, "status": run.status}
 
 
-def _mark(spark: SparkSession) -> tuple[int, int]:
-    """Where Spark stands: the highest id of a stage so far (−1 before the first), jobs so far."""
-    return max((stage["stageId"] for stage in _stages(spark)), default=-1), _jobs(spark)
+Mark = tuple[int, int, float]
+"""Where Spark stands: the highest id of a stage so far (−1 before any), jobs, core-seconds."""
 
 
-def metrics(spark: SparkSession, *, after: tuple[int, int]) -> Metrics:
+def _mark(spark: SparkSession) -> Mark:
+    last = max((stage["stageId"] for stage in _stages(spark)), default=-1)
+    return last, _jobs(spark), _core_seconds(spark)
+
+
+def metrics(spark: SparkSession, *, after: Mark) -> Metrics:
     """Sum Spark's task metrics over what ran since a mark."""
-    last, jobs = after
-    total = Metrics(jobs=_jobs(spark) - jobs)
+    last, jobs, seconds = after
+    total = Metrics(jobs=_jobs(spark) - jobs, task_seconds=_core_seconds(spark) - seconds)
     for stage in _stages(spark):
         if stage["stageId"] > last:
             total = replace(
                 total,
                 cpu_seconds=total.cpu_seconds + stage["executorCpuTime"] / 1e9,
-                task_seconds=total.task_seconds + stage["executorRunTime"] / 1e3,
                 bytes_read=total.bytes_read + stage["inputBytes"],
                 bytes_written=total.bytes_written + stage["outputBytes"],
                 shuffle_bytes=total.shuffle_bytes + stage["shuffleWriteBytes"],
                 spill_bytes=total.spill_bytes + stage["diskBytesSpilled"],
             )
     return total
+
+
+def _core_seconds(spark: SparkSession) -> float:
+    """For how long tasks have held a core so far: their run time, and what starting them took,
+    which is most of a small task. Executors that are gone count.
+    """
+    context: Any = spark.sparkContext._jsc.sc()
+    context.listenerBus().waitUntilEmpty()
+    executors = context.statusStore().executorList(False)
+    held = [executors.apply(each).totalDuration() for each in range(executors.size())]
+    return float(sum(held)) / 1e3
 
 
 def _jobs(spark: SparkSession) -> int:

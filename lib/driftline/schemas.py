@@ -213,7 +213,7 @@ RUNS = Table(
         "tables_read array<struct<table:string,version:bigint>> — Exact versions read",
         "tables_written array<struct<table:string,version:bigint>> — Exact versions written",
         "cpu_seconds double — CPU time of the executors' JVM threads (Python workers not counted)",
-        "task_seconds double — Run time of all tasks, Python workers included",
+        "task_seconds double — For how long tasks held cores: start, run, Python workers, result",
         "bytes_read bigint — By tasks, from storage",
         "bytes_written bigint — By tasks, to storage",
         "shuffle_bytes bigint — Written for shuffles",

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from driftline.jobs import cost, cycle
+from driftline.budgets import Budgets, OverBudget
+from driftline.jobs import cost, cycle, planning
+from driftline.jobs.spending_limits import Turn
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from jobs.test_line import write_conf
 
+SHOP = Shop(customers=400)
 pytestmark = pytest.mark.slow  # a turn of the cycle, with its training
 
 
@@ -25,17 +30,24 @@ def core_seconds(spark) -> float:
     return sum(each["totalDuration"] for each in told) / 1000
 
 
-def test_core_seconds_belong_to_stages(open_line, spark, repository, tmp_path) -> None:
-    conf = write_conf(tmp_path, repository)
-    simulate(Shop(customers=400), tmp_path / "data" / "shop", months=9)
-    line = open_line(
-        load_problem(conf), data=tmp_path / "data", warehouse=tmp_path / "w", root=tmp_path
-    )
-    before = core_seconds(spark)
+@pytest.fixture(scope="module")
+def line(open_line, repository, tmp_path_factory):
+    root = tmp_path_factory.mktemp("attributed")
+    conf = write_conf(root, repository)
+    simulate(SHOP, root / "data" / "shop", months=9)
+    return open_line(load_problem(conf), data=root / "data", warehouse=root / "w", root=root)
 
-    def stage(name: str, **arguments: object) -> None:
+
+@pytest.fixture(scope="module")
+def stage(line):
+    def run(name: str, **arguments: object) -> None:
         importlib.import_module(f"driftline.jobs.{name}").run(line, **arguments)
 
+    return run
+
+
+def test_core_seconds_belong_to_stages(line, stage, spark) -> None:
+    before = core_seconds(spark)
     cycle.run(line, stage)
     spent = core_seconds(spark) - before
     runs = line.tables.read("ops.runs").collect()
@@ -43,7 +55,9 @@ def test_core_seconds_belong_to_stages(open_line, spark, repository, tmp_path) -
     for row in runs:
         told[row.stage] += row.task_seconds
     print(f"{sum(told.values()):.1f} of {spent:.1f} core-seconds: {told}")
-    assert {"ingest", "validate", "features", "train", "score", "drift", "monitor"} <= set(told)
+    assert {"ingest", "validate", "features", "train", "score", "drift", "monitor", "cycle"} <= set(
+        told
+    )
     assert 0.95 <= sum(told.values()) / spent <= 1.0
 
     assert "a thousand predictions: " in cost.run(line)
@@ -51,3 +65,39 @@ def test_core_seconds_belong_to_stages(open_line, spark, repository, tmp_path) -
     assert rows > 0
     names = {each.split()[0] for each in cost.run(line, by="table").splitlines()[2:]}
     assert {"bronze.orders", "silver.orders", "gold.features", "ops.runs"} <= names
+
+
+def test_a_budget_ends_a_turn_between_two_stages_and_the_next_one_goes_on(line, stage) -> None:
+    """After the turn above, which is the forecast of this one: a month more, too little money."""
+    simulate(SHOP, Path(line.environment.data) / "shop", first_month=9, months=1)
+    last = {row.stage: row for row in line.tables.read("ops.runs").collect()}
+    told = planning.plan(line)
+    print(told)
+    for name in ("ingest", "validate", "features", "score"):
+        [said] = [each for each in told.splitlines() if each.startswith(name)]
+        assert f"{last[name].wall_seconds:.1f}" in said
+
+    def dear(name: str, **arguments: object) -> None:
+        stage(name, **arguments)
+        line.ledger.money += 1.0
+
+    budgets = Budgets.model_validate({"cycle": {"money": 0.5}})
+    bounded = replace(line, problem=line.problem.model_copy(update={"budgets": budgets}))
+    before = {name: line.tables.version(name) for name in line.tables.names()}
+    with pytest.raises(OverBudget, match="validate") as caught:
+        cycle.run(bounded, Turn(bounded, dear))
+    assert caught.value.exit_code == 3
+    after = {name: line.tables.version(name) for name in line.tables.names()}
+    moved = {name for name, version in after.items() if version != before[name]}
+    assert moved <= {"bronze.visits", "bronze.orders", "bronze.customers"} | {
+        "ops.deliveries",
+        "ops.rejects",
+        "ops.runs",
+    }
+    assert "bronze.orders" in moved
+
+    cycle.run(line, stage, only="validate")
+    rows = line.tables.read("silver.orders")
+    newest = rows.selectExpr("max(time)").first()
+    assert newest[0].month == 10
+    assert rows.count() == rows.select("order_id").distinct().count()

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from pyspark.sql import functions as F
 
+from driftline import jars
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
 
@@ -87,7 +88,7 @@ def project(tmp_path_factory, repository) -> Path:
     }
     (root / "conf" / "env").mkdir(parents=True)
     (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    for name in ("local", "cluster"):
+    for name in ("local", "cluster", "packages"):
         place = {"warehouse": name, "data": "data", "mlflow": f"{name}/mlflow.db", "cores": 2}
         place |= {"memory_gib": 2, "spark": {"spark.sql.shuffle.partitions": "3"}}
         (root / "conf" / "env" / f"{name}.yaml").write_text(yaml.safe_dump(place), "utf-8")
@@ -116,6 +117,30 @@ def both(spark, project, cluster, command, repository) -> tuple[Tables, Tables]:
     return Tables(spark, str(project / "local/churn")), Tables(
         spark, str(project / "cluster/churn")
     )
+
+
+def test_sparks_own_command_does_the_same(
+    spark, both, project, cluster, repository, multiset
+) -> None:
+    """README's: jars by --packages, which Ivy resolves, and the package as a zip."""
+    subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("spark-submit"), "--master", cluster]
+        + ["--packages", jars.COORDINATES, "--py-files", repository / "dist" / "driftline.zip"]
+        + ["--conf", "spark.executor.memory=1g", "--conf", "spark.driver.host=127.0.0.1"]
+        + [repository / "jobs" / "ingest.py", "--env", "packages"]
+        + ["--problem", project / "conf" / "churn.yaml"],
+        cwd=repository,
+        env={**os.environ, "PYSPARK_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    one, other = both[0], Tables(spark, str(project / "packages/churn"))
+    for table in ("bronze.visits", "bronze.orders", "bronze.customers", "ops.rejects"):
+        assert multiset(other.read(table)) == multiset(one.read(table))
 
 
 @pytest.mark.parametrize("table", DATA_TABLES)

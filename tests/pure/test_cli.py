@@ -6,6 +6,8 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -367,6 +369,7 @@ def test_an_entry_point_is_its_command_and_nothing_else(
     given: list[list[str]] = []
     monkeypatch.setattr(cli, "main", given.append)
     monkeypatch.setattr("sys.argv", [str(path), "--problem", "x.yaml"])
+    monkeypatch.setattr("sys.path", ["jobs", *sys.path])
     code = compile(path.read_text(), str(path), "exec")
     exec(code, {"__name__": "__main__"})
     assert given == [[path.stem, "--problem", "x.yaml"]]
@@ -469,3 +472,19 @@ def test_old_java_is_one_clear_line_and_exit_4(
         f"  hint:    {HINT}",
         "",
     ]
+
+
+def test_an_entry_point_finds_pythons_modules_not_its_neighbours(tmp_path) -> None:
+    """PySpark imports Python's profile, and beside the entry points there is one too."""
+    problem = tmp_path / "conf" / "churn.yaml"  # without suites: refused once PySpark is there
+    (problem.parent / "env").mkdir(parents=True)
+    problem.write_text(Path(CHURN).read_text("utf-8"), "utf-8")
+    place = "warehouse: w\ndata: d\nmlflow: w/mlflow.db\n"
+    (problem.parent / "env" / "local.yaml").write_text(place)
+    done = subprocess.run(
+        [sys.executable, PROJECT / "jobs" / "train.py", "--problem", problem],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr

@@ -134,3 +134,18 @@ def test_every_table_and_column_carries_a_comment(table: Table) -> None:
     assert len(set(table.column_names)) == len(table.columns)
     kind = r"string|bigint|int|double|boolean|timestamp|date|binary|(array|map|struct)<[\w<>:, ]+>"
     assert [column for column in table.columns if not re.fullmatch(kind, column.type)] == []
+
+
+def test_the_image_has_what_the_package_asks_for_in_the_versions_that_were_tested() -> None:
+    def pins(name: str) -> set[tuple[str, ...]]:
+        text = (PROJECT / name).read_text("utf-8")
+        return set(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.M))
+
+    toml = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    tested, image = pins("requirements.lock"), pins("docker/requirements.lock")
+    known = {name for name, _ in tested}
+    assert {(name, version) for name, version in image if name in known} <= tested
+    project = toml.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    names = {re.split(r"[<>=;\[]", each)[0].strip().lower() for each in wanted}
+    assert names <= {name.lower() for name, _ in image}

@@ -264,6 +264,8 @@ def test_what_is_decided_over_eighteen_months_of_twenty_shops(tmp_path) -> None:
     print(f"turns until drift of orders was said: {covariate}; until labels told: {concept}")
     print(f"of what hindsight has over the old model, the new one has {share:.0%}")
     assert calm == early == 0
+    assert all(turns is not None and turns <= 1 for turns in covariate + concept)
+    assert share >= 0.9
 
 
 def first(turns: list, since: int, holds) -> int | None:

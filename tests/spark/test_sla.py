@@ -50,6 +50,7 @@ def verdicts(judged) -> dict:
     }
 
 
+@pytest.mark.slow
 def test_nothing_has_run_yet_and_so_nothing_is_known(line, monkeypatch) -> None:
     monkeypatch.setattr(job, "Registry", lambda *_: SimpleNamespace(champion=lambda: None))
     judged = job.run(line)

@@ -37,7 +37,7 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | 
     once. Raises :class:`Refused` where there is no champion after all.
     """
     wanted = PARTS if only is None else (only,)
-    with line.tables.lock(LOCK):
+    with line.tables.lock(LOCK), line.ledger.between("cycle"):
         for part in ("ingest", "validate"):
             if part in wanted:
                 stage(part)

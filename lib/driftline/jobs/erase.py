@@ -51,6 +51,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         for table, column in personal.items():
             ledger.progress(f"{table}: their rows")
             taken[table] = _delete(line, table, wanted[column])
+        changed = {name for name in names if line.tables.version(name) != before[name]}
         files = {}
         for table in names:
             ledger.progress(f"{table}: files of its past")
@@ -58,7 +59,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         said["tables"] = [
             (name, line.tables.version(name), taken.get(name, 0), files[name])
             for name in names
-            if files[name] or line.tables.version(name) != before[name]
+            if files[name] or name in changed
         ]
         models = Registry(line.environment.mlflow, line.problem.name)
         said["models"] = _not_reproducible(line, models, names)

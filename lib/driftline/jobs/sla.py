@@ -108,7 +108,7 @@ def _quality(line: Line) -> Found | None:
         .agg(F.max("element_count").alias("rows"), F.max("at").alias("at"))
     )
     newest = batches.groupBy("run_id").agg(F.sum("rows").alias("rows"), F.max("at").alias("at"))
-    for judged in newest.orderBy(F.col("at").desc()).limit(1).collect():
+    for judged in newest.orderBy(F.col("at").desc()).limit(5).collect():
         for row in _runs(line, f"run_id = '{judged.run_id}'", 1):
             all_ = max(judged.rows or 0, row.rows_in or 0)
             out, again = row.rows_out or 0, row.rows_duplicate or 0

@@ -1,0 +1,281 @@
+"""The image and the compose file on a real engine: build, up, the demo, a worker killed in it.
+
+Nothing is pulled: the base is made of Debian packages here, PostgreSQL and Prometheus are those of
+Debian. Grafana has no such package, and its container is not started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from pyspark.sql import functions as F
+
+from driftline.tables import Tables
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
+
+HERE = Path(__file__).parent
+CUSTOMERS = "400"
+PROJECT = IMAGE = "driftline-test"
+EXACT = [f"{layer}.{name}" for layer in ("bronze", "silver") for name in ("visits", "orders")]
+EXACT += ["bronze.customers", "silver.customers", "ops.deliveries", "ops.rejects"]
+
+
+def run(*command: object, seconds: float = 1800, **named) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(each) for each in command], capture_output=True, text=True, timeout=seconds, **named
+    )
+
+
+def done(*command: object, **named) -> str:
+    finished = run(*command, **named)
+    assert finished.returncode == 0, (finished.stdout + finished.stderr)[-6000:]
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """The environment in which `docker` reaches an engine: the machine's, or one started here."""
+    for needed in ("docker", "debootstrap"):
+        if not shutil.which(needed):
+            pytest.skip(f"there is no {needed} here (Debian: docker.io, debootstrap)")
+    if run("docker", "compose", "version").returncode and not shutil.which("docker-compose"):
+        pytest.skip("Docker has no compose here (Debian: docker-compose)")
+    if run("docker", "info").returncode == 0:
+        yield dict(os.environ)
+        return
+    if os.geteuid() != 0 or not shutil.which("dockerd"):
+        pytest.skip("no Docker engine runs here, and none can be started: no root, or no dockerd")
+    folder = tmp_path_factory.mktemp("engine")
+    address = f"unix://{folder}/docker.sock"
+    command = ["dockerd", "--host", address, "--pidfile", folder / "pid"]
+    command += ["--data-root", folder / "data", "--exec-root", folder / "exec"]
+    with (folder / "log").open("w") as log:
+        started = subprocess.Popen([str(each) for each in command], stdout=log, stderr=log)
+    environment = {**os.environ, "DOCKER_HOST": address}
+    try:
+        deadline = time.monotonic() + 60
+        while run("docker", "info", env=environment).returncode:
+            if started.poll() is not None or time.monotonic() > deadline:
+                pytest.skip(f"no Docker engine starts here: {(folder / 'log').read_text()[-500:]}")
+            time.sleep(0.5)
+        yield environment
+    finally:
+        started.terminate()
+        started.wait(timeout=120)
+
+
+@pytest.fixture(scope="module")
+def images(engine, repository, tmp_path_factory) -> dict[str, str]:
+    """The environment with every image that compose.yaml asks for, made of Debian's packages."""
+    base = "driftline-test-base"  # once an engine, so that it can keep what was built on it
+    if run("docker", "image", "inspect", base, env=engine).returncode:
+        done(HERE / "base", base, tmp_path_factory.mktemp("debian") / "root", env=engine)
+    for tag, file, what in (
+        ("postgres", "postgres", ""),
+        ("prometheus", "prometheus", "prometheus"),
+        ("node-exporter", "prometheus", "prometheus-node-exporter"),
+    ):
+        build = [
+            "docker",
+            "build",
+            "-f",
+            HERE / f"{file}.Dockerfile",
+            "-t",
+            f"driftline-test-{tag}",
+        ]
+        arguments = ["--build-arg", f"BASE={base}", "--build-arg", f"WHAT={what}"]
+        done(*build, *(arguments if what else arguments[:2]), HERE, env=engine)
+    return {
+        **engine,
+        "BASE_IMAGE": base,
+        "POSTGRES_IMAGE": "driftline-test-postgres",
+        "PROMETHEUS_IMAGE": "driftline-test-prometheus",
+        "NODE_EXPORTER_IMAGE": "driftline-test-node-exporter",
+        "COMPOSE_PROJECT_NAME": PROJECT,
+        "DRIFTLINE_IMAGE": IMAGE,
+    }
+
+
+def container(environment: dict[str, str], service: str) -> str:
+    labels = [f"label=com.docker.compose.project={PROJECT}"]
+    labels.append(f"label=com.docker.compose.service={service}")
+    filters = [argument for label in labels for argument in ("--filter", label)]
+    (name,) = done("docker", "ps", "-q", *filters, env=environment).split()
+    return name
+
+
+def inside(environment: dict[str, str], service: str, *command: object) -> str:
+    return done("docker", "exec", container(environment, service), *command, env=environment)
+
+
+def asked(url: str, seconds: float = 60) -> dict:
+    """What a server answers, once it does."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def begun(environment: dict[str, str]) -> int:
+    """How many tasks the executors of the first worker have begun."""
+    logs = "cat /tmp/work/*/*/stderr 2>/dev/null | grep -c ' Running task ' || true"
+    return int(inside(environment, "worker-1", "sh", "-c", logs))
+
+
+def kill_a_worker(environment: dict[str, str], demo: subprocess.Popen[str]) -> None:
+    """Wait until the demo trains on it."""
+    said = []
+    for line in demo.stdout:
+        said.append(line)
+        if line.startswith("features"):
+            break
+    before = begun(environment)
+    while begun(environment) < before + 10:
+        assert demo.poll() is None, "".join(said)
+    done("docker", "kill", container(environment, "worker-1"), env=environment)
+    assert demo.poll() is None
+
+
+@dataclass
+class Seen:
+    """What two demos came to, each on containers of its own; in the second a worker was killed."""
+
+    warehouses: list[Path]
+    facts: dict[str, str]
+
+
+def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
+    """At everything that is up, after a demo."""
+    compose = ["docker", "compose"]
+    if run(*compose, "version").returncode:
+        compose = ["docker-compose"]
+    compose += ["-p", PROJECT, "-f", repository / "docker" / "compose.yaml"]
+    compose += ["--env-file", repository / "build" / "docker.env", "--profile", "monitoring"]
+    done(*compose, "config", env=environment)
+    done(*compose, "up", "-d", "prometheus", "node_exporter", env=environment)
+    targets = {}
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and set(targets.values()) != {"up"}:
+        found = asked("http://127.0.0.1:9090/api/v1/targets")["data"]["activeTargets"]
+        targets = {each["labels"]["job"]: each["health"] for each in found}
+        time.sleep(1)
+    password = (repository / "build" / "docker.env").read_text().strip().partition("=")[2]
+    told = done("docker", "ps", "--no-trunc", env=environment)
+    told += inside(environment, "mlflow", "ps", "-ef") + inside(environment, "postgres", "true")
+    return {
+        "user": inside(environment, "driver", "id", "-u").strip(),
+        "model": asked("http://127.0.0.1:8080/v2/models/churn")["name"],
+        "targets": json.dumps(targets, sort_keys=True),
+        "secret": "told" if password in told else "kept",
+        "size": done("docker", "image", "inspect", "-f", "{{.Size}}", IMAGE, env=environment),
+    }
+
+
+@pytest.fixture(scope="module")
+def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
+    up = repository / "scripts" / "up"
+    found = Seen([], {})
+    try:
+        for disturbed in (False, True):
+            done(up, "down", "--volumes", env=images)
+            done(up, "--no-demo", env=images)
+            command = ["docker", "exec", "-e", f"CUSTOMERS={CUSTOMERS}"]
+            command += [container(images, "driver"), "scripts/demo", "spark://master:7077"]
+            demo = subprocess.Popen(
+                command, env=images, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+            if disturbed:
+                kill_a_worker(images, demo)
+            said, _ = demo.communicate(timeout=1800)
+            assert demo.returncode == 0, said[-6000:]
+            if not disturbed:
+                found.facts.update(look(images, repository))
+            folder = tmp_path_factory.mktemp("demo") / "churn"
+            place = f"{container(images, 'driver')}:/srv/driftline/demo/warehouse/churn"
+            done("docker", "cp", place, folder, env=images)
+            found.warehouses.append(folder)
+        yield found
+    finally:
+        run(up, "down", "--volumes", env=images)
+
+
+def test_what_is_up_is_as_it_should_be(seen) -> None:
+    assert seen.facts["user"] == "1000"
+    assert seen.facts["model"] == "churn"
+    assert json.loads(seen.facts["targets"]) == {"driftline-cycle": "up", "driftline-serve": "up"}
+    assert seen.facts["secret"] == "kept"
+    assert int(seen.facts["size"]) < 2_500_000_000
+
+
+@pytest.fixture(scope="module")
+def both(seen, spark) -> list[Tables]:
+    return [Tables(spark, str(folder)) for folder in seen.warehouses]
+
+
+@pytest.mark.parametrize("table", EXACT)
+def test_a_killed_worker_changes_no_table(both, multiset, table) -> None:
+    one, other = (multiset(each.read(table)) for each in both)
+    assert one == other
+    assert one
+
+
+def test_a_killed_worker_changes_no_feature(both, multiset) -> None:
+    def rounded(rows):
+        """Sums of doubles depend on the order of rows, which no cluster promises."""
+        return multiset(
+            rows.select(
+                *(
+                    F.round(name, 9).alias(name) if type_ == "double" else F.col(name)
+                    for name, type_ in rows.dtypes
+                )
+            )
+        )
+
+    one, other = (rounded(each.read("gold.features")) for each in both)
+    assert one == other
+    assert one
+
+
+def test_a_killed_worker_changes_no_prediction(both) -> None:
+    one, other = (
+        {(row.entity, row.as_of): row.score for row in each.read("gold.predictions").collect()}
+        for each in both
+    )
+    assert other == {key: pytest.approx(score, abs=1e-6) for key, score in one.items()}
+    assert one
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "said"),
+    [
+        ("nothing", "", "there is no docker command"),
+        ("usual", "unix:///nowhere/docker.sock", "no Docker engine answers"),
+    ],
+)
+def test_up_says_what_is_missing(repository, tmp_path, path, host, said) -> None:
+    environment = {**os.environ, "DOCKER_HOST": host}
+    if path == "nothing":
+        for name in ("bash", "dirname", "env"):
+            (tmp_path / name).symlink_to(shutil.which(name))
+        environment["PATH"] = str(tmp_path)
+    elif not shutil.which("docker"):
+        pytest.skip("there is no docker here")
+    finished = run(repository / "scripts" / "up", env=environment)
+    assert finished.returncode == 4
+    assert said in finished.stderr
+    assert "hint:" in finished.stderr
