@@ -40,7 +40,6 @@ class Known:
     slices: Sequence[Slice]
     checks: Sequence[Mapping[str, object]]
     details: Mapping[str, str]
-    portable: bool
 
 
 def sections(problem: Problem, known: Known) -> list[Section]:
@@ -137,8 +136,6 @@ def _limits(problem: Problem, known: Known) -> list[str]:
         f"a label is what happened in {problem.label.horizon} days.",
         "Intervals speak of rows like the test rows: of later ones `driftline drift` does.",
     ]
-    if not known.portable:
-        said.append("It has no portable form: it can be neither scored with nor served.")
     calibrated = problem.train.calibrate != "none"
     if problem.task == "classification" and "linear_svc" in known.model and not calibrated:
         said.append("Its scores rank and decide; they are no probabilities.")

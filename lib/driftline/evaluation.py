@@ -120,6 +120,29 @@ def predict_by_line(x: Floats, fill: float, slope: float, intercept: float, task
     return np.asarray(line)
 
 
+def fit_three(label: Floats, values: Floats, *, task: str) -> Callable[[Floats], Floats]:
+    """A regression, logistic for classes: n × 3 training values → scores of others; :mod:`rfm`.
+
+    What is missing (NaN) is the column's median; numbers are standardised.
+    """
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    last: Any = LogisticRegression() if task == "classification" else LinearRegression()
+    fill = SimpleImputer(strategy="median", keep_empty_features=True)
+    model = make_pipeline(fill, StandardScaler(), last).fit(values, label)
+
+    def score(others: Floats) -> Floats:
+        found: Floats = (
+            model.predict_proba(others)[:, 1] if task == "classification" else model.predict(others)
+        )
+        return found
+
+    return score
+
+
 def permuted(
     label: Floats,
     rows: pa.Table,

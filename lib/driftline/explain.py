@@ -7,8 +7,9 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Prepare, TimeSplit
+from driftline.sections import Prepare
 from driftline.source_section import Source
+from driftline.split_section import GivenSplit, TimeSplit
 
 
 def explain(problem: Problem) -> str:
@@ -166,6 +167,11 @@ def _split(problem: Problem) -> str:
             f"Split by time: the newest {split.test} as-of(s) with a known label test, the "
             f"{split.validation} before validate, the others train if their horizon had ended."
             f"{recent}"
+        )
+    if isinstance(split, GivenSplit):
+        return (
+            f"Split as {split.attribute} says: {split.test} tests; of the others "
+            f"{split.validation * 100:g} % validate, by {problem.entity}, the rest trains.{recent}"
         )
     how = "one by one" if split.by == "entity" else "with equal shares of the labels"
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime, time, timezone
 
 from driftline import pseudonyms
 from driftline.ingest import Policy
@@ -16,11 +17,18 @@ def layout(source: Source, added: Iterable[str] = ()) -> Layout:
     fields = tuple(
         Field(name, column.type, column.source or name, column.format)
         for name, column in source.columns.items()
+        if column.value is None
+    )
+    constants = tuple(
+        (Field(name, column.type), datetime.combine(column.value, time(), timezone.utc))
+        for name, column in source.columns.items()
+        if column.value is not None
     )
     fields += tuple(Field(name, "string") for name in added)
     return Layout(
         source.format,
         fields,
+        constants,
         separator=source.separator,
         header=source.header,
         encoding=source.encoding,

@@ -58,15 +58,13 @@ class Parameter:
 class Family:
     """One kind of model: its tasks with MLlib's class for each, and the parameters of a grid.
 
-    ``fixed`` are parameters that a grid may change but whose default is ours. A family that is not
-    ``portable`` cannot be written as ONNX, so that it can be measured but not become champion.
+    ``fixed`` are parameters that a grid may change but whose default is ours.
     """
 
     estimators: Mapping[str, str]
     parameters: Mapping[str, Parameter]
     seeded: bool = True
     weighable: bool = True
-    portable: bool = True
     fixed: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -160,6 +158,23 @@ FAMILIES: Mapping[str, Family] = {
 """Every family by its name in ``train.candidates``; parameters have MLlib's own names and types,
 but for ``hidden``: the units of a perceptron's one hidden layer.
 """
+
+CLASS = "class"
+"""What a candidate has among its parameters whose family is no :data:`FAMILIES`' own."""
+
+ADAPTED: Mapping[str, str] = {
+    "sklearn.ensemble.HistGradientBoostingClassifier": "classification",
+    "sklearn.ensemble.HistGradientBoostingRegressor": "regression",
+    "sklearn.ensemble.RandomForestClassifier": "classification",
+    "sklearn.ensemble.RandomForestRegressor": "regression",
+    "sklearn.linear_model.LinearRegression": "regression",
+    "sklearn.linear_model.LogisticRegression": "classification",
+    "sklearn.linear_model.Ridge": "regression",
+    "xgboost.XGBClassifier": "classification",
+    "xgboost.XGBRegressor": "regression",
+}
+"""The classes that a candidate may be of, and their tasks: those whose fitted numbers can be read
+(see ``adapter.py``), since any other could be neither scored nor served without Python."""
 
 HIDDEN = 16
 """Units of the hidden layer where the grid does not say."""

@@ -19,20 +19,13 @@ from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
-from driftline.models import families_for
+from driftline.models import ADAPTED, CLASS, families_for
 from driftline.monitor_section import Monitor
 from driftline.schedule_section import Schedule
-from driftline.sections import (
-    Drift,
-    EntitySplit,
-    Prepare,
-    Prices,
-    RandomSplit,
-    TimeSplit,
-    Train,
-)
+from driftline.sections import Drift, Prepare, Prices, Train
 from driftline.sla_section import Sla
 from driftline.source_section import Source
+from driftline.split_section import GivenSplit, Split
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
 """Columns that stand beside the features on their way through training and scoring."""
@@ -51,10 +44,10 @@ class Problem(Strict):
     sources: dict[Identifier, Source] = Field(min_length=1)
     label: Label
     population: Population
-    features: tuple[Feature, ...] = Field(min_length=1)
+    features: tuple[Feature, ...] = ()
     profile: Profile | None = None
     cutoffs: Cutoffs
-    split: Annotated[TimeSplit | EntitySplit | RandomSplit, Field(discriminator="by")]
+    split: Annotated[Split, Field(discriminator="by")]
     prepare: Prepare = Prepare()
     train: Train
     drift: Drift
@@ -81,7 +74,23 @@ class Problem(Strict):
                     allowed="string, long, double, boolean",
                     hint="a model needs how long ago, not when: use a feature with recency",
                 )
+        if isinstance(self.split, GivenSplit) and self.split.attribute not in attributes:
+            raise wrong(
+                "no such attribute to split by",
+                key="split.attribute",
+                found=self.split.attribute,
+                allowed=", ".join(attributes) or "none: there is no profile",
+                hint="name it under profile.attributes: the model does not see it",
+            )
         columns = [*(name for each in self.features for name in each.columns), *attributes]
+        if not columns:
+            raise wrong(
+                "there is nothing to learn from",
+                key="features",
+                found="no features, no profile",
+                allowed="one or more of features, or a profile with attributes",
+                hint="the files in conf/ show both",
+            )
         taken = {self.entity, *_TAKEN}
         for name in columns:
             if name in taken:
@@ -168,13 +177,15 @@ class Problem(Strict):
                     allowed="a classification with validation rows",
                     hint="remove it" if regression else "keep validation rows: split.validation",
                 )
-        for family in self.train.candidates:
-            if family not in families_for(self.task):
+        known = families_for(self.task)
+        for family, grid in self.train.candidates.items():
+            adapted = ADAPTED[str(grid[CLASS][0])] if CLASS in grid else None
+            if adapted not in (None, self.task) or (not adapted and family not in known):
                 raise wrong(
                     f"the family does not do {self.task}",
                     key=f"train.candidates.{family}",
                     found=family,
-                    allowed=", ".join(families_for(self.task)),
+                    allowed=", ".join(known),
                     hint="remove it from train.candidates",
                 )
         for table in self.drift.tables:

@@ -33,6 +33,7 @@ from pyspark.ml import PipelineModel
 
 from driftline import __version__
 from driftline.errors import DriftlineError, Missing
+from driftline.registry_client import Client, reached
 
 CHAMPION = "champion"
 
@@ -91,7 +92,7 @@ class Registry:
         self._name = name
         self._uri = uri
         mlflow.set_tracking_uri(uri)
-        self._client = mlflow.MlflowClient(uri, uri)
+        self._client: Any = Client(mlflow.MlflowClient(uri, uri), uri)
 
     def record(
         self,
@@ -111,6 +112,7 @@ class Registry:
         """
         client = self._client
         experiment = self._experiment()
+        self._end_what_was_left(experiment, tags)
         parent = client.create_run(experiment, run_name="train", tags=dict(tags))
         run_id = parent.info.run_id
         for trial in trials:
@@ -259,7 +261,8 @@ class Registry:
                 where=version.source,
                 hint="nothing was fetched from there. Train again",
             )
-        folder = Path(mlflow.artifacts.download_artifacts(version.source))
+        fetch = reached(mlflow.artifacts.download_artifacts, self._uri)
+        folder = Path(fetch(version.source))
         if _digests(folder) != expected:
             raise DriftlineError(
                 f"model {self._name} version {version.number} is not what was recorded",
@@ -279,6 +282,20 @@ class Registry:
             else None
         )
         return str(self._client.create_experiment(self._name, artifact_location=beside))
+
+    def _end_what_was_left(self, experiment: str, tags: Mapping[str, str]) -> None:
+        """A run of the same training that did not come as far as a version is no longer running.
+
+        Nobody else trains this model at the same time: the job holds its lock.
+        """
+        if "training" not in tags:
+            return
+        running = "attributes.status = 'RUNNING'"
+        mine = f"{running} and tags.training = '{tags['training']}'"
+        for run in self._client.search_runs([experiment], mine):
+            of_it = f"{running} and tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+            for each in (*self._client.search_runs([experiment], of_it), run):
+                self._client.set_terminated(each.info.run_id, "KILLED")
 
     def _trial(self, experiment: str, parent: str, trial: Trial) -> None:
         run = self._client.create_run(

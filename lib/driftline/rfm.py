@@ -5,13 +5,9 @@ Which features those are is told by their operations, never by their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from driftline.events import Feature
-
-if TYPE_CHECKING:
-    from driftline.metrics import Floats
 
 _OPERATIONS = (("recency",), ("frequency", "count"), ("sum",))
 
@@ -40,26 +36,3 @@ def _first(features: Sequence[Feature], operations: Sequence[str]) -> Feature | 
             if each.operation == operation:
                 return each
     return None
-
-
-def fit(label: Floats, values: Floats, *, task: str) -> Callable[[Floats], Floats]:
-    """A regression on training rows, logistic for classes: n × 3 values → scores of others.
-
-    What is missing (NaN) is the column's median; numbers are standardised.
-    """
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    last: Any = LogisticRegression() if task == "classification" else LinearRegression()
-    fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    model = make_pipeline(fill, StandardScaler(), last).fit(values, label)
-
-    def score(others: Floats) -> Floats:
-        found: Floats = (
-            model.predict_proba(others)[:, 1] if task == "classification" else model.predict(others)
-        )
-        return found
-
-    return score

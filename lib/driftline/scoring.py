@@ -49,6 +49,9 @@ def _said(found: DataFrame, model: Transformer) -> tuple[Column, Column]:
     """A classifier's score, and what it is the logistic of: the score itself where it is none."""
     last: Any = getattr(model, "stages", [model])[-1]
     kind = type(last).__name__
+    if kind == "Numbers":
+        total = F.col("rawPrediction")
+        return (_logistic(total) if last.logistic else total), total
     zero, one = (vector_to_array(F.col("rawPrediction")).getItem(place) for place in (0, 1))
     if kind == "LinearSVCModel":
         return _logistic(one), one

@@ -5,13 +5,14 @@ What can only be checked across sections is in ``problem.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from driftline.conf import Share, Strict, wrong
 from driftline.errors import did_you_mean
-from driftline.models import FAMILIES
+from driftline.models import ADAPTED, CLASS, FAMILIES
 
 
 def _grid_value(value: Any) -> Any:
@@ -23,47 +24,6 @@ def _grid_value(value: Any) -> Any:
 
 
 GridValue = Annotated[float | int | str | bool, BeforeValidator(_grid_value)]
-
-
-class TimeSplit(Strict):
-    """The newest mature as-ofs are the test set, those before them validation, the rest train."""
-
-    by: Literal["time"]
-    test: int = Field(default=1, ge=1)
-    validation: int = Field(default=1, ge=0)
-    folds: Literal["entity", "forward"] = "entity"
-    """Of the search: by entity, or each block of as-ofs measured by the blocks before it."""
-    recent: int | None = Field(default=None, ge=1)
-    """Of the mature as-ofs only so many, the newest, take part: what is older is forgotten."""
-
-
-class _Shares(Strict):
-    recent: int | None = Field(default=None, ge=1)
-    test: float = Field(default=0.2, gt=0, lt=1)
-    validation: float = Field(default=0.1, ge=0, lt=1)
-
-    @model_validator(mode="after")
-    def _some_train(self) -> _Shares:
-        if self.test + self.validation >= 1:
-            raise wrong(
-                "nothing is left to train on",
-                found=f"test {self.test} + validation {self.validation}",
-                allowed="shares that add up to less than 1",
-                hint="test: 0.2, validation: 0.1 leaves 0.7",
-            )
-        return self
-
-
-class EntitySplit(_Shares):
-    """Entities drawn one by one: each stays on its side whoever else comes."""
-
-    by: Literal["entity"]
-
-
-class RandomSplit(_Shares):
-    """Entities at random, so that no entity is on two sides and each has its share of labels."""
-
-    by: Literal["random"]
 
 
 class Prepare(Strict):
@@ -137,6 +97,17 @@ class Decide(Strict):
         return self
 
 
+def _check_class(family: str, given: tuple[Any, ...]) -> None:
+    if family in FAMILIES or len(given) != 1 or given[0] not in ADAPTED:
+        raise wrong(
+            "not a class that can be a candidate",
+            key=f"{family}.{CLASS}",
+            found=", ".join(map(str, given)),
+            allowed=f"{', '.join(ADAPTED)}; under a name that is no family's",
+            hint="of others the fitted numbers cannot be read, nor served without Python",
+        )
+
+
 class Train(Strict):
     """The search: candidates with grids, folds, the metric that chooses, the gate."""
 
@@ -154,10 +125,26 @@ class Train(Strict):
     calibrate: Literal["none", "platt", "isotonic"] = "none"
     """How scores become probabilities, by what became of validation rows."""
 
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _one_class(cls, candidates: Any) -> Any:
+        """``class: a.b.C`` is a grid of one value."""
+        if not isinstance(candidates, Mapping):
+            return candidates
+        return {
+            family: {**grid, CLASS: (grid[CLASS],)}
+            if isinstance(grid, Mapping) and isinstance(grid.get(CLASS), str)
+            else grid
+            for family, grid in candidates.items()
+        }
+
     @field_validator("candidates")
     @classmethod
     def _known_parameters(cls, candidates: Any) -> Any:
         for family, grid in candidates.items():
+            if CLASS in grid:
+                _check_class(family, grid[CLASS])
+                continue
             if family not in FAMILIES:
                 raise wrong(
                     "no such model family",
@@ -199,8 +186,8 @@ class Train(Strict):
 
     @model_validator(mode="after")
     def _weighable(self) -> Train:
-        for family in self.candidates if self.class_weights != "none" else ():
-            if not FAMILIES[family].weighable:
+        for family, grid in self.candidates.items() if self.class_weights != "none" else ():
+            if CLASS not in grid and not FAMILIES[family].weighable:
                 raise wrong(
                     f"{family} cannot weigh rows",
                     key="class_weights",

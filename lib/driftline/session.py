@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
@@ -182,6 +183,14 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
         finally:
             os.dup2(ours, 2)
             os.close(ours)
+
+
+def linear_algebra(spark: SparkSession) -> str:
+    """Which BLAS MLlib calls for large vectors: the machine's own, or Java's."""
+    jvm: Any = spark._jvm
+    kind = str(jvm.dev.ludovic.netlib.blas.BLAS.getInstance().getClass().getSimpleName())
+    native = kind == "JNIBLAS"
+    return f"native BLAS ({kind})" if native else f"no native BLAS, Java's own ({kind})"
 
 
 def warm_up(spark: SparkSession) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from driftline.conf import Identifier, Share, Strict, wrong
+from driftline.conf import Day, Identifier, Share, Strict, wrong
 from driftline.errors import did_you_mean
 from driftline.pulls.sections import Api, Database, check_watermark, with_format
 
@@ -20,9 +20,24 @@ class Column(Strict):
     type: ColumnType
     source: str | None = Field(default=None, alias="from")
     format: str | None = None
+    value: Day | None = None
+    """The same time in every row: of a table that says none."""
     comment: str = ""
     pseudonym: bool = False
     """Only a keyed hash of each value is kept, see :mod:`driftline.pseudonyms`."""
+
+    @model_validator(mode="after")
+    def _value_of_a_time(self) -> Column:
+        given = self.source or self.format
+        if self.value is not None and (self.type not in ("timestamp", "date") or given):
+            raise wrong(
+                "not a column that can have the same value in every row",
+                key="value",
+                found=f"a {self.type}" + (f" from {given}" if given else ""),
+                allowed="type timestamp or date, without from and format",
+                hint="known: {type: timestamp, value: 2024-01-01}",
+            )
+        return self
 
     @model_validator(mode="after")
     def _only_texts(self) -> Column:

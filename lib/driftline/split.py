@@ -3,7 +3,7 @@
 By time, the newest mature as-ofs judge, and an as-of is used only if its label was known at the
 first as-of of the next part (the gap that purges overlapping horizons). By entity and at random,
 whole entities are drawn, so that none is on two sides; at random each part also has its share of
-every kind of label.
+every kind of label. A given split is the one that an attribute says.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from driftline.errors import Refused
-from driftline.sections import EntitySplit, RandomSplit, TimeSplit
+from driftline.split_section import EntitySplit, GivenSplit, RandomSplit, Split, TimeSplit
 
 _STRATA = 10
 """Kinds of labels of a regression: tenths of the entities, by their mean label."""
@@ -47,7 +47,7 @@ def by_time(
 
 def with_parts(
     rows: DataFrame,
-    rule: TimeSplit | EntitySplit | RandomSplit,
+    rule: Split,
     as_ofs: Sequence[datetime],
     *,
     horizon: int,
@@ -66,6 +66,10 @@ def with_parts(
             if times:
                 column = F.when(F.col("as_of").isin(list(times)), name).otherwise(column)
         return rows.withColumn("part", column).where(F.col("part").isNotNull())
+    if isinstance(rule, GivenSplit):
+        given = F.col(rule.attribute).eqNullSafe(F.lit(rule.test))
+        chosen = F.when(_uniform(entity, seed) < rule.validation, "validation").otherwise("train")
+        return rows.withColumn("part", F.when(given, "test").otherwise(chosen))
     if isinstance(rule, EntitySplit):
         return rows.withColumn("part", _drawn(_uniform(entity, seed), rule))
     label = (F.max if task == "classification" else F.avg)("label").alias("_label")
@@ -111,7 +115,7 @@ def with_folds(rows: DataFrame, *, folds: int, entity: str, seed: int) -> DataFr
 
 
 def sides(
-    rule: TimeSplit | EntitySplit | RandomSplit,
+    rule: Split,
     as_ofs: Sequence[datetime],
     *,
     folds: int,

@@ -31,7 +31,11 @@ _SIGNS: tuple[tuple[str, str, str], ...] = (
         "there is no such bucket",
         "make it, or correct `warehouse` in conf/env",
     ),
-    (r"No space left on device", "the disk is full", f"make room; {_UNCHANGED}"),
+    (
+        r"No space left on device|database or disk is full",
+        "the disk is full",
+        f"make room; {_UNCHANGED}",
+    ),
     (r"Disk quota exceeded", "the disk quota is used up", f"make room; {_UNCHANGED}"),
     (
         r"(?:Read-only file system|Permission denied|AccessDeniedException|Mkdirs failed to create)"

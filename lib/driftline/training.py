@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
+from driftline.adapter import Adapted
 from driftline.errors import Refused
 from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained
 from driftline.models import Candidate
@@ -288,6 +289,10 @@ def refit(
 def _estimator(candidate: Candidate, problem: Problem, places: int) -> Estimator[Any]:
     weighted = problem.train.class_weights != "none"
     seed = problem.train.seed
+    parameters = dict(candidate.parameters)
+    if models.CLASS in parameters:
+        name = str(parameters.pop(models.CLASS))
+        return Adapted(name, parameters, seed=seed, weighted=weighted)
     return models.estimator(
         candidate, task=problem.task, seed=seed, weighted=weighted, places=places
     )

@@ -38,7 +38,6 @@ def known() -> card.Known:
         [Slice("country", EVIL, 60, Interval(0.6, 0.5, 0.64), True)],
         [{"check": "events", "holds": True, "detail": "none after"}],
         {"decision": "score at least 0.3"},
-        portable=False,
     )
 
 
@@ -74,7 +73,6 @@ def test_a_card_says_every_fact_in_both_forms(repository, known) -> None:
     assert "decision (score at least 0.3)" in page.cells
     assert "PythonException" in page.cells
     assert "0.9999" not in text  # validation rows have chosen: they do not judge
-    assert "neither scored with nor served" in text
     assert "1 of 1 slices are worse" in text
     assert problem.question in text
     assert "script" not in page.tags
@@ -88,8 +86,7 @@ def test_a_card_says_every_fact_in_both_forms(repository, known) -> None:
 def test_a_card_of_little_is_no_error(repository, known) -> None:
     problem = load_problem(repository / "conf" / "cdnow_spend.yaml")
     nothing = {("test", "model"): {"rmse": Interval(math.nan, math.nan, math.nan)}}
-    little = replace(known, slices=(), trials=(), checks=(), measured=nothing, portable=True)
+    little = replace(known, slices=(), trials=(), checks=(), measured=nothing)
     text = card.markdown(card.sections(problem, little))
     assert "nan \\[nan, nan\\]" in text
     assert "No column has a value with enough test rows" in text
-    assert "neither scored" not in text

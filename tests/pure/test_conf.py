@@ -13,6 +13,7 @@ import pytest
 from driftline.conf import read_yaml
 from driftline.environment import Environment, load_environment
 from driftline.errors import ConfError, did_you_mean
+from driftline.models import ADAPTED, families_for
 from driftline.problem import digest, load_problem
 
 PROJECT = Path(__file__).parents[2]
@@ -97,7 +98,7 @@ CHANGES = {
             "unknown key",
             "sources.orders.columns.order_id.typ",
             "typ",
-            "type, from, format, comment, pseudonym",
+            "type, from, format, value, comment, pseudonym",
             "did you mean 'type'?",
         ),
     ),
@@ -546,6 +547,29 @@ CHANGES = {
             "decide: {cost: {false_alarm: 1, miss: 5}}",
         ),
     ),
+    "class whose numbers cannot be read": (
+        ("logistic_regression: {regParam: [0.001, 0.03]}", "mine: {class: my.Model, depth: [3]}"),
+        (
+            "not a class that can be a candidate",
+            "train.candidates.mine.class",
+            "my.Model",
+            f"{', '.join(ADAPTED)}; under a name that is no family's",
+            "of others the fitted numbers cannot be read, nor served without Python",
+        ),
+    ),
+    "class of another task": (
+        (
+            "logistic_regression: {regParam: [0.001, 0.03]}",
+            "mine: {class: sklearn.linear_model.Ridge}",
+        ),
+        (
+            "the family does not do classification",
+            "train.candidates.mine",
+            "mine",
+            ", ".join(families_for("classification")),
+            "remove it from train.candidates",
+        ),
+    ),
     "grid out of range": (
         ("numTrees: [40]", "numTrees: [40, 0]"),
         (
@@ -638,7 +662,7 @@ CHANGES = {
             "not one of the allowed values",
             "split.by",
             "tine",
-            "time, entity, random",
+            "time, entity, random, attribute",
             "did you mean 'time'?",
         ),
     ),
@@ -648,7 +672,7 @@ CHANGES = {
             "not one of the allowed values",
             "split.by",
             "[time]",
-            "time, entity, random",
+            "time, entity, random, attribute",
             "did you mean 'time'?",
         ),
     ),
@@ -957,6 +981,53 @@ def test_recency_frequency_and_money_are_to_beat_where_the_features_tell_them(tm
         "train.gate.beat",
         "rfm",
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            ("attributes: [side, age", "attributes: [age"),
+            ("no such attribute to split by", "split.attribute", "side"),
+        ),
+        (
+            ("{type: timestamp, value: 1994-01-01", "{type: string, value: 1994-01-01"),
+            (
+                "not a column that can have the same value in every row",
+                "sources.people.columns.known.value",
+                "a string",
+            ),
+        ),
+        (
+            ("{type: timestamp, value: 1994-01-01", "{type: date, from: x, value: 1994-01-01"),
+            (
+                "not a column that can have the same value in every row",
+                "sources.people.columns.known.value",
+                "a date from x",
+            ),
+        ),
+    ],
+)
+def test_wrong_in_a_table_without_time(
+    tmp_path: Path, change: tuple[str, str], expected: tuple[str, str, str]
+) -> None:
+    text = (PROJECT / "conf" / "adult.yaml").read_text("utf-8")
+    assert change[0] in text
+    with pytest.raises(ConfError) as caught:
+        load_problem(written(tmp_path, text.replace(*change)))
+    assert said(caught.value)[:3] == expected
+
+
+def test_a_problem_without_features_and_profile_has_nothing_to_learn_from(tmp_path: Path) -> None:
+    text = (PROJECT / "conf" / "adult.yaml").read_text("utf-8")
+    start, end = text.index("profile:"), text.index("cutoffs:")
+    bare = (text[:start] + text[end:]).replace(
+        "split: {by: attribute, attribute: side, test: test, validation: 0.1}",
+        "split: {by: random}",
+    )
+    with pytest.raises(ConfError) as caught:
+        load_problem(written(tmp_path, bare))
+    assert said(caught.value)[:2] == ("there is nothing to learn from", "features")
 
 
 def test_nothing_is_calibrated_without_validation_rows(tmp_path: Path) -> None:

@@ -440,6 +440,7 @@ def full() -> Facts:
             "parameters": {"numTrees": 40, "maxDepth": 6, "minInstancesPerNode": 10},
             "as_of": [datetime(2024, 9, 28)],
             "tables": [{"table": "gold.features", "version": 4}],
+            "linear_algebra": "no native BLAS, Java's own (VectorBLAS)",
         },
     )
 
@@ -718,6 +719,12 @@ def test_candidates_are_ranked_by_the_metric() -> None:
     assert "gradient boosted trees 0.797 and logistic regression 0.783." in said
     assert "decision stump" not in said  # of an older search
     assert "Gradient boosted trees won with RMSE 71.90" in page("regression").says("candidates")
+
+
+def test_origin_says_what_the_champion_was_fitted_with() -> None:
+    said = page("full").says("origin")
+    assert "fitted with no native BLAS, Java's own (VectorBLAS)" in said
+    assert "numTrees=40" in said or "numTrees 40" in said
 
 
 def test_model_beats_its_baselines_only_beyond_its_interval() -> None:

@@ -50,6 +50,28 @@ ALL_TYPES = Layout(
 )
 
 
+@pytest.mark.parametrize(
+    ("format", "block"),
+    [("csv", b"a,1\na,x\nb,2\n"), ("whitespace", b"a 1\na x\nb 2\n")]
+    + [("ndjson", b'{"s":"a","l":1}\n{"s":"a","l":"x"}\n{"s":"b","l":2}\n')],
+)
+def test_a_time_that_no_file_has_is_the_same_in_every_row(format: str, block: bytes) -> None:
+    """Behind the fields, which keep their places; and where there is no row."""
+    moment = dt.datetime(1994, 1, 2, tzinfo=dt.timezone.utc)
+    constants = ((Field("t", "timestamp"), moment), (Field("day", "date"), moment))
+    fields = (Field("s", "string"), Field("l", "long"))
+    layout = Layout(format, fields, constants, header=False)
+    parsed = parse(block, layout, offset=0)
+    assert parsed.rows.schema == layout.schema
+    assert parsed.rows.schema.names == ["s", "l", "t", "day", "_rescued", "_offset"]
+    assert [tuple(row.values())[:4] for row in parsed.rows.to_pylist()] == [
+        (word, number, moment, moment.date()) for word, number in (("a", 1), ("b", 2))
+    ]
+    assert parse(b"", layout, offset=0).rows.schema == layout.schema
+    with pytest.raises(ValueError, match="names a column twice: s"):
+        Layout(format, fields, ((Field("s", "timestamp"), moment),))
+
+
 def test_rows_have_the_types_of_the_layout_and_two_columns_more() -> None:
     parsed = parse(b"x,1,2.5,yes,2010-12-01 08:26:00,2010-12-01\n", ALL_TYPES, offset=0)
     assert parsed.rows.schema == ALL_TYPES.schema

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from driftline.errors import Refused
-from driftline.sections import TimeSplit
 from driftline.split import PARTS, by_time, forward
+from driftline.split_section import TimeSplit
 
 FIRST = datetime(2024, 1, 1, tzinfo=timezone.utc)
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from driftline import split
 from driftline.errors import Refused
-from driftline.sections import EntitySplit, RandomSplit, TimeSplit
+from driftline.split_section import EntitySplit, GivenSplit, RandomSplit, TimeSplit
 
 DAYS = [datetime(2024, month, 1, tzinfo=timezone.utc) for month in range(1, 8)]
 
@@ -127,3 +127,15 @@ def test_folds_do_not_follow_the_parts(people) -> None:
     counts = [row["count"] for row in folded.groupBy("fold").count().collect()]
     assert len(counts) == 4
     assert min(counts) > 0.8 * max(counts)
+
+
+def test_a_given_split_is_as_the_attribute_says(people) -> None:
+    """What says nothing trains or validates; a share of the others validates, by entity."""
+    side = F.when(F.col("who") % 4 == 0, "held").when(F.col("who") % 4 == 1, "other")
+    told = people.withColumn("side", side)
+    rule = GivenSplit(by="attribute", attribute="side", test="held", validation=0.25)
+    parts = sides(parted(told, rule), "part")
+    assert {who for who, part in parts.items() if part == ("test",)} == set(range(0, 5_000, 4))
+    rest = Counter(part for each in parts.values() for part in each if part != "test")
+    assert rest["validation"] == pytest.approx(3_750 / 4, abs=80)
+    assert rest["train"] == 3_750 - rest["validation"]

@@ -120,7 +120,9 @@ def _remarks(
     if empty:
         yield f"nobody to ask about at {len(empty)} of the as-ofs, the first {empty[0]:%Y-%m-%d}"
     features_ = line.problem.features
-    longest = max(days for each in features_ for days in (*each.windows, each.against or 0))
+    longest = max(
+        (days for each in features_ for days in (*each.windows, each.against or 0)), default=0
+    )
     if times[0] - timedelta(days=longest) < first:
         yield (
             f"windows of up to {longest} days look back further than the data, which begin "

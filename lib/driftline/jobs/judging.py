@@ -14,7 +14,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import calibration, card, evaluation, rfm, schemas, scoring
+from driftline import calibration, card, evaluation, schemas, scoring
 from driftline.calibration import Calibration
 from driftline.errors import Refused
 from driftline.evaluation import Interval, Slice
@@ -22,6 +22,7 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER, Floats
 from driftline.serving.model import Portable
+from driftline.split_section import GivenSplit
 
 _BASELINE_ROWS = 200_000
 """Training rows the one-feature baseline is chosen on; a larger table is sampled."""
@@ -90,7 +91,7 @@ def judged(
         label, {column: known[column].to_numpy() for column in numbers}, task=task
     )
     three = list(line.problem.rfm)
-    by_three = rfm.fit(label, known[three].to_numpy(), task=task) if three else None
+    by_three = evaluation.fit_three(label, known[three].to_numpy(), task=task) if three else None
     unseen = rows.where(F.col("part") != "train")
     if calibration is not None:
         plain = scoring.scored(unseen, model, task=task)
@@ -299,5 +300,7 @@ def write_curves(
 def feature_columns(line: Line) -> list[tuple[str, str]]:
     """(name, Spark SQL type) of the columns of ``gold.features`` a model may see."""
     table = schemas.features(line.problem)
-    apart = (line.problem.entity, "as_of", "label")
+    apart = {line.problem.entity, "as_of", "label"}
+    if isinstance(line.problem.split, GivenSplit):
+        apart.add(line.problem.split.attribute)
     return [(each.name, each.type) for each in table.columns if each.name not in apart]

@@ -288,8 +288,7 @@ def read(
     layout = layouts.keyed(declared, new)
     numbers, splits = _splits(line, files, layout)
     columns = {column.name: column.type for column in schemas.bronze(line.problem, source).columns}
-    theirs = [*declared.columns, *new, sources.RESCUED, sources.OFFSET]
-    ddl = ", ".join(f"`{name}` {columns.get(name, 'string')}" for name in theirs)
+    ddl = ", ".join(f"`{name}` {columns.get(name, 'string')}" for name in layout.schema.names)
     return ingest.records(numbers, splits, layout, policy or layouts.policy(declared), ddl)
 
 

@@ -22,8 +22,8 @@ from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.portable import proof, saved
+from driftline.portable.numbers import Floats
 from driftline.portable.proof import TOLERANCE, Proof
-from driftline.portable.saved import Floats
 from driftline.prepare import Preparation
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import Any
 
@@ -89,7 +90,8 @@ def _champion(line: Line) -> dict[str, Any] | None:
     return {
         "version": version.number,
         "family": version.tags["family"],
-        "parameters": version.tags["parameters"],
+        "parameters": json.loads(version.tags["parameters"]),
+        "linear_algebra": version.tags.get("linear_algebra"),
         "as_of": [],
         "tables": [
             {"table": table, "version": number} for table, number in sorted(version.tables.items())

@@ -20,6 +20,7 @@ from driftline import (
     prepare,
     registry,
     schemas,
+    session,
     training,
 )
 from driftline.calibration import Calibration
@@ -27,7 +28,7 @@ from driftline.errors import Refused
 from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run, affordable
-from driftline.models import FAMILIES, Candidate
+from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
@@ -59,7 +60,8 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         if trained and trained.finished:
             champion = models.champion()
             enforced = line.problem.train.gate.mode == "enforce"
-            newer = champion is None or champion.number < trained.number
+            # It may be champion itself, if MLflow was gone before that was written down.
+            newer = champion is None or champion.number <= trained.number
             if trained.passed and enforced and newer and not trained.promoted:
                 models.promote(trained)  # killed after the verdict, before the alias
             said = f"version {trained.number} was trained on exactly this"
@@ -163,7 +165,6 @@ def _train(
             slices,
             json.loads(proof)["checks"],
             details,
-            FAMILIES[winner.family].portable,
         )
         papers = judging.papers(line, judged["test"], known)
         made = _Made(
@@ -185,23 +186,21 @@ def _train(
                 "search": search,
                 "data": searching.fingerprint(rows),
                 "calibrate": problem.train.calibrate,
+                "linear_algebra": session.linear_algebra(line.spark),
                 "tasks": str(rows.rdd.getNumPartitions()),
                 "watermark": str(line.tables.noted(features, features_version)["watermark"]),
             },
         )
         version = _register(line, models, made)
-    proofs, permutation = {}, {}
-    if FAMILIES[winner.family].portable:
-        ledger.progress("comparing the portable model with Spark's")
-        folder = models.folder(version)
-        proofs = proving.proofs(line, rows, model, folder, learnt, sure)
-        there = Portable((folder / portable.FILE).read_bytes())
-        permutation = judging.permuted(line, judged["test"], there)
+    ledger.progress("comparing the portable model with Spark's")
+    folder = models.folder(version)
+    proofs = proving.proofs(line, rows, model, folder, learnt, sure)
+    there = Portable((folder / portable.FILE).read_bytes())
+    permutation = judging.permuted(line, judged["test"], there)
     ledger.progress(f"writing down model version {version.number}")
     beaten = judging.beaten(line, judged["test"])
     judging.write_evaluations(line, ledger, measured, beaten, judged, details, version.number)
-    if proofs:
-        proving.write(line, ledger, proofs, version.number)
+    proving.write(line, ledger, proofs, version.number)
     judging.write_slices(line, ledger, slices, version.number)
     importance = training.importances(model, learnt.names)
     judging.write_curves(line, ledger, judged["test"], importance, permutation, version.number)
@@ -209,10 +208,6 @@ def _train(
         line, measured["test", "model"], beaten, slices, champion.number if champion else None
     )
     reasons += proving.reasons(proofs)
-    if not proofs:
-        reasons.append(
-            f"{winner.family} has no portable form, and scoring and serving read nothing else"
-        )
     models.judge(version, passed=not reasons)
     metric = problem.train.metric
     got = measured["test", "model"][metric]
@@ -284,11 +279,7 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
         files=lambda saved: {
             "problem.json": problem.model_dump_json(indent=2, by_alias=True).encode(),
             **made.files,
-            **(
-                portable.files(made.learnt, saved, made.facts, made.sure)
-                if FAMILIES[winner.family].portable
-                else {}
-            ),
+            **portable.files(made.learnt, saved, made.facts, made.sure),
         },
     )
 

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from driftline.calibration import Calibration, Isotonic, Platt
 from driftline.errors import DriftlineError
-from driftline.portable.saved import Bayes, Linear, Model, Perceptron, Trees
+from driftline.portable.numbers import Bayes, Linear, Model, Perceptron, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
 from driftline.serving.facts import MISSING, Facts
 

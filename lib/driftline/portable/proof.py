@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.portable.saved import Floats, Model, Trees
+from driftline.portable.numbers import Floats, Model, Trees
 from driftline.prepare import Preparation
 from driftline.serving.facts import Column
 

@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from driftline.portable.graph import Graph, prepared, surprise, units
-from driftline.portable.saved import Bayes, Integers, Linear, Model, Perceptron, Trees
+from driftline.portable.numbers import Bayes, Integers, Linear, Model, Perceptron, Trees
 from driftline.prepare import Preparation
 from driftline.serving.facts import Facts
 

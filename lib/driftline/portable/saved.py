@@ -9,78 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 from scipy import sparse
 
 from driftline.errors import DriftlineError
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Linear:
-    """x · coefficients + intercept; ``logistic``: the score is 1 / (1 + exp(−that)).
-
-    ``exponential``: it is exp(that), the inverse of a log link.
-    """
-
-    coefficients: Floats
-    intercept: float
-    logistic: bool
-    exponential: bool = False
-
-
-@dataclass(frozen=True)
-class Trees:
-    """Sum over the trees of the leaf a row ends in; ``logistic`` as for :class:`Linear`.
-
-    Node i goes to ``left[i]`` where x[feature[i]] ≤ threshold[i], else to ``right[i]``; a leaf has
-    left −1. ``value[i]`` is what a tree would say that ended at node i, its weight included.
-    ``roots`` are the trees.
-    """
-
-    feature: Integers
-    threshold: Floats
-    left: Integers
-    right: Integers
-    value: Floats
-    roots: Integers
-    logistic: bool
-
-
-@dataclass(frozen=True)
-class Bayes:
-    """Gaussian naive Bayes: of either label, 0 and 1, each place's ``mean`` and ``variance``
-    (2 × places) and the logarithm of its ``prior`` (2).
-    """
-
-    mean: Floats
-    variance: Floats
-    prior: Floats
-
-
-@dataclass(frozen=True)
-class Perceptron:
-    """Logistic units, ``inner`` is places × units, and the logistic of what they come to:
-    logistic(logistic(x · inner + bias) · outer + intercept).
-
-    MLlib's last layer is a softmax over two units: the logistic of their difference.
-    """
-
-    inner: Floats
-    bias: Floats
-    outer: Floats
-    intercept: float
-
-
-Model = Linear | Trees | Bayes | Perceptron
+from driftline.portable import numbers
+from driftline.portable.numbers import Bayes, Floats, Linear, Model, Perceptron, Trees
 
 
 def read(pipeline: Path) -> Model:
@@ -100,6 +38,8 @@ def read(pipeline: Path) -> Model:
             logistic=kind == "LinearSVCModel",  # see scoring.scored
             exponential=facts["paramMap"].get("link") == "log",
         )
+    if kind == "Numbers":
+        return numbers.from_json(facts["paramMap"]["numbers"])
     if kind in _LEAVES:
         return _trees(stage, kind)
     if kind == "NaiveBayesModel":

@@ -56,8 +56,9 @@ class Facts:
 
     ``rejects`` and ``quarantine`` are counted (``rows``); ``histograms`` are shares (0 to 1) of a
     bin or category of one column in one version of a table, bins being ``[low, high)``.
-    ``champion`` has ``version``, ``family``, ``parameters``, ``as_of`` (of the test rows) and
-    ``tables`` (each with ``table`` and ``version``: what it was trained from).
+    ``champion`` has ``version``, ``family``, ``parameters``, ``as_of`` (of the test rows),
+    ``tables`` (each with ``table`` and ``version``: what it was trained from), and perhaps
+    ``linear_algebra`` (which BLAS it was fitted by).
     """
 
     problem: Problem

@@ -53,6 +53,7 @@ def _champion(facts: Facts, champion: dict[str, Any]) -> Table:
             words.listed([words.day(each) for each in _sequence(as_of)]) or words.MISSING,
         ),
         ("trained from", versions(_sequence(tables))),
+        ("fitted with", str(champion.get("linear_algebra") or words.MISSING)),
         ("problem", facts.problem.digest[:12]),
     ]
     return Table(

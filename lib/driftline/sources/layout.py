@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 import pyarrow as pa
@@ -89,7 +90,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of input: its format and the fields wanted from it.
+    """A kind of input: its format, the fields wanted from it, and those no file has.
+
+    ``constants`` are times, the same in every row; they come behind the fields.
 
     ``separator`` is for csv ("\\t" for TSV), ``header`` for csv and whitespace: whether the first
     line of a file names the fields. ``encoding`` and what follows it are for all but Parquet.
@@ -102,6 +105,7 @@ class Layout:
 
     format: str
     fields: tuple[Field, ...]
+    constants: tuple[tuple[Field, datetime], ...] = ()
     separator: str = ","
     header: bool = True
     encoding: str = "utf-8"
@@ -115,7 +119,7 @@ class Layout:
     def __post_init__(self) -> None:
         if not self.fields:
             raise ValueError("a layout needs at least one field")
-        names = [field.name for field in self.fields]
+        names = [field.name for field in (*self.fields, *(field for field, _ in self.constants))]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"a layout names a column twice: {', '.join(repeated)}")
@@ -132,7 +136,8 @@ class Layout:
     @property
     def schema(self) -> pa.Schema:
         """Schema of ``Parsed.rows``: the layout's columns, ``_rescued``, ``_offset``."""
-        columns = [pa.field(field.name, ARROW_TYPES[field.type]) for field in self.fields]
+        every = (*self.fields, *(field for field, _ in self.constants))
+        columns = [pa.field(field.name, ARROW_TYPES[field.type]) for field in every]
         columns.append(pa.field(RESCUED, pa.string()))
         columns.append(pa.field(OFFSET, pa.int64(), nullable=False))
         return pa.schema(columns)

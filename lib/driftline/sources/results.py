@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from driftline.sources.cast import cast
-from driftline.sources.layout import REJECTS, Layout
+from driftline.sources.layout import ARROW_TYPES, REJECTS, Layout
 from driftline.sources.records import Positions
 from driftline.sources.source import Part
 
@@ -55,7 +55,12 @@ def rows(parts: Sequence[Part], layout: Layout, offsets: Positions) -> pa.Record
         index, taken = index[order], pa.array(order)
         together = zip(*(part.columns for part in parts), strict=True)
         columns = [pa.concat_arrays(column).take(taken) for column in together]
-    return pa.RecordBatch.from_arrays([*columns, pa.array(offsets[index])], schema=layout.schema)
+    *columns, rescued = columns
+    for field, value in layout.constants:
+        kind = ARROW_TYPES[field.type]
+        columns.append(pa.repeat(pa.scalar(value, ARROW_TYPES["timestamp"]).cast(kind), len(index)))
+    every = [*columns, rescued, pa.array(offsets[index])]
+    return pa.RecordBatch.from_arrays(every, schema=layout.schema)
 
 
 def rejects(

@@ -1,0 +1,45 @@
+"""MLflow's client for :mod:`driftline.registry`, with what goes wrong there in our own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from driftline import storage
+from driftline.errors import TryAgain
+
+
+class Client:
+    """MLflow's client, which says :class:`TryAgain` where its server cannot be reached."""
+
+    def __init__(self, client: mlflow.MlflowClient, uri: str) -> None:
+        self._client, self._uri = client, uri
+
+    def __getattr__(self, name: str) -> Any:
+        return reached(getattr(self._client, name), self._uri)
+
+
+_AWAY = re.compile(r"failed with (?:timeout )?exception|failed with error code 5\d\d")
+
+
+def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
+    def ask(*arguments: Any, **named: Any) -> Any:
+        try:
+            return asked(*arguments, **named)
+        except MlflowException as error:
+            full = storage.explained(str(error))
+            if full is not None:
+                raise full from error
+            if error.error_code == "TEMPORARILY_UNAVAILABLE" or _AWAY.search(str(error)):
+                raise TryAgain(
+                    "the model registry cannot be reached",
+                    where=re.sub(r"//[^/@]*@", "//", uri),
+                    hint="the champion is the one it was; give the same command again",
+                ) from error
+            raise
+
+    return ask
