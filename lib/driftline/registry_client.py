@@ -27,6 +27,8 @@ _AWAY = re.compile(r"failed with (?:timeout )?exception|failed with error code 5
 
 
 def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
+    """A function of MLflow's that says :class:`TryAgain` where the server cannot be reached."""
+
     def ask(*arguments: Any, **named: Any) -> Any:
         try:
             return asked(*arguments, **named)
