@@ -126,7 +126,15 @@ def _fetch(coordinates: str, digests: Mapping[str, str]) -> None:
             ],
             capture_output=True,
             text=True,
-            env={**os.environ, "SPARK_HOME": home, "PYSPARK_PYTHON": sys.executable},
+            env={
+                **os.environ,
+                "SPARK_HOME": home,
+                "PYSPARK_PYTHON": sys.executable,
+                # Ivy looks into Maven's own cache first, and gives up where that has a module's
+                # description without its jar, as Maven may leave it.
+                "SPARK_SUBMIT_OPTS": f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} "
+                f"-Duser.home={scratch}",
+            },
             check=False,
         )
         for name, expected in digests.items():

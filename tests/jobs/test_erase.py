@@ -129,7 +129,7 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
     assert all(before.values())
     for layer in ("bronze/orders", "silver/visits", "gold/features", "ops/rejects"):
         assert any(f"/churn/{layer}/" in each for each in before["canary3"]), layer
-    for table in ("quarantine", "profiles", "exploration"):
+    for table in ("quarantine", "profiles", "histograms"):
         assert any(f"/churn/ops/{table}/" in each for each in before["canary3"]), table
     others = rows_by_table(line)
     said = erase.run(line, entities=GONE, request="R-1")

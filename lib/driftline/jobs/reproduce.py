@@ -8,7 +8,7 @@ import math
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import scoring, training
+from driftline import pins, scoring, training
 from driftline.errors import Missing, Refused
 from driftline.jobs import judging, searching
 from driftline.jobs.line import Line
@@ -37,6 +37,12 @@ def run(line: Line, *, version: int | None = None) -> str:
                 f"the problem file does not say how version {wanted.number} was trained",
                 where=f"problem {problem.name}",
                 hint="give the one it was trained by: problem.json beside the model tells",
+            )
+        if not pins.whole(line.tables, name, wanted.tables[name]):
+            raise Missing(
+                f"the rows of version {wanted.number} are not there any more",
+                where=f"{name} version {wanted.tables[name]}",
+                hint="their files are gone: was a person erased, or the table vacuumed by hand?",
             )
         ledger.read(name, wanted.tables[name])
         rows = searching.labelled(line, wanted.tables[name])
