@@ -29,7 +29,7 @@ def chip(facts: Facts) -> Chip:
     """The newest decision."""
     made = _decisions(facts)
     if not made:
-        return Chip("since", "Decision", "none yet", "", "`driftline monitor` makes one.", "calm")
+        return Chip("since", "Decision", "none yet", "", "The command monitor makes one.", "calm")
     last = made[-1]
     said = words.capital(str(last["why"])) + "."
     action = str(last["action"])
