@@ -133,7 +133,7 @@ def asked(url: str, seconds: float = 60) -> dict:
 
 def begun(environment: dict[str, str]) -> int:
     """How many tasks the executors of the first worker have begun."""
-    logs = "cat /tmp/work/*/*/stderr 2>/dev/null | grep -c ' Running task ' || true"
+    logs = "cat /var/tmp/executors/*/*/stderr 2>/dev/null | grep -c ' Running task ' || true"
     return int(inside(environment, "worker-1", "sh", "-c", logs))
 
 
