@@ -14,8 +14,8 @@ from pyspark.sql import functions as F
 
 from driftline.problem import load_problem
 from driftline.registry import Registry
-from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from driftline.simulate import simulate
+from small_shop import SHOP, write_project
 
 pytestmark = pytest.mark.slow  # thirteen turns from the beginning
 
@@ -28,8 +28,8 @@ LEFT_OUT = ("run_id", "at", "_arrived_at", "seconds", "features_version", "searc
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> Path:
     root = tmp_path_factory.mktemp("turns")
-    write_conf(root, repository)
-    simulate(Shop(customers=400, malformed=0.01, duplicates=0.02), root / "data/shop", months=9)
+    write_project(root, repository)
+    simulate(SHOP, root / "data/shop", months=9)
     return root
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import yaml
 from pyspark.sql import functions as F
 
-from driftline.simulate import Shop, simulate
+from driftline.simulate import simulate
 from driftline.tables import Tables
+from small_shop import INTERPRETED, SHOP, write_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -34,10 +34,9 @@ STAGES = {
     "score": (),
     "drift": ("--table", "silver.visits", "--from", "1", "--to", "latest"),
 }
-SMALL = {  # what suits a few hundred customers: without it Delta alone starts 50 tasks a table
+SMALL = INTERPRETED | {  # without these Delta alone starts 50 tasks a table
     "spark.sql.shuffle.partitions": "3",
     "spark.databricks.delta.snapshotPartitions": "3",
-    "spark.sql.codegen.wholeStage": "false",
 }
 EXACT = [f"{layer}.{name}" for layer in ("bronze", "silver") for name in ("visits", "orders")]
 EXACT += ["bronze.customers", "silver.customers", "ops.deliveries", "ops.rejects"]
@@ -202,23 +201,8 @@ def cluster(hosts, bare_python, tmp_path_factory) -> Cluster:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> Path:
     root = tmp_path_factory.mktemp("project")
-    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
-    problem["train"] |= {
-        "folds": 2,
-        "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
-        "gate": {"floor": 0.5, "beat": ["constant"]},
-    }
-    (root / "conf" / "env").mkdir(parents=True)
-    (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    for name in ("one", "two"):
-        place = {"warehouse": name, "data": "data", "mlflow": f"{name}/mlflow.db", "cores": 2}
-        place |= {"memory_gib": 2, "spark": SMALL}
-        (root / "conf" / "env" / f"{name}.yaml").write_text(yaml.safe_dump(place), "utf-8")
-    shutil.copytree(repository / "expectations" / "churn", root / "expectations" / "churn")
+    write_project(root, repository, {name: {"spark": SMALL} for name in ("one", "two")})
     return root
-
-
-SHOP = Shop(customers=400, malformed=0.01, duplicates=0.02)
 
 
 @pytest.fixture(scope="module")

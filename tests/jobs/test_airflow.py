@@ -24,7 +24,7 @@ from driftline import airflow_dag
 from driftline.problem import load_problem
 from driftline.schedules import Turn
 from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from small_shop import write_project
 
 pytestmark = pytest.mark.slow  # installs Airflow, starts its scheduler, runs the whole line
 
@@ -257,7 +257,7 @@ def test_two_days_are_made_up_for_one_after_the_other(airflow, stub) -> None:
 def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
     """The real jobs on the simulated shop, as of a day before its data end."""
     root = tmp_path / "shop"
-    conf = write_conf(root, repository)
+    conf = write_project(root, repository)
     problem = yaml.safe_load(conf.read_text("utf-8"))
     problem["schedule"] = {"wait_for": ["shop/orders/%Y-%m-%d*.ndjson"]}
     problem["drift"]["tables"] = ["gold.features"]

@@ -14,7 +14,7 @@ from driftline.jobs import cost, cycle, planning
 from driftline.jobs.spending_limits import Turn
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from small_shop import write_project
 
 SHOP = Shop(customers=400)
 pytestmark = pytest.mark.slow  # a turn of the cycle, with its training
@@ -33,7 +33,7 @@ def core_seconds(spark) -> float:
 @pytest.fixture(scope="module")
 def line(open_line, repository, tmp_path_factory):
     root = tmp_path_factory.mktemp("attributed")
-    conf = write_conf(root, repository)
+    conf = write_project(root, repository)
     simulate(SHOP, root / "data" / "shop", months=9)
     return open_line(load_problem(conf), data=root / "data", warehouse=root / "w", root=root)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -12,15 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from pyspark.sql import functions as F
 
 from driftline import jars
-from driftline.simulate import Shop, simulate
+from driftline.simulate import simulate
 from driftline.tables import Tables
+from small_shop import SHOP, write_project
 
 pytestmark = pytest.mark.slow
 
+PLACES = ("local", "cluster", "packages")
 DATA_TABLES = [f"{layer}.{name}" for layer in ("bronze", "silver") for name in ("visits", "orders")]
 DATA_TABLES += ["bronze.customers", "silver.customers", "ops.deliveries", "ops.rejects"]
 
@@ -80,20 +80,9 @@ def cluster(tmp_path_factory, repository) -> Iterator[str]:
 def project(tmp_path_factory, repository) -> Path:
     """A small shop, a small search, and two environments: one process, or what the master says."""
     root = tmp_path_factory.mktemp("project")
-    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
-    problem["train"] |= {
-        "folds": 2,
-        "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
-        "gate": {"floor": 0.5, "beat": ["constant"]},
-    }
-    (root / "conf" / "env").mkdir(parents=True)
-    (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    for name in ("local", "cluster", "packages"):
-        place = {"warehouse": name, "data": "data", "mlflow": f"{name}/mlflow.db", "cores": 2}
-        place |= {"memory_gib": 2, "spark": {"spark.sql.shuffle.partitions": "3"}}
-        (root / "conf" / "env" / f"{name}.yaml").write_text(yaml.safe_dump(place), "utf-8")
-    shutil.copytree(repository / "expectations" / "churn", root / "expectations" / "churn")
-    simulate(Shop(customers=400, malformed=0.01, duplicates=0.02), root / "data" / "shop", months=9)
+    spark = {"spark.sql.shuffle.partitions": "3"}
+    write_project(root, repository, {each: {"spark": spark} for each in PLACES})
+    simulate(SHOP, root / "data" / "shop", months=9)
     return root
 
 

@@ -17,7 +17,7 @@ from driftline.jobs.query import answer
 from driftline.problem import load_problem
 from driftline.registry import Registry
 from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from small_shop import write_project
 
 pytestmark = pytest.mark.slow  # a shop's year, turn by turn
 
@@ -62,7 +62,7 @@ class Wheel:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory, repository, open_line) -> Wheel:
     root = tmp_path_factory.mktemp("wheel")
-    conf = write_conf(root, repository)
+    conf = write_project(root, repository)
     problem = yaml.safe_load(conf.read_text("utf-8"))
     problem["drift"]["tables"] = ["gold.features"]
     conf.write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")

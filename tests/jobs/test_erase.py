@@ -31,7 +31,7 @@ from driftline.jobs import (
 )
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from small_shop import write_project
 
 pytestmark = pytest.mark.slow  # the whole line first
 
@@ -95,7 +95,7 @@ def rows_by_table(line) -> dict[str, Counter]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> Path:
     root = tmp_path_factory.mktemp("erase")
-    write_conf(root, repository)
+    write_project(root, repository)
     simulate(Shop(customers=200, malformed=0.01), root / "data" / "shop", months=8)
     deliver(root / "data")
     return root

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +13,6 @@ import duckdb
 import numpy as np
 import polars
 import pytest
-import yaml
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
@@ -23,29 +21,12 @@ from driftline.jobs.query import answer
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
+from small_shop import write_project
 
 SHOP = Shop(customers=400, malformed=0.01, duplicates=0.02, late=0.03, covariate_drift_month=9)
 DATA_TABLES = ("bronze.visits", "bronze.orders", "bronze.customers", "silver.visits")
 DATA_TABLES += ("silver.orders", "silver.customers", "gold.features", "gold.predictions")
 OPS_TABLES = ("deliveries", "rejects", "quality", "trials", "evaluations", "curves", "profiles")
-
-
-def write_conf(root: Path, repository: Path) -> Path:
-    """The flagship's problem with a search of seconds and a low gate, in a project of its own."""
-    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
-    problem["train"] |= {
-        "folds": 2,
-        "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
-        "gate": {"floor": 0.5, "beat": ["constant"]},
-        "calibrate": "isotonic",
-    }
-    (root / "conf" / "env").mkdir(parents=True)
-    (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    place = {"warehouse": "warehouse", "data": "data", "mlflow": "warehouse/mlflow.db"}
-    place |= {"cores": 2, "memory_gib": 2}
-    (root / "conf" / "env" / "local.yaml").write_text(yaml.safe_dump(place), "utf-8")
-    shutil.copytree(repository / "expectations" / "churn", root / "expectations" / "churn")
-    return root / "conf" / "churn.yaml"
 
 
 @dataclass
@@ -59,7 +40,7 @@ class Ran:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> Path:
     root = tmp_path_factory.mktemp("shop")
-    write_conf(root, repository)
+    write_project(root, repository)
     simulate(SHOP, root / "data" / "shop", months=9)
     return root
 

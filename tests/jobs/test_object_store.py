@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -21,9 +20,9 @@ from pathlib import Path
 
 import pyarrow.fs
 import pytest
-import yaml
 
-from driftline.simulate import Shop, simulate
+from driftline.simulate import simulate
+from small_shop import INTERPRETED, SHOP, write_project
 
 deltalake = pytest.importorskip("deltalake", reason="needs pip install driftline[serve]")
 
@@ -119,23 +118,10 @@ def settings(store: Store) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository, store) -> Path:
     root = tmp_path_factory.mktemp("project")
-    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
-    problem["train"] |= {
-        "folds": 2,
-        "candidates": {"logistic_regression": {"regParam": [0.01], "maxIter": [10]}},
-        "gate": {"floor": 0.5, "beat": ["constant"]},
-    }
-    (root / "conf" / "env").mkdir(parents=True)
-    (root / "conf" / "churn.yaml").write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    for name, warehouse, told in (
-        ("disk", "disk", {}),
-        ("store", f"s3a://{BUCKET}/warehouse", settings(store)),
-    ):
-        place = {"warehouse": warehouse, "data": "data", "mlflow": f"{name}.db", "memory_gib": 2}
-        place["spark"] = {**told, "spark.sql.codegen.wholeStage": "false"}
-        (root / "conf" / "env" / f"{name}.yaml").write_text(yaml.safe_dump(place), "utf-8")
-    shutil.copytree(repository / "expectations" / "churn", root / "expectations" / "churn")
-    simulate(Shop(customers=400, malformed=0.01, duplicates=0.02), root / "data" / "shop", months=9)
+    lake = {"warehouse": f"s3a://{BUCKET}/warehouse", "mlflow": "store.db"}
+    lake["spark"] = INTERPRETED | settings(store)
+    write_project(root, repository, {"disk": {"mlflow": "disk.db"}, "store": lake})
+    simulate(SHOP, root / "data" / "shop", months=9)
     return root
 
 

@@ -17,7 +17,7 @@ import yaml
 
 from driftline import pseudonyms
 from driftline.simulate import Shop, simulate
-from jobs.test_line import write_conf
+from small_shop import write_project
 
 CANARY = "canary-key-that-nobody-may-find-0123456789"
 ALONE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
@@ -53,7 +53,7 @@ def listeners(pid: int) -> set[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, repository) -> Path:
     root = tmp_path_factory.mktemp("closed")
-    path = write_conf(root, repository)
+    path = write_project(root, repository)
     problem = yaml.safe_load(path.read_text("utf-8"))
     for source in problem["sources"].values():
         named = source["columns"]["customer_id"]
