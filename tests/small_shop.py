@@ -12,8 +12,11 @@ import yaml
 from driftline.simulate import Shop
 
 SHOP = Shop(customers=400, malformed=0.01, duplicates=0.02)
-INTERPRETED = {"spark.sql.codegen.wholeStage": "false"}
-"""Of some hundred customers a query is compiled longer than it runs."""
+INTERPRETED = {
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+}
+"""Of some hundred customers a query is compiled longer than it runs, twice."""
 
 
 LOCAL = {"local": {"warehouse": "warehouse", "mlflow": "warehouse/mlflow.db"}}

@@ -74,7 +74,8 @@ S3 = Driver(
 # What a first job does, so that the archive holds the classes it will load.
 _WARM_UP = """
 from driftline.session import build, warm_up
-warm_up(build(cores=2, memory_gib=2, java_options='"-XX:ArchiveClassesAtExit={archive}"'))
+write = {{"spark.driver.extraJavaOptions": '"-XX:ArchiveClassesAtExit={archive}"'}}
+warm_up(build(cores=2, memory_gib=2, settings=write))
 """
 
 

@@ -43,6 +43,8 @@ _ALWAYS = {
     "spark.sql.execution.arrow.localRelationThreshold": "0",
 }
 
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+
 _LOCAL = {
     # Vectored reads of Parquet escape the counters that the ledger reads.
     "spark.hadoop.parquet.hadoop.vectored.io.enabled": "false",
@@ -62,12 +64,12 @@ def build(
     memory_gib: float,
     settings: Mapping[str, str] | None = None,
     drivers: Sequence[Driver] = (),
-    java_options: str = "",
     log: Path | None = None,
     verbose: bool = False,
 ) -> SparkSession:
     """Return a session with Delta; under ``spark-submit`` the one whose JVM is already running.
 
+    ``settings`` have the last word, but for the JVM's options, which come after ours.
     ``drivers`` are fetched if need be; under ``spark-submit`` they are ``--packages``.
     ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
@@ -78,6 +80,7 @@ def build(
     builder = SparkSession.builder.appName("driftline")
     for name, value in _ALWAYS.items():
         builder = builder.config(name, value)
+    said = dict(settings or {})
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._active_spark_context
     if not submitted:
         check_java()
@@ -90,13 +93,14 @@ def build(
                 builder = builder.config(name, value)
             builder = builder.config("spark.sql.shuffle.partitions", str(cores))
         builder = builder.config("spark.driver.memory", f"{int(memory_gib * 1024)}m")
+        java_options = said.pop(_JAVA_OPTIONS, "")
         for name, value in jvm_settings(java_options=java_options, verbose=verbose).items():
             builder = builder.config(name, value)
         if drivers:
             # Not on the class path: that must begin as the class-data archive was made with it.
             paths = ",".join(str(path) for each in drivers for path in jars.driver(each))
             builder = builder.config("spark.jars", paths)
-    for name, value in (settings or {}).items():
+    for name, value in said.items():
         builder = builder.config(name, value)
     with _stderr_to(None if verbose or submitted else log):
         spark = builder.getOrCreate()
@@ -116,7 +120,7 @@ def jvm_settings(
     # A batch job wants throughput, not short pauses; on few cores this collector costs the least.
     options = ["-XX:+UseParallelGC", java_options]
     archive = jars.archive()
-    if archive and not java_options:
+    if archive and "ArchiveClassesAtExit" not in java_options:
         options += [f'"-XX:SharedArchiveFile={archive}"', "-Xshare:auto", "-Xlog:disable"]
     if not verbose:
         quiet = Path(__file__).with_name("log4j2.properties")
@@ -129,7 +133,7 @@ def jvm_settings(
         delta = {"spark.driver.extraClassPath": classpath}
     else:
         delta = {"spark.jars.packages": jars.COORDINATES}
-    return {**delta, "spark.driver.extraJavaOptions": " ".join(filter(None, options))}
+    return {**delta, _JAVA_OPTIONS: " ".join(filter(None, options))}
 
 
 def utc(time: datetime) -> datetime:
