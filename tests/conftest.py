@@ -20,6 +20,13 @@ os.environ["TZ"] = "Pacific/Auckland"
 time.tzset()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test may be slow: on a machine with other work to do, too."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(3600))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     return REPOSITORY
