@@ -7,7 +7,7 @@ changed since it was measured is measured anew, and says how many labels differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pyspark.sql import Column, DataFrame
@@ -40,11 +40,18 @@ def joined(predictions: DataFrame, labels: DataFrame, *, as_of: datetime) -> Dat
     return some.join(there, on=["entity", "as_of"], how="left")
 
 
-def counted(rows: DataFrame, *, task: str, slices: Sequence[str]) -> DataFrame:
+def counted(
+    rows: DataFrame,
+    *,
+    task: str,
+    slices: Sequence[str],
+    edges: Mapping[int, Sequence[float]] | None = None,
+) -> DataFrame:
     """Counts of :func:`joined` rows by cut-off, version, slice and score; one shuffle.
 
     ``slices`` are columns of words. Of a classification a row is a cell of scores
-    (:class:`driftline.performance.Cells`); of a regression the sums of its errors. ``content`` is
+    (:class:`driftline.performance.Cells`); of a regression the sums of its errors, by how many of
+    its version's ``edges`` are at most the score (:class:`driftline.losses.Losses`). ``content`` is
     the sum of the rows' hashes: it tells whether a prediction or a label has changed.
     """
     cut = F.array(
@@ -67,10 +74,20 @@ def counted(rows: DataFrame, *, task: str, slices: Sequence[str]) -> DataFrame:
         keys += [F.col("prediction").alias("called")]
         sums |= {"scores": F.sum(score), "ones": F.coalesce(F.sum(label), F.lit(0.0))}
     else:
-        keys += [F.col("slice"), F.lit(0).alias("bin")]
-        error = F.abs(label - score)
-        sums |= {"e1": F.sum(error), "e2": F.sum(error**2), "e4": F.sum(error**4)}
+        keys += [F.col("slice"), _place(edges or {}).alias("bin")]
+        error = score - label
+        sums |= {"e": F.sum(error), "e1": F.sum(F.abs(error))}
+        sums |= {"e2": F.sum(error**2), "e4": F.sum(error**4)}
     return cells.groupBy(*keys).agg(*(value.alias(name) for name, value in sums.items()))
+
+
+def _place(edges: Mapping[int, Sequence[float]]) -> Column:
+    """How many edges of a row's version are at most its score; 0 where it has none."""
+    found = F.lit(0)
+    for version, each in edges.items():
+        below = F.filter(F.array(*map(F.lit, each)), lambda edge: edge <= F.col("score"))
+        found = F.when(F.col("model_version") == version, F.size(below)).otherwise(found)
+    return found
 
 
 def content(hashes: Sequence[int]) -> str:

@@ -12,9 +12,10 @@ PERFORMANCE = Table(
         "cutoff timestamp — The predictions' as-of, UTC",
         "model_version int — Version that made them",
         "slice string — Empty for all of them; else column=value of a feature",
-        "kind string — real: by the labels that are known; expected: by scores alone (CBPE)",
-        "metric string — Name of the metric; false_alarms and misses are shares of all rows",
-        "value double — Point estimate",
+        "kind string — real: by the labels that are known; expected: by scores alone (CBPE, DLE)",
+        "metric string — Name of the metric; false_alarms and misses are shares of all rows; bias "
+        "is the mean of score − label",
+        "value double — Point estimate; null where nothing can be said",
         "low double — Lower end of the 95 % interval",
         "high double — Upper end of the 95 % interval",
         "rows bigint — Predictions",

@@ -186,16 +186,21 @@ class Assumption:
 
 
 def assumption(
-    promised: Mapping[str, Interval], came: Mapping[str, Interval], metric: str, *, drop: float
+    promised: Mapping[str, Interval],
+    came: Mapping[str, Interval],
+    names: Sequence[str],
+    *,
+    drop: float,
 ) -> Assumption:
     """Compare what was expected of a period with what its labels say.
 
-    Broken where the metric, or the share of label 1, is further off than ``drop`` and than chance
-    explains (three standard errors of both): then what rows do has changed, not only which rows
-    there are, and what scores promise can be believed no longer.
+    Broken where one of the metrics (the problem's own, and how many labels are 1, or of a
+    regression how far they are from the scores on average) is further off than ``drop`` and than
+    chance explains (three standard errors of both): then what rows do has changed, not only which
+    rows there are, and what scores promise can be believed no longer.
     """
     broken = []
-    for name in dict.fromkeys((metric, "share_of_1")):
+    for name in names:
         off = came[name].value - promised[name].value
         if abs(off) > max(drop, 3 * math.hypot(error(came[name]), error(promised[name]))):
             broken.append(
@@ -203,7 +208,7 @@ def assumption(
             )
     if broken:
         return Assumption(False, "concept drift: " + "; ".join(broken))
-    return Assumption(True, f"{metric} as expected")
+    return Assumption(True, f"{names[0]} as expected")
 
 
 def error(found: Interval) -> float:
@@ -212,16 +217,27 @@ def error(found: Interval) -> float:
 
 
 def residuals(found: Mapping[str, float]) -> dict[str, Interval]:
-    """RMSE and MAE of a regression from sums over labelled rows: ``n``, ``e2``, ``e4``, ``e1``.
-
-    Intervals are normal, of a mean and, by the delta method, of the root of one.
+    """RMSE, MAE and bias of a regression from sums over ``n`` labelled rows: of errors (``e``:
+    score − label), their sizes (``e1``), squares (``e2``) and fourth powers (``e4``).
     """
     n = found["n"]
-    mean2, mean1 = found["e2"] / n, found["e1"] / n
-    off2 = 1.96 * math.sqrt(max(found["e4"] / n - mean2**2, 0.0) / n)
-    off1 = 1.96 * math.sqrt(max(mean2 - mean1**2, 0.0) / n)
-    low, high = (math.sqrt(max(mean2 + side * off2, 0.0)) for side in (-1, 1))
-    return {
-        "rmse": Interval(math.sqrt(mean2), low, high),
-        "mae": Interval(mean1, mean1 - off1, mean1 + off1),
+
+    def mean(first: str, second: str) -> tuple[float, float]:
+        value = found[first] / n
+        return value, math.sqrt(max(found[second] / n - value**2, 0.0) / n)
+
+    return moments(mean("e", "e2"), mean("e1", "e2"), mean("e2", "e4"))
+
+
+def moments(
+    bias: tuple[float, float], size: tuple[float, float], square: tuple[float, float]
+) -> dict[str, Interval]:
+    """Metrics from the mean error, absolute and squared error, each with its standard error.
+
+    95 % intervals are normal, of a mean and, by the delta method, of the root of one.
+    """
+    low, high = (math.sqrt(max(square[0] + 1.96 * off, 0.0)) for off in (-square[1], square[1]))
+    return {"rmse": Interval(math.sqrt(square[0]), low, high)} | {
+        name: Interval(value, value - 1.96 * off, value + 1.96 * off)
+        for name, (value, off) in (("mae", size), ("bias", bias))
     }

@@ -187,8 +187,8 @@ CURVES = Table(
     "Pictures of an evaluation as points",
     columns(
         "model_version int — Version in the model registry",
-        "curve string — roc, pr, gain, calibration, confusion, importance, permutation, score",
-        "name string — Feature of an importance, cell of a confusion matrix, else null",
+        "curve string — roc, pr, gain, calibration, confusion, importance, permutation, score, loss",
+        "name string — Feature, cell of a confusion matrix, moment of a loss (driftline.losses)",
         "x double — Horizontal place",
         "y double — Vertical place",
         "rows bigint — Rows behind the point, where that means something",

@@ -131,7 +131,8 @@ def test_without_anything_to_learn_from_a_score_means_itself(
 def told(score: Floats, label: Floats) -> performance.Assumption:
     found = celled(score, label)
     promised = performance.expected(found, lambda p: p, seed=1)
-    return performance.assumption(promised, performance.real(found, seed=1), "roc_auc", drop=0.03)
+    came = performance.real(found, seed=1)
+    return performance.assumption(promised, came, ["roc_auc", "share_of_1"], drop=0.03)
 
 
 def test_only_concept_drift_breaks_the_promise() -> None:
@@ -161,8 +162,10 @@ def test_residuals_are_rmse_and_mae_with_intervals_that_cover() -> None:
     inside = 0
     for seed in range(100):
         off = np.random.default_rng(seed).normal(0, 2.0, 400)
-        sums = {"n": 400, "e1": np.abs(off).sum(), "e2": (off**2).sum(), "e4": (off**4).sum()}
+        sums = {"e": off.sum(), "e1": np.abs(off).sum()}
+        sums |= {"n": 400, "e2": (off**2).sum(), "e4": (off**4).sum()}
         found = performance.residuals(sums)
+        assert found["bias"].value == pytest.approx(off.mean())
         assert found["rmse"].value == pytest.approx(math.sqrt(np.mean(off**2)))
         assert found["mae"].value == pytest.approx(np.mean(np.abs(off)))
         inside += found["rmse"].low <= 2.0 <= found["rmse"].high

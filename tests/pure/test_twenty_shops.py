@@ -191,7 +191,7 @@ def eighteen_months(history: History, seed: int) -> dict:
         held = performance.assumption(
             performance.expected(its, champion.calibrated, seed=seed),
             came,
-            "roc_auc",
+            ["roc_auc", "share_of_1"],
             drop=RULE.drop,
         )
         at = first_of(month).replace(tzinfo=timezone.utc)

@@ -14,7 +14,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import calibration, card, evaluation, schemas, scoring
+from driftline import calibration, card, evaluation, losses, schemas, scoring
 from driftline.calibration import Calibration
 from driftline.errors import Refused
 from driftline.evaluation import Interval, Slice
@@ -282,6 +282,8 @@ def write_curves(
 ) -> None:
     """Rows of ``ops.curves``: the test set's pictures and the features' importance."""
     points = evaluation.curves(test.label, test.scores["model"], task=line.problem.task)
+    if line.problem.task == "regression":
+        points += losses.points(test.label, test.scores["model"])
     rows = [
         (version, each.curve, each.name, each.x, each.y, each.rows, ledger.run_id)
         for each in points

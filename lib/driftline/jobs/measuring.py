@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import monitor, performance, pins, schemas
-from driftline.evaluation import Interval
+from driftline import losses, monitor, performance, pins, schemas
+from driftline.evaluation import Interval, Point
 from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.losses import Losses
+from driftline.metrics import Floats
 from driftline.performance import Assumption
 from driftline.session import utc
 
@@ -54,10 +56,13 @@ def measure(
     words = [each for each, type_ in judging.feature_columns(line) if type_ == "string"]
     rows = monitor.joined(predictions, labels, as_of=as_of)
     ledger.progress("joining predictions with labels")
+    known = _judged(line, versions)
+    edges = {version: found.edges.tolist() for version, found in known.losses.items()}
+    counted = monitor.counted(rows, task=line.problem.task, slices=words, edges=edges)
     groups: dict[Group, list[Row]] = {}
-    for row in monitor.counted(rows, task=line.problem.task, slices=words).collect():
+    for row in counted.collect():
         groups.setdefault((utc(row.cutoff), row.model_version), []).append(row)
-    before = _newest(line, as_of)
+    before = _newest(_rows_of(line, as_of))
     changed = {}
     for group, found in groups.items():
         digest = monitor.content([int(row.content) for row in found if not row.slice])
@@ -70,7 +75,7 @@ def measure(
         tail = (as_of, features_version, changed[group], ledger.run_id, datetime.now(timezone.utc))
         written += [
             (*group, *found, *tail)
-            for found in _rows(line, group, groups[group], restated=differ.get(group))
+            for found in _rows(line, known, group, groups[group], restated=differ.get(group))
         ]
     if written:
         ledger.wrote(line.tables.append_values(written, schemas.PERFORMANCE, key=None))
@@ -79,19 +84,17 @@ def measure(
 
 def read(line: Line, as_of: datetime) -> list[Measured]:
     """What ``ops.performance`` knew as of a day, oldest first: the newest measurement of each."""
-    newest = _newest(line, as_of)
-    if not newest:
-        return []
-    rows = line.tables.read(schemas.PERFORMANCE.full_name).where("slice = ''").collect()
+    rows = _rows_of(line, as_of)
     found = []
-    for (cutoff, version), last in sorted(newest.items()):
-        mine = [row for row in rows if row.run_id == last.run_id]
-        mine = [
-            each for each in mine if (utc(each.cutoff), each.model_version) == (cutoff, version)
-        ]
+    for (cutoff, version), last in sorted(_newest(rows).items()):
         kinds: dict[str, dict[str, Interval]] = {"real": {}, "expected": {}}
-        for row in mine:
-            if row.value is not None:
+        for row in rows:
+            mine = (row.run_id, utc(row.cutoff), row.model_version) == (
+                last.run_id,
+                cutoff,
+                version,
+            )
+            if mine and row.value is not None:
                 kinds[row.kind][row.metric] = Interval(row.value, row.low, row.high)
         found.append(
             Measured(
@@ -115,16 +118,18 @@ def _labels(line: Line, version: int, as_of: datetime) -> DataFrame:
     )
 
 
-def _newest(line: Line, as_of: datetime) -> dict[Group, Row]:
-    """A row of the newest measurement of each group, of those made as of that day or before."""
+def _rows_of(line: Line, as_of: datetime) -> list[Row]:
+    """All measurements made as of that day or before, of all rows of a group, oldest first."""
     name = schemas.PERFORMANCE.full_name
     if not line.tables.exists(name):
-        return {}
+        return []
     rows = line.tables.read(name).where((F.col("as_of") <= F.lit(as_of)) & (F.col("slice") == ""))
-    found: dict[Group, Row] = {}
-    for row in sorted(rows.collect(), key=lambda row: (row.as_of, row.at)):
-        found[utc(row.cutoff), row.model_version] = row
-    return found
+    return sorted(rows.collect(), key=lambda row: (row.as_of, row.at))
+
+
+def _newest(rows: Sequence[Row]) -> dict[Group, Row]:
+    """A row of the newest measurement of each group."""
+    return {(utc(row.cutoff), row.model_version): row for row in rows}
 
 
 def _restated(
@@ -151,8 +156,33 @@ def _restated(
     return found
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """What the test rows of each version say of its scores."""
+
+    calibrated: Mapping[int, Callable[[Floats], Floats]]
+    losses: Mapping[int, Losses]
+
+
+def _judged(line: Line, versions: Sequence[int]) -> _Judged:
+    curves = line.tables.read(schemas.CURVES.full_name)
+    asked = F.col("model_version").isin(list(versions))
+    wanted = F.col("curve").isin("calibration", losses.CURVE)
+    points: dict[tuple[int, str], list[Point]] = {}
+    for row in curves.where(asked & wanted).collect():
+        point = Point(row.curve, row.name, row.x, row.y, row.rows)
+        points.setdefault((row.model_version, row.curve), []).append(point)
+    calibrated, known = {}, {}
+    for each in versions:
+        mine = points.get((each, "calibration"), [])
+        calibrated[each] = performance.calibration([(one.x, one.y, one.rows) for one in mine])
+        if (found := losses.losses(points.get((each, losses.CURVE), []))) is not None:
+            known[each] = found
+    return _Judged(calibrated, known)
+
+
 def _rows(
-    line: Line, group: Group, found: Sequence[Row], *, restated: int | None
+    line: Line, known: _Judged, group: Group, found: Sequence[Row], *, restated: int | None
 ) -> list[tuple[Any, ...]]:
     """slice, kind, metric, value, low, high, rows, labelled, unmatched, restated, assumption,
     detail of a group.
@@ -167,8 +197,8 @@ def _rows(
         unmatched = rows - sum(row.matched for row in mine)
         if name and rows < _AT_LEAST:
             continue
-        kinds, checked = _kinds(line, group[1], mine, labelled)
-        detail = _said(rows, unmatched, restated, checked) if not name else None
+        kinds, checked, outside = _kinds(line, known, group[1], mine, labelled)
+        detail = _said(rows, unmatched, restated, checked, outside) if not name else None
         counts = (rows, labelled, unmatched, None if name else restated)
         holds = None if checked is None or name else checked.holds
         for kind, metrics in kinds.items():
@@ -181,42 +211,57 @@ def _rows(
 
 
 def _kinds(
-    line: Line, version: int, found: Sequence[Row], labelled: int
-) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None]:
-    problem = line.problem
-    kinds: dict[str, Mapping[str, Interval]] = {}
-    if problem.task == "regression":
-        if labelled:
-            sums = {name: sum(row[name] or 0.0 for row in found) for name in ("e1", "e2", "e4")}
-            kinds["real"] = performance.residuals({"n": labelled, **sums})
-        return kinds, None
-    seed = problem.train.seed
+    line: Line, known: _Judged, version: int, found: Sequence[Row], labelled: int
+) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None, str]:
+    """Metrics by kind, whether labels bore out the scores, and why these promise nothing."""
+    if line.problem.task == "regression":
+        return _errors(line, known.losses.get(version), found, labelled)
+    problem, seed = line.problem, line.problem.train.seed
     cells = performance.cells(
         [(row.scores, row.called, row.rows, row.labelled, int(row.ones)) for row in found]
     )
-    promised = performance.expected(
-        cells, performance.calibration(_calibration(line, version)), seed=seed
-    )
-    kinds["expected"] = promised
+    promised = performance.expected(cells, known.calibrated[version], seed=seed)
     if not labelled:
-        return kinds, None
+        return {"expected": promised}, None, ""
     came = performance.real(cells, seed=seed)
-    kinds["real"] = came
+    names = dict.fromkeys((problem.train.metric, "share_of_1"))
+    checked = performance.assumption(promised, came, list(names), drop=problem.monitor.drop)
+    return {"expected": promised, "real": came}, checked, ""
+
+
+def _errors(
+    line: Line, known: Losses | None, found: Sequence[Row], labelled: int
+) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None, str]:
+    """:func:`_kinds` of a regression."""
+    metric = line.problem.train.metric
+    kinds: dict[str, Mapping[str, Interval]] = {}
+    if labelled:
+        sums = {name: sum(row[name] or 0.0 for row in found) for name in ("e", "e1", "e2", "e4")}
+        kinds["real"] = performance.residuals({"n": labelled, **sums})
+    if known is None:  # a version of an older driftline: its test rows were not kept by score
+        return kinds, None, ""
+    counts: dict[int, int] = {}
+    for row in found:
+        counts[row.bin] = counts.get(row.bin, 0) + row.rows
+    promise = losses.expected(known, counts)
+    if not promise.metrics:
+        kinds["expected"] = {metric: Interval(math.nan, math.nan, math.nan)}
+        said = f"{promise.outside:.0%} of scores lie outside those of the test rows, for which "
+        return kinds, None, f"{said}nothing is known: no expected {metric}"
+    kinds["expected"] = promise.metrics
+    if not labelled:
+        return kinds, None, ""
     checked = performance.assumption(
-        promised, came, problem.train.metric, drop=problem.monitor.drop
+        promise.metrics,
+        kinds["real"],
+        [metric, "bias"],
+        drop=line.problem.monitor.drop * promise.metrics[metric].value,
     )
-    return kinds, checked
-
-
-def _calibration(line: Line, version: int) -> list[tuple[float, float, int]]:
-    """The calibration curve of a version's test rows."""
-    curves = line.tables.read(schemas.CURVES.full_name)
-    mine = (F.col("model_version") == version) & (F.col("curve") == "calibration")
-    return [(row.x, row.y, row.rows) for row in curves.where(mine).collect()]
+    return kinds, checked, ""
 
 
 def _said(
-    rows: int, unmatched: int, restated: int | None, checked: Assumption | None
+    rows: int, unmatched: int, restated: int | None, checked: Assumption | None, outside: str
 ) -> str | None:
     parts = []
     if unmatched:
@@ -225,7 +270,7 @@ def _said(
         parts.append(f"{restated:,} labels restated")
     if checked and not checked.holds:
         parts.append(checked.words)
-    return "; ".join(parts) or None
+    return "; ".join(filter(None, [*parts, outside])) or None
 
 
 def _finite(value: float) -> float | None:
