@@ -3,7 +3,8 @@
 Each turn of the cycle leaves one :class:`Turn`: what was known then. A turn *violates* where labels
 show the model worse than it was, or not what its scores promised; where no label says otherwise,
 where it must be expected to be worse; or where the service level is missed. Drift alone is watched:
-it is a reason to train again only while nothing can tell what it does to the model.
+it is a reason to train again only while nothing can tell what it does to the model. So is skew, and
+it never is such a reason: rows that are made otherwise than those that train are to be mended.
 
 A model is trained again when enough of the newest turns violate and the newest does (as Databricks'
 mlops-stacks does: 2 of the last 5), it was not tried just before, and it pays.
@@ -30,6 +31,7 @@ CAUSES = {
     "concept": "labels are not what its scores promised",
     "expected": "its scores let expect that it is worse",
     "drift": "features that matter to it have drifted",
+    "skew": "features that matter to it are not as in the rows it learnt from",
     "stale": "there is no new cut-off to judge it by",
 }
 """Why a turn is no calm one, the gravest first."""
@@ -51,7 +53,8 @@ class Turn:
     reference: Interval | None
     """The metric on the test rows when the version was judged."""
     drift: float | None
-    """Share of the model's importance that lies in features which drifted; None if unknown."""
+    """Share of the model's importance that lies in features which drifted since the version it was
+    trained on was made; None if unknown."""
     expected: Interval | None
     """The metric that the newest predictions' scores promise (CBPE)."""
     trusted: bool
@@ -64,6 +67,9 @@ class Turn:
     """Whether the newest predictions are more than a period older than ``as_of``."""
     trained: bool = False
     """Whether training was decided in this turn; of the last turn, whether it was before now."""
+    skew: float | None = None
+    """Share of its importance in features that are not as in the rows it learnt from: train-serve
+    skew; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,8 @@ def causes(turn: Turn, rule: Monitor, *, smaller: bool) -> tuple[str, ...]:
         found.append("expected")
     if turn.drift is not None and turn.drift >= rule.drift:
         found.append("drift")
+    if turn.skew is not None and turn.skew >= rule.drift:
+        found.append("skew")
     if turn.stale:
         found.append("stale")
     return tuple(found)

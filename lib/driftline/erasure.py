@@ -21,6 +21,7 @@ ERASED = "(erased)"
 DESCRIBING = {
     "ops.profiles": ("values",),
     "ops.drift": ("detail",),
+    "ops.skew": ("detail",),
     "ops.causes": ("name",),
     "ops.histograms": ("category",),
     "ops.quality": ("observed",),

@@ -32,6 +32,32 @@ PERFORMANCE = Table(
     ),
 )
 
+SKEW = Table(
+    "ops",
+    "skew",
+    "Train-serve skew: what a model is asked about, against the rows it learnt from",
+    columns(
+        "cutoff timestamp — As-of of the rows that were scored; up to when requests were made",
+        "model_version int — Version whose training rows are the reference",
+        "table string — gold.features: its rows that were scored; else the table of the requests",
+        "column string — Feature, perhaps with :length",
+        "statistic string — As in ops.drift; missing: no value at all; type: not comparable",
+        "value double — The statistic",
+        "bound double — How far it may be from that of the data: what sketches leave open",
+        "threshold double — From here on it is skew; null where none is set",
+        "p double — How likely such a value is when nothing differs; null if it was not asked",
+        "skewed boolean — The verdict: beyond the threshold, and not by chance",
+        "detail string — In words",
+        "trained bigint — Training rows",
+        "rows bigint — Rows that were scored, or asked about",
+        "as_of timestamp — Nothing after this was known, UTC",
+        "content string — Digest of which rows were compared, and how",
+        WHICH_RUN,
+        AT,
+    ),
+    ("cutoff", "model_version"),
+)
+
 DECISIONS = Table(
     "ops",
     "decisions",
@@ -49,6 +75,8 @@ DECISIONS = Table(
         "reference double — On the test rows when the version was judged",
         "drift double — Share of the model's importance in features that drifted",
         "drifted array<string> — Those features",
+        "skew double — Share of the importance in features that are not as in its training rows",
+        "skewed array<string> — Those features",
         "expected double — What the newest predictions' scores promise",
         "trusted boolean — Whether labels bore out such promises until then",
         "real double — By the newest labels",

@@ -17,7 +17,10 @@ class Monitor(Strict):
     floor: float | None = None
     """The service level: a metric on the wrong side of it is a violation however it was before."""
     drift: float = Field(default=0.3, gt=0, le=1)
-    """Share of the model's importance in features that drifted, from which on it is said."""
+    """Share of the model's importance in features that drifted, or are skewed, from which on it is
+    said."""
+    requests: str | None = None
+    """The source that has what `serve --log-requests` wrote: compared with training rows, too."""
     at_least: int = Field(default=2, ge=1)
     of: int = Field(default=5, ge=1)
     """Trained again when ``at_least`` of the last ``of`` turns violate, and the newest does."""

@@ -32,6 +32,8 @@ class State:
     values: Mapping[str, float | None]
     """The metric by kind: real, expected, reference."""
     drift: float | None
+    skew: float | None
+    skewed: tuple[str, ...]
     trusted: bool
     gain: float | None
     cost: float | None
@@ -88,9 +90,13 @@ def registry(problem: str, state: State | None, stages: Sequence[Stage]) -> Coll
     known.labels(problem).set(state.as_of.timestamp())
     trusted = gauge("promise_trusted", "Whether labels bore out what scores promised")
     trusted.labels(problem).set(float(state.trusted))
+    skewed = gauge("feature_skewed", "1 for each feature that is not as in training", "feature")
+    for name in state.skewed:
+        skewed.labels(problem, name).set(1.0)
     for name, said, number in (
         ("champion_version", "The champion's version", state.version),
         ("drift_share", "Share of the importance in features that drifted", state.drift),
+        ("skew_share", "Share of it in features that are not as in training", state.skew),
         ("retraining_gain", "What training again may gain at most", state.gain),
         ("retraining_cost", "What the last training cost", state.cost),
     ):

@@ -199,6 +199,15 @@ class Problem(Strict):
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),
                 )
+        requests = self.monitor.requests
+        if requests is not None and requests not in self.sources:
+            raise wrong(
+                "no such source of requests",
+                key="monitor.requests",
+                found=requests,
+                allowed=", ".join(self.sources),
+                hint=did_you_mean(requests, self.sources, otherwise="declare it under sources"),
+            )
         promised = [*(f"silver.{source}" for source in self.sources), "gold.predictions"]
         for table in self.sla.freshness:
             if table not in promised:

@@ -15,6 +15,7 @@ from driftline.drift_schemas import PROFILES as PROFILES
 from driftline.monitor_schemas import DECISIONS as DECISIONS
 from driftline.monitor_schemas import OUTCOMES as OUTCOMES
 from driftline.monitor_schemas import PERFORMANCE as PERFORMANCE
+from driftline.monitor_schemas import SKEW as SKEW
 from driftline.monitor_schemas import SLA as SLA
 from driftline.operations import definition
 from driftline.problem import Problem
@@ -187,7 +188,7 @@ CURVES = Table(
     "Pictures of an evaluation as points",
     columns(
         "model_version int — Version in the model registry",
-        "curve string — roc, pr, gain, calibration, confusion, importance, permutation, score, loss",
+        "curve string — roc, pr, gain, calibration, confusion, importance, permutation, score, …",
         "name string — Feature, cell of a confusion matrix, moment of a loss (driftline.losses)",
         "x double — Horizontal place",
         "y double — Vertical place",

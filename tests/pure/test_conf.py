@@ -620,6 +620,16 @@ CHANGES = {
             "did you mean 'best_feature'?",
         ),
     ),
+    "requests that are no source": (
+        ("monitor: {drop: 0.03,", "monitor: {requests: order, drop: 0.03,"),
+        (
+            "no such source of requests",
+            "monitor.requests",
+            "order",
+            "visits, orders, customers",
+            "did you mean 'orders'?",
+        ),
+    ),
     "more violations than turns": (
         ("at_least: 2, of: 5", "at_least: 3, of: 2"),
         (

@@ -99,6 +99,14 @@ CASES = {
         ("worse", "concept", "drift", "stale"),
         1,
     ),
+    "skew is watched": ([{"skew": 0.6}] * 5, "watch", ("skew",), 0),
+    "a little skew is none": ([{"skew": 0.2}], "keep", (), 0),
+    "skew is mended, not trained away": (
+        [{"skew": 0.6, "real": None, "expected": None}] * 2,
+        "watch",
+        ("skew",),
+        0,
+    ),
     "stale is watched": ([{"stale": True}] * 3, "watch", ("stale",), 0),
     "cooldown after training": ([WORSE, {**WORSE, "trained": True}, WORSE], "watch", ("worse",), 3),
     "cooldown is over": (

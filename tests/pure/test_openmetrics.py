@@ -28,7 +28,8 @@ DASHBOARD = PROMETHEUS.parent / "grafana" / "dashboards" / "driftline.json"
 NOW = datetime.now(timezone.utc)
 STATE = State(
     NOW, NOW, "watch", ("worse", "drift"), 3, "roc_auc",
-    {"real": 0.7, "expected": None, "reference": 0.8}, 0.4, False, 12.5, None,
+    {"real": 0.7, "expected": None, "reference": 0.8},
+    0.4, 0.1, ("age", "spend_30d"), False, 12.5, None,
 )  # fmt: skip
 STAGES = [Stage("ingest", "done", NOW, 2.5, 0.001), Stage("train", "refused", NOW, 9.0, 0.002)]
 
@@ -51,6 +52,8 @@ def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     assert found["driftline_cause", ("cause", "worse"), problem] == 1
     assert found["driftline_cause", ("cause", "stale"), problem] == 0
     assert found["driftline_promise_trusted", problem] == 0
+    assert found["driftline_skew_share", problem] == 0.1
+    assert found["driftline_feature_skewed", ("feature", "age"), problem] == 1
     assert found["driftline_retraining_gain", problem] == 12.5
     failed = found["driftline_stage_failed", problem, ("stage", "train"), ("status", "refused")]
     assert failed == 1

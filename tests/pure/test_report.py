@@ -1090,7 +1090,20 @@ def since() -> dict[str, pd.DataFrame]:
             }
         )
     outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
+    skew = []
+    for table, at, value in (
+        ("gold.features", 2, 0.9),  # the newest one counts
+        ("gold.features", 4, 0.02),
+        ("silver.requests", 4, 0.4),
+    ):
+        row = {"cutoff": datetime(2024, 11, at), "model_version": 2, "table": table}
+        row |= {"at": datetime(2024, 11, at), "trained": 9000, "rows": 1234, "bound": 0.0}
+        for column, each in (("age", value), ("gender", 0.01)):
+            verdict = {"value": each, "threshold": 0.2, "skewed": each > 0.2}
+            skew.append({**row, "column": column, "statistic": "psi", **verdict})
+            skew.append({**row, "column": column, "statistic": "range", "value": each})
     return {
+        "skew": frame("skew", skew),
         "performance": frame("performance", performance),
         "decisions": frame("decisions", decisions),
         "outcomes": frame("outcomes", outcomes),
@@ -1109,6 +1122,15 @@ def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
     assert "version 2 has ROC AUC 0.772 [0.750, 0.790]" in text
     assert "11 decisions, 1 of them to train again" in text
     assert "training: promoted" in text
+    where = "1,234 scored rows up to 4 Nov 2024 than in training"
+    assert f"Of 2 features, none is other in {where}" in text
+    where = "1,234 rows of silver.requests up to 4 Nov 2024 than in training"
+    assert f"Of 2 features, 1 is other in {where}" in text
+    assert "Train-serve skew: 1,234 scored rows" not in text
+    head = (
+        "Train-serve skew: 1,234 rows of silver.requests up to 4 Nov 2024 against the 9,000 rows "
+    )
+    assert f"{head}that version 2 learnt from" in text
     assert "1 Aug 2024 version 1 came true 0.654 [0.630, 0.670]" in text
     figures = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
     assert figures["layout"]["shapes"][0]["x0"] == "2024-10-16"  # trained again

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -29,11 +29,15 @@ def decide(
     ledger: Run,
     champion: Version | None,
     measured: Sequence[Measured],
+    skew: Sequence[str] | None,
     *,
     as_of: datetime,
     features_version: int,
 ) -> Row:
-    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data."""
+    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data.
+
+    ``skew``: the features that are not as in training, None where that cannot be told.
+    """
     past = decisions(line, as_of)
     problem = line.problem
     cutoff = max((each.cutoff for each in measured), default=None)
@@ -41,13 +45,13 @@ def decide(
     if id_ in past:  # also where what it led to has changed the champion since
         return past[id_]
     mine = [each for each in measured if champion and each.version == champion.number]
-    turn, drifted, real_cutoff = _turn(line, champion, mine, as_of, cutoff, features_version)
+    turn, apart, real_cutoff = _turn(line, champion, mine, skew, as_of, cutoff, features_version)
     history = _history(past.values(), turn)
     smaller = problem.train.metric in SMALLER_IS_BETTER
     economics = _economics(line, champion, mine, turn)
     found = decision.decide(history, problem.monitor, economics, smaller=smaller)
     turn = replace(history[-1], trained=found.action == "retrain")
-    row = _row(line, ledger, id_, turn, found, drifted, real_cutoff, economics, features_version)
+    row = _row(line, ledger, id_, turn, found, apart, real_cutoff, economics, features_version)
     ledger.wrote(line.tables.append_values([row], schemas.DECISIONS, key=f"decision:{id_}"))
     return decisions(line, as_of)[id_]
 
@@ -120,30 +124,33 @@ def _turn(
     line: Line,
     champion: Version | None,
     mine: Sequence[Measured],
+    skew: Sequence[str] | None,
     as_of: datetime,
     cutoff: datetime | None,
     features_version: int,
-) -> tuple[Turn, tuple[str, ...], datetime | None]:
-    """What is known now; which features drifted; the cut-off of the newest labels."""
+) -> tuple[Turn, _Apart, datetime | None]:
+    """What is known now; features that are not what they were; the cut-off of the newest labels."""
     problem, metric = line.problem, line.problem.train.metric
     newest = mine[-1] if mine else None
     labelled = [each for each in mine if metric in each.real]
     judged = labelled[-1] if labelled else None
-    drift, drifted = (None, ()) if champion is None else _drift(line, champion, features_version)
+    drifted = None if champion is None else _drifted(line, champion, features_version)
+    weight = _importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
     turn = Turn(
         as_of=as_of,
         cutoff=cutoff,
         version=champion.number if champion else None,
         reference=_reference(line, champion) if champion else None,
-        drift=drift,
+        drift=_share(drifted, weight),
         expected=newest.expected.get(metric) if newest else None,
         trusted=judged is None or judged.assumption is not False,
         real=judged.real[metric] if judged else None,
         concept=judged is not None and judged.assumption is False,
         stale=cutoff is not None and as_of >= cutoff + late,
+        skew=_share(skew, weight),
     )
-    return turn, drifted, judged.cutoff if judged else None
+    return turn, _Apart(tuple(drifted or ()), tuple(skew or ())), judged.cutoff if judged else None
 
 
 def _history(past: Any, turn: Turn) -> list[Turn]:
@@ -157,16 +164,29 @@ def _history(past: Any, turn: Turn) -> list[Turn]:
     return [*turns.values(), replace(turn, trained=bool(same and same.trained))]
 
 
-def _drift(
-    line: Line, champion: Version, features_version: int
-) -> tuple[float | None, tuple[str, ...]]:
-    """Share of the importance in features that drifted since the champion's training, and which."""
+@dataclass(frozen=True)
+class _Apart:
+    """The features that are not what they were."""
+
+    drifted: tuple[str, ...]
+    skewed: tuple[str, ...]
+
+
+def _share(features: Sequence[str] | None, weight: Mapping[str, float]) -> float | None:
+    """Share of the importance in some features; None where these or the importance is unknown."""
+    if features is None or (features and not weight):
+        return None
+    return sum(weight.get(name, 0.0) for name in features)
+
+
+def _drifted(line: Line, champion: Version, features_version: int) -> list[str] | None:
+    """The features that drifted since the champion's training; None where nobody looked."""
     features = schemas.features(line.problem).full_name
     reference = champion.tables.get(features)
     if reference == features_version:
-        return 0.0, ()
+        return []
     if not line.tables.exists(schemas.DRIFT.full_name):
-        return None, ()
+        return None
     rows = line.tables.read(schemas.DRIFT.full_name).where(
         (F.col("table") == features)
         & (F.col("from_version") == reference)
@@ -174,11 +194,9 @@ def _drift(
         & ~F.col("slice").contains(",")  # no segment
     )
     found = rows.select("column", "drifted").collect()
-    importance = _importance(line, champion)
-    if not found or not importance:
-        return None, ()
-    drifted = sorted({row.column.partition(":")[0] for row in found if row.drifted} - {"*"})
-    return sum(importance.get(name, 0.0) for name in drifted), tuple(drifted)
+    if not found:
+        return None
+    return sorted({row.column.partition(":")[0] for row in found if row.drifted} - {"*"})
 
 
 def _importance(line: Line, champion: Version) -> dict[str, float]:
@@ -261,7 +279,7 @@ def _row(
     id_: str,
     turn: Turn,
     found: Decision,
-    drifted: tuple[str, ...],
+    apart: _Apart,
     real_cutoff: datetime | None,
     economics: Economics,
     features_version: int,
@@ -279,7 +297,9 @@ def _row(
         problem.train.metric,
         turn.reference.value if turn.reference else None,
         turn.drift,
-        list(drifted),
+        list(apart.drifted),
+        turn.skew,
+        list(apart.skewed),
         turn.expected.value if turn.expected else None,
         turn.trusted,
         turn.real.value if turn.real else None,

@@ -39,6 +39,8 @@ def _state(line: Line) -> State | None:
             row.metric,
             {"real": row.real, "expected": row.expected, "reference": row.reference},
             row.drift,
+            row.skew,
+            tuple(row.skewed or ()),
             row.trusted,
             row.gain,
             row.cost,

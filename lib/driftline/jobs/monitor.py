@@ -1,4 +1,4 @@
-"""Predictions and late labels → ``ops.performance``, ``ops.decisions``: keep, watch or retrain."""
+"""Predictions and late labels → ``ops.performance``, ``ops.skew``, ``ops.decisions``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from pyspark.sql import Row
 
 from driftline import schemas
 from driftline.certificate import Evidence
-from driftline.jobs import acting, deciding, measuring
+from driftline.jobs import acting, deciding, measuring, skewing
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 
 
 def run(line: Line, *, as_of: datetime | None = None) -> str:
-    """Measure what labels tell by now, judge past decisions, and make the next one.
+    """Measure what labels tell by now, judge past decisions, compare what was asked about with what
+    was learnt from, and make the next decision.
 
     As of a day (else: of the data's end) nothing later is used: no label that was not over by
     then, no model that learnt from later events, no decision that was made later.
     """
     features = schemas.features(line.problem).full_name
     books = (schemas.PERFORMANCE, schemas.DECISIONS, schemas.OUTCOMES)
+    books += (schemas.SKEW, schemas.PROFILES)
     with (
         line.ledger.run("monitor") as ledger,
         line.tables.lock(*(each.full_name for each in books)),
@@ -38,10 +40,11 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             as_of=as_of,
         )
         deciding.judge(line, ledger, measured, as_of=as_of)
+        skew = skewing.measure(line, ledger, models, champion, as_of=as_of)
         made = deciding.decide(
-            line, ledger, champion, measured, as_of=as_of, features_version=version
+            line, ledger, champion, measured, skew.features, as_of=as_of, features_version=version
         )
-        ledger.message = said(made)
+        ledger.message = "; ".join(filter(None, (said(made), skew.said)))
         return ledger.message
 
 

@@ -49,6 +49,7 @@ def facts(line: Line) -> Facts:
         champion=_champion(line),
         explored=_frame(line, explore.TABLE),
         performance=_frame(line, schemas.PERFORMANCE),
+        skew=_frame(line, schemas.SKEW),
         decisions=_frame(line, schemas.DECISIONS),
         outcomes=_frame(line, schemas.OUTCOMES),
     )

@@ -23,6 +23,7 @@ from driftline.schemas import (
     PERFORMANCE,
     QUALITY,
     RUNS,
+    SKEW,
     SLICES,
     TRIALS,
 )
@@ -44,6 +45,7 @@ COLUMNS: dict[str, list[str]] = {
     "histograms": HISTOGRAMS.column_names,
     "explored": EXPLORATION.column_names,
     "performance": PERFORMANCE.column_names,
+    "skew": SKEW.column_names,
     "decisions": DECISIONS.column_names,
     "outcomes": OUTCOMES.column_names,
 }
@@ -78,6 +80,7 @@ class Facts:
     champion: dict[str, Any] | None
     explored: pd.DataFrame = field(default_factory=pd.DataFrame)
     performance: pd.DataFrame = field(default_factory=pd.DataFrame)
+    skew: pd.DataFrame = field(default_factory=pd.DataFrame)
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     outcomes: pd.DataFrame = field(default_factory=pd.DataFrame)
 

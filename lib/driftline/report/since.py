@@ -19,7 +19,7 @@ from driftline.report.blocks import (
     Tone,
 )
 from driftline.report.charts import GREY, SERIES, VERMILION, Figure, figure, plain
-from driftline.report.facts import Facts, Row, newest, rows
+from driftline.report.facts import Facts, Row, newest, rows, whole
 
 _TONES: Mapping[str, Tone] = {"keep": "good", "watch": "watch", "retrain": "bad"}
 _SHOWN = 30
@@ -41,9 +41,9 @@ def section(facts: Facts) -> Section:
     made = Section(
         id="since",
         title="How it did since then",
-        how="Promised: what the scores themselves let expect before labels come (CBPE). Came true: "
-        "by labels. Bars hold the value in 95 of 100 cases; the dashed line is the test metric "
-        "when the version was judged.",
+        how="Promised: what the scores themselves let expect before labels come (CBPE; of a "
+        "regression, the test rows' errors by score). Came true: by labels. Bars hold the value in "
+        "95 of 100 cases; the dashed line is the test metric when the version was judged.",
         missing="Predictions have not been held against labels yet: `driftline monitor` does it.",
     )
     measured, decided = _measured(facts), _decisions(facts)
@@ -61,7 +61,11 @@ def section(facts: Facts) -> Section:
         blocks.append(Grid([chart]))
     if decided:
         blocks.append(_table(facts, decided))
-    return Section(made.id, made.title, made.how, _finding(facts, measured, decided), blocks)
+    compared = _compared(facts)
+    blocks += [_skew(each) for each in compared if any(row["skewed"] for row in each)]
+    return Section(
+        made.id, made.title, made.how, _finding(facts, measured, decided, compared), blocks
+    )
 
 
 def _measured(facts: Facts) -> list[Row]:
@@ -197,7 +201,52 @@ def _table(facts: Facts, decided: Sequence[Row]) -> Table:
     )
 
 
-def _finding(facts: Facts, measured: Sequence[Row], decided: Sequence[Row]) -> str:
+def _compared(facts: Facts) -> list[list[Row]]:
+    """The statistics of what was asked about last against training rows, a list a table."""
+    found: dict[str, list[Row]] = {}
+    for row in rows(facts.skew):
+        found.setdefault(str(row["table"]), []).append(row)
+    last = {table: max(row["at"] for row in each) for table, each in found.items()}
+    return [[row for row in each if row["at"] == last[table]] for table, each in found.items()]
+
+
+def _asked(compared: Sequence[Row]) -> str:
+    """Which rows they are."""
+    first = compared[0]
+    what = "scored rows" if first["table"] == "gold.features" else f"rows of {first['table']}"
+    return f"{words.count(whole(first['rows']))} {what} up to {words.day(first['cutoff'])}"
+
+
+def _skew(compared: Sequence[Row]) -> Table:
+    """The features that are not as in training, each by its gravest statistic."""
+    worst: dict[str, Row] = {}
+    apart = [row for row in compared if row["skewed"]]  # each beyond its threshold
+    for row in sorted(apart, key=lambda row: -row["value"] / row["threshold"]):
+        worst.setdefault(str(row["column"]), row)
+    first = compared[0]
+    return Table(
+        f"Train-serve skew: {_asked(compared)} against the {words.count(whole(first['trained']))} "
+        f"rows that version {first['model_version']} learnt from",
+        ["feature", "statistic", "#value", "#threshold", "in words"],
+        [
+            [
+                Cell(column, code=True),
+                words.metric(str(row["statistic"])),
+                words.decimal(row["value"]),
+                words.short(row["threshold"]),
+                str(row["detail"] or ""),
+            ]
+            for column, row in worst.items()
+        ],
+    )
+
+
+def _finding(
+    facts: Facts,
+    measured: Sequence[Row],
+    decided: Sequence[Row],
+    compared: Sequence[Sequence[Row]],
+) -> str:
     sentences = []
     real = [row for row in measured if row["kind"] == "real"]
     if real:
@@ -214,5 +263,12 @@ def _finding(facts: Facts, measured: Sequence[Row], decided: Sequence[Row]) -> s
         sentences.append(
             f"{words.capital(words.plural(len(decided), 'decision'))}, {trained} of them to train "
             f"again; the newest: {decided[-1]['action']}, {decided[-1]['why']}."
+        )
+    for each in compared:
+        names = {row["column"].partition(":")[0] for row in each}
+        apart = {row["column"].partition(":")[0] for row in each if row["skewed"]}
+        sentences.append(
+            f"Of {words.plural(len(names), 'feature')}, {len(apart) or 'none'} "
+            f"{'are' if len(apart) > 1 else 'is'} other in {_asked(each)} than in training."
         )
     return " ".join(sentences)
