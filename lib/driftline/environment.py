@@ -15,7 +15,7 @@ from driftline.errors import ConfError
 
 
 class Environment(Strict):
-    """Where a problem runs: folders, Spark, MLflow, the databases and APIs it pulls from."""
+    """Where a problem runs: folders, Spark, MLflow, what it pulls from, where metrics go."""
 
     warehouse: str = Field(min_length=1)
     data: str = Field(min_length=1)
@@ -26,6 +26,8 @@ class Environment(Strict):
     memory_gib: float = Field(default=4, gt=0)
     spark: dict[str, str] = {}
     connections: Connections = {}
+    pushgateway: str | None = None
+    """URL of a Prometheus Pushgateway that the metrics of each turn are pushed to as well."""
 
 
 def project_folder(conf: Path) -> Path:
@@ -58,6 +60,16 @@ def load_environment(path: Path) -> Environment:
             found=f"{scheme}://…@…",
             allowed="a URI without user and password",
             hint="MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        )
+    gateway = environment.pushgateway
+    if gateway is not None and (not gateway.startswith(("http://", "https://")) or "@" in gateway):
+        raise ConfError(
+            "not the URL of a Pushgateway",
+            file=str(path),
+            key="pushgateway",
+            found=f"{gateway.partition('://')[0]}://…",  # the rest may hold a password
+            allowed="a URI that starts with http or https, without user and password",
+            hint="pushgateway: http://127.0.0.1:9091",
         )
     if "://" in environment.data:
         raise ConfError(

@@ -65,8 +65,8 @@ def points(label: Floats, score: Floats) -> list[Point]:
     rows = np.bincount(place, minlength=len(starts))
     error = score - label
     found = []
-    for name, each in zip(_MOMENTS, (error, np.abs(error), error**2, error**4), strict=True):
-        means = np.bincount(place, weights=each, minlength=len(starts)) / rows
+    for name, loss in zip(_MOMENTS, (error, np.abs(error), error**2, error**4), strict=True):
+        means = np.bincount(place, weights=loss, minlength=len(starts)) / rows
         found += [
             Point(CURVE, name, float(x), float(y), int(n))
             for x, y, n in zip(starts, means, rows, strict=True)

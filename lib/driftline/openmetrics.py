@@ -50,14 +50,14 @@ class Stage:
     money: float
 
 
-def text(problem: str, state: State | None, stages: Sequence[Stage]) -> str:
-    """Everything as OpenMetrics text; times are seconds since 1970."""
+def text(found: CollectorRegistry) -> str:
+    """Gauges as OpenMetrics text."""
     untyped: Any = exposition
-    return str(untyped.generate_latest(registry(problem, state, stages)).decode())
+    return str(untyped.generate_latest(found).decode())
 
 
 def registry(problem: str, state: State | None, stages: Sequence[Stage]) -> CollectorRegistry:
-    """The gauges of one problem."""
+    """The gauges of one problem; times are seconds since 1970."""
     found = CollectorRegistry()
 
     def gauge(name: str, said: str, *labels: str) -> Gauge:

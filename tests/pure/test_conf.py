@@ -893,7 +893,8 @@ HERE = "warehouse: tables\ndata: ../data\nmlflow: tables/mlflow.db\n"
                 "unknown key",
                 "mastr",
                 "mastr",
-                "warehouse, data, mlflow, master, catalog, cores, memory_gib, spark, connections",
+                "warehouse, data, mlflow, master, catalog, cores, memory_gib, spark, connections, "
+                "pushgateway",
                 "did you mean 'master'?",
             ),
         ),
@@ -943,6 +944,16 @@ HERE = "warehouse: tables\ndata: ../data\nmlflow: tables/mlflow.db\n"
                 "httpx://…",
                 "a path to a SQLite file, or a URI that starts with sqlite, http or https",
                 "mlflow: warehouse/mlflow.db",
+            ),
+        ),
+        (
+            HERE + "pushgateway: http://me:secret@gateway:9091\n",
+            (
+                "not the URL of a Pushgateway",
+                "pushgateway",
+                "http://…",
+                "a URI that starts with http or https, without user and password",
+                "pushgateway: http://127.0.0.1:9091",
             ),
         ),
         (

@@ -11,7 +11,10 @@ import subprocess
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,6 +24,8 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from driftline import openmetrics
+from driftline.errors import Missing, TryAgain
+from driftline.jobs import exposing
 from driftline.openmetrics import Stage, State
 
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
@@ -31,7 +36,12 @@ STATE = State(
     {"real": 0.7, "expected": None, "reference": 0.8},
     0.4, 0.1, ("age", "spend_30d"), False, 12.5, None,
 )  # fmt: skip
+KNOWN = replace(STATE, values={"real": 0.7, "expected": 0.8, "reference": 0.8}, cost=1.0)
 STAGES = [Stage("ingest", "done", NOW, 2.5, 0.001), Stage("train", "refused", NOW, 9.0, 0.002)]
+
+
+def told(state: State | None, stages: Sequence[Stage]) -> str:
+    return openmetrics.text(openmetrics.registry("churn", state, stages))
 
 
 def samples(text: str) -> dict[tuple, float]:
@@ -44,7 +54,7 @@ def samples(text: str) -> dict[tuple, float]:
 
 
 def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
-    found = samples(openmetrics.text("churn", STATE, STAGES))
+    found = samples(told(STATE, STAGES))
     problem = ("problem", "churn")
     assert found["driftline_performance", ("kind", "real"), ("metric", "roc_auc"), problem] == 0.7
     assert found["driftline_decision", ("action", "watch"), problem] == 1
@@ -60,22 +70,44 @@ def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     names = {name for name, *_ in found}
     assert "driftline_retraining_cost" not in names
     assert ("driftline_performance", ("kind", "expected")) not in {key[:2] for key in found}
-    first = openmetrics.text("churn", None, [])
+    first = told(None, [])
     assert samples(first) == {}
     assert first.endswith("# EOF\n")
 
 
 def test_rules_and_dashboard_ask_for_what_is_written() -> None:
-    text = openmetrics.text("churn", replace(STATE, cost=1.0), STAGES)
-    written = {name for name, *_ in samples(text)}
-    rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
-    asked = [rule["expr"] for rule in rules]
-    board = json.loads(DASHBOARD.read_text("utf-8"))
-    asked += [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    written = {name for name, *_ in samples(told(KNOWN, STAGES))}
+    asked = [rule["expr"] for rule in rules()] + queries()
     for expression in asked:
         names = set(re.findall(r"driftline_\w+", expression))
         assert names
         assert names <= written, expression
+    # And everything that is written is looked at by somebody.
+    seen = {name for each in asked for name in re.findall(r"driftline_\w+", each)}
+    unseen = {"retraining_gain", "retraining_cost", "as_of_timestamp_seconds"}
+    unseen |= {"decided_timestamp_seconds"}
+    assert written - seen == {f"driftline_{name}" for name in unseen}
+    tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text("utf-8"))["tests"]
+    fired = {
+        each["alertname"]
+        for test in tests
+        for each in test["alert_rule_test"]
+        if each.get("exp_alerts")
+    }
+    assert fired == {rule["alert"] for rule in rules()}
+
+
+def rules() -> list[dict]:
+    found = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text("utf-8"))
+    return list(found["groups"][0]["rules"])
+
+
+def queries() -> list[str]:
+    """What the dashboard asks, for all problems."""
+    board = json.loads(DASHBOARD.read_text("utf-8"))
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    assert all("$problem" in each for each in asked)
+    return [each.replace("$problem", ".*") for each in asked]
 
 
 @pytest.mark.slow
@@ -96,57 +128,138 @@ def free_port() -> int:
         return int(some.getsockname()[1])
 
 
-@pytest.mark.slow
-def test_a_real_prometheus_fires_the_alerts(tmp_path) -> None:
-    """The file as it is written, scraped, judged by the rules: exactly the alerts it deserves."""
-    prometheus = shutil.which("prometheus")
-    if prometheus is None:
-        pytest.skip("prometheus is not installed (Debian: prometheus)")
-    late = [replace(each, ended=NOW - timedelta(hours=1)) for each in STAGES]
-    content = openmetrics.text("churn", STATE, late).encode()
+@contextmanager
+def running(program: str, *options: str) -> Iterator[str]:
+    """A server of Debian's on a free port of loopback; its address, once it answers."""
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed (Debian: {program})")
+    address = f"127.0.0.1:{free_port()}"
+    process = subprocess.Popen(
+        [path, *options, f"--web.listen-address={address}"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: got(f"http://{address}/metrics") is not None, f"{program} answers")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
+
+def got(url: str) -> str | None:
+    """What a server answers; None where there is none yet."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return str(answer.read().decode())
+    except (urllib.error.URLError, ConnectionError):
+        return None
+
+
+def wait_for(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, f"not within a minute: {what}"
+        time.sleep(0.3)
+
+
+def configured(tmp_path: Path, *targets: str) -> tuple[str, ...]:
+    """Options of a Prometheus with the rules, that asks the targets each second."""
+    conf = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))
+    conf["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    conf["rule_files"] = [str(PROMETHEUS / "alerts.yml")]
+    (job, *_) = conf["scrape_configs"]
+    conf["scrape_configs"] = [{**job, "static_configs": [{"targets": list(targets)}]}]
+    path = tmp_path / "prometheus.yml"
+    path.write_text(yaml.safe_dump(conf), "utf-8")
+    return (f"--config.file={path}", f"--storage.tsdb.path={tmp_path / 'data'}")
+
+
+def asked(prometheus: str, query: str) -> list[dict]:
+    found = got(f"http://{prometheus}/api/v1/query?query={urllib.parse.quote(query)}")
+    return [] if found is None else list(json.loads(found)["data"]["result"])
+
+
+def alarmed(prometheus: str) -> set[str]:
+    found = json.loads(got(f"http://{prometheus}/api/v1/alerts") or '{"data": {"alerts": []}}')
+    alerts = found["data"]["alerts"]
+    return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
+
+
+@pytest.mark.slow
+def test_a_bad_turn_fires_its_alerts_and_fills_the_dashboard(tmp_path) -> None:
+    """metrics.prom as it is written, through node_exporter's textfile collector, in a real
+    Prometheus: exactly the alerts it deserves, and an answer to each query of the dashboard.
+    """
+    late = [replace(each, ended=NOW - timedelta(hours=1)) for each in STAGES]
+    folder = tmp_path / "churn"
+    folder.mkdir()
+    file = folder / "metrics.prom"
+    bad = replace(KNOWN, causes=("worse", "drift", "skew"))
+    file.write_text(told(bad, late), "utf-8")
+    collector = ("--collector.disable-defaults", "--collector.textfile")
+    with (
+        running(
+            "prometheus-node-exporter", *collector, f"--collector.textfile.directory={folder}"
+        ) as exporter,
+        running("prometheus", *configured(tmp_path, exporter)) as prometheus,
+    ):
+        wanted = {"DriftlineWorse", "DriftlineConceptDrift", "DriftlineDrift"}
+        wanted |= {"DriftlineSkew", "DriftlineStageFailed"}
+        wait_for(lambda: alarmed(prometheus) == wanted, "its alerts fire")
+        for query in queries():
+            assert asked(prometheus, query), query
+        (age,) = asked(prometheus, queries()[3])
+        assert float(age["value"][1]) == pytest.approx(1 / 24, abs=0.01)
+        # The next turn is a good one.
+        calm = replace(KNOWN, action="keep", causes=(), trusted=True)
+        file.write_text(told(calm, [replace(STAGES[0], ended=NOW)]), "utf-8")
+        wait_for(lambda: alarmed(prometheus) == set(), "a calm turn ends them")
+
+
+@pytest.mark.slow
+def test_what_is_pushed_replaces_what_was_pushed(tmp_path) -> None:
+    """A real Pushgateway, and Prometheus behind it."""
+    found = openmetrics.registry("churn", STATE, STAGES)
+    other = openmetrics.registry("other", None, STAGES)
+    with (
+        running("prometheus-pushgateway") as gateway,
+        running("prometheus", *configured(tmp_path, gateway)) as prometheus,
+    ):
+        url = f"http://{gateway}"
+        exposing.push(url, "churn", found)
+        exposing.push(f"{url}/", "other", other)
+        decision = 'driftline_decision{problem="churn",action="watch"} == 1'
+        wait_for(lambda: len(asked(prometheus, decision)) == 1, "the decision is there")
+        (row,) = asked(prometheus, decision)
+        assert (row["metric"]["job"], row["metric"]["problem"]) == ("driftline", "churn")
+        wait_for(lambda: "DriftlineWorse" in alarmed(prometheus), "its alert fires")
+        # What is not known any more is gone; another problem's stays.
+        exposing.push(url, "churn", openmetrics.registry("churn", None, STAGES[:1]))
+        text = got(f"{url}/metrics") or ""
+        assert "driftline_decision" not in text
+        assert 'stage_seconds{instance="",job="driftline",problem="churn",stage="ingest"}' in text
+        assert 'stage_seconds{instance="",job="driftline",problem="other",stage="train"}' in text
+        with pytest.raises(Missing, match="does not take the metrics: HTTP Error 404"):
+            exposing.push(f"{url}/elsewhere", "churn", found)
+    with pytest.raises(TryAgain, match=r"could not be pushed: .*refused"):
+        exposing.push(url, "churn", found)
+
+
+def test_a_gateway_in_trouble_is_asked_again() -> None:
     class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/openmetrics-text; version=1.0.0")
-            self.end_headers()
-            self.wfile.write(content)
+        def do_PUT(self) -> None:
+            self.send_error(503)
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    port = free_port()
-    conf = {
-        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(PROMETHEUS / "alerts.yml")],
-        "scrape_configs": [
-            {"job_name": "driftline", "honor_labels": True,
-             "static_configs": [{"targets": [f"127.0.0.1:{server.server_port}"]}]}
-        ],
-    }  # fmt: skip
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(conf), "utf-8")
-    process = subprocess.Popen(
-        [prometheus, f"--config.file={tmp_path}/prometheus.yml",
-         f"--storage.tsdb.path={tmp_path}/data", f"--web.listen-address=127.0.0.1:{port}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        wanted = {"DriftlineWorse", "DriftlineConceptDrift", "DriftlineDrift"}
-        wanted |= {"DriftlineStageFailed"}
-        firing: set[str] = set()
-        deadline = time.monotonic() + 60
-        while firing != wanted and time.monotonic() < deadline:
-            time.sleep(0.5)
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/alerts") as answer:
-                    alerts = json.load(answer)["data"]["alerts"]
-            except (urllib.error.URLError, ConnectionError):
-                continue
-            firing = {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
-        assert firing == wanted
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(TryAgain, match="503") as raised:
+            exposing.push(url, "churn", openmetrics.registry("churn", STATE, STAGES))
+        assert raised.value.where == url
+        assert "all else is done" in raised.value.hint
         server.shutdown()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import socket
+import threading
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,11 +16,12 @@ import pytest
 from mlflow import MlflowClient
 from pyspark.sql import functions as F
 
-from driftline import metrics, monitor, schemas
+from driftline import losses, metrics, monitor, schemas
 from driftline.certificate import Evidence
-from driftline.errors import Refused
+from driftline.errors import Refused, TryAgain
 from driftline.jobs import cycle, deciding
 from driftline.jobs import monitor as job
+from driftline.logs import LOGGER
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
 from driftline.registry import Registry
@@ -298,6 +303,68 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
     assert len(shop.rows("ops.decisions")) == 2
 
 
+@pytest.mark.slow  # three turns
+def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkeypatch) -> None:
+    """A refused stage reaches the file that alerts are made of. A gateway that is away hides no
+    other error, and loses no turn: given again, the turn pushes.
+    """
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        environment = shop.line.environment.model_copy(update={"pushgateway": url})
+        line = replace(shop.line, environment=environment)
+        one = shop.version(day(5, 20), 0.78)
+        shop.scored(one)
+        shop.features(day(6, 10), None)
+        refusing = {"ingest"}
+
+        def stage(name: str, **_: object) -> None:
+            if name == "monitor":
+                job.run(line)
+            elif name == "ingest":
+                with line.ledger.run(name):
+                    if name in refusing:
+                        raise Refused("nothing but torn files")
+
+        with pytest.raises(Refused, match="nothing but torn files"):
+            cycle.run(line, stage)
+        told = Path(line.beside("metrics.prom")).read_text("utf-8")
+        failed = 'driftline_stage_failed{problem="churn",stage="ingest",status="refused"} 1.0'
+        assert failed in told
+        assert "the metrics could not be pushed" in caplog.text
+
+        refusing.clear()
+        with pytest.raises(TryAgain, match="the metrics could not be pushed"):
+            cycle.run(line, stage)
+        told = Path(line.beside("metrics.prom")).read_text("utf-8")
+        assert 'driftline_decision{action="keep",problem="churn"} 1.0' in told
+        assert failed not in told
+
+    pushed = []
+
+    class Gateway(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            pushed.append((self.path, body.decode()))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        there = environment.model_copy(update={"pushgateway": url})
+        cycle.run(replace(line, environment=there), stage)
+        server.shutdown()
+    assert len(shop.rows("ops.decisions")) == 1
+    ((path, body),) = pushed
+    assert path == "/metrics/job/driftline/problem/churn"
+    assert 'driftline_decision{action="keep",problem="churn"} 1.0' in body
+
+
 @pytest.mark.slow  # four runs of the job
 def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
     line = shop.line
@@ -315,3 +382,121 @@ def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
     assert shop.rows("ops.performance") == before  # nobody answers for its predictions any more
     two = shop.version(day(6, 12), 0.78)
     assert (two, job.run(line).partition(":")[0]) == (2, "retrain")  # decided once a state of data
+
+
+REGRESSION = "customer_id bigint, as_of timestamp, label double, spend_90d double"
+
+
+def test_errors_are_counted_by_the_edges_of_their_version(spark) -> None:
+    predictions = spark.createDataFrame(
+        [
+            ("1", day(6), 1, 1.0, 1.0),
+            ("2", day(6), 1, 9.0, 9.0),
+            ("3", day(6), 1, 10.0, 10.0),  # as high as the last edge
+            ("1", day(6), 2, 9.0, 9.0),  # a version that nothing is known of
+        ],
+        PREDICTIONS,
+    )
+    features = spark.createDataFrame(
+        [(1, day(6), 3.0, 0.0), (2, day(6), 8.0, 0.0), (3, day(6), None, 0.0)], REGRESSION
+    )
+    labels = monitor.known(features, entity="customer_id", horizon=30, as_of=day(8))
+    rows = monitor.joined(predictions, labels, as_of=day(8))
+    counted = monitor.counted(rows, task="regression", slices=[], edges={1: [2.0, 5.0, 10.0]})
+    found = {
+        (row.model_version, row.bin): (row.rows, row.labelled, row.e, row.e1, row.e2, row.e4)
+        for row in counted.collect()
+    }
+    assert found == {
+        (1, 0): (1, 1, -2.0, 2.0, 4.0, 16.0),
+        (1, 2): (1, 1, 1.0, 1.0, 1.0, 1.0),
+        (1, 3): (1, 0, None, None, None, None),
+        (2, 0): (1, 1, 6.0, 6.0, 36.0, 1296.0),
+    }
+
+
+@pytest.mark.slow  # four runs of the job
+def test_a_regression_before_labels_and_after(open_line, tmp_path) -> None:
+    """Errors grow with the score, and the scored rows have higher ones: what its errors will be is
+    said before labels come, and holds. The month after, customers spend otherwise: it does not.
+    """
+    problem = load_problem(PROJECT / "conf" / "cdnow_spend.yaml")
+    line = open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
+    random = np.random.default_rng(3)
+
+    def drawn(rows: int, mean: float) -> tuple[np.ndarray, np.ndarray]:
+        score = random.normal(mean, 10.0, rows)
+        return score, score + random.normal(0.0, np.maximum(score, 1.0) / 10)
+
+    score, label = drawn(1500, 50.0)
+    models = Registry(line.environment.mlflow, problem.name)
+    preparation = Preparation((Numeric("spend_90d", 45.0, 0.0, 90.0, 0.0, 90.0),), ())
+    version = models.record(
+        preparation.transformer(),
+        trials=[],
+        metrics={},
+        tags={"tables": json.dumps({"gold.features": 1}), "watermark": day(5).isoformat()},
+        files=lambda _: {},
+    )
+    models.judge(version, passed=True)
+    models.promote(version)
+    tables = line.tables
+    then = np.sqrt(np.mean((score - label) ** 2))
+    judged = (1, "test", "model", "rmse", then, then - 0.2, then + 0.2, 1500, None, "", day(5))
+    tables.append_values([judged], schemas.EVALUATIONS, key=None)
+    points = [(1, *vars(each).values(), "") for each in losses.points(label, score)]
+    tables.append_values(points, schemas.CURVES, key=None)
+    later = {6: drawn(800, 57.0), 7: drawn(800, 57.0)}
+    later[7] = (later[7][0], later[7][1] + 2.0)
+    predicted = [
+        (str(n), day(month), float(each), float(each), [], 1, 1, "", "")
+        for month, (its, _) in later.items()
+        for n, each in enumerate(its)
+    ]
+    tables.append_values(predicted, schemas.PREDICTIONS, key=None)
+    table = schemas.features(problem)
+
+    def features(until: datetime, labelled: tuple[int, ...]) -> None:
+        rows = [
+            (n, day(month), float(each) if month in labelled else None, 1.0)
+            for month, (_, found) in later.items()
+            for n, each in enumerate(found)
+        ]
+        frame = line.spark.createDataFrame(rows, REGRESSION)
+        for column in table.columns:
+            if column.name not in frame.columns:
+                frame = frame.selectExpr("*", f"CAST(NULL AS {column.type}) AS `{column.name}`")
+        noted = Evidence(until, "event", 90, ()).to_json()
+        tables.overwrite(frame, table, key=str(until), made_from={}, noted=noted)
+
+    def measured(month: int, kind: str) -> dict[str, tuple]:
+        rows = tables.read("ops.performance").where(f"kind = '{kind}'").collect()
+        mine = [row for row in rows if row.cutoff.month == month]
+        mine.sort(key=lambda row: row.at)
+        return {row.metric: row for row in mine}
+
+    features(day(6, 10), ())
+    said = job.run(line)
+    assert f"expected {measured(6, 'expected')['rmse'].value:.3f} of 2024-06-01" in said, said
+    before = {name: measured(6, "expected")[name] for name in ("rmse", "mae", "bias")}
+    assert before["rmse"].assumption is None
+    assert before["rmse"].value > then * 1.08  # by the truth: half a unit more, of five
+    off = later[6][0] - later[6][1]
+    truth = {"rmse": np.sqrt(np.mean(off**2)), "mae": np.mean(abs(off)), "bias": np.mean(off)}
+    for name, each in truth.items():
+        assert before[name].low <= each <= before[name].high, name
+
+    features(day(9, 10), (6,))
+    job.run(line)
+    came = measured(6, "real")
+    assert came["rmse"].value == pytest.approx(truth["rmse"])
+    assert came["mae"].value == pytest.approx(truth["mae"])
+    assert came["rmse"].assumption is True
+
+    features(day(10, 10), (6, 7))
+    said = job.run(line)
+    assert "labels are not what its scores promised" in said, said
+    assert ", not to be trusted" in said
+    assert measured(7, "real")["rmse"].assumption is False
+    assert measured(7, "real")["rmse"].detail.startswith("concept drift: ")
+    assert "bias " in measured(7, "real")["rmse"].detail

@@ -17,6 +17,7 @@ from driftline.errors import Refused
 from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
+from driftline.logs import LOGGER
 from driftline.registry import Registry, Version
 
 PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
@@ -34,37 +35,50 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | 
 
     ``only`` one of its :data:`PARTS`, for a scheduler that calls them in turn. A turn that was
     killed goes on where it was: each stage does only what is new, and a decision is carried out
-    once. Raises :class:`Refused` where there is no champion after all.
+    once. Raises :class:`Refused` where there is no champion after all. Its metrics are told at the
+    end, and where it fails: that is what an alert is for.
     """
     wanted = PARTS if only is None else (only,)
     with line.tables.lock(LOCK), line.ledger.between("cycle"):
-        for part in ("ingest", "validate"):
-            if part in wanted:
-                stage(part)
-        if "features" in wanted:
-            stage("features", as_of=as_of)
-        if not set(PARTS[3:]) & set(wanted):
-            return "as asked"
-        models = Registry(line.environment.mlflow, line.problem.name)
-        version = line.tables.version(schemas.features(line.problem).full_name)
-        day = as_of or monitor.watermark(line, version)
-        said = _observe(line, stage, models, as_of, day, wanted)
-        if "train" in wanted:
-            made = deciding.made(line, day)[-1]
-            followed = _follow(line, stage, models, made, as_of, day)
-            said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
+        try:
+            said = _turn(line, stage, as_of, wanted)
+        except Exception:
+            try:
+                exposing.write(line)
+            except Exception as error:  # what went wrong first is what is raised
+                LOGGER.warning("the metrics of a turn that failed are not told: %s", error)
+            raise
         if "report" in wanted:
-            if _unreported(line):
-                stage("report")
             exposing.write(line)
-        if "train" in wanted and models.champion() is None:
-            outcome = deciding.outcomes(line, day, "training")[made.decision]
-            raise Refused(
-                "there is no champion yet",
-                where=outcome.detail,
-                hint="see ops.evaluations; the next turn tries again when there is more data",
-            )
         return said
+
+
+def _turn(line: Line, stage: Stage, as_of: datetime | None, wanted: Sequence[str]) -> str:
+    for part in ("ingest", "validate"):
+        if part in wanted:
+            stage(part)
+    if "features" in wanted:
+        stage("features", as_of=as_of)
+    if not set(PARTS[3:]) & set(wanted):
+        return "as asked"
+    models = Registry(line.environment.mlflow, line.problem.name)
+    version = line.tables.version(schemas.features(line.problem).full_name)
+    day = as_of or monitor.watermark(line, version)
+    said = _observe(line, stage, models, as_of, day, wanted)
+    if "train" in wanted:
+        made = deciding.made(line, day)[-1]
+        followed = _follow(line, stage, models, made, as_of, day)
+        said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
+    if "report" in wanted and _unreported(line):
+        stage("report")
+    if "train" in wanted and models.champion() is None:
+        outcome = deciding.outcomes(line, day, "training")[made.decision]
+        raise Refused(
+            "there is no champion yet",
+            where=outcome.detail,
+            hint="see ops.evaluations; the next turn tries again when there is more data",
+        )
+    return said
 
 
 def _observe(

@@ -1,27 +1,73 @@
-"""The newest decision and the newest run of each stage → ``metrics.prom`` beside the report."""
+"""The newest decision and the newest run of each stage → ``metrics.prom`` beside the report, and
+a Pushgateway where the environment names one.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.error import HTTPError
 
+from prometheus_client import CollectorRegistry, push_to_gateway
 from pyspark.sql import functions as F
 
 from driftline import beside, openmetrics, schemas
+from driftline.errors import Missing, TryAgain
 from driftline.jobs.line import Line
 from driftline.openmetrics import Stage, State
 from driftline.session import utc
 
+_SECONDS = 10.0
+"""How long a gateway may take to answer."""
+
 
 def write(line: Line) -> str:
-    """Write the file in one step: a collector reads the old one or the new one."""
+    """Write the file in one step: a collector reads the old one or the new one. Then push.
+
+    Raises :class:`TryAgain` where the gateway cannot be reached, :class:`Missing` where it does not
+    take them; the file is written then.
+    """
     path = line.beside("metrics.prom")
-    beside.write(line.spark, path, text(line))
+    found = _gauges(line)
+    beside.write(line.spark, path, openmetrics.text(found))
+    if line.environment.pushgateway is not None:
+        push(line.environment.pushgateway, line.problem.name, found)
     return path
 
 
 def text(line: Line) -> str:
     """What ``ops.decisions`` and ``ops.runs`` say last."""
-    return openmetrics.text(line.problem.name, _state(line), _stages(line))
+    return openmetrics.text(_gauges(line))
+
+
+def _gauges(line: Line) -> CollectorRegistry:
+    return openmetrics.registry(line.problem.name, _state(line), _stages(line))
+
+
+def push(gateway: str, problem: str, found: CollectorRegistry) -> None:
+    """Replace the problem's group of metrics: what is not known any more is gone there, too."""
+    key = {"problem": problem}
+    try:
+        push_to_gateway(
+            gateway, job="driftline", registry=found, grouping_key=key, timeout=_SECONDS
+        )
+    except HTTPError as error:
+        if error.code >= 500:
+            raise _away(gateway, str(error)) from error
+        raise Missing(
+            f"the Pushgateway does not take the metrics: {error}",
+            where=gateway,
+            hint="all else is done, and metrics.prom is written; is it the URL of a Pushgateway?",
+        ) from error
+    except OSError as error:
+        raise _away(gateway, str(error)) from error
+
+
+def _away(gateway: str, said: str) -> TryAgain:
+    return TryAgain(
+        f"the metrics could not be pushed: {said}",
+        where=gateway,
+        hint="all else is done, and metrics.prom is written; given again, only they are pushed",
+    )
 
 
 def _state(line: Line) -> State | None:

@@ -175,7 +175,7 @@ def _judged(line: Line, versions: Sequence[int]) -> _Judged:
     calibrated, known = {}, {}
     for each in versions:
         mine = points.get((each, "calibration"), [])
-        calibrated[each] = performance.calibration([(one.x, one.y, one.rows) for one in mine])
+        calibrated[each] = performance.calibration([(one.x, one.y, one.rows or 0) for one in mine])
         if (found := losses.losses(points.get((each, losses.CURVE), []))) is not None:
             known[each] = found
     return _Judged(calibrated, known)

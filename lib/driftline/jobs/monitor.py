@@ -21,8 +21,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
     then, no model that learnt from later events, no decision that was made later.
     """
     features = schemas.features(line.problem).full_name
-    books = (schemas.PERFORMANCE, schemas.DECISIONS, schemas.OUTCOMES)
-    books += (schemas.SKEW, schemas.PROFILES)
+    kept = (schemas.PERFORMANCE, schemas.DECISIONS, schemas.OUTCOMES)
+    books = (*kept, schemas.SKEW, schemas.PROFILES)
     with (
         line.ledger.run("monitor") as ledger,
         line.tables.lock(*(each.full_name for each in books)),

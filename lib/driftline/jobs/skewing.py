@@ -51,9 +51,7 @@ def measure(
     features: dict[str, None] = {}
     said, known = [], False
     for each in filter(None, asked):
-        found = _before(line, each, as_of)
-        if found is None:
-            found = _compared(line, ledger, models, champion, each, as_of)
+        found = _before(line, each, as_of) or _compared(line, ledger, models, champion, each, as_of)
         if isinstance(found, str):
             said.append(f"skew unknown: {found}")
             continue
@@ -136,15 +134,15 @@ def _content(line: Line, champion: Version, what: Any) -> str:
     return digest([champion.run_id, rule, what])[:16]
 
 
-def _before(line: Line, asked: _Asked, as_of: datetime) -> list[Statistic] | None:
-    """What ``ops.skew`` knows of them as of a day; None if they were not compared by then."""
+def _before(line: Line, asked: _Asked, as_of: datetime) -> list[Statistic]:
+    """What ``ops.skew`` knows of them as of a day; nothing if they were not compared by then."""
     name = schemas.SKEW.full_name
     if not line.tables.exists(name):
-        return None
+        return []
     mine = (F.col("content") == asked.content) & (F.col("as_of") <= F.lit(as_of))
     rows = line.tables.read(name).where(mine).collect()
     newest = max((row.at for row in rows), default=None)
-    found = [
+    return [
         Statistic(
             row.column,
             row.statistic,
@@ -158,7 +156,6 @@ def _before(line: Line, asked: _Asked, as_of: datetime) -> list[Statistic] | Non
         for row in rows
         if row.at == newest
     ]
-    return found or None
 
 
 def _compared(
