@@ -29,7 +29,9 @@ def commands(
     def monitor(as_of: datetime | None, **options: Any) -> None:
         """Predictions and late labels → ops.performance, ops.decisions: keep, watch or retrain.
 
-        Before labels come, what the scores let expect (CBPE); when they come, whether that held.
+        Before labels come, what the scores let expect (CBPE, of a regression errors by score); when
+        they come, whether that held. And train-serve skew (ops.skew): what the champion is asked
+        about against the rows that trained it.
         """
         stage("monitor", options, as_of=utc(as_of))
 
