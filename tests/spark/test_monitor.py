@@ -304,6 +304,40 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
 
 
 @pytest.mark.slow  # three turns
+def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> None:
+    rule = shop.line.problem.monitor.model_copy(update={"at_least": 1, "cooldown": 0})
+    line = replace(shop.line, problem=shop.line.problem.model_copy(update={"monitor": rule}))
+    one = shop.version(day(5, 20), 0.9)
+    shop.scored(one)
+    why = "does not beat champion: better by -0.0210 [-0.0400, -0.0020]"
+    trained = []
+
+    def stage(name: str, **_: object) -> None:
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            trained.append(name)
+            raise Refused("model version 2 was registered but did not become champion", where=why)
+
+    shop.features(day(7, 5), np.random.default_rng(1).permutation(shop.label))
+    said = cycle.run(line, stage)
+    assert said.startswith("retrain: labels show it worse"), said
+    assert said.endswith(f"; the new model was refused ({why}), the champion stays")
+    assert shop.models.champion().number == one
+    (made,) = shop.rows("ops.decisions")
+    (outcome,) = [row for row in shop.rows("ops.outcomes") if row.kind == "training"]
+    assert (outcome.decision, outcome.verdict) == (made.decision, "refused")
+    assert outcome.detail.endswith(why)
+
+    cycle.run(line, stage)  # on the same data it is not tried again
+    assert trained == ["train"]
+    shop.features(day(7, 6), np.random.default_rng(2).permutation(shop.label))
+    cycle.run(line, stage)  # new data are another decision
+    assert trained == ["train", "train"]
+    assert shop.models.champion().number == one
+
+
+@pytest.mark.slow  # three turns
 def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkeypatch) -> None:
     """A refused stage reaches the file that alerts are made of. A gateway that is away hides no
     other error, and loses no turn: given again, the turn pushes.
