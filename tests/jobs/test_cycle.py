@@ -135,6 +135,11 @@ def test_the_wheel(wheel, command) -> None:
 
     for name in ("decisions", "promises_and_labels"):  # the others: tests/jobs/test_line.py
         assert answer(wheel.line, query.text(name), name).collect(), name
+    skewed = answer(wheel.line, query.text("what_is_skewed"), "what_is_skewed").collect()
+    compared = wheel.rows("ops.skew")
+    last = [row for row in compared if row.at == max(each.at for each in compared)]
+    assert len(skewed) == sum(row.skewed for row in last)
+    assert {row.model_version for row in last} == {2}
 
     before = wheel.versions()
     wheel.turn()

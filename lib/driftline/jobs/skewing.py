@@ -244,7 +244,7 @@ def _trained(line: Line, ledger: Run, models: Registry, champion: Version) -> _P
             "run_id": F.lit(ledger.run_id),
         }
     )
-    ledger.wrote(line.tables.append(made, schemas.PROFILES, key=f"profiles:{name}"))
+    ledger.wrote(line.tables.append(made, schemas.PROFILES, key=None))
     return _trained(line, ledger, models, champion)
 
 
