@@ -6,11 +6,14 @@ The truth is known: y = score + noise whose deviation is exp(0.2 + growth · x),
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from driftline import losses, metrics, performance
 from driftline.losses import Losses, Promise
@@ -134,3 +137,39 @@ def test_few_rows_or_a_single_score_are_one_bin() -> None:
     same = promised(learnt(label, np.full(30, 7.0)), np.full(10, 7.0))
     assert same.metrics["mae"].value == pytest.approx(float(np.mean(np.abs(label - 7.0))))
     assert losses.losses([]) is None
+
+
+def trips(folder: Path, month: str) -> tuple[pd.DataFrame, Floats]:
+    """Features and dollars paid of a month of New York's yellow taxis."""
+    rows = pd.read_csv(folder / "nyc_taxi" / f"yellow_tripdata_sample_{month}.csv")
+    at = pd.to_datetime(rows["pickup_datetime"])
+    features = rows[["trip_distance", "pickup_location_id", "dropoff_location_id"]]
+    features = features.assign(hour=at.dt.hour, weekday=at.dt.weekday)
+    paid = rows["total_amount"]
+    usual = paid.between(0.5, 120) & rows["trip_distance"].between(0.01, 50)
+    return features[usual], paid[usual].to_numpy()
+
+
+@pytest.mark.slow
+def test_a_surcharge_that_no_feature_tells(public_data) -> None:
+    """From February 2019 on every trip in Manhattan costs 2.50 dollars more. Distances and places
+    are what they were, so that nothing worse can be expected; the first labels say that it is.
+    """
+    folder = public_data("nyc_taxi")
+    months = [trips(folder, f"2018-{month:02}") for month in range(1, 13)]
+    model = HistGradientBoostingRegressor(max_iter=60, random_state=0)
+    model.fit(pd.concat(x for x, _ in months[:9]), np.concatenate([y for _, y in months[:9]]))
+    label = np.concatenate([y for _, y in months[9:]])
+    known = learnt(label, model.predict(pd.concat(x for x, _ in months[9:])))
+    then = float(known.rows @ known.errors["e1"] / known.rows.sum())
+    off = {}
+    for month in ("2019-01", "2019-02", "2019-05", "2019-09", "2019-12"):
+        rows, paid = trips(folder, month)
+        score = model.predict(rows)
+        promise, real = promised(known, score).metrics, came(paid, score)
+        assert promise["mae"].value == pytest.approx(then, rel=0.1)
+        off[month] = real["bias"].value - promise["bias"].value
+        held = performance.assumption(promise, real, ["mae", "bias"], drop=1.0)  # a dollar
+        assert held.holds == (month == "2019-01"), (month, held.words)
+    assert abs(off["2019-01"]) < 1
+    assert all(-3.5 < each < -1.5 for month, each in off.items() if month != "2019-01"), off
