@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.budgets import OverBudget
-from driftline.errors import Refused
+from driftline.errors import Refused, TryAgain
 from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
@@ -42,6 +42,8 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | 
     with line.tables.lock(LOCK), line.ledger.between("cycle"):
         try:
             said = _turn(line, stage, as_of, wanted)
+        except TryAgain:
+            raise  # nothing is wrong, and nobody has to be told: the next try tells
         except Exception:
             try:
                 exposing.write(line)
