@@ -51,6 +51,9 @@ def commands(
         gate, promote, score. Given again it does nothing again. With --as-of in the past only what
         was known then is used, and the champion stays. Stops between two stages, with exit code 3,
         where the budgets of the problem file end; the next turn goes on from there.
+
+        Its metrics are in metrics.prom beside the tables, also where it fails, and are pushed where
+        the environment names a pushgateway; one that is away ends in exit code 75, all else done.
         """
         line = opened(options)
         if dry_run:
