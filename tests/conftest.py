@@ -48,11 +48,10 @@ def public_data() -> Callable[[str], Path]:
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """One session for all tests in this process: starting one takes longer than most tests."""
     from driftline import session
+    from small_shop import COMPILED_ONCE
 
     log = tmp_path_factory.mktemp("spark") / "spark.log"
-    # Many small queries, each once: HotSpot's second compiler costs more than its code gives.
-    quick = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
-    started = session.build(cores=2, memory_gib=2, settings=quick, log=log)
+    started = session.build(cores=2, memory_gib=2, settings=COMPILED_ONCE, log=log)
     yield started
     started.stop()
 
