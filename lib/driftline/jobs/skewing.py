@@ -60,7 +60,8 @@ def measure(
         features |= dict.fromkeys(named)
         if named:
             worst = [f"{name} ({_short(one)})" for name, one in list(named.items())[:_NAMED]]
-            said.append(f"skew in {len(named)} features of the {each.said}: {', '.join(worst)}")
+            count = f"{len(named)} feature{'s' if len(named) > 1 else ''}"
+            said.append(f"skew in {count} of the {each.said}: {', '.join(worst)}")
     return Skew(tuple(features) if known else None, "; ".join(said))
 
 
