@@ -1,17 +1,17 @@
-"""Estimators with scikit-learn's interface as candidates: fitted on an executor, kept as numbers.
+"""Any estimator with scikit-learn's interface as a candidate: fitted on an executor, never pickled.
 
 A fit is one task: the rows come as Arrow, and what comes back are the numbers that a fitted model
-is made of (:mod:`driftline.portable.saved`), never a pickle. So an estimator is one that can be
-asked for its numbers (:data:`READERS`); what cannot could not be served without Python, either.
+is made of (:mod:`driftline.portable.estimators`), or its ONNX graph
+(:mod:`driftline.portable.converted`). What has neither could not be served without Python, either.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,17 +24,20 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import arrow_udf
 
+from driftline.candidates import built
+from driftline.errors import DriftlineError, Refused
 from driftline.models import WEIGHT, Value
 from driftline.portable import numbers
-from driftline.portable.numbers import Floats, Linear, Trees
-
-Fitted = Linear | Trees
+from driftline.portable.converted import convert
+from driftline.portable.estimators import READERS
+from driftline.portable.numbers import Floats, Linear, Onnx, Trees
 
 
 class Numbers(Model, DefaultParamsReadable[Any], DefaultParamsWritable):
     """A fitted model as numbers, saved as they are: ``features`` → ``rawPrediction``.
 
-    That is what a classifier's score is the logistic of, and the ``prediction`` of a regression.
+    That is what a classifier's score is the logistic of, or the score itself, and the
+    ``prediction`` of a regression.
     """
 
     numbers: Param[str] = Param(
@@ -57,14 +60,16 @@ class Numbers(Model, DefaultParamsReadable[Any], DefaultParamsWritable):
         return dataset.withColumn("rawPrediction", total).withColumn("prediction", decided)
 
 
-def _totals(fitted: Fitted) -> Any:
+def _totals(fitted: Linear | Trees | Onnx) -> Any:
     """The vectorised function of an array column."""
 
-    def totals(vectors: pa.Array) -> pa.Array:
-        return pa.array(numbers.totals(fitted, _matrix(vectors)))
+    def totals(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        said = numbers.totals(fitted)  # a graph is loaded once a task
+        for vectors in batches:
+            yield pa.array(said(_matrix(vectors)))
 
     # The types themselves: by name, Spark would look for them where they are not.
-    totals.__annotations__ = {"vectors": pa.Array, "return": pa.Array}
+    totals.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
     made: Any = arrow_udf
     return made(totals, "double")
 
@@ -79,151 +84,56 @@ class Adapted(Estimator):  # type: ignore[type-arg]
     """An estimator of that class with these parameters; reads ``features``, ``label``, weights."""
 
     def __init__(
-        self, name: str, parameters: Mapping[str, Value], *, seed: int, weighted: bool
+        self, name: str, parameters: Mapping[str, Value], *, task: str, seed: int, weighted: bool
     ) -> None:
         super().__init__()
-        self._build = partial(_built, name, dict(parameters), seed)
-        self._build()  # a class that is not there, or takes no such parameter, is known here
-        self._weighted, self._read = weighted, READERS[name]
+        build = partial(built, name, dict(parameters), seed=seed)
+        build()  # a class that is not there, or takes no such parameter, is known here
+        classifies = task == "classification"
+        self._fitted = partial(_fitted, name=name, build=build, classifies=classifies)
+        self._weighted = weighted
 
     def _fit(self, dataset: DataFrame) -> Numbers:
         also = [WEIGHT] if self._weighted else []
         asked = dataset.select(vector_to_array(F.col("features")).alias("x"), "label", *also)
-        fit = partial(_fitted, build=self._build, read=self._read)
-        (row,) = asked.coalesce(1).mapInArrow(fit, "numbers string").collect()
+        said = "numbers string, failed string"
+        (row,) = asked.coalesce(1).mapInArrow(self._fitted, said).collect()
+        if row.failed:
+            raise Refused(row.failed)
         return Numbers(numbers=row.numbers)
-
-
-def _built(name: str, parameters: Mapping[str, Value], seed: int) -> Any:
-    module, _, kind = name.rpartition(".")
-    build = getattr(importlib.import_module(module), kind)
-    takes = inspect.signature(build).parameters
-    # XGBoost's constructors hide theirs behind keywords.
-    seeded = {"random_state": seed} if "random_state" in takes or "kwargs" in takes else {}
-    return build(**{**seeded, **parameters})
 
 
 def _fitted(
     batches: Iterable[pa.RecordBatch],
+    name: str,
     build: Callable[[], Any],
-    read: Callable[[Any], Fitted],
-) -> Iterator[Any]:
+    classifies: bool,
+) -> Iterator[pa.RecordBatch]:
+    """The one row of a fit: the model as JSON, or why there is none."""
     table = pa.Table.from_batches(batches).combine_chunks()
-    x = _matrix(table["x"].combine_chunks())
-    weights = table[WEIGHT].to_numpy() if WEIGHT in table.column_names else None
-    model = build().fit(x, table["label"].to_numpy(), sample_weight=weights)
-    yield pa.RecordBatch.from_pydict({"numbers": [numbers.to_json(read(model))]})
+    x, label = _matrix(table["x"].combine_chunks()), table["label"].to_numpy()
+    label = label.astype(np.int64) if classifies else label
+    weight = {"sample_weight": table[WEIGHT].to_numpy()} if WEIGHT in table.column_names else {}
+    found, failed = None, None
+    try:
+        if classifies and len(set(label.tolist())) < 2:
+            raise Refused("the rows to fit on are of one class")
+        model = build().fit(x, label, **weight)
+        read = READERS[name](model) if name in READERS else convert(model, x, classifies)
+        found = numbers.to_json(read)
+    except Exception as error:  # of whatever kind: the driver tells it, and tries no second time
+        failed = _told(error, name)
+    schema = pa.schema([("numbers", pa.string()), ("failed", pa.string())])
+    yield pa.RecordBatch.from_pydict({"numbers": [found], "failed": [failed]}, schema)
 
 
-def _line(model: Any) -> Linear:
-    coefficients: Floats = np.ravel(model.coef_).astype(np.float64)
-    return Linear(coefficients, float(np.ravel(model.intercept_)[0]), logistic=False)
-
-
-def _logistic(model: Any) -> Linear:
-    found = _line(model)
-    return Linear(found.coefficients, found.intercept, logistic=True)
-
-
-def _boosted(model: Any) -> Trees:
-    """The trees of a histogram gradient boosting, and its baseline as a tree of one leaf."""
-    if getattr(model, "loss", "") in ("poisson", "gamma"):
-        raise ValueError("what is exponential has no form as trees")
-    trees = []
-    for (predictor,) in model._predictors:
-        nodes = predictor.nodes
-        children = [
-            np.where(nodes["is_leaf"] == 1, -1, nodes[side].astype(np.int64))
-            for side in ("left", "right")
-        ]
-        trees.append((nodes["feature_idx"], nodes["num_threshold"], *children, nodes["value"]))
-    leaf = np.full(1, -1)
-    trees.append((leaf, np.zeros(1), leaf, leaf, np.ravel(model._baseline_prediction)))
-    return _joined(trees, logistic=hasattr(model, "classes_"))
-
-
-def _forest(model: Any) -> Trees:
-    """Each tree says its leaf's mean, or share of label 1, by the number of trees."""
-    trees = []
-    for each in model.estimators_:
-        tree = each.tree_
-        value = tree.value[:, 0, :]
-        share = value[:, 1] / value.sum(axis=1) if value.shape[1] > 1 else value[:, 0]
-        below = in_double(tree.threshold)
-        trees.append((tree.feature, below, tree.children_left, tree.children_right, share))
-    return _joined(trees, scale=1 / len(trees))
-
-
-def _xgboost(model: Any) -> Trees:
-    """XGBoost's own JSON: a leaf's value stands where another node has its condition.
-
-    A row goes left where x < condition, in single precision: where x ≤ the number before it.
+def _told(error: Exception, name: str) -> str:
+    """An error's kind and where the class's own module, or else whoever, raised it; not its text,
+    which may quote a row. Ours never does.
     """
-    learner = json.loads(model.get_booster().save_raw("json"))["learner"]
-    objective = learner["objective"]["name"]
-    if objective not in ("binary:logistic", "reg:squarederror"):
-        raise ValueError(f"{objective} has no form as trees here")
-    text = learner["learner_model_param"]["base_score"].strip("[]")
-    base, logistic = float(text), objective == "binary:logistic"
-    base = float(np.log(base / (1 - base))) if logistic else base
-    trees = []
-    for tree in learner["gradient_booster"]["model"]["trees"]:
-        left, right = (np.asarray(tree[f"{side}_children"], np.int64) for side in ("left", "right"))
-        condition = np.asarray(tree["split_conditions"], np.float32)
-        below = in_double(np.nextafter(condition, np.float32(-np.inf)))
-        feature = np.asarray(tree["split_indices"], np.int64)
-        trees.append((feature, below, left, right, condition.astype(np.float64)))
-    leaf = np.full(1, -1)
-    trees.append((leaf, np.zeros(1), leaf, leaf, np.array([base])))
-    return _joined(trees, logistic=logistic)
-
-
-def in_double(threshold: Any) -> Floats:
-    """The largest doubles that are no more than a threshold once they are single precision.
-
-    These libraries round x to single precision before they compare it: what lies up to the middle
-    between the last such number that goes left and the next one is rounded to the former.
-    """
-    with np.errstate(over="ignore"):
-        last = np.asarray(threshold, np.float64).astype(np.float32)
-    last = np.where(last > threshold, np.nextafter(last, np.float32(-np.inf)), last)
-    beyond = np.nextafter(last, np.float32(np.inf)).astype(np.float64)
-    middle = (last.astype(np.float64) + beyond) / 2
-    found: Floats = np.where(
-        middle.astype(np.float32) > last, np.nextafter(middle, -np.inf), middle
-    )
-    return found
-
-
-def _joined(trees: Sequence[Any], *, scale: float = 1.0, logistic: bool = False) -> Trees:
-    """Trees of (feature, threshold, left, right, value), each with numbers of its own, as one."""
-    sizes = [len(tree[0]) for tree in trees]
-    starts = np.cumsum([0, *sizes])
-    shift = np.repeat(starts[:-1], sizes)
-    feature, threshold, left, right, value = (
-        np.concatenate(part) for part in zip(*trees, strict=True)
-    )
-    inner = left >= 0
-    return Trees(
-        np.where(inner, feature, -1).astype(np.int64),
-        np.where(inner, threshold, 0.0),
-        np.where(inner, left + shift, -1).astype(np.int64),
-        np.where(inner, right + shift, -1).astype(np.int64),
-        np.asarray(value, np.float64) * scale,
-        starts[:-1].astype(np.int64),
-        logistic=logistic,
-    )
-
-
-READERS: Mapping[str, Callable[[Any], Fitted]] = {
-    "sklearn.ensemble.HistGradientBoostingClassifier": _boosted,
-    "sklearn.ensemble.HistGradientBoostingRegressor": _boosted,
-    "sklearn.ensemble.RandomForestClassifier": _forest,
-    "sklearn.ensemble.RandomForestRegressor": _forest,
-    "sklearn.linear_model.LinearRegression": _line,
-    "sklearn.linear_model.LogisticRegression": _logistic,
-    "sklearn.linear_model.Ridge": _line,
-    "xgboost.XGBClassifier": _xgboost,
-    "xgboost.XGBRegressor": _xgboost,
-}
-"""How each class of :data:`driftline.models.ADAPTED` is read."""
+    if isinstance(error, DriftlineError):
+        return error.what
+    frames = traceback.extract_tb(error.__traceback__)
+    file = getattr(sys.modules.get(name.rpartition(".")[0]), "__file__", None)
+    last = ([each for each in frames if each.filename == file] or frames)[-1]
+    return f"{type(error).__name__} ({Path(last.filename).name}, line {last.lineno})"

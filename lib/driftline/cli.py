@@ -207,6 +207,10 @@ def run(stages: str, as_of: datetime | None, **options: Any) -> None:
             hint = did_you_mean(stage, STAGES, otherwise="leave --stages out to run all")
             raise click.UsageError(f"no stage '{stage}' ({', '.join(STAGES)}); {hint}")
     line = _open(options)
+    if "train" in wanted:  # to be told now, not after hours of other stages
+        from driftline import candidates
+
+        candidates.check(line.problem)
     ids = []
     refusal: Refused | None = None
     for stage in (each for each in STAGES if each in wanted):

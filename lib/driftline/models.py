@@ -160,21 +160,8 @@ but for ``hidden``: the units of a perceptron's one hidden layer.
 """
 
 CLASS = "class"
-"""What a candidate has among its parameters whose family is no :data:`FAMILIES`' own."""
-
-ADAPTED: Mapping[str, str] = {
-    "sklearn.ensemble.HistGradientBoostingClassifier": "classification",
-    "sklearn.ensemble.HistGradientBoostingRegressor": "regression",
-    "sklearn.ensemble.RandomForestClassifier": "classification",
-    "sklearn.ensemble.RandomForestRegressor": "regression",
-    "sklearn.linear_model.LinearRegression": "regression",
-    "sklearn.linear_model.LogisticRegression": "classification",
-    "sklearn.linear_model.Ridge": "regression",
-    "xgboost.XGBClassifier": "classification",
-    "xgboost.XGBRegressor": "regression",
-}
-"""The classes that a candidate may be of, and their tasks: those whose fitted numbers can be read
-(see ``adapter.py``), since any other could be neither scored nor served without Python."""
+"""What a candidate has among its parameters whose family is no :data:`FAMILIES`' own: the import
+path of a class with scikit-learn's interface (see ``candidates.py``)."""
 
 HIDDEN = 16
 """Units of the hidden layer where the grid does not say."""

@@ -19,7 +19,7 @@ from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
-from driftline.models import ADAPTED, CLASS, families_for
+from driftline.models import CLASS, families_for
 from driftline.monitor_section import Monitor
 from driftline.schedule_section import Schedule
 from driftline.sections import Drift, Prepare, Prices, Train
@@ -179,8 +179,7 @@ class Problem(Strict):
                 )
         known = families_for(self.task)
         for family, grid in self.train.candidates.items():
-            adapted = ADAPTED[str(grid[CLASS][0])] if CLASS in grid else None
-            if adapted not in (None, self.task) or (not adapted and family not in known):
+            if CLASS not in grid and family not in known:
                 raise wrong(
                     f"the family does not do {self.task}",
                     key=f"train.candidates.{family}",

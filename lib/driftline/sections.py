@@ -5,6 +5,7 @@ What can only be checked across sections is in ``problem.py``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from driftline.conf import Share, Strict, wrong
 from driftline.errors import did_you_mean
-from driftline.models import ADAPTED, CLASS, FAMILIES
+from driftline.models import CLASS, FAMILIES
 
 
 def _grid_value(value: Any) -> Any:
@@ -98,14 +99,18 @@ class Decide(Strict):
 
 
 def _check_class(family: str, given: tuple[Any, ...]) -> None:
-    if family in FAMILIES or len(given) != 1 or given[0] not in ADAPTED:
+    """What can be known without importing it; ``candidates.check`` does, before a search."""
+    if family in FAMILIES or len(given) != 1 or not _PATH.fullmatch(str(given[0])):
         raise wrong(
             "not a class that can be a candidate",
             key=f"{family}.{CLASS}",
             found=", ".join(map(str, given)),
-            allowed=f"{', '.join(ADAPTED)}; under a name that is no family's",
-            hint="of others the fitted numbers cannot be read, nor served without Python",
+            allowed="one import path, package.module.Class, under a name that is no family's",
+            hint="class: sklearn.ensemble.HistGradientBoostingClassifier",
         )
+
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 class Train(Strict):

@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
 from driftline.adapter import Adapted
-from driftline.errors import Refused
+from driftline.errors import DriftlineError, Refused
 from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained
 from driftline.models import Candidate
 from driftline.prepare import Preparation
@@ -214,7 +214,9 @@ def _measure(candidate: Candidate, number: int, fold: _Fold, problem: Problem) -
 
 
 def kind(error: Exception) -> str:
-    """What is told of an error: its kind and condition; its text may quote a row."""
+    """What is told of an error: its kind and condition; its text may quote a row, ours does not."""
+    if isinstance(error, DriftlineError):
+        return error.what
     condition = error.getCondition() if isinstance(error, PySparkException) else None
     return type(error).__name__ + (f" {condition}" if condition else "")
 
@@ -292,7 +294,7 @@ def _estimator(candidate: Candidate, problem: Problem, places: int) -> Estimator
     parameters = dict(candidate.parameters)
     if models.CLASS in parameters:
         name = str(parameters.pop(models.CLASS))
-        return Adapted(name, parameters, seed=seed, weighted=weighted)
+        return Adapted(name, parameters, task=problem.task, seed=seed, weighted=weighted)
     return models.estimator(
         candidate, task=problem.task, seed=seed, weighted=weighted, places=places
     )

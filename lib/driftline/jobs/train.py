@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from driftline import (
     calibration,
+    candidates,
     card,
     evaluation,
     portable,
@@ -51,6 +52,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
     until = time.monotonic() + seconds
     features = schemas.features(line.problem).full_name
     with line.ledger.run("train") as ledger, line.tables.lock("gold.model"):
+        candidates.check(line.problem)
         version = line.tables.version(features)
         ledger.read(features, version)
         models = Registry(line.environment.mlflow, line.problem.name)

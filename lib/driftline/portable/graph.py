@@ -20,7 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from driftline.calibration import Calibration, Isotonic, Platt
 from driftline.errors import DriftlineError
-from driftline.portable.numbers import Bayes, Linear, Model, Perceptron, Trees
+from driftline.portable.converted import OPSET, part
+from driftline.portable.numbers import Bayes, Linear, Model, Onnx, Perceptron, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
 from driftline.serving.facts import MISSING, Facts
 
@@ -42,7 +43,7 @@ def write(
     flat = graph.constant(np.array([-1], np.int64))
     graph.nodes.append(helper.make_node("Reshape", [score, flat], ["score"]))
     output = helper.make_tensor_value_info("score", TensorProto.DOUBLE, ["rows"])
-    return graph.file(output, facts, trees=5)
+    return graph.file(output, facts)
 
 
 def _total(graph: Graph, vector: str, model: Model, places: int) -> str:
@@ -54,6 +55,12 @@ def _total(graph: Graph, vector: str, model: Model, places: int) -> str:
         return linear(graph, units(graph, vector, model), model.outer, model.intercept)
     if isinstance(model, Linear):
         return linear(graph, vector, model.coefficients, model.intercept)
+    if isinstance(model, Onnx):
+        own = part(model, vector)
+        graph.nodes += own.nodes
+        graph.constants += own.constants
+        graph.trees = own.trees
+        return own.score
     return _trees(graph, vector, places, model)
 
 
@@ -108,6 +115,8 @@ class Graph:
         self.inputs: list[Any] = []
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.trees = 5
+        """The version of ``ai.onnx.ml``."""
 
     def constant(self, values: np.ndarray[Any, Any]) -> str:
         """Add a constant; its name."""
@@ -128,11 +137,14 @@ class Graph:
         self.nodes.append(helper.make_node(operation, inputs, [name], **attributes))
         return name
 
-    def file(self, output: Any, facts: Facts, *, trees: int) -> bytes:
-        """The whole as a file; ``trees`` is the version of ``ai.onnx.ml``."""
+    def file(self, output: Any, facts: Facts) -> bytes:
+        """The whole as a file."""
         made = helper.make_model(
             helper.make_graph(self.nodes, facts.name, self.inputs, [output], self.constants),
-            opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", trees)],
+            opset_imports=[
+                helper.make_opsetid("", OPSET),
+                helper.make_opsetid("ai.onnx.ml", self.trees),
+            ],
             ir_version=10,
             producer_name="driftline",
         )

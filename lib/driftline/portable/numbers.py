@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,13 +72,37 @@ class Perceptron:
     intercept: float
 
 
-Model = Linear | Trees | Bayes | Perceptron
+@dataclass(frozen=True)
+class Onnx:
+    """Whatever else: an ONNX file with input ``x`` (rows × places) and output ``score`` (rows × 1),
+    both double, as :mod:`driftline.portable.converted` makes it; ``logistic`` as for
+    :class:`Linear`.
+    """
+
+    content: bytes
+    logistic: bool = False
 
 
-def totals(model: Linear | Trees, x: Floats) -> Floats:
-    """Of each row of ``x`` (rows × places) what its score is the logistic of, or the score."""
+Model = Linear | Trees | Bayes | Perceptron | Onnx
+
+
+def totals(model: Linear | Trees | Onnx) -> Callable[[Floats], Floats]:
+    """The function from ``x`` (rows × places) to what each row's score is the logistic of, or the
+    score itself.
+    """
+    if isinstance(model, Onnx):
+        from driftline.serving.model import run, session  # a model of plain numbers needs none
+
+        loaded = session(model.content)
+        return lambda x: run(loaded, "score", {"x": x})[:, 0]
     if isinstance(model, Linear):
-        return np.asarray(x @ model.coefficients + model.intercept)
+        line = model
+        return lambda x: np.asarray(x @ line.coefficients + line.intercept)
+    return partial(_leaves, model)
+
+
+def _leaves(model: Trees, x: Floats) -> Floats:
+    """The sum over the trees of the leaf that each row ends in."""
     found = np.zeros(len(x))
     row = np.arange(len(x))
     for root in model.roots:
@@ -89,20 +116,26 @@ def totals(model: Linear | Trees, x: Floats) -> Floats:
     return found
 
 
-def to_json(model: Linear | Trees) -> str:
+def to_json(model: Linear | Trees | Onnx) -> str:
     """As text that gives the very same numbers back."""
-    plain = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in asdict(model).items()
-    }
-    return json.dumps({"kind": type(model).__name__, **plain})
+    return json.dumps(
+        {"kind": type(model).__name__, **{n: _plain(v) for n, v in asdict(model).items()}}
+    )
 
 
-def from_json(text: str) -> Linear | Trees:
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def from_json(text: str) -> Linear | Trees | Onnx:
     """Back from the text."""
     given: dict[str, Any] = json.loads(text)
     whole = ("feature", "left", "right", "roots")
     kind = given.pop("kind")
+    if kind == "Onnx":
+        return Onnx(base64.b64decode(given["content"]), given["logistic"])
     read: dict[str, Any] = {
         name: np.asarray(value, np.int64 if name in whole else np.float64)
         if isinstance(value, list)

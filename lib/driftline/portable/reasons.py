@@ -6,7 +6,9 @@ would say at the node to what it would say at the child, and counts for the colu
 (Saabas 2014, Interpreting random forests); the columns of all trees add up to the score before any
 logistic, less what the roots say. A naive Bayes' column moves it by the difference of its log
 likelihoods; a perceptron's by slope × prepared value (gradient times input; Shrikumar 2016), the
-slope before the last logistic. In single precision, and no part of the score.
+slope before the last logistic. Of any other model a column moves the score by what is left of it
+once the column's places are 0, as at the training mean (occlusion; Zeiler & Fergus 2014): that asks
+the model once a column. In single precision, and no part of the score.
 """
 
 from __future__ import annotations
@@ -14,8 +16,18 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from driftline.portable.converted import part
 from driftline.portable.graph import Graph, prepared, surprise, units
-from driftline.portable.numbers import Bayes, Integers, Linear, Model, Perceptron, Trees
+from driftline.portable.numbers import (
+    Bayes,
+    Floats,
+    Integers,
+    Linear,
+    Model,
+    Onnx,
+    Perceptron,
+    Trees,
+)
 from driftline.prepare import Preparation
 from driftline.serving.facts import Facts
 
@@ -23,6 +35,7 @@ from driftline.serving.facts import Facts
 def write(preparation: Preparation, model: Model, facts: Facts) -> bytes:
     """The ONNX file: the inputs of the score's, output ``contributions`` (rows × columns)."""
     graph = Graph()
+    graph.trees = 3
     vector = prepared(graph, preparation)
     columns = len(facts.columns)
     owner = _owners(preparation)
@@ -31,12 +44,15 @@ def write(preparation: Preparation, model: Model, facts: Facts) -> bytes:
     else:
         whose = np.zeros((len(owner), columns))
         whose[np.arange(len(owner)), owner] = 1.0
-        moved = graph.add("MatMul", _moved(graph, vector, model), graph.constant(whose))
+        if isinstance(model, Onnx):
+            moved = _without(graph, vector, model, whose)
+        else:
+            moved = graph.add("MatMul", _moved(graph, vector, model), graph.constant(whose))
         graph.nodes.append(
             helper.make_node("Cast", [moved], ["contributions"], to=TensorProto.FLOAT)
         )
     output = helper.make_tensor_value_info("contributions", TensorProto.FLOAT, ["rows", columns])
-    return graph.file(output, facts, trees=3)
+    return graph.file(output, facts)
 
 
 def _moved(graph: Graph, vector: str, model: Linear | Bayes | Perceptron) -> str:
@@ -53,6 +69,28 @@ def _moved(graph: Graph, vector: str, model: Linear | Bayes | Perceptron) -> str
     spread = np.log(model.variance[:1]) - np.log(model.variance[1:])
     apart = graph.add("Add", graph.add("Sub", zero, one), graph.constant(spread))
     return graph.add("Div", apart, graph.constant(np.array([[2.0]])))
+
+
+def _without(graph: Graph, vector: str, model: Onnx, whose: Floats) -> str:
+    """The score less what it is without each column, rows × columns.
+
+    One round of a loop asks about all rows, so that no more than one copy of them is there.
+    """
+    kept = np.vstack([np.ones(len(whose)), 1.0 - whose.T])  # as it is, then without each column
+    own = part(model, "masked")
+    graph.trees = own.trees
+    graph.constants += own.constants
+    mask = helper.make_tensor_value_info("mask", TensorProto.DOUBLE, [len(whose)])
+    said = helper.make_tensor_value_info(own.score, TensorProto.DOUBLE, ["rows", 1])
+    masked = helper.make_node("Mul", [vector, "mask"], ["masked"])
+    body = helper.make_graph([masked, *own.nodes], "without", [mask], [said])
+    # A graph an element of what is scanned: (1 + columns) × rows × 1.
+    found = graph.add("Scan", graph.constant(kept), body=body, num_scan_inputs=1)
+    scores = graph.add("Squeeze", found, graph.constant(np.array([2])))
+    places = graph.add("Transpose", scores, perm=[1, 0])
+    first = graph.add("Gather", places, graph.constant(np.array([0])), axis=1)
+    rest = graph.add("Gather", places, graph.constant(np.arange(1, len(kept))), axis=1)
+    return graph.add("Sub", first, rest)
 
 
 def _owners(preparation: Preparation) -> Integers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,9 +31,7 @@ class Portable:
         The probability of label 1, or the predicted value.
         """
         given: dict[str, Any] = {"numbers": numbers, "words": words}
-        feed = {name: given[name] for name in self._inputs}
-        (found,) = self._session.run(["score"], feed)
-        return np.asarray(found)
+        return run(self._session, "score", {name: given[name] for name in self._inputs})
 
     def decide(self, score: Floats) -> Floats:
         """1 where the score is at least the threshold, else 0; the score itself for regression."""
@@ -71,9 +70,7 @@ class Reasons:
     def contributions(self, numbers: Floats, words: Words) -> npt.NDArray[np.float32]:
         """By how much each column moved each row's score: n × columns, numbers before words."""
         given: dict[str, Any] = {"numbers": numbers, "words": words}
-        feed = {name: given[name] for name in self._inputs}
-        (found,) = self._session.run(["contributions"], feed)
-        return np.asarray(found)
+        return run(self._session, "contributions", {name: given[name] for name in self._inputs})
 
     def top(self, numbers: Floats, words: Words, decision: Floats, most: int = 3) -> pa.Array:
         """Of each row the columns that spoke most for what was decided, the strongest first.
@@ -95,26 +92,46 @@ class Reasons:
         return pa.ListArray.from_arrays(pa.array(offsets), self._names.take(pa.array(first[said])))
 
 
-def _session(content: bytes) -> tuple[ort.InferenceSession, Facts]:
+def run(loaded: ort.InferenceSession, output: str, feed: Mapping[str, Any]) -> npt.NDArray[Any]:
+    """One output for rows as inputs, some rows at a time: what a graph holds in between, as the
+    distances of a k-nearest-neighbours, then stays small however many there are.
+    """
+    rows = len(next(iter(feed.values())))
+    found = [
+        loaded.run([output], {name: each[start : start + _AT_ONCE] for name, each in feed.items()})
+        for start in range(0, max(rows, 1), _AT_ONCE)
+    ]
+    return np.concatenate([part for (part,) in found])
+
+
+_AT_ONCE = 2048
+
+
+def session(content: bytes) -> ort.InferenceSession:
+    """A loaded ONNX file."""
     options = ort.SessionOptions()
     # One thread a request: servers and executors bring their own parallelism.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     providers = ["CPUExecutionProvider"]
     try:
-        session = ort.InferenceSession(content, options, providers=providers)
+        return ort.InferenceSession(content, options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no class in common
         raise DriftlineError(
             f"an ONNX file that onnxruntime cannot load ({type(error).__name__})",
             hint="is it whole, and onnxruntime 1.20 or newer?",
         ) from error
-    metadata = session.get_modelmeta().custom_metadata_map
+
+
+def _session(content: bytes) -> tuple[ort.InferenceSession, Facts]:
+    loaded = session(content)
+    metadata = loaded.get_modelmeta().custom_metadata_map
     if "driftline" not in metadata:
         raise DriftlineError(
             "an ONNX file that driftline did not write",
             hint="the portable model of a version is written by `driftline train`",
         )
-    return session, Facts.from_json(metadata["driftline"])
+    return loaded, Facts.from_json(metadata["driftline"])
 
 
 def _numbers(column: Any) -> Floats:
