@@ -13,7 +13,6 @@ import pytest
 from driftline.conf import read_yaml
 from driftline.environment import Environment, load_environment
 from driftline.errors import ConfError, did_you_mean
-from driftline.models import ADAPTED, families_for
 from driftline.problem import digest, load_problem
 
 PROJECT = Path(__file__).parents[2]
@@ -547,27 +546,27 @@ CHANGES = {
             "decide: {cost: {false_alarm: 1, miss: 5}}",
         ),
     ),
-    "class whose numbers cannot be read": (
-        ("logistic_regression: {regParam: [0.001, 0.03]}", "mine: {class: my.Model, depth: [3]}"),
+    "class without a module": (
+        ("logistic_regression: {regParam: [0.001, 0.03]}", "mine: {class: Model, depth: [3]}"),
         (
             "not a class that can be a candidate",
             "train.candidates.mine.class",
-            "my.Model",
-            f"{', '.join(ADAPTED)}; under a name that is no family's",
-            "of others the fitted numbers cannot be read, nor served without Python",
+            "Model",
+            "one import path, package.module.Class, under a name that is no family's",
+            "class: sklearn.ensemble.HistGradientBoostingClassifier",
         ),
     ),
-    "class of another task": (
+    "class under the name of a family": (
         (
             "logistic_regression: {regParam: [0.001, 0.03]}",
-            "mine: {class: sklearn.linear_model.Ridge}",
+            "logistic_regression: {class: sklearn.linear_model.LogisticRegression}",
         ),
         (
-            "the family does not do classification",
-            "train.candidates.mine",
-            "mine",
-            ", ".join(families_for("classification")),
-            "remove it from train.candidates",
+            "not a class that can be a candidate",
+            "train.candidates.logistic_regression.class",
+            "sklearn.linear_model.LogisticRegression",
+            "one import path, package.module.Class, under a name that is no family's",
+            "class: sklearn.ensemble.HistGradientBoostingClassifier",
         ),
     ),
     "grid out of range": (
