@@ -104,7 +104,7 @@ def run(loaded: ort.InferenceSession, output: str, feed: Mapping[str, Any]) -> n
     return np.concatenate([part for (part,) in found])
 
 
-_AT_ONCE = 2048
+_AT_ONCE = 512
 
 
 def session(content: bytes) -> ort.InferenceSession:
