@@ -147,6 +147,15 @@ class Train(Strict):
     @classmethod
     def _known_parameters(cls, candidates: Any) -> Any:
         for family, grid in candidates.items():
+            for name, values in grid.items():
+                if not values:
+                    raise wrong(
+                        "a grid without values",
+                        key=f"{family}.{name}",
+                        found="[]",
+                        allowed="one value or more",
+                        hint=f"{name}: [value, …]",
+                    )
             if CLASS in grid:
                 _check_class(family, grid[CLASS])
                 continue
@@ -168,14 +177,6 @@ class Train(Strict):
                         hint=did_you_mean(
                             name, FAMILIES[family].parameters, otherwise="names are Spark MLlib's"
                         ),
-                    )
-                if not values:
-                    raise wrong(
-                        "a grid without values",
-                        key=f"{family}.{name}",
-                        found="[]",
-                        allowed="one value or more",
-                        hint=f"{name}: [value, …]",
                     )
                 wanted = FAMILIES[family].parameters[name]
                 for value in values:

@@ -546,6 +546,19 @@ CHANGES = {
             "decide: {cost: {false_alarm: 1, miss: 5}}",
         ),
     ),
+    "class with a grid without values": (
+        (
+            "logistic_regression: {regParam: [0.001, 0.03]}",
+            "mine: {class: sklearn.svm.SVC, C: []}",
+        ),
+        (
+            "a grid without values",
+            "train.candidates.mine.C",
+            "[]",
+            "one value or more",
+            "C: [value, …]",
+        ),
+    ),
     "class without a module": (
         ("logistic_regression: {regParam: [0.001, 0.03]}", "mine: {class: Model, depth: [3]}"),
         (

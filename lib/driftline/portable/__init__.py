@@ -1,7 +1,8 @@
 """The model without Spark: what MLlib saved → ONNX files, and the proof that both score alike.
 
-``saved`` reads a saved pipeline's numbers, ``graph`` and ``reasons`` write them as ONNX, ``proof``
-compares. What runs the files is ``driftline.serving``. No pickle is written or read anywhere.
+``estimators`` and ``converted`` make numbers, or a graph, of what Python fitted; ``saved`` reads
+those of a saved pipeline, ``graph`` and ``reasons`` write them as ONNX, ``proof`` compares. What
+runs the files is ``driftline.serving``. No pickle is written or read anywhere.
 """
 
 from __future__ import annotations

@@ -50,13 +50,14 @@ def convert(model: Any, x: Floats, classifies: bool) -> Onnx:
         return _same(Onnx(normal(content, asked), margin), asked, expected)
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
-    for kind in (DoubleTensorType, FloatTensorType):
-        try:
-            content = _by_skl2onnx(model, kind([None, x.shape[1]]), margin=margin)
-            return _same(Onnx(normal(content, asked), margin), asked, expected)
-        except Exception as error:  # of skl2onnx or onnxruntime: the latter's have no class
-            failed = error
-    raise failed
+    def by(kind: Any) -> Onnx:
+        content = _by_skl2onnx(model, kind([None, x.shape[1]]), margin=margin)
+        return _same(Onnx(normal(content, asked), margin), asked, expected)
+
+    try:
+        return by(DoubleTensorType)
+    except Exception:  # skl2onnx' and onnxruntime's have no class in common; single is asked alike
+        return by(FloatTensorType)
 
 
 def _said(model: Any, x: Floats, *, classifies: bool) -> Floats:

@@ -2,7 +2,8 @@
 
 Own code rather than a converter: converters know MLlib's feature stages, not ours, and write the
 thresholds of trees in float32, which sends a row at a threshold to the other side. The graph is
-``ai.onnx`` 21 with ``ai.onnx.ml`` 5, whose ``TreeEnsemble`` is double throughout.
+``ai.onnx`` 21 with ``ai.onnx.ml`` 5, whose ``TreeEnsemble`` is double throughout; an estimator's
+own graph (:mod:`driftline.portable.converted`) stays as it is, with the version it has.
 
 Inputs ``numbers`` (rows × number columns, missing = NaN) and ``words`` (rows × text columns,
 missing = :data:`MISSING`); output ``score`` (rows). What the columns are, and the problem, is JSON
