@@ -6,6 +6,7 @@ Pure: where numbers come from is :mod:`driftline.jobs.sla`'s affair. Without a n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -123,8 +124,8 @@ def table(judged: Sequence[Judged]) -> str:
                 promise.kind,
                 promise.subject,
                 each.verdict,
-                "-" if found is None or found.value is None else _number(found.value, promise.unit),
-                f"{'≤' if promise.at_most else '≥'} {_number(promise.limit, promise.unit)}",
+                "-" if found is None or found.value is None else said(promise, found.value),
+                limit(promise),
                 "no evidence yet" if found is None else _evidence(found),
             )
         )
@@ -140,9 +141,18 @@ def counted(judged: Sequence[Judged]) -> str:
     return ", ".join(f"{verdicts.count(each)} {each}" for each in ("kept", "broken", "unknown"))
 
 
-def _number(value: float, unit: str) -> str:
-    digits = 4 if not unit else 1
-    return f"{value:,.{digits}f}{' ' if unit and unit != '/s' else ''}{unit}"
+def limit(promise: Promise) -> str:
+    """``≤ 36.0 h``, ``≥ 0.9800``, ``≤ 06:00``"""
+    return f"{'≤' if promise.at_most else '≥'} {said(promise, promise.limit)}"
+
+
+def said(promise: Promise, value: float) -> str:
+    """A number in the promise's unit; a deadline's is a time of its day, beyond 24:00 the next."""
+    unit = promise.unit
+    if promise.kind == "deadline" and math.isfinite(value):
+        hours, minutes = divmod(round(abs(value) * 60), 60)
+        return f"{'-' if value < 0 else ''}{hours:02}:{minutes:02}"
+    return f"{value:,.{1 if unit else 4}f}{' ' if unit and unit != '/s' else ''}{unit}"
 
 
 def _evidence(found: Found) -> str:

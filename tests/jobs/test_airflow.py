@@ -1,5 +1,7 @@
 """The DAG in a real Airflow, installed apart: parsed, run, a task tried again, days made up for.
 
+The real jobs run as commands of driftline, and by SparkSubmitOperator on a standalone cluster.
+
 ``DRIFTLINE_AIRFLOW`` may name a folder that ``scripts/airflow`` has filled before.
 """
 
@@ -8,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,21 +258,20 @@ def test_two_days_are_made_up_for_one_after_the_other(airflow, stub) -> None:
     assert days == ["2024-06-09"] * 8 + ["2024-06-10"] * 8
 
 
-def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
-    """The real jobs on the simulated shop, as of a day before its data end."""
-    root = tmp_path / "shop"
-    conf = write_project(root, repository)
+def shop(root: Path, repository: Path, **places: dict[str, Any]) -> Path:
+    """A small shop and its problem, with promises; as of a day before its data end all is kept."""
+    conf = write_project(root, repository, places)
     problem = yaml.safe_load(conf.read_text("utf-8"))
     problem["schedule"] = {"wait_for": ["shop/orders/%Y-%m-%d*.ndjson"]}
     problem["drift"]["tables"] = ["gold.features"]
     problem["sla"] = {"freshness": {"silver.orders": "36h"}, "quality": 0.9}
     conf.write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
     simulate(Shop(customers=400), root / "data" / "shop", months=9)
-    done = command("schedule", "--problem", conf, "--airflow")
-    assert done.returncode == 0, done.stderr
-    (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
-    path = str(repository / "lib")
-    airflow("dags", "test", DAG, "2024-09-20T04:00:00", seconds=880, PYTHONPATH=path)
+    return conf
+
+
+def all_went_through(airflow: Airflow, root: Path) -> None:
+    """A turn as of 20 September: every task, every stage, a decision, predictions, promises."""
     [run] = airflow.runs()
     states = airflow.states(run["run_id"])
     assert set(states.values()) == {"success"} and set(PARTS) < set(states)
@@ -281,3 +284,49 @@ def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
     assert f"{table('ops/decisions').as_of.max():%Y-%m-%d}" == "2024-09-20"
     assert set(table("ops/sla").verdict) == {"kept"}
     assert len(table("gold/predictions")) > 100
+
+
+def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
+    """The real jobs on the simulated shop, as commands of driftline."""
+    root = tmp_path / "shop"
+    done = command("schedule", "--problem", shop(root, repository), "--airflow")
+    assert done.returncode == 0, done.stderr
+    (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
+    path = str(repository / "lib")
+    airflow("dags", "test", DAG, "2024-09-20T04:00:00", seconds=880, PYTHONPATH=path)
+    all_went_through(airflow, root)
+
+
+@pytest.mark.timeout(2400)
+def test_the_whole_line_by_spark_submit_on_a_cluster(
+    airflow, cluster, cluster_folder, command, repository, tmp_path
+) -> None:
+    """The same by the real SparkSubmitOperator: a task is a spark-submit to a master."""
+    root = tmp_path / "shop"
+    conf = shop(root, repository)
+    place = yaml.safe_load((root / "conf" / "env" / "local.yaml").read_text("utf-8"))
+    place["spark"] = {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "3"}
+    place["spark"] |= {"spark.databricks.delta.snapshotPartitions": "2"}
+    (root / "conf" / "env" / "cluster.yaml").write_text(yaml.safe_dump(place), "utf-8")
+    subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
+    shutil.copytree(repository / "jobs", root / "jobs")
+    shutil.copytree(repository / "dist", root / "dist")
+    options = ("--problem", conf, "--env", "cluster", "--airflow", "--operator", "spark")
+    done = command("schedule", *options)
+    assert done.returncode == 0, done.stderr
+    assert "SparkSubmitOperator" in done.stdout
+    (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
+    airflow(
+        *("dags", "test", DAG, "2024-09-20T04:00:00"),
+        seconds=2000,
+        cwd=root,
+        PYTHONPATH=str(repository / "lib"),
+        AIRFLOW_CONN_SPARK_DEFAULT=json.dumps({"conn_type": "spark", "host": cluster}),
+        PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        SPARK_LOCAL_IP="127.0.0.1",
+    )
+    all_went_through(airflow, root)
+    # Not in the driver: each submit is an application of its own, and its executors had tasks.
+    logs = [each.read_text(errors="replace") for each in cluster_folder.glob("work/app-*/*/stderr")]
+    assert len(list(cluster_folder.glob("work/app-*"))) == len(PARTS) + 1
+    assert sum(" Running task " in each for each in logs) >= len(PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from driftline import query
@@ -24,6 +25,12 @@ def test_every_ready_query_says_what_it_asks_and_names_its_tables() -> None:
     for name, question in query.ready().items():
         assert question.endswith("?"), name
         assert query.tables(query.text(name)), name
+
+
+@pytest.mark.parametrize("name", query.ready())
+def test_duckdb_understands_every_ready_query(name: str) -> None:
+    """Its words are not all Spark's: ``at`` begins a clause there."""
+    assert len(duckdb.extract_statements(query.text(name))) == 1
 
 
 def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
@@ -434,6 +435,7 @@ def full() -> Facts:
         drift=drift(),
         causes=causes(),
         histograms=histograms(),
+        sla=promised(),
         champion={
             "version": 3,
             "family": "random_forest",
@@ -1050,6 +1052,89 @@ def test_of_pictures_drawn_twice_the_last_run_counts() -> None:
     kept = newest_pictures(drawn, ran)
     assert list(zip(kept["column"], kept["run_id"], strict=True)) == [("a", "new"), ("b", "old")]
     assert not len(newest_pictures(drawn.iloc[:0], ran.iloc[:0]))
+
+
+# --- promises -------------------------------------------------------------------------------------
+
+
+def promised() -> pd.DataFrame:
+    """Three nights; a probe in the second, told again in the third; a limit that has changed."""
+    made = []
+    for night in range(3):
+        at = START + timedelta(days=night)
+        for kind, subject, value, limit, at_most, unit in (
+            ("freshness", "silver.orders", (3.25, 40.5, 12.0)[night], 36.0, True, "h"),
+            ("freshness", "gold.predictions", None, 744.0, True, "h"),
+            ("duration", "features", (120.0, 901.0, 960.5)[night], 900.0, True, "s"),
+            ("deadline", "cycle", (5.5, -1.25, 5.75)[night], 6.0, True, "h"),
+            ("quality", "validate", 0.991, (0.999, 0.98, 0.98)[night], False, ""),
+            ("throughput", "", (None, 240.0, 240.0)[night], 100.0, False, "/s"),
+            ("gone", "", 9.0, 1.0, True, "s"),  # no longer in the problem file
+        ):
+            kept = None if value is None else value <= limit if at_most else value >= limit
+            row = {"kind": kind, "subject": subject, "value": value, "limit": limit}
+            row |= {"at_most": at_most, "unit": unit, "at": at, "run_id": f"n{night}"}
+            row["verdict"] = {None: "unknown", True: "kept", False: "broken"}[kept]
+            row["said"] = "" if value is None else f"the evidence, as of night {night}"
+            if kind == "duration":
+                row["evidence_run"] = f"features-{night}"
+            if kind == "freshness" and value is not None:
+                row |= {"evidence_table": subject, "evidence_version": 40 + night}
+            if (kind, night) == ("throughput", 2):
+                row |= {"evidence_table": "ops.sla", "evidence_version": 1, "evidence_run": "n1"}
+            made.append(row)
+    at = START + timedelta(days=2)  # asked, and no answer came
+    made.append(
+        {
+            **{"kind": "response", "subject": "p99", "verdict": "broken", "value": None},
+            **{"limit": 50.0, "at_most": True, "unit": "ms", "said": "gave no answer", "at": at},
+        }
+    )
+    return frame("sla", made)
+
+
+def promises_page(sla: pd.DataFrame, name: str = "churn") -> Page:
+    return Page(render(replace(nothing(load_problem(CONF / f"{name}.yaml")), sla=sla)))
+
+
+def test_promises_are_judged_by_the_newest_and_the_others_are_marks() -> None:
+    made = promises_page(promised())
+    said = f"{plainly(made.says('sla'))} "
+    assert (
+        "4 of 10 promises kept, 4 without evidence. Broken: time that features takes, 960.5 s, "
+        "promised at most 900.0 s (broken in 2 of 3 judgements). Broken: time within which 99 of "
+        "100 requests are answered, no answer, promised at most 50.0 ms."
+    ) in said
+    assert "gone" not in said
+    assert "05:45 ≤ 06:00" in said
+    assert "the evidence, as of night 2, run features-2" in said
+    assert "0.9910 ≥ 0.9800" in said
+    assert "the evidence, as of night 2, silver.orders version 42 " in said
+    marks = [attrs for tag, attrs in made.tags if str(attrs.get("class")).startswith("was")]
+    by_tone = Counter(str(attrs["class"]).split()[1] for attrs in marks)
+    # orders 3, predictions 3, features 3, deadline 3, quality 3, throughput 2, response 1
+    assert by_tone == {"good": 9, "bad": 5, "calm": 4}
+    assert [attrs["aria-label"] for attrs in marks[:2]] == [
+        "3 Nov 2024, 04:00 UTC: kept, 3.2 h",
+        "4 Nov 2024, 04:00 UTC: broken, 40.5 h",
+    ]
+    hero = plainly(made.says(""))
+    assert "4 of 6 kept" in hero
+    assert "Broken: duration features and response p99." in hero
+
+
+def test_how_much_of_a_limit_is_used_up_is_a_bar() -> None:
+    made = promises_page(promised())
+    bars = [str(attrs["style"]) for tag, attrs in made.tags if "--bar" in str(attrs.get("style"))]
+    # 12 of 36 h, 960.5 of 900 s, 5.75 of 6 h, 0.98 of 0.991, 100 of 240 a second
+    used = [33.3, 100.0, 95.8, 98.9, 41.7]
+    assert bars == [f"--bar:{each:.1f}%" for each in used]
+
+
+def test_without_promises_or_judgements_that_is_said() -> None:
+    assert "`driftline sla` does it" in promises_page(pd.DataFrame()).says("sla")
+    assert "not judged" in promises_page(pd.DataFrame()).says("")
+    assert "the problem file has no sla" in promises_page(promised(), "cdnow").says("sla")
 
 
 # --- how it did since then ------------------------------------------------------------------------

@@ -94,6 +94,9 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         sla.judge(Promise("quality", "validate", 0.98, "", at_most=False), Found(0.9, "said")),
         sla.judge(Promise("response", "p99", 50.0, "ms"), Found(None, "gave no answer")),
         sla.judge(Promise("throughput", "", 100.0, "/s", at_most=False), None),
+        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(5.508, "a turn ended")),
+        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(29.5, "no turn has ended")),
+        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(-1.25, "the evening before")),
     ]
     lines = [" ".join(line.split()) for line in sla.table(judged).splitlines()]
     assert lines == [
@@ -102,8 +105,11 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         "quality validate broken 0.9000 ≥ 0.9800 said",
         "response p99 broken - ≤ 50.0 ms gave no answer",
         "throughput unknown - ≥ 100.0/s no evidence yet",
+        "deadline cycle kept 05:30 ≤ 06:00 a turn ended",
+        "deadline cycle broken 29:30 ≤ 06:00 no turn has ended",
+        "deadline cycle kept -01:15 ≤ 06:00 the evening before",
     ]
-    assert sla.counted(judged) == "1 kept, 2 broken, 1 unknown"
+    assert sla.counted(judged) == "3 kept, 3 broken, 1 unknown"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
+from subprocess import CompletedProcess
 from types import SimpleNamespace
 
+import duckdb
 import pytest
 import yaml
+from deltalake import DeltaTable
+from tests.serving.conftest import onnx
+from tests.serving.test_server import Store, serving
 
-from driftline import schemas
+from driftline import query, schemas
 from driftline.jobs import sla as job
+from driftline.jobs.query import answer
 from driftline.probing import Probe
 from driftline.problem import load_problem
 
@@ -146,6 +153,32 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     dead = Probe("http://a", "", 100.0, 0, 0, None, 0.0, "ConnectionRefusedError")
     assert {each.verdict for each in job.run(line, probed=dead)} == {"broken"}
 
+    # What of it was broken is a ready question, to Spark and to DuckDB alike. The probe that was
+    # told again in between is not counted twice.
+    sql = query.text("broken_promises")
+    told = {(row.kind, row.subject): row for row in answer(line, sql, "broken_promises").collect()}
+    counts = {key: (row.judged, row.broken, row.worst_by) for key, row in told.items()}
+    late = counts.pop(("deadline", "cycle"))
+    assert late[:2] == (2, 2) and late[2] > 0
+    assert counts == {
+        ("duration", "features"): (2, 2, 1.0),
+        ("quality", "validate"): (2, 2, 0.5),
+        ("model", "roc_auc"): (2, 1, 0.05),
+        ("response", "p99"): (2, 1, None),
+        ("throughput", ""): (2, 2, 1.0),
+    }
+    assert told["throughput", ""].evidence == "http://a gave no answer: ConnectionRefusedError"
+    assert told["model", "roc_auc"].newest == "broken"
+    given = DeltaTable(line.tables.path("ops.sla")).to_pyarrow_dataset()
+    analyst = duckdb.connect()
+    analyst.sql("set timezone = 'UTC'")
+    analyst.register("given", given)
+    analyst.sql("create schema ops")
+    analyst.sql("create view ops.sla as from given")
+    same = analyst.sql(sql).fetchall()
+    assert [tuple(row)[:4] for row in told.values()] == [row[:4] for row in same]
+    assert [tuple(row)[5:] for row in told.values()] == [row[5:] for row in same]
+
 
 @pytest.mark.slow
 def test_the_command_says_it_and_ends_with_3(command, line, tmp_path) -> None:
@@ -162,3 +195,53 @@ def test_the_command_says_it_and_ends_with_3(command, line, tmp_path) -> None:
     assert "duration features broken 901.0 s ≤ 900.0 s" in said
     assert "run f1" in said and "sla 0 kept, 1 broken, 9 unknown" in said
     assert "1 of 10 promises are broken" in done.stderr and "duration features" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_probe_of_a_server_is_a_command(command, open_line, repository, tmp_path) -> None:
+    """A process of `driftline serve`, asked by a process of `driftline sla`, as people do it.
+
+    What it finds depends on the machine, so the promises are such that it cannot be otherwise.
+    """
+    store = Store(tmp_path)
+    store.put(1, onnx())
+    store.promote(1)
+    problem = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    conf = tmp_path / "churn.yaml"
+
+    def sla(address: str, p99: float) -> CompletedProcess[str]:
+        problem["sla"]["serving"] = {"p99": p99, "throughput": 5}
+        conf.write_text(yaml.safe_dump(problem), "utf-8")
+        where = ("--problem", conf, "--warehouse", tmp_path)
+        return command("sla", *where, "--probe", address, "--seconds", 4)
+
+    with serving(tmp_path) as (_, address, _rpc):
+        late = sla(address, 0.1)
+        good = sla(address, 4_000)
+    gone = sla(address, 4_000)
+
+    assert (late.returncode, good.returncode, gone.returncode) == (3, 0, 3), late.stderr
+    lines = [" ".join(line.split()) for line in late.stdout.splitlines()]
+    assert lines[0] == "promise of verdict found limit evidence"
+    assert re.match(
+        r"response p99 broken [\d.]+ ms ≤ 0.1 ms at 5/s: \d+ requests to http", lines[1]
+    )
+    assert re.match(r"throughput kept [\d.]+/s ≥ 5.0/s \d+ requests to http", lines[2])
+    assert lines[1].endswith("0 failed, model version 1")
+    assert lines[-1] == "sla 1 kept, 1 broken, 0 unknown"
+    assert "1 of 2 promises are broken" in late.stderr and "response p99" in late.stderr
+    assert "2 kept, 0 broken" in " ".join(good.stdout.split())
+    assert gone.stdout.count("gave no answer: ConnectionRefusedError") == 2
+
+    line = open_line(load_problem(conf), data=tmp_path, warehouse=tmp_path)
+    rows = line.tables.read("ops.sla").orderBy("at", "kind").collect()
+    assert [(row.kind, row.verdict, row.limit) for row in rows] == [
+        ("response", "broken", 0.1),
+        ("throughput", "kept", 5.0),
+        ("response", "kept", 4_000.0),
+        ("throughput", "kept", 5.0),
+        ("response", "broken", 4_000.0),
+        ("throughput", "broken", 5.0),
+    ]
+    assert all(row.value > 5 for row in rows[1:4:2])
+    assert [row.value for row in rows[4:]] == [None, None]

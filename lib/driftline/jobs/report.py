@@ -52,6 +52,7 @@ def facts(line: Line) -> Facts:
         skew=_frame(line, schemas.SKEW),
         decisions=_frame(line, schemas.DECISIONS),
         outcomes=_frame(line, schemas.OUTCOMES),
+        sla=_frame(line, schemas.SLA),
     )
 
 

@@ -5,7 +5,8 @@ SELECT p.cutoff, p.model_version, p.metric,
   max(p.rows) AS predictions, max(p.labelled) AS labelled
 FROM ops.performance p
 JOIN (
-  SELECT cutoff, model_version, max(at) AS at FROM ops.performance GROUP BY cutoff, model_version
+  SELECT n.cutoff, n.model_version, max(n.at) AS at
+  FROM ops.performance n GROUP BY n.cutoff, n.model_version
 ) newest ON p.cutoff = newest.cutoff AND p.model_version = newest.model_version
   AND p.at = newest.at
 WHERE p.slice = ''

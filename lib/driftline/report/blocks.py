@@ -47,7 +47,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a table; ``bar`` (0 to 1) is drawn behind the text, ``heat`` (0 to 4) tints."""
+    """One cell of a table; ``bar`` (0 to 1) is drawn behind the text, ``heat`` (0 to 4) tints.
+
+    ``marks`` are small verdicts beside each other, each a tone and what it says.
+    """
 
     text: str
     tone: Tone = ""
@@ -58,6 +61,7 @@ class Cell:
     link: str = ""
     """Id of an anchor on the page that the text leads to."""
     anchor: str = ""
+    marks: Sequence[tuple[Tone, str]] = ()
 
 
 @dataclass(frozen=True)

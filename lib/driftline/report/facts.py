@@ -24,6 +24,7 @@ from driftline.schemas import (
     QUALITY,
     RUNS,
     SKEW,
+    SLA,
     SLICES,
     TRIALS,
 )
@@ -48,6 +49,7 @@ COLUMNS: dict[str, list[str]] = {
     "skew": SKEW.column_names,
     "decisions": DECISIONS.column_names,
     "outcomes": OUTCOMES.column_names,
+    "sla": SLA.column_names,
 }
 """The columns of each frame of :class:`Facts`; an empty frame may come without any."""
 
@@ -83,6 +85,7 @@ class Facts:
     skew: pd.DataFrame = field(default_factory=pd.DataFrame)
     decisions: pd.DataFrame = field(default_factory=pd.DataFrame)
     outcomes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    sla: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for each in fields(self):

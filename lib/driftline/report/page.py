@@ -26,6 +26,7 @@ from driftline.report import (
     quality,
     scores,
     since,
+    sla,
     words,
 )
 from driftline.report.facts import Facts
@@ -44,6 +45,7 @@ _NAMES = {
     "since": "Since then",
     "drift": "Drift",
     "cost": "Cost",
+    "sla": "Promises",
     "origin": "Origin",
 }
 """What the navigation calls each section."""
@@ -71,10 +73,11 @@ def render(facts: Facts) -> str:
             since,
             drift,
             cost,
+            sla,
             provenance,
         )
     ]
-    chips = [each.chip(facts) for each in (performance, since, flow, quality, drift, cost)]
+    chips = [each.chip(facts) for each in (performance, since, flow, quality, drift, cost, sla)]
     return (
         _templates()
         .get_template("page.html")
