@@ -1,7 +1,7 @@
 """The image and the compose file on a real engine: build, up, the demo, a worker killed in it.
 
 Nothing is pulled: the base is made of Debian packages here, PostgreSQL and Prometheus are those of
-Debian. Grafana has no such package, and its container is not started.
+Debian. Grafana has no such package: its container is not started, only its part of the file read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from pyspark.sql import functions as F
@@ -131,6 +131,28 @@ def asked(url: str, seconds: float = 60) -> dict:
             time.sleep(1)
 
 
+def predicted(address: str) -> dict:
+    """What the champion says of a row made of the inputs that it says it needs."""
+    told = asked(f"{address}/v2/models/churn")
+    values = {"FP64": 1.0, "INT64": 1, "BOOL": True, "BYTES": "web"}
+    row = {each["name"]: values[each["datatype"]] for each in told["inputs"]}
+    body = json.dumps({"rows": [row]}).encode()
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(f"{address}/predict", body, headers), timeout=10) as answer:
+        return json.load(answer)
+
+
+def scraped(metric: str, seconds: float) -> str:
+    """The newest value that Prometheus has of a metric, once it has one."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = asked(f"http://127.0.0.1:9090/api/v1/query?query={metric}")
+        if found := answer["data"]["result"]:
+            return str(found[0]["value"][1])
+        assert time.monotonic() < deadline, f"Prometheus has no {metric}"
+        time.sleep(1)
+
+
 def begun(environment: dict[str, str]) -> int:
     """How many tasks the executors of the first worker have begun."""
     logs = "cat /var/tmp/executors/*/*/stderr 2>/dev/null | grep -c ' Running task ' || true"
@@ -166,7 +188,7 @@ def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
         compose = ["docker-compose"]
     compose += ["-p", PROJECT, "-f", repository / "docker" / "compose.yaml"]
     compose += ["--env-file", repository / "build" / "docker.env", "--profile", "monitoring"]
-    done(*compose, "config", env=environment)
+    services = done(*compose, "--profile", "airflow", "config", "--services", env=environment)
     done(*compose, "up", "-d", "prometheus", "node_exporter", env=environment)
     targets = {}
     deadline = time.monotonic() + 120
@@ -174,12 +196,16 @@ def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
         found = asked("http://127.0.0.1:9090/api/v1/targets")["data"]["activeTargets"]
         targets = {each["labels"]["job"]: each["health"] for each in found}
         time.sleep(1)
+    prediction = predicted("http://127.0.0.1:8080")
+    version = scraped("driftline_model_version", 60)
     password = (repository / "build" / "docker.env").read_text().strip().partition("=")[2]
     told = done("docker", "ps", "--no-trunc", env=environment)
     told += inside(environment, "mlflow", "ps", "-ef") + inside(environment, "postgres", "true")
     return {
         "user": inside(environment, "driver", "id", "-u").strip(),
-        "model": asked("http://127.0.0.1:8080/v2/models/churn")["name"],
+        "services": services,
+        "prediction": json.dumps(prediction),
+        "scraped": version,
         "targets": json.dumps(targets, sort_keys=True),
         "secret": "told" if password in told else "kept",
         "size": done("docker", "image", "inspect", "-f", "{{.Size}}", IMAGE, env=environment),
@@ -216,10 +242,14 @@ def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
 
 def test_what_is_up_is_as_it_should_be(seen) -> None:
     assert seen.facts["user"] == "1000"
-    assert seen.facts["model"] == "churn"
+    answer = json.loads(seen.facts["prediction"])
+    assert (answer["model"], answer["version"]) == ("churn", 1)
+    assert [0 <= each["score"] <= 1 for each in answer["predictions"]] == [True]
+    assert seen.facts["scraped"] == "1"
+    assert {"grafana", "airflow", "node_exporter"} < set(seen.facts["services"].split())
     assert json.loads(seen.facts["targets"]) == {"driftline-cycle": "up", "driftline-serve": "up"}
     assert seen.facts["secret"] == "kept"
-    assert int(seen.facts["size"]) < 2_500_000_000
+    assert int(seen.facts["size"]) < 1_800_000_000
 
 
 @pytest.fixture(scope="module")

@@ -213,6 +213,7 @@ def test_a_probe_of_a_server_is_a_command(command, open_line, repository, tmp_pa
         problem["sla"]["serving"] = {"p99": p99, "throughput": 5}
         conf.write_text(yaml.safe_dump(problem), "utf-8")
         where = ("--problem", conf, "--warehouse", tmp_path)
+        where += ("--env", repository / "conf" / "env" / "local.yaml")
         return command("sla", *where, "--probe", address, "--seconds", 4)
 
     with serving(tmp_path) as (_, address, _rpc):
