@@ -45,7 +45,7 @@ def commands(stage: Stage) -> list[click.Command]:
         help="Keep what versions of so many hours need. Below 168 nobody may be writing.",
     )
     def vacuum(hours: float, **options: Any) -> None:
-        """Remove the files of old versions, except those that models came from."""
+        """Remove files of old versions, except those that models came from; in local warehouses."""
         stage("vacuum", options, hours=hours)
 
     @click.command()
@@ -101,7 +101,8 @@ def commands(stage: Stage) -> list[click.Command]:
 
         Words that only they used go, too, where tables describe columns. Old versions of all tables
         can no longer be read, so that models made from them cannot be reproduced. Delivered files
-        are yours: the certificate lists those that hold them. Killed? Give the command again.
+        are yours: the certificate lists those that hold them. Killed? Give the command again. In an
+        object store it refuses: it could not look into every file.
         """
         whom = {*named, *(line.strip() for line in entities or ())} - {""}
         if not whom:

@@ -17,6 +17,9 @@ from driftline.sla_section import Sla
 
 Verdict = Literal["kept", "broken", "unknown"]
 
+PROBED = ("response", "throughput")
+"""Kinds of promises that only a probe of a server can judge."""
+
 _DAY = timedelta(days=1)
 
 
@@ -126,7 +129,7 @@ def table(judged: Sequence[Judged]) -> str:
                 each.verdict,
                 "-" if found is None or found.value is None else said(promise, found.value),
                 limit(promise),
-                "no evidence yet" if found is None else _evidence(found),
+                _lacking(promise) if found is None else _evidence(found),
             )
         )
     wide = [max(len(row[place]) for row in rows) + 2 for place in range(5)]
@@ -153,6 +156,11 @@ def said(promise: Promise, value: float) -> str:
         hours, minutes = divmod(round(abs(value) * 60), 60)
         return f"{'-' if value < 0 else ''}{hours:02}:{minutes:02}"
     return f"{value:,.{1 if unit else 4}f}{' ' if unit and unit != '/s' else ''}{unit}"
+
+
+def _lacking(promise: Promise) -> str:
+    probed = promise.kind in PROBED
+    return "no probe yet: --probe URL" if probed else "no evidence yet"
 
 
 def _evidence(found: Found) -> str:

@@ -297,7 +297,7 @@ def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
     all_went_through(airflow, root)
 
 
-@pytest.mark.timeout(2400)
+@pytest.mark.timeout(3600)
 def test_the_whole_line_by_spark_submit_on_a_cluster(
     airflow, cluster, cluster_folder, command, repository, tmp_path
 ) -> None:
@@ -307,6 +307,7 @@ def test_the_whole_line_by_spark_submit_on_a_cluster(
     place = yaml.safe_load((root / "conf" / "env" / "local.yaml").read_text("utf-8"))
     place["spark"] = {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "3"}
     place["spark"] |= {"spark.databricks.delta.snapshotPartitions": "2"}
+    place["spark"] |= {"spark.sql.codegen.wholeStage": "false"}
     (root / "conf" / "env" / "cluster.yaml").write_text(yaml.safe_dump(place), "utf-8")
     subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
     shutil.copytree(repository / "jobs", root / "jobs")
@@ -318,7 +319,7 @@ def test_the_whole_line_by_spark_submit_on_a_cluster(
     (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
     airflow(
         *("dags", "test", DAG, "2024-09-20T04:00:00"),
-        seconds=2000,
+        seconds=3000,
         cwd=root,
         PYTHONPATH=str(repository / "lib"),
         AIRFLOW_CONN_SPARK_DEFAULT=json.dumps({"conn_type": "spark", "host": cluster}),

@@ -104,7 +104,7 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         "freshness silver.x kept 3.2 h ≤ 36.0 h said, t version 4, run r1",
         "quality validate broken 0.9000 ≥ 0.9800 said",
         "response p99 broken - ≤ 50.0 ms gave no answer",
-        "throughput unknown - ≥ 100.0/s no evidence yet",
+        "throughput unknown - ≥ 100.0/s no probe yet: --probe URL",
         "deadline cycle kept 05:30 ≤ 06:00 a turn ended",
         "deadline cycle broken 29:30 ≤ 06:00 no turn has ended",
         "deadline cycle kept -01:15 ≤ 06:00 the evening before",

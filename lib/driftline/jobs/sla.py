@@ -16,7 +16,6 @@ from driftline.session import utc
 from driftline.sla import Found, Judged, Promise
 
 _ENDED = ("done", "unchanged")
-_PROBED = ("response", "throughput")
 
 
 def run(line: Line, *, as_of: datetime | None = None, probed: Probe | None = None) -> list[Judged]:
@@ -30,7 +29,7 @@ def run(line: Line, *, as_of: datetime | None = None, probed: Probe | None = Non
         judged = [
             sla.judge(promise, _probe(promise, probed) if probed else _found(line, promise, as_of))
             for promise in wanted
-            if probed is None or promise.kind in _PROBED
+            if probed is None or promise.kind in sla.PROBED
         ]
         rows = [_row(each, ledger.run_id, now) for each in judged]
         if rows:
