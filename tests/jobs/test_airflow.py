@@ -307,7 +307,7 @@ def test_the_whole_line_by_spark_submit_on_a_cluster(
     place = yaml.safe_load((root / "conf" / "env" / "local.yaml").read_text("utf-8"))
     place["spark"] = {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "3"}
     place["spark"] |= {"spark.databricks.delta.snapshotPartitions": "2"}
-    place["spark"] |= {"spark.sql.codegen.wholeStage": "false"}
+    place["spark"] |= {"spark.sql.codegen.wholeStage": "false", "spark.cores.max": "1"}
     (root / "conf" / "env" / "cluster.yaml").write_text(yaml.safe_dump(place), "utf-8")
     subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
     shutil.copytree(repository / "jobs", root / "jobs")
