@@ -103,6 +103,7 @@ def images(engine, repository, tmp_path_factory) -> dict[str, str]:
         "NODE_EXPORTER_IMAGE": "driftline-test-node-exporter",
         "COMPOSE_PROJECT_NAME": PROJECT,
         "DRIFTLINE_IMAGE": IMAGE,
+        "AIRFLOW_IMAGE": f"{IMAGE}-airflow",
     }
 
 
@@ -288,6 +289,37 @@ def test_a_killed_worker_changes_no_prediction(both) -> None:
     )
     assert other == {key: pytest.approx(score, abs=1e-6) for key, score in one.items()}
     assert one
+
+
+def test_airflow_in_its_container_knows_the_dag(images, repository, tmp_path) -> None:
+    """Alone, without a network: its scheduler is well, and it has the DAG that the image wrote."""
+    tmp_path.chmod(0o755)  # the container's user is another one
+    build = ["docker", "build", "-f", repository / "docker" / "Dockerfile"]
+    build += ["--build-arg", f"BASE={images['BASE_IMAGE']}"]
+    for target, tag in (("driftline", IMAGE), ("airflow", images["AIRFLOW_IMAGE"])):
+        done(*build, "--target", target, "-t", tag, repository, env=images)
+    alone = ["docker", "run", "--rm", "--network", "none"]
+    schedule = ["driftline", "schedule", "--problem", "conf/churn.yaml", "--env", "docker"]
+    schedule += ["--airflow", "--master", "spark://master:7077"]
+    (tmp_path / "churn.py").write_text(done(*alone, IMAGE, *schedule, env=images), "utf-8")
+    mount = ["-d", "-v", f"{tmp_path}:/opt/dags:ro"]
+    name = done(*alone, *mount, images["AIRFLOW_IMAGE"], env=images).strip()
+    look = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080{}').read().decode())"
+    health = ["docker", "exec", name, "python3", "-c", look.format("/api/v2/monitor/health")]
+    listed = ["docker", "exec", name, "airflow", "dags", "list", "-o", "plain"]
+    try:
+        deadline = time.monotonic() + 300
+        while run(*health, env=images).returncode:
+            assert time.monotonic() < deadline, run("docker", "logs", name, env=images).stdout
+            time.sleep(3)
+        while done(*health, env=images).count('"healthy"') < 4:  # its three parts, and its database
+            assert time.monotonic() < deadline, done(*health, env=images)
+            time.sleep(3)
+        while "driftline_churn" not in done(*listed, env=images):
+            assert time.monotonic() < deadline
+            time.sleep(3)
+    finally:
+        run("docker", "kill", name, env=images)
 
 
 @pytest.mark.parametrize(
