@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -303,12 +304,11 @@ def test_the_whole_line_by_spark_submit_on_a_cluster(
 ) -> None:
     """The same by the real SparkSubmitOperator: a task is a spark-submit to a master."""
     root = tmp_path / "shop"
-    conf = shop(root, repository)
-    place = yaml.safe_load((root / "conf" / "env" / "local.yaml").read_text("utf-8"))
-    place["spark"] = {"spark.executor.memory": "1g", "spark.sql.shuffle.partitions": "3"}
-    place["spark"] |= {"spark.databricks.delta.snapshotPartitions": "2"}
-    place["spark"] |= {"spark.sql.codegen.wholeStage": "false", "spark.cores.max": "1"}
-    (root / "conf" / "env" / "cluster.yaml").write_text(yaml.safe_dump(place), "utf-8")
+    settings = {"spark.executor.memory": "1g", "spark.cores.max": "1"}
+    settings |= {"spark.sql.shuffle.partitions": "3", "spark.sql.codegen.wholeStage": "false"}
+    settings |= {"spark.databricks.delta.snapshotPartitions": "2"}
+    place = {"warehouse": "warehouse", "mlflow": "warehouse/mlflow.db", "spark": settings}
+    conf = shop(root, repository, cluster=place)
     subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
     shutil.copytree(repository / "jobs", root / "jobs")
     shutil.copytree(repository / "dist", root / "dist")

@@ -243,8 +243,7 @@ def first_version(ran: Ran, table: str) -> int:
 
 
 READY = sorted(
-    set(query.ready())
-    - {"broken_promises", "decisions", "promises_and_labels", "what_is_skewed"}
+    set(query.ready()) - {"broken_promises", "decisions", "promises_and_labels", "what_is_skewed"}
 )
 """What is left needs sla and monitor: tests/spark/test_sla.py and the test of the cycle ask it."""
 
