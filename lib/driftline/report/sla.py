@@ -122,12 +122,12 @@ def _as_judged(promise: Promise, row: Row) -> Promise:
 
 
 def _used(promise: Promise, value: float | None) -> float | None:
-    """Share of the limit that is used up, 1 where it is reached or broken; None without a sign."""
+    """Share of the limit that is used up, 1 where it is reached or broken; None without a number."""
     if value is None:
         return None
     above, below = (value, promise.limit) if promise.at_most else (promise.limit, value)
     if below <= 0:
-        return 1.0 if above > below else None
+        return 1.0 if above > below else 0.0
     return min(max(above / below, 0.0), 1.0)
 
 
