@@ -122,7 +122,7 @@ def _as_judged(promise: Promise, row: Row) -> Promise:
 
 
 def _used(promise: Promise, value: float | None) -> float | None:
-    """Share of the limit that is used up, 1 where it is reached or broken; None without a number."""
+    """Share of the limit that is used up, 1 where it is reached; None without a number."""
     if value is None:
         return None
     above, below = (value, promise.limit) if promise.at_most else (promise.limit, value)
