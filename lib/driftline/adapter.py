@@ -28,7 +28,7 @@ from driftline.candidates import built
 from driftline.errors import DriftlineError, Refused
 from driftline.models import WEIGHT, Value
 from driftline.portable import numbers
-from driftline.portable.converted import convert
+from driftline.portable.converted import convert, held
 from driftline.portable.estimators import READERS
 from driftline.portable.numbers import Floats, Linear, Onnx, Trees
 
@@ -47,6 +47,12 @@ class Numbers(Model, DefaultParamsReadable[Any], DefaultParamsWritable):
     def __init__(self, numbers: str = "") -> None:
         super().__init__()
         self._set(numbers=numbers)
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows that it was fitted on stand in it."""
+        found = numbers.from_json(self.getOrDefault(self.numbers))
+        return isinstance(found, Onnx) and found.keeps_rows
 
     @property
     def logistic(self) -> bool:
@@ -119,7 +125,10 @@ def _fitted(
         if classifies and len(set(label.tolist())) < 2:
             raise Refused("the rows to fit on are of one class")
         model = build().fit(x, label, **weight)
-        read = READERS[name](model) if name in READERS else convert(model, x, classifies)
+        if name in READERS:
+            read: Linear | Trees | Onnx = held(READERS[name](model), model, x, classifies)
+        else:
+            read = convert(model, x, classifies)
         found = numbers.to_json(read)
     except Exception as error:  # of whatever kind: the driver tells it, and tries no second time
         failed = _told(error, name)

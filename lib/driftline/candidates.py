@@ -8,9 +8,11 @@ like the code beside it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from driftline import models
@@ -26,15 +28,31 @@ def built(name: str, parameters: Mapping[str, Value], *, seed: int) -> Any:
     build = getattr(importlib.import_module(module), kind)
     takes = inspect.signature(build).parameters
     # XGBoost's constructors hide theirs behind keywords.
-    seeded = {"random_state": seed} if "random_state" in takes or "kwargs" in takes else {}
+    hidden = module.partition(".")[0] == "xgboost" and "kwargs" in takes
+    seeded = {"random_state": seed} if "random_state" in takes or hidden else {}
     return build(**{**seeded, **parameters})
+
+
+def sources(problem: Problem) -> list[str]:
+    """SHA-256 of the file that defines each class: with other code it is another candidate."""
+    named = [dict(each.parameters).get(CLASS) for each in _candidates(problem)]
+    found = []
+    for name in sorted({str(each) for each in named if each is not None}):
+        module, _, kind = name.rpartition(".")
+        file = inspect.getsourcefile(getattr(importlib.import_module(module), kind))
+        found.append(hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else name)
+    return found
+
+
+def _candidates(problem: Problem) -> list[Candidate]:
+    return models.candidates(problem.train.candidates)
 
 
 def check(problem: Problem) -> None:
     """:class:`ConfError` where a class is not there, takes no such parameter, does another task,
     cannot weigh rows, or has no form that is scored without it; nothing is fitted.
     """
-    for candidate in models.candidates(problem.train.candidates):
+    for candidate in _candidates(problem):
         parameters = dict(candidate.parameters)
         if CLASS not in parameters:
             continue

@@ -23,6 +23,7 @@ import numpy as np
 from driftline.evaluation import Interval, Point
 from driftline.metrics import Floats
 from driftline.performance import moments
+from driftline.portable.numbers import Integers
 
 _QUANTILES = (0.005, 0.01, 0.025, *(n / 20 for n in range(1, 20)), 0.975, 0.99, 0.995)
 """Where the table is cut: twentieths, and finer at the ends, where a shift puts its rows."""
@@ -61,8 +62,10 @@ def points(label: Floats, score: Floats) -> list[Point]:
         if min(each - kept[-1], 1 - each) * len(score) >= _LEAST:
             kept.append(each)
     starts = np.unique(np.quantile(score, kept, method="lower"))
-    place = np.searchsorted(starts, score, side="right") - 1
-    rows = np.bincount(place, minlength=len(starts))
+    place, rows = _placed(starts, score)
+    while len(starts) > 1 and rows.min() < _LEAST:  # many rows of one score leave few beside it
+        starts = np.delete(starts, max(int(rows.argmin()), 1))
+        place, rows = _placed(starts, score)
     error = score - label
     found = []
     for name, loss in zip(_MOMENTS, (error, np.abs(error), error**2, error**4), strict=True):
@@ -72,6 +75,12 @@ def points(label: Floats, score: Floats) -> list[Point]:
             for x, y, n in zip(starts, means, rows, strict=True)
         ]
     return [*found, Point(CURVE, "end", float(np.nextafter(score.max(), np.inf)), 0.0, None)]
+
+
+def _placed(starts: Floats, score: Floats) -> tuple[Integers, Integers]:
+    """The bin of each row, and how many rows each has."""
+    place = np.searchsorted(starts, score, side="right") - 1
+    return place, np.bincount(place, minlength=len(starts))
 
 
 def losses(found: Sequence[Point]) -> Losses | None:

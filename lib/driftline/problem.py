@@ -207,6 +207,14 @@ class Problem(Strict):
                 allowed=", ".join(self.sources),
                 hint=did_you_mean(requests, self.sources, otherwise="declare it under sources"),
             )
+        if requests is not None and self.entity not in self.sources[requests].columns:
+            raise wrong(
+                "requests that nobody could be erased from",
+                key="monitor.requests",
+                found=requests,
+                allowed=f"a source with a column {self.entity}",
+                hint="the server's log has it where a request said it; null elsewhere",
+            )
         promised = [*(f"silver.{source}" for source in self.sources), "gold.predictions"]
         for table in self.sla.freshness:
             if table not in promised:

@@ -118,7 +118,9 @@ def jvm_settings(
     Not ``local``: the executors are other machines, and get the jars from the driver.
     """
     # A batch job wants throughput, not short pauses; on few cores this collector costs the least.
-    options = ["-XX:+UseParallelGC", java_options]
+    # A JVM that is told of two does not start.
+    collector = "" if re.search(r"-XX:\+Use\w+GC\b", java_options) else "-XX:+UseParallelGC"
+    options = [collector, java_options]
     archive = jars.archive()
     if archive and "ArchiveClassesAtExit" not in java_options:
         options += [f'"-XX:SharedArchiveFile={archive}"', "-Xshare:auto", "-Xlog:disable"]

@@ -141,3 +141,33 @@ def test_a_seed_is_given_where_it_is_taken() -> None:
     assert isinstance(candidates.built("theirs.Own", {}, seed=5), Own)
     own = candidates.built("sklearn.linear_model.Ridge", {"random_state": 8}, seed=5)
     assert own.random_state == 8
+
+
+class Unseeded(Own):
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__(depth)
+
+
+def unseeded(**kwargs):
+    return Unseeded(**kwargs)
+
+
+def test_a_seed_is_given_only_where_it_is_taken(problem) -> None:
+    candidates.check(problem({"class": f"{__name__}.unseeded", "depth": (1,)}))
+    assert candidates.built("sklearn.svm.SVC", {}, seed=5).random_state == 5
+
+
+def test_other_code_is_another_candidate(problem, tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "somebodys_classes.py"
+    module.write_text("class A:\n    pass\n")
+    asked = problem({"class": "somebodys_classes.A", "depth": (1,)})
+    (before,) = candidates.sources(asked)
+    assert candidates.sources(asked) == [before]
+    module.write_text("class A:\n    depth = 2\n")
+    (after,) = candidates.sources(asked)
+    assert after != before
+
+
+def test_families_of_ones_own_have_no_code_but_ours(repository) -> None:
+    assert candidates.sources(load_problem(repository / "conf" / "churn.yaml")) == []

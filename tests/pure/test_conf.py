@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
 from driftline.conf import read_yaml
 from driftline.environment import Environment, load_environment
@@ -1273,3 +1274,21 @@ print(sorted(heavy & set(sys.modules)))
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Which customers of the shop")
     assert done.stdout.endswith("[]\n")
+
+
+def test_requests_have_to_say_whose_they_are(repository, tmp_path) -> None:
+    told = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    columns = {
+        name: {"type": type_, "comment": name}
+        for name, type_ in (("time", "timestamp"), ("age", "long"))
+    }
+    asked = {"path": "asked/*", "format": "ndjson", "time": "time", "columns": columns}
+    told["sources"]["asked"], told["monitor"] = asked, {"requests": "asked"}
+    path = tmp_path / "churn.yaml"
+    path.write_text(yaml.safe_dump(told), "utf-8")
+    with pytest.raises(ConfError, match="requests that nobody could be erased from") as refused:
+        load_problem(path)
+    assert refused.value.allowed == "a source with a column customer_id"
+    columns["customer_id"] = {"type": "string", "comment": "Who"}
+    path.write_text(yaml.safe_dump(told), "utf-8")
+    assert load_problem(path).monitor.requests == "asked"

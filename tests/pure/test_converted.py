@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from tests.serving.conftest import FACTS, PREPARATION
 
 from driftline.errors import DriftlineError, Refused
 from driftline.portable import graph, numbers, reasons
-from driftline.portable.converted import convert
+from driftline.portable.converted import convert, held
 from driftline.portable.numbers import Linear, Onnx
 from driftline.serving.model import Portable, Reasons
 
@@ -99,7 +104,25 @@ def test_a_graph_says_what_its_estimator_says(name, parameters, near) -> None:
     # What is kept is a graph of ONNX' own operators, and text.
     kept = onnx.load_model_from_string(there.content)
     assert {each.domain for each in kept.opset_import} == {"", "ai.onnx.ml"}
-    assert json.loads(numbers.to_json(there)).keys() == {"kind", "content", "logistic"}
+    written = json.loads(numbers.to_json(there))
+    assert written.keys() == {"kind", "content", "logistic", "keeps_rows"}
+    keeping = ("sklearn.neighbors.", "sklearn.svm.SV", "sklearn.gaussian_process.")
+    assert there.keeps_rows == name.startswith(keeping)
+
+
+def test_a_pipeline_that_ends_in_a_margin_is_converted() -> None:
+    model = make_pipeline(StandardScaler(), LinearSVC()).fit(X, LABEL)
+    there = convert(model, X, classifies=True)
+    assert there.logistic
+    assert np.abs(numbers.totals(there)(X) - model.decision_function(X)).max() < DOUBLE
+
+
+def test_numbers_that_do_not_say_what_their_estimator_says_are_refused() -> None:
+    model = LogisticRegression().fit(X, LABEL)
+    read = Linear(np.ravel(model.coef_), float(model.intercept_[0]), logistic=True)
+    assert held(read, model, X, True) is read
+    with pytest.raises(Refused, match="differs from the estimator by up to"):
+        held(replace(read, intercept=read.intercept + 0.01), model, X, True)
 
 
 def test_the_portable_file_has_the_graph_in_it() -> None:

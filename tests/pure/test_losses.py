@@ -173,3 +173,15 @@ def test_a_surcharge_that_no_feature_tells(public_data) -> None:
         assert held.holds == (month == "2019-01"), (month, held.words)
     assert abs(off["2019-01"]) < 1
     assert all(-3.5 < each < -1.5 for month, each in off.items() if month != "2019-01"), off
+
+
+def test_a_bin_has_rows_enough_also_where_many_have_one_score() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        score = random.choice([0.1, 0.2, 0.3], 2000, p=[0.7, 0.2, 0.1])
+        alone = random.random(2000) < random.uniform(0, 0.2)
+        score = np.where(alone, random.random(2000), score)
+        found = learnt(score + random.normal(0, 1, 2000), score)
+        assert found.rows.min() >= 20
+        assert found.rows.sum() == 2000
+        assert (np.diff(found.edges) > 0).all()

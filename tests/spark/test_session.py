@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from driftline import session
+
+
+def test_a_collector_of_ones_own_is_the_only_one() -> None:
+    name = "spark.driver.extraJavaOptions"
+    options = session.jvm_settings(java_options="-XX:+UseG1GC -Xss4m")[name].split()
+    assert [each for each in options if each.endswith("GC")] == ["-XX:+UseG1GC"]
+    assert "-XX:+UseParallelGC" in session.jvm_settings()[name].split()
+
 
 def test_an_environments_options_of_the_jvm_come_beside_ours(spark) -> None:
     said = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()

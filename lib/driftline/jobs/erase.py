@@ -20,7 +20,7 @@ from driftline import erasure, pins, pseudonyms, rewriting, schemas
 from driftline.errors import ConfError, Refused
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.registry import Registry
+from driftline.registry import Registry, Version
 
 
 def run(line: Line, *, entities: Sequence[str], request: str) -> str:
@@ -65,7 +65,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         models = Registry(line.environment.mlflow, line.problem.name)
         said["models"] = _not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
-        said["left"] = _left(line, models, names, entities)
+        said["left"] = _left(line, models, names, entities) + _keeping(line, models, names)
         _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
         ledger.status = "done"
         ledger.message = _told(said)
@@ -73,7 +73,8 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             raise Refused(
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
                 where=", ".join(said["left"][:5]),
-                hint="ops.erasures lists all; a short number may be found where it is no name",
+                hint="ops.erasures lists all; a short number may be found where it is no name; "
+                "a model that keeps rows has to be trained again, and its version deleted",
             )
         return ledger.message
 
@@ -225,15 +226,24 @@ def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
 
 def _not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list[int]:
     """The model versions that came from a table's version which is not whole any more."""
+    return [model.number for model in models.passed() if not _whole(line, model, names)]
+
+
+def _keeping(line: Line, models: Registry, names: Sequence[str]) -> list[str]:
+    """Model versions in which rows that they were fitted on stand, theirs perhaps among them."""
     return [
-        model.number
-        for model in models.passed()
-        if not all(
-            pins.whole(line.tables, name, version)
-            for name, version in model.tables.items()
-            if name in names
-        )
+        f"model version {model.number}, which keeps rows that it was fitted on"
+        for model in models.versions()
+        if model.tags.get("keeps_rows") == "True" and not _whole(line, model, names)
     ]
+
+
+def _whole(line: Line, model: Version, names: Sequence[str]) -> bool:
+    return all(
+        pins.whole(line.tables, name, version)
+        for name, version in model.tables.items()
+        if name in names
+    )
 
 
 def _certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ a Pushgateway where the environment names one.
 from __future__ import annotations
 
 from datetime import timedelta
+from http.client import HTTPException
 from urllib.error import HTTPError
 
 from prometheus_client import CollectorRegistry, push_to_gateway
@@ -53,13 +54,19 @@ def push(gateway: str, problem: str, found: CollectorRegistry) -> None:
     except HTTPError as error:
         if error.code >= 500:
             raise _away(gateway, str(error)) from error
-        raise Missing(
-            f"the Pushgateway does not take the metrics: {error}",
-            where=gateway,
-            hint="all else is done, and metrics.prom is written; is it the URL of a Pushgateway?",
-        ) from error
+        raise _none(gateway, str(error)) from error
+    except HTTPException as error:  # what answers speaks something else
+        raise _none(gateway, type(error).__name__) from error
     except OSError as error:
         raise _away(gateway, str(error)) from error
+
+
+def _none(gateway: str, said: str) -> Missing:
+    return Missing(
+        f"the Pushgateway does not take the metrics: {said}",
+        where=gateway,
+        hint="all else is done, and metrics.prom is written; is it the URL of a Pushgateway?",
+    )
 
 
 def _away(gateway: str, said: str) -> TryAgain:

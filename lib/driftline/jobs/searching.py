@@ -12,7 +12,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import models, racing, schemas, split, training
+from driftline import candidates, models, racing, schemas, split, training
 from driftline.errors import Refused
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -101,7 +101,7 @@ def key(problem: Problem, version: int, *, judged: bool = False) -> str:
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
     for judges in () if judged else ("gate", "decide", "calibrate"):
         del asked["train"][judges]
-    return digest([asked, features_name(problem), version])[:16]
+    return digest([asked, candidates.sources(problem), features_name(problem), version])[:16]
 
 
 def labelled(line: Line, version: int) -> DataFrame:

@@ -184,6 +184,7 @@ def _train(
             sure=sure,
             tags={
                 "training": key,
+                "keeps_rows": str(getattr(model.stages[-1], "keeps_rows", False)),
                 "tables": json.dumps(dict(known.tables)),
                 "search": search,
                 "data": searching.fingerprint(rows),

@@ -10,17 +10,26 @@ estimator before it is kept. No pickle is written or read anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, inliner, numpy_helper, version_converter
+from onnx import (
+    AttributeProto,
+    TensorProto,
+    compose,
+    helper,
+    inliner,
+    numpy_helper,
+    version_converter,
+)
 from onnx.external_data_helper import uses_external_data
+from scipy.special import expit
 
 from driftline.errors import Refused
-from driftline.portable.numbers import Floats, Onnx, totals
+from driftline.portable.numbers import Floats, Linear, Onnx, Trees, totals
 from driftline.serving.model import session
 
 OPSET = 21
@@ -47,12 +56,12 @@ def convert(model: Any, x: Floats, classifies: bool) -> Onnx:
     if hasattr(model, "to_onnx"):
         made = model.to_onnx(asked)
         content = made if isinstance(made, bytes) else made.SerializeToString()
-        return _same(Onnx(normal(content, asked), margin), asked, expected)
+        return _graph(normal(content, asked), x, expected, margin=margin)
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
     def by(kind: Any) -> Onnx:
         content = _by_skl2onnx(model, kind([None, x.shape[1]]), margin=margin)
-        return _same(Onnx(normal(content, asked), margin), asked, expected)
+        return _graph(normal(content, asked), x, expected, margin=margin)
 
     try:
         return by(DoubleTensorType)
@@ -75,28 +84,75 @@ def _by_skl2onnx(model: Any, kind: Any, *, margin: bool) -> bytes:
     from skl2onnx.common._registration import get_converter
 
     wanted = {"zipmap": False, **({"raw_scores": True} if margin else {})}
-    allowed = get_converter(get_model_alias(type(model))).get_allowed_options() or {}
+    last = model.steps[-1][1] if hasattr(model, "steps") else model  # a pipeline hands them down
+    allowed = get_converter(get_model_alias(type(last))).get_allowed_options() or {}
     made = to_onnx(
         model,
         initial_types=[("x", kind)],
         target_opset={"": OPSET, "ai.onnx.ml": 3},
-        options={id(model): {name: value for name, value in wanted.items() if name in allowed}},
+        options={id(last): {name: value for name, value in wanted.items() if name in allowed}},
     )
     return bytes(made.SerializeToString())
 
 
-def _same(graph: Onnx, x: Floats, expected: Floats) -> Onnx:
-    """The graph, once it said what the estimator says of many rows, and of a single one."""
-    score, unit = totals(graph), max(1.0, float(np.abs(expected).max()))
+def held(found: Linear | Trees, model: Any, x: Floats, classifies: bool) -> Linear | Trees:
+    """An estimator's numbers, once they say what it says of rows that it was fitted on."""
+    total, asked = totals(found), x[:_ASKED]
+    _same(
+        lambda rows: expit(total(rows)) if found.logistic else total(rows),
+        asked,
+        _said(model, asked, classifies=classifies),
+    )
+    return found
+
+
+def _graph(content: bytes, x: Floats, expected: Floats, *, margin: bool) -> Onnx:
+    """The graph, once it says what the estimator says."""
+    graph = Onnx(content, margin, keeps_rows=_keeps(onnx.load_model_from_string(content).graph, x))
+    _same(totals(graph), x[:_ASKED], expected)
+    return graph
+
+
+def _keeps(graph: Any, x: Floats) -> bool:
+    """Whether a row stands among a graph's numbers, as those of neighbours and supports do."""
+    places = x.shape[1]
+    wanted = {row.tobytes() for row in x.astype(np.float32) + np.float32(0)}  # −0 is 0
+    for found in _tables(graph):
+        if found.size % places == 0:
+            for rows in (found.reshape(-1, places), found.reshape(places, -1).T):
+                single = rows.astype(np.float32) + np.float32(0)
+                if not wanted.isdisjoint(row.tobytes() for row in single):
+                    return True
+    return False
+
+
+def _tables(graph: Any) -> Iterator[Any]:
+    """All lists and tensors of floating numbers in a graph."""
+    tensors = [*graph.initializer]
+    for node in graph.node:
+        for each in node.attribute:
+            if each.type == AttributeProto.FLOATS:
+                yield np.array(each.floats)
+            elif each.type == AttributeProto.TENSOR:
+                tensors.append(each.t)
+            elif each.type == AttributeProto.GRAPH:
+                yield from _tables(each.g)
+    for each in tensors:
+        if each.data_type in _TYPES:
+            yield numpy_helper.to_array(each)
+
+
+def _same(score: Callable[[Floats], Floats], x: Floats, expected: Floats) -> None:
+    """:class:`Refused` unless that is what the estimator says of many rows, and of a single one."""
+    unit = max(1.0, float(np.abs(expected).max()))
     for rows in (len(x), 1):
         apart = np.abs(score(x[:rows]) - expected[:rows]).max()
         if not apart <= NEAR * unit:
             raise Refused(
-                f"the ONNX form differs from the estimator by up to {apart:.3g} "
+                f"what is kept differs from the estimator by up to {apart:.3g} "
                 f"(allowed {NEAR * unit:.3g})",
-                hint="a method to_onnx(x) of the class may write another one",
+                hint="a method to_onnx(x) of the class may write another form",
             )
-    return graph
 
 
 def normal(content: bytes, x: Floats) -> bytes:

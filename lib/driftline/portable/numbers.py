@@ -76,11 +76,12 @@ class Perceptron:
 class Onnx:
     """Whatever else: an ONNX file with input ``x`` (rows × places) and output ``score`` (rows × 1),
     both double, as :mod:`driftline.portable.converted` makes it; ``logistic`` as for
-    :class:`Linear`.
+    :class:`Linear`. ``keeps_rows``: rows that it was fitted on stand in it, as they are.
     """
 
     content: bytes
     logistic: bool = False
+    keeps_rows: bool = False
 
 
 Model = Linear | Trees | Bayes | Perceptron | Onnx
@@ -135,7 +136,7 @@ def from_json(text: str) -> Linear | Trees | Onnx:
     whole = ("feature", "left", "right", "roots")
     kind = given.pop("kind")
     if kind == "Onnx":
-        return Onnx(base64.b64decode(given["content"]), given["logistic"])
+        return Onnx(base64.b64decode(given["content"]), given["logistic"], given["keeps_rows"])
     read: dict[str, Any] = {
         name: np.asarray(value, np.int64 if name in whole else np.float64)
         if isinstance(value, list)
