@@ -214,7 +214,7 @@ def test_a_search_among_all_kinds_goes_on_when_some_fail(rows, problem, theirs_m
     assert own.error is None and math.isfinite(own.mean)
     assert wrong.error == "TypeError"
     assert raises.error == "ValueError (somebodys.py, line 4)"
-    assert re.match("the ONNX form differs from the estimator by up to 0[.]", lies.error)
+    assert re.match("what is kept differs from the estimator by up to 0[.]", lies.error)
     assert training.best(trials) is boosted
 
 
