@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -20,6 +21,7 @@ from driftline import cli, cli_conf
 from driftline.cli import STAGES
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain
 from driftline.jobs.sides import Asked
+from driftline.problem import load_problem
 from driftline.session import check_java
 
 PROJECT = Path(__file__).parents[2]
@@ -288,12 +290,13 @@ class Tape:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        monkeypatch.setattr(cli, "_open", lambda options, suites=True: "line")
+        self.line = SimpleNamespace(problem=load_problem(Path(CHURN)))
+        monkeypatch.setattr(cli, "_open", lambda options, suites=True: self.line)
         monkeypatch.setattr(cli, "_run", self.run)
         monkeypatch.setattr("driftline.jobs.summary.summary", lambda line, ids: f"of {ids}")
 
     def run(self, line: object, stage: str, **arguments: Any) -> str:
-        assert line == "line"
+        assert line is self.line
         self.calls.append((stage, arguments))
         return f"id-{stage}"
 
