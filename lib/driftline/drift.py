@@ -43,6 +43,12 @@ class Statistic:
         """Whether the value has reached its threshold."""
         return self.threshold is not None and self.value >= self.threshold
 
+    @property
+    def cells(self) -> tuple[object, ...]:
+        """Its part of a row of ``ops.drift`` and of ``ops.skew``, in their order."""
+        numbers = (self.value, self.bound, self.threshold, self.p)
+        return (self.column, self.statistic, *numbers, self.drifted, self.detail)
+
 
 def compare(
     reference: Mapping[str, Profile],

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.evaluation import Interval, Point
-from driftline.metrics import Floats
+from driftline.metrics import Floats, Integers
 from driftline.performance import moments
-from driftline.portable.numbers import Integers
 
 _QUANTILES = (0.005, 0.01, 0.025, *(n / 20 for n in range(1, 20)), 0.975, 0.99, 0.995)
 """Where the table is cut: twentieths, and finer at the ends, where a shift puts its rows."""
@@ -83,13 +82,11 @@ def _placed(starts: Floats, score: Floats) -> tuple[Integers, Integers]:
     return place, np.bincount(place, minlength=len(starts))
 
 
-def losses(found: Sequence[Point]) -> Losses | None:
-    """The reverse of :func:`points`, in any order; None without any."""
+def losses(found: Sequence[Point]) -> Losses:
+    """The reverse of :func:`points`, in any order."""
     by: dict[str, list[Point]] = {}
     for each in sorted(found, key=lambda point: point.x):
         by.setdefault(str(each.name), []).append(each)
-    if not by:
-        return None
     starts = [each.x for each in by[_MOMENTS[0]]]
     return Losses(
         np.array([*starts, by["end"][0].x]),

@@ -43,11 +43,12 @@ def compare(
 def named(found: Sequence[Statistic]) -> dict[str, Statistic]:
     """Feature → its gravest statistic, of those that are skewed; the gravest feature first."""
     worst: dict[str, Statistic] = {}
-    for each in sorted(found, key=_severity, reverse=True):
-        if each.drifted:
-            worst.setdefault(each.column.partition(":")[0], each)
+    apart = [each for each in found if each.drifted]
+    for each in sorted(apart, key=lambda one: severity(one.statistic, one.value, one.threshold)):
+        worst.setdefault(each.column.partition(":")[0], each)
     return worst
 
 
-def _severity(each: Statistic) -> tuple[bool, float]:
-    return each.statistic in ("missing", "type"), each.value / (each.threshold or 1.0)
+def severity(statistic: str, value: float, threshold: float | None) -> tuple[bool, float]:
+    """Sorts the gravest first: what cannot be compared at all, then by times the threshold."""
+    return statistic not in ("missing", "type"), -value / (threshold or 1.0)

@@ -172,13 +172,13 @@ def _judged(line: Line, versions: Sequence[int]) -> _Judged:
     for row in curves.where(asked & wanted).collect():
         point = Point(row.curve, row.name, row.x, row.y, row.rows)
         points.setdefault((row.model_version, row.curve), []).append(point)
-    calibrated, known = {}, {}
+    if line.problem.task == "regression":
+        return _Judged({}, {each: losses.losses(points[each, losses.CURVE]) for each in versions})
+    calibrated = {}
     for each in versions:
         mine = points.get((each, "calibration"), [])
         calibrated[each] = performance.calibration([(one.x, one.y, one.rows or 0) for one in mine])
-        if (found := losses.losses(points.get((each, losses.CURVE), []))) is not None:
-            known[each] = found
-    return _Judged(calibrated, known)
+    return _Judged(calibrated, {})
 
 
 def _rows(
@@ -215,7 +215,7 @@ def _kinds(
 ) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None, str]:
     """Metrics by kind, whether labels bore out the scores, and why these promise nothing."""
     if line.problem.task == "regression":
-        return _errors(line, known.losses.get(version), found, labelled)
+        return _errors(line, known.losses[version], found, labelled)
     problem, seed = line.problem, line.problem.train.seed
     cells = performance.cells(
         [(row.scores, row.called, row.rows, row.labelled, int(row.ones)) for row in found]
@@ -230,7 +230,7 @@ def _kinds(
 
 
 def _errors(
-    line: Line, known: Losses | None, found: Sequence[Row], labelled: int
+    line: Line, known: Losses, found: Sequence[Row], labelled: int
 ) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None, str]:
     """:func:`_kinds` of a regression."""
     metric = line.problem.train.metric
@@ -238,8 +238,6 @@ def _errors(
     if labelled:
         sums = {name: sum(row[name] or 0.0 for row in found) for name in ("e", "e1", "e2", "e4")}
         kinds["real"] = performance.residuals({"n": labelled, **sums})
-    if known is None:  # a version of an older driftline: its test rows were not kept by score
-        return kinds, None, ""
     counts: dict[int, int] = {}
     for row in found:
         counts[row.bin] = counts.get(row.bin, 0) + row.rows

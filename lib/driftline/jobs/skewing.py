@@ -188,23 +188,8 @@ def _compared(
     compared = skew.compare(before, after, line.problem.drift)
     counts = (trained["*", ""].rows, there["*", ""].rows)
     tail = (*counts, as_of, asked.content, ledger.run_id, datetime.now(timezone.utc))
-    values = [
-        (
-            asked.cutoff,
-            champion.number,
-            asked.table,
-            each.column,
-            each.statistic,
-            each.value,
-            each.bound,
-            each.threshold,
-            each.p,
-            each.drifted,
-            each.detail,
-            *tail,
-        )
-        for each in compared
-    ]
+    head = (asked.cutoff, champion.number, asked.table)
+    values = [(*head, *each.cells, *tail) for each in compared]
     key = f"skew:{asked.content}:{as_of:%Y-%m-%dT%H:%M:%S}"
     ledger.wrote(line.tables.append_values(values, schemas.SKEW, key=key))
     return compared

@@ -5,4 +5,4 @@ FROM ops.skew s
 JOIN (SELECT n.table AS name, max(n.at) AS at FROM ops.skew n GROUP BY n.table) newest
   ON s.table = newest.name AND s.at = newest.at
 WHERE s.skewed
-ORDER BY s.table, s.value / s.threshold DESC, s.column, s.statistic
+ORDER BY s.table, s.statistic IN ('missing', 'type') DESC, s.value / s.threshold DESC, s.column, s.statistic

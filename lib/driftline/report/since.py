@@ -7,6 +7,7 @@ from datetime import datetime
 
 import plotly.graph_objects as go
 
+from driftline import skew
 from driftline.report import words
 from driftline.report.blocks import (
     Block,
@@ -220,8 +221,10 @@ def _asked(compared: Sequence[Row]) -> str:
 def _skew(compared: Sequence[Row]) -> Table:
     """The features that are not as in training, each by its gravest statistic."""
     worst: dict[str, Row] = {}
-    apart = [row for row in compared if row["skewed"]]  # each beyond its threshold
-    for row in sorted(apart, key=lambda row: -row["value"] / row["threshold"]):
+    apart = [row for row in compared if row["skewed"]]
+    for row in sorted(
+        apart, key=lambda row: skew.severity(row["statistic"], row["value"], row["threshold"])
+    ):
         worst.setdefault(str(row["column"]), row)
     first = compared[0]
     return Table(
