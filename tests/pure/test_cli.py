@@ -376,6 +376,7 @@ def test_an_entry_point_is_its_command_and_nothing_else(
     code = compile(path.read_text(), str(path), "exec")
     exec(code, {"__name__": "__main__"})
     assert given == [[path.stem, "--problem", "x.yaml"]]
+    assert "jobs" not in sys.path  # spark-submit puts it first, and its profile.py is not Python's
     exec(code, {"__name__": "imported"})
     assert len(given) == 1
     assert len(ast.parse(path.read_text()).body) == 4
