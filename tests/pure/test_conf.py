@@ -20,9 +20,9 @@ PROJECT = Path(__file__).parents[2]
 CHURN = (PROJECT / "conf" / "churn.yaml").read_text(encoding="utf-8")
 PROBLEMS = sorted(path.name for path in (PROJECT / "conf").glob("*.yaml"))
 
-ORDERS = "{name: orders, source: orders, operation: count, windows: [30d, 90d]}"
+ORDERS = "{name: orders, source: orders, operation: count, windows: [30d, 90d, 180d]}"
 SPLIT = "{by: time, test: 1, validation: 1}"
-FOREST = "random_forest: {numTrees: [40], maxDepth: [6], minInstancesPerNode: [10]}"
+FOREST = "random_forest: {numTrees: [40], maxDepth: [8], minInstancesPerNode: [10]}"
 LABEL = "horizon: 30d, outcome: none}"
 
 TOP = (
@@ -107,7 +107,7 @@ CHANGES = {
         ("a required key is missing", "entity", "nothing", "entity: …", "add 'entity:'"),
     ),
     "missing key in a list": (
-        (", windows: [30d, 90d]}", "}"),
+        (", windows: [30d, 90d, 180d]}", "}"),
         (
             "a required key is missing",
             "features.0.windows",
@@ -372,7 +372,7 @@ CHANGES = {
         ),
     ),
     "window without a unit": (
-        ("windows: [30d, 90d]", "windows: [30d, 90]"),
+        ("windows: [30d, 90d, 180d]", "windows: [30d, 90]"),
         ("not a duration", "features.0.windows.1", "90", DURATION, "write 30d for 30 days"),
     ),
     "window in quotes without a unit": (
@@ -392,7 +392,7 @@ CHANGES = {
         ("not a duration", "cutoffs.every", "abc", DURATION, "write 30d for 30 days"),
     ),
     "no window": (
-        ("windows: [30d, 90d]", "windows: []"),
+        ("windows: [30d, 90d, 180d]", "windows: []"),
         ("too few entries", "features.0.windows", "[]", "at least 1", "add what is missing"),
     ),
     "day that never was": (
@@ -1143,12 +1143,12 @@ def test_values_of_a_problem(tmp_path: Path) -> None:
     )
     assert problem.cutoffs.first == date(2024, 5, 1)
     assert problem.label.horizon == 30
-    assert problem.features[0].columns == ("orders_30d", "orders_90d")
+    assert problem.features[0].columns == ("orders_30d", "orders_90d", "orders_180d")
     assert problem.sources["visits"].columns["customer_id"].source == "user"
     assert problem.sources["customers"].columns["age"].type == "double"
     assert problem.train.candidates["random_forest"] == {
         "numTrees": (40,),
-        "maxDepth": (6,),
+        "maxDepth": (8,),
         "minInstancesPerNode": (10,),
     }
 

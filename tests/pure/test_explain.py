@@ -63,9 +63,9 @@ def test_churn() -> None:
         "the data reaches that far.",
         "As-ofs: 2024-05-01, then every 30 days until the data ends.",
         "",
-        "Features (17):",
+        "Features (21):",
     ]
-    assert "  orders: number of events in orders; over 30, 90 days" in said
+    assert "  orders: number of events in orders; over 30, 90, 180 days" in said
     assert "  spend: sum of amount in orders; over 30, 90 days" in said
     assert "  carts: number of events in visits where path = '/cart'; over 30 days" in said
     assert "  age, gender, country: from the latest row of customers by the as-of" in said
@@ -73,7 +73,7 @@ def test_churn() -> None:
         "Preparation, learnt from training rows: missing numbers become the median, clipped to "
         "quantiles 0.01-0.99, scaled (standard); words one-hot."
     ) in said
-    assert "  random_forest: numTrees 40; maxDepth 6; minInstancesPerNode 10" in said
+    assert "  random_forest: numTrees 40; maxDepth 8; minInstancesPerNode 10" in said
     assert (
         "Champion only if, on the test rows: roc_auc reaches 0.65; it beats the constant beyond "
         "doubt; it beats the best feature beyond doubt."
@@ -145,11 +145,11 @@ def test_what_is_left_out_is_not_said() -> None:
 def test_every_feature_has_a_line_with_its_definition() -> None:
     problem = CHURN
     head, *lines = features(problem).splitlines()
-    assert head == "20 features as of each cut-off T, from events with event time up to T:"
+    assert head == "24 features as of each cut-off T, from events with event time up to T:"
     columns = [name for each in problem.features for name in each.columns]
     assert [line.split()[0] for line in lines] == [*columns, *problem.profile.attributes]
-    assert "  spend_30d          sum of amount in orders, 30 days up to the as-of" in lines
+    assert "  spend_30d             sum of amount in orders, 30 days up to the as-of" in lines
     assert (
-        "  carts_30d          number of events in visits where path = '/cart', 30 days up to the "
-        "as-of"
+        "  carts_30d             number of events in visits where path = '/cart', 30 days up to "
+        "the as-of"
     ) in lines

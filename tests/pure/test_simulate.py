@@ -18,8 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from driftline.simulate import Shop, Written, simulate
+from driftline.simulate.posterior import no_order_given_logs
 from driftline.simulate.process import (
     BAD_EXPERIENCE,
     COOLING,
@@ -364,6 +366,28 @@ def test_optimal_probability_is_the_frequency_of_no_order() -> None:
                 error = 4 * np.sqrt(0.25 / group.sum())
                 assert silent[group].mean() == pytest.approx(probability[group].mean(), abs=error)
     assert silent[january.opening.state == LAPSED].all()
+
+
+def test_what_logs_tell_at_most_is_calibrated_and_less_than_the_truth_knows() -> None:
+    shop = Shop(customers=2000)
+    lives = list(months_of(shop, 5))
+    day = shop.first_day(5)
+    who, probability = no_order_given_logs(shop, lives, day)
+    customer, on, outcome = (
+        np.concatenate([getattr(month.visits, name) for month in lives])
+        for name in ("customer", "day", "outcome")
+    )
+    ordered = outcome == ORDERED
+    before = customer[ordered & (on >= day - 90) & (on < day)]
+    assert who.tolist() == sorted(set(before.tolist()))
+    silent = ~np.isin(who, customer[ordered & (on >= day) & (on < day + 30)])
+    for group in np.array_split(np.argsort(probability), 5):
+        error = 4 * np.sqrt(0.25 / len(group))
+        assert silent[group].mean() == pytest.approx(probability[group].mean(), abs=error)
+    visits = np.bincount(customer[(on >= day - 30) & (on < day)], minlength=who[-1] + 1)[who]
+    truth = no_order_probability(shop, lives[5].opening, day)[who]
+    areas = [roc_auc_score(silent, score) for score in (-visits, probability, truth)]
+    assert areas[0] + 0.02 < areas[1] < areas[2] - 0.02
 
 
 def test_season_moves_with_the_week_and_the_year() -> None:

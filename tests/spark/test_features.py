@@ -464,5 +464,5 @@ def test_join_fills_what_did_not_happen_and_keeps_what_is_unknown(spark, reposit
     assert [found["a"][name] for name in columns] == [5.0] * len(columns)
     assert (found["a"].age, found["a"].country, found["a"]._newest) == (30, "DE", 12)
     missing = found["b"]
-    assert (missing.visits_14d, missing.visit_trend_60d, missing.carts_30d) == (0, 0, 0)
+    assert (missing.visit_days_7d, missing.visit_trend_60d, missing.carts_30d) == (0, 0, 0)
     assert (missing.visit_recency_90d, missing.age, missing._newest) == (90, None, 8)

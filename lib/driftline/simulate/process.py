@@ -49,28 +49,29 @@ COUNTRIES = ("DE", "FR", "GB", "NL", "PL", "ES")
 _COUNTRY_MIX = (0.42, 0.16, 0.14, 0.11, 0.1, 0.07)
 
 HORIZON_DAYS = 30
+MEAN_AGE = 43.0
 
 _WEEK = np.array([0.98, 0.94, 0.93, 0.97, 1.02, 1.12, 1.04])  # Monday first
 _YEAR_SWING = 0.15
 _YEAR_PEAK_DAY = 340  # early December
 
-_VISIT_SHAPE = 0.9  # of the gamma distribution of visit rates: below 1, many visit rarely
-_CONVERSION = (1.2, 2.2)  # of the beta distribution of orders per visit
+SHAPE = 0.9  # of the gamma distribution of visit rates: below 1, many visit rarely
+CONVERSION = (1.2, 2.2)  # of the beta distribution of orders per visit
 # Conversion and failures per visit hold at this many visits in 30 days; at more they are divided.
 _VISITS_PER_MONTH_UNSCALED = 2.6
 _FAILURES_PER_VISIT_UNSCALED = 0.03
-_FAILURE_COOLS = 0.5
+FAILURE_COOLS = 0.5
 
 # Per day. Chosen so that about 58 % of those who ordered in the last 90 days order nothing in the
 # next 30, and visits, recency and frequency together tell clearly more than any of them alone.
 _COOLING_HAZARD = 0.0045
-_RECOVERY_HAZARD = 0.010
-_LAPSE_HAZARD = 0.035
+RECOVERY_HAZARD = 0.010
+LAPSE_HAZARD = 0.035
 _LEAVES_HAZARD = 0.008
 
 # Factors by state: engaged, cooling, comparing, lapsed.
-_VISITS_BY_STATE = np.array([1.0, 0.25, 1.0, 0.0])
-_CONVERSION_BY_STATE = np.array([1.0, 0.35, 0.0, 0.0])
+VISITS_BY_STATE = np.array([1.0, 0.25, 1.0, 0.0])
+CONVERSION_BY_STATE = np.array([1.0, 0.35, 0.0, 0.0])
 
 _COMPETITOR_TAKES = 0.16  # of those who order on a day
 
@@ -156,20 +157,18 @@ def live_month(shop: Shop, crowd: Crowd, month: int) -> tuple[Crowd, Visits]:
     lapsed_on = crowd.lapsed_on[live]
     signed_up, hazard = crowd.signed_up[live], crowd.cooling_hazard[live]
     rate, conversion = crowd.visit_rate[live], crowd.conversion[live]
-    # Nobody signs up without a visit; more visits, for the less that each of them converts.
-    first_visits = round(shop.visits_per_month / 3)
     fails = _failure_probability(shop)
     competitor = _COMPETITOR_TAKES if begun(month, shop.concept_drift_month) else 0.0
     customers, days, outcomes = [], [], []
 
     for day in shop.days(month):
         present = signed_up <= day
-        count = rng.poisson(rate * season(shop, day) * _VISITS_BY_STATE[state] * present)
-        count[signed_up == day] += first_visits
+        count = rng.poisson(rate * season(shop, day) * VISITS_BY_STATE[state] * present)
+        count[signed_up == day] += first_visits(shop)
         who = np.flatnonzero(count)
         failed = rng.binomial(count[who], fails)
         ordered = rng.binomial(
-            count[who] - failed, conversion[who] * _CONVERSION_BY_STATE[state[who]]
+            count[who] - failed, conversion[who] * CONVERSION_BY_STATE[state[who]]
         )
 
         repeated = np.repeat(np.arange(len(who)), count[who])
@@ -186,10 +185,10 @@ def live_month(shop: Shop, crowd: Crowd, month: int) -> tuple[Crowd, Visits]:
         was = state.copy()
         cools = (was == ENGAGED) & present & (luck < hazard)
         state[cools], reason[cools] = COOLING, FADED
-        annoyed = who[(was[who] == ENGAGED) & (failed > 0) & (fate < _FAILURE_COOLS)]
+        annoyed = who[(was[who] == ENGAGED) & (failed > 0) & (fate < FAILURE_COOLS)]
         state[annoyed], reason[annoyed] = COOLING, BAD_EXPERIENCE
-        state[(was == COOLING) & (luck < _RECOVERY_HAZARD)] = ENGAGED
-        lapses = (was == COOLING) & (luck > 1 - _LAPSE_HAZARD)
+        state[(was == COOLING) & (luck < RECOVERY_HAZARD)] = ENGAGED
+        lapses = (was == COOLING) & (luck > 1 - LAPSE_HAZARD)
         courted = who[(ordered > 0) & (fate > 1 - competitor)]
         state[lapses], lapsed_on[lapses] = LAPSED, day
         state[(was == COMPARING) & (luck < _LEAVES_HAZARD)] = LAPSED
@@ -218,43 +217,86 @@ def no_order_probability(shop: Shop, crowd: Crowd, day: int, horizon: int = HORI
     number of failures is independent of the number of orders, and on a day without orders the
     transitions are as on any day. What drift does to buyers after an order cannot matter here.
     """
-    fails = _failure_probability(shop)
-    keen = np.ones(len(crowd))
-    cooling = np.ones(len(crowd))
-    for on in range(day + horizon - 1, day - 1, -1):
-        visits = crowd.visit_rate * season(shop, on)
-        orders = visits * (1 - fails) * crowd.conversion
-        annoyed = _FAILURE_COOLS * -np.expm1(-visits * fails)
-        stays = (1 - crowd.cooling_hazard) * (1 - annoyed)
-        keen_next = stays * keen + (1 - stays) * cooling
-        kept = 1 - _RECOVERY_HAZARD - _LAPSE_HAZARD
-        cooling_next = _RECOVERY_HAZARD * keen + kept * cooling + _LAPSE_HAZARD
-        keen = np.exp(-orders) * keen_next
-        dulled = _VISITS_BY_STATE[COOLING] * _CONVERSION_BY_STATE[COOLING]
-        cooling = np.exp(-orders * dulled) * cooling_next
+    keen, cooling = no_order(
+        shop, crowd.visit_rate, crowd.conversion, crowd.cooling_hazard, day, horizon
+    )
     return np.select([crowd.state == ENGAGED, crowd.state == COOLING], [keen, cooling], 1.0)
+
+
+def no_order(
+    shop: Shop,
+    visit_rate: Floats,
+    conversion: Floats,
+    hazard: Floats,
+    day: int,
+    horizon: int = HORIZON_DAYS,
+) -> tuple[Floats, Floats]:
+    """`no_order_probability` of (engaged, cooling) customers, by their rates and hazards."""
+    fails = _failure_probability(shop)
+    keen, cooling = np.ones_like(hazard), np.ones_like(hazard)
+    for on in range(day + horizon - 1, day - 1, -1):
+        visits = visit_rate * season(shop, on)
+        orders = visits * (1 - fails) * conversion
+        stays = (1 - hazard) * (1 - annoyed(shop, visits))
+        keen_next = stays * keen + (1 - stays) * cooling
+        kept = 1 - RECOVERY_HAZARD - LAPSE_HAZARD
+        cooling_next = RECOVERY_HAZARD * keen + kept * cooling + LAPSE_HAZARD
+        keen = np.exp(-orders) * keen_next
+        dulled = VISITS_BY_STATE[COOLING] * CONVERSION_BY_STATE[COOLING]
+        cooling = np.exp(-orders * dulled) * cooling_next
+    return keen, cooling
+
+
+def annoyed(shop: Shop, visits: Floats) -> Floats:
+    """P(a day with `visits` expected makes an engaged customer cool by a failed checkout)."""
+    chance: Floats = FAILURE_COOLS * -np.expm1(-visits * _failure_probability(shop))
+    return chance
+
+
+def first_visits(shop: Shop) -> int:
+    """On the day of the sign-up: nobody signs up without a visit.
+
+    More where there are more visits, for the less that each of them converts.
+    """
+    return round(shop.visits_per_month / 3)
+
+
+def visit_rate(shop: Shop, appetite: Floats) -> Floats:
+    """Visits a day of an engaged customer; `appetite` has a mean of 1."""
+    return appetite * shop.visits_per_month / 30
+
+
+def orders_per_visit(shop: Shop, conversion: Floats) -> Floats:
+    """Of an engaged customer; `conversion` holds at the unscaled visit rate."""
+    return conversion * _VISITS_PER_MONTH_UNSCALED / shop.visits_per_month
+
+
+def cooling_hazard(age: Floats | Ints, appetite: Floats, conversion: Floats) -> Floats:
+    """Per day, of an engaged customer: falls with age and with the purchase rate."""
+    purchases = appetite * conversion / (CONVERSION[0] / sum(CONVERSION))
+    hazard = _COOLING_HAZARD * np.exp(-0.03 * (age - MEAN_AGE))
+    hazard = hazard * np.clip(purchases, 0.1, 10.0) ** -0.2
+    return np.minimum(hazard, 0.2)
 
 
 def sign_up(shop: Shop, rng: np.random.Generator, count: int, *, month: int) -> Crowd:
     """`count` new customers, signing up on the month's days."""
     days = shop.days(month)
     young = begun(month, shop.covariate_drift_month)
-    mean, spread = (27.0, 6.0) if young else (43.0, 13.0)
+    mean, spread = (27.0, 6.0) if young else (MEAN_AGE, 13.0)
     age = np.clip(np.rint(rng.normal(mean, spread, count)), 18, 85).astype(np.int64)
-    appetite = rng.gamma(_VISIT_SHAPE, 1 / _VISIT_SHAPE, count)
+    appetite = rng.gamma(SHAPE, 1 / SHAPE, count)
     # Per visit at the unscaled visit rate; see Shop.visits_per_month.
-    conversion = rng.beta(*_CONVERSION, count)
-    purchases = appetite * conversion / (_CONVERSION[0] / sum(_CONVERSION))
-    hazard = _COOLING_HAZARD * np.exp(-0.03 * (age - 43)) * np.clip(purchases, 0.1, 10.0) ** -0.2
+    conversion = rng.beta(*CONVERSION, count)
     return Crowd(
         signed_up=np.sort(rng.integers(days.start, days.stop, count)),
         age=age,
         age_known=rng.random(count) >= 0.06,
         gender=rng.choice(len(GENDERS), count, p=[0.53, 0.44, 0.03]).astype(np.int8),
         country=rng.choice(len(COUNTRIES), count, p=_COUNTRY_MIX).astype(np.int8),
-        visit_rate=appetite * shop.visits_per_month / 30,
-        conversion=conversion * _VISITS_PER_MONTH_UNSCALED / shop.visits_per_month,
-        cooling_hazard=np.minimum(hazard, 0.2),
+        visit_rate=visit_rate(shop, appetite),
+        conversion=orders_per_visit(shop, conversion),
+        cooling_hazard=cooling_hazard(age, appetite, conversion),
         log_spend=rng.normal(3.5, 0.45, count),
         state=np.full(count, ENGAGED, np.int8),
         reason=np.full(count, FADED, np.int8),
