@@ -33,8 +33,7 @@ def main(name: str, quick: bool, file: str | None) -> None:
         table.add_row(
             row.name,
             row.unit,
-            f"{row.ours:,.2f}",
-            f"{row.peer:,.2f}",
+            *(f"{each:,.{2 if each >= 10 else 3}f}" for each in (row.ours, row.peer)),
             row.peer_name,
             f"{row.ratio:.3f}",
             row.goal,

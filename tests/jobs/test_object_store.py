@@ -240,7 +240,7 @@ def test_tables_are_listed(driftline) -> None:
     assert cost.returncode == 0, cost.stderr
     for table in TABLES:
         assert f"\n{table} " in cost.stdout
-    for command in (["vacuum"], ["erase", "--entity", "c1"]):
+    for command in (["vacuum"], ["erase", "--entity", "c1", "--request", "r", "--yes"]):
         refused = driftline(*command)
         assert refused.returncode == 4, refused.stderr
         assert "in a local warehouse only" in refused.stderr

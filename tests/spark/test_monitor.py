@@ -310,21 +310,29 @@ def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> No
     one = shop.version(day(5, 20), 0.9)
     shop.scored(one)
     why = "does not beat champion: better by -0.0210 [-0.0400, -0.0020]"
-    trained = []
+    trained: list[str] = []
+    killed = True
 
     def stage(name: str, **_: object) -> None:
         if name == "monitor":
             job.run(line)
         if name == "train":
+            if killed:
+                raise RuntimeError("killed")
             trained.append(name)
             raise Refused("model version 2 was registered but did not become champion", where=why)
 
+    shop.features(day(7, 4), np.random.default_rng(0).permutation(shop.label))
+    with pytest.raises(RuntimeError, match="killed"):
+        cycle.run(line, stage)
+    killed = False  # what it was about to train for is not forgotten on the next day
     shop.features(day(7, 5), np.random.default_rng(1).permutation(shop.label))
     said = cycle.run(line, stage)
     assert said.startswith("retrain: labels show it worse"), said
     assert said.endswith(f"; the new model was refused ({why}), the champion stays")
     assert shop.models.champion().number == one
-    (made,) = shop.rows("ops.decisions")
+    first, made = sorted(shop.rows("ops.decisions"), key=lambda row: row.as_of)
+    assert (first.action, made.action) == ("retrain", "retrain")
     (outcome,) = [row for row in shop.rows("ops.outcomes") if row.kind == "training"]
     assert (outcome.decision, outcome.verdict) == (made.decision, "refused")
     assert outcome.detail.endswith(why)

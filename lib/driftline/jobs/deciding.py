@@ -16,6 +16,7 @@ from driftline.decision import Decision, Economics, Turn
 from driftline.evaluation import Interval
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
+from driftline.jobs.skewing import Skew
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.problem import digest
@@ -29,24 +30,26 @@ def decide(
     ledger: Run,
     champion: Version | None,
     measured: Sequence[Measured],
-    skew: Sequence[str] | None,
+    skew: Skew,
     *,
     as_of: datetime,
     features_version: int,
 ) -> Row:
-    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data.
-
-    ``skew``: the features that are not as in training, None where that cannot be told.
-    """
+    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data."""
     past = decisions(line, as_of)
     problem = line.problem
     cutoff = max((each.cutoff for each in measured), default=None)
-    id_ = digest([problem.digest, str(as_of), features_version])[:16]
+    state = [problem.digest, str(as_of), features_version]
+    if skew.requests is not None:
+        state.append(skew.requests)
+    id_ = digest(state)[:16]
     if id_ in past:  # also where what it led to has changed the champion since
         return past[id_]
     mine = [each for each in measured if champion and each.version == champion.number]
-    turn, apart, real_cutoff = _turn(line, champion, mine, skew, as_of, cutoff, features_version)
-    history = _history(past.values(), turn)
+    turn, apart, real_cutoff = _turn(
+        line, champion, mine, skew.features, as_of, cutoff, features_version
+    )
+    history = _history(past, outcomes(line, as_of, "training"), turn)
     smaller = problem.train.metric in SMALLER_IS_BETTER
     economics = _economics(line, champion, mine, turn)
     found = decision.decide(history, problem.monitor, economics, smaller=smaller)
@@ -153,13 +156,18 @@ def _turn(
     return turn, _Apart(tuple(drifted or ()), tuple(skew or ())), judged.cutoff if judged else None
 
 
-def _history(past: Any, turn: Turn) -> list[Turn]:
-    """One turn a cut-off, the newest decision of each, and this one."""
+def _history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
+    """One turn a cut-off, the newest decision of each, and this one.
+
+    A turn has trained once its training came to an end: one that was decided and then killed, or
+    did not fit into the budget, is decided again with the next day's data.
+    """
     turns: dict[datetime | None, Turn] = {}
-    for row in past:
+    for id_, row in past.items():
         each = decision.from_json(json.loads(row.turn))
         before = turns.get(each.cutoff)
-        turns[each.cutoff] = replace(each, trained=each.trained or bool(before and before.trained))
+        done = id_ in trained or bool(before and before.trained)
+        turns[each.cutoff] = replace(each, trained=done)
     same = turns.pop(turn.cutoff, None)
     return [*turns.values(), replace(turn, trained=bool(same and same.trained))]
 

@@ -42,7 +42,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         deciding.judge(line, ledger, measured, as_of=as_of)
         skew = skewing.measure(line, ledger, models, champion, as_of=as_of)
         made = deciding.decide(
-            line, ledger, champion, measured, skew.features, as_of=as_of, features_version=version
+            line, ledger, champion, measured, skew, as_of=as_of, features_version=version
         )
         ledger.message = "; ".join(filter(None, (said(made), skew.said)))
         return ledger.message

@@ -34,6 +34,8 @@ class Skew:
     features: tuple[str, ...] | None
     said: str
     """In words; empty where nothing was asked, or all is as in training."""
+    requests: int | None = None
+    """Version of the requests' table that was looked at."""
 
 
 def measure(
@@ -45,8 +47,10 @@ def measure(
     within the last period. What was compared before is not read again. Needs the locks of
     ``ops.skew`` and ``ops.profiles``.
     """
+    name = _asked_in(line)
+    requests = None if name is None else line.tables.version(name)
     if champion is None:
-        return Skew(None, "")
+        return Skew(None, "", requests)
     asked = [_scored(line, champion, as_of), _requests(line, ledger, champion, as_of)]
     features: dict[str, None] = {}
     said, known = [], False
@@ -62,7 +66,7 @@ def measure(
             worst = [f"{name} ({_short(one)})" for name, one in list(named.items())[:_NAMED]]
             count = f"{len(named)} feature{'s' if len(named) > 1 else ''}"
             said.append(f"skew in {count} of the {each.said}: {', '.join(worst)}")
-    return Skew(tuple(features) if known else None, "; ".join(said))
+    return Skew(tuple(features) if known else None, "; ".join(said), requests)
 
 
 def _short(each: Statistic) -> str:
@@ -115,19 +119,24 @@ def _scored(line: Line, champion: Version, as_of: datetime) -> _Asked | None:
 
 def _requests(line: Line, ledger: Run, champion: Version, as_of: datetime) -> _Asked | None:
     """What the application asked within a period up to ``as_of``."""
-    source = line.problem.monitor.requests
-    name = f"silver.{source}"
-    if source is None or not line.tables.exists(name):
+    name = _asked_in(line)
+    if name is None:
         return None
     version = line.tables.version(name)
     ledger.read(name, version)
-    time = F.col(line.problem.sources[source].time)
+    time = F.col(line.problem.sources[name.removeprefix("silver.")].time)
     first = as_of - timedelta(days=line.problem.cutoffs.every)
     rows = line.tables.read(name, version=version)
     rows = rows.where((time > F.lit(first)) & (time <= F.lit(as_of)))
     content = _content(line, champion, [name, version, str(as_of)])
     said = f"requests from {first:%Y-%m-%d} to {as_of:%Y-%m-%d}"
     return _Asked(name, as_of, content, said, lambda: rows)
+
+
+def _asked_in(line: Line) -> str | None:
+    """The table of the requests, once there is one."""
+    name = f"silver.{line.problem.monitor.requests}"
+    return name if line.problem.monitor.requests and line.tables.exists(name) else None
 
 
 def _content(line: Line, champion: Version, what: Any) -> str:
