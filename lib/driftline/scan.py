@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
@@ -27,9 +26,45 @@ _RARE = 1000
 LISTED = 168
 """Characters of a value that are kept; if it has over 32 more, a digest of it stands for them."""
 
-_FOUND = """column string, part string, type string, kind string, rows bigint, nulls bigint,
- min double, max double, mean double, spread double, sketch binary,
- values map<string,bigint>, unlisted bigint, excess bigint, distinct binary"""
+_SEEN = {
+    "n": ("count({v})", "bigint"),
+    "l": ("min({v})", "double"),
+    "h": ("max({v})", "double"),
+    "m": ("avg({v})", "double"),
+    "s": ("var_pop({v})", "double"),
+    "q": (f"kll_sketch_agg_double({{v}}, {K})", "binary"),
+    "t": (f"approx_top_k({{v}}, {TOP + 1}, {_TRACKED})", "array<struct<item:string,count:bigint>>"),
+    "d": ("hll_sketch_agg({d})", "binary"),
+}
+"""What is aggregated of a part: of its value ``v``, and of ``d``, which tells values apart."""
+
+_OF_KIND = {"skipped": "n", "categorical": "ntd", "numeric": "nlhmsqtd"}
+
+_FINISHED = (
+    # An infinite value leaves no mean; the sketch keeps it.
+    "abs(l) < double('infinity') AND abs(h) < double('infinity') AS finite",
+    "filter(t, each -> each.item IS NOT NULL) AS listed",
+    f"IF(hll_sketch_estimate(d) > {_EXACT}, ceil(n * 3.5D / {_MAP}), 0L) AS high",
+)
+"""Of a part: may a count of a value be too high, and by how much?"""
+
+_LISTED = (
+    "aggregate(listed, 0L, (sum, each) -> sum + each.count) = n AND high = 0 AS complete",
+    f"IF(size(listed) >= {TOP}, array_min(transform(listed, each -> each.count)), 0L) AS full",
+    f"greatest(ceil(n / {_RARE}), 2 * high) AS limit",
+)
+"""Of a part: are these all of its values, and how many rows may one have that is not listed?"""
+
+_STORED = (
+    *("file", "cell", "column", "part", "type", "kind", "rows", "rows - n AS nulls"),
+    *("l AS min", "h AS max", "IF(finite, m, NULL) AS mean", "IF(finite, s * n, NULL) AS spread"),
+    "IF(n > 0, q, NULL) AS sketch",
+    "map_from_entries(transform(filter(listed, each -> complete OR each.count >= limit), "
+    "each -> (each.item, each.count))) AS values",
+    "IF(t IS NULL, NULL, IF(complete, 0L, greatest(full, limit))) AS unlisted",
+    "IF(t IS NULL, NULL, high) AS excess",
+    "IF(n > 0, d, NULL) AS distinct",
+)
 
 
 def scan(
@@ -42,77 +77,87 @@ def scan(
     that is no column is null in all rows.
     """
     types = {name: type_ for name, type_ in rows.dtypes if name in keys}
-    named = {
-        f"_s{place}": F.col(f"`{name}`") if name in rows.columns else F.lit(None)
-        for place, name in enumerate(segments)
-    }
-    aggregates = [F.count(F.lit(1)).alias("rows")]
-    found = [_found("*", "", "", "skipped", {"nulls": F.lit(0)})]
+    named = {f"_s{place}": name for place, name in enumerate(segments)}
+    # Sketches evaluate what they are given row by row, uncompiled: they are given columns.
+    given = [path.alias("_path")]
+    given += [
+        (F.col(f"`{name}`") if name in rows.columns else F.lit(None)).cast("string").alias(alias)
+        for alias, name in named.items()
+    ]
+    seen = [F.count(F.lit(1)).alias("rows"), F.expr(_seen("skipped", {"v": "1"})).alias("_")]
+    found = [_found("*", "", "", "skipped", "_")]
     for place, (name, type_) in enumerate(types.items()):
-        for part, value in _parts(name, type_).items():
-            label = f"{place}{part}"
-            aggregates += [each.alias(f"{what}{label}") for what, each in value.items()]
-            kind = kind_of(type_) if part in ("", "length") else "categorical"
-            kind = "numeric" if part == "length" else kind
-            got = {what: F.col(f"{what}{label}") for what in value}
-            found.append(_found(keys[name], part, type_, kind, _finished(got)))
-    texts = {alias: column.cast("string") for alias, column in named.items()}
-    grouped = rows.select("*", path.alias("_path"), *(c.alias(a) for a, c in texts.items()))
-    cells = [F.lit(name) for name in segments]
-    pairs = [each for name, alias in zip(cells, named, strict=True) for each in (name, alias)]
+        for part, (kind, asked) in _parts(name, type_).items():
+            label = f"_{place}{part}"
+            given += [each.alias(f"{label}_{what}") for what, each in asked.items()]
+            aliases = {what: f"{label}_{what}" for what in asked}
+            seen.append(F.expr(_seen(kind, aliases)).alias(label))
+            found.append(_found(keys[name], part, type_, kind, label))
+    pairs = [each for alias, name in named.items() for each in (F.lit(name), F.col(alias))]
     cell = F.create_map(*pairs) if pairs else F.map_from_arrays(F.array(), F.array())
     return (
-        grouped.groupBy("_path", *named)
-        .agg(*aggregates)
+        rows.select(*given)
+        .groupBy("_path", *named)
+        .agg(*seen)
         .select(
             F.col("_path").alias("file"),
             cell.cast("map<string,string>").alias("cell"),
-            F.explode(F.array(*found)).alias("found"),
+            "rows",
+            F.inline(F.array(*found)),
         )
-        .select("file", "cell", "found.*")
+        .select("*", "seen.*")
+        .selectExpr("*", *_FINISHED)
+        .selectExpr("*", *_LISTED)
+        .selectExpr(*_STORED)
     )
 
 
-def _parts(name: str, type_: str) -> dict[PartName, dict[str, Column]]:
+def _parts(name: str, type_: str) -> dict[PartName, tuple[str, dict[str, Column]]]:
+    """The kind of each part of a column, and what :data:`_SEEN` asks of a row."""
     column = F.col(f"`{name}`")
     kind = kind_of(type_)
     if kind == "skipped":
-        return {"": {"n": F.count(column)}}
+        return {"": (kind, {"v": column})}
     if kind == "categorical":
         text = column.cast("string")
         digest = F.concat(F.left(text, F.lit(LISTED)), F.md5(text))
         short = F.when(F.length(text) > LISTED + 32, digest).otherwise(text)
-        parts: dict[PartName, dict[str, Column]] = {"": _words(short, F.xxhash64(text))}
+        parts: dict[PartName, tuple[str, dict[str, Column]]] = {
+            "": (kind, {"v": short, "d": _apart(text, text)})
+        }
         if type_ != "boolean":
-            parts["length"] = _numbers(F.length(text).cast("double"), F.xxhash64(F.length(text)))
+            length = F.length(text)
+            asked = {"v": length.cast("double"), "d": _apart(length, length)}
+            parts["length"] = ("numeric", asked)
         return parts
     value = as_double(name, type_)
     whole = column.cast("bigint") if type_ in WHOLE else value
-    parts = {"": _numbers(value, F.xxhash64(whole))}
+    parts = {"": (kind, {"v": value, "d": _apart(whole, value)})}
     if type_ in TIMES:
-        parts["weekday"] = _words(F.weekday(column), None)
+        parts["weekday"] = ("categorical", {"v": F.weekday(column)})
         if type_ != "date":
-            parts["hour"] = _words(F.hour(column), None)
+            parts["hour"] = ("categorical", {"v": F.hour(column)})
     return parts
 
 
-def _numbers(value: Column, digest: Column) -> dict[str, Column]:
-    return {
-        **_words(value, digest),
-        "l": F.min(value),
-        "h": F.max(value),
-        "m": F.avg(value),
-        "v": F.var_pop(value),
-        "s": F.kll_sketch_agg_double(value, F.lit(K)),
-    }
+def _apart(value: Column, filled: Column) -> Column:
+    return F.when(filled.isNotNull(), F.xxhash64(value))
 
 
-def _words(value: Column, digest: Column | None) -> dict[str, Column]:
-    listed = F.call_function("approx_top_k", value, F.lit(TOP + 1), F.lit(_TRACKED))
-    seen = {"n": F.count(value), "t": listed}
-    if digest is not None:
-        seen["d"] = F.hll_sketch_agg(F.when(value.isNotNull(), digest))
-    return seen
+def _seen(kind: str, given: Mapping[str, str]) -> str:
+    """The aggregates of a part, of columns by name, as one struct; NULL those it does not have."""
+    wanted = [each for each in _OF_KIND[kind] if each != "d" or "d" in given]
+    fields = [
+        f"'{each}', CAST({call.format(**given) if each in wanted else 'NULL'} AS {type_})"
+        for each, (call, type_) in _SEEN.items()
+    ]
+    return f"named_struct({', '.join(fields)})"
+
+
+def _found(column: str, part: str, type_: str, kind: str, seen: str) -> Column:
+    said = {"column": column, "part": part, "type": type_, "kind": kind}
+    words = [F.lit(each).alias(name) for name, each in said.items()]
+    return F.struct(*words, F.col(seen).alias("seen"))
 
 
 def as_double(name: str, type_: str) -> Column:
@@ -124,59 +169,3 @@ def as_double(name: str, type_: str) -> Column:
         return F.unix_micros(column.cast("timestamp")) / 1e6
     # Adding 0 makes −0 and 0 one value.
     return F.nanvl(column.cast("double"), F.lit(None)) + 0.0
-
-
-def _finished(got: Mapping[str, Column]) -> dict[str, Column]:
-    """What is stored of the aggregates of a part."""
-    filled = got["n"]
-    stored = {"nulls": F.col("rows") - filled}
-    if "l" in got:
-        # An infinite value leaves no mean; the sketch keeps it.
-        finite = (F.abs(got["l"]) < math.inf) & (F.abs(got["h"]) < math.inf)
-        stored |= {"min": got["l"], "max": got["h"], "mean": F.when(finite, got["m"])}
-        stored["spread"] = F.when(finite, got["v"] * filled)
-        stored["sketch"] = F.when(filled > 0, got["s"])
-    if "t" in got:
-        stored |= _listed(got, filled)
-    if "d" in got:
-        stored["distinct"] = F.when(filled > 0, got["d"])
-    return stored
-
-
-def _listed(got: Mapping[str, Column], filled: Column) -> dict[str, Column]:
-    """The values that are kept, and what is then known of the others."""
-    most = F.ceil(filled * 3.5 / _MAP)
-    many = F.hll_sketch_estimate(got["d"]) > _EXACT if "d" in got else F.lit(False)
-    excess = F.when(many, most).otherwise(F.lit(0))
-    listed = F.filter(got["t"], lambda each: each["item"].isNotNull())
-    counts = F.transform(listed, lambda each: each["count"])
-    complete = (F.aggregate(counts, F.lit(0).cast("bigint"), lambda a, b: a + b) == filled) & (
-        excess == 0
-    )
-    full = F.when(F.size(listed) >= TOP, F.array_min(counts)).otherwise(F.lit(0))
-    limit = F.greatest(F.ceil(filled / _RARE), 2 * excess)
-    kept = F.filter(listed, lambda each: complete | (each["count"] >= limit))
-    pairs = F.transform(
-        kept,
-        lambda each: F.struct(each["item"].cast("string").alias("key"), each["count"].alias("v")),
-    )
-    return {
-        "values": F.map_from_entries(pairs),
-        "unlisted": F.when(complete, F.lit(0)).otherwise(F.greatest(full, limit)),
-        "excess": excess,
-    }
-
-
-def _found(column: str, part: str, type_: str, kind: str, stored: Mapping[str, Column]) -> Column:
-    known = {
-        "column": F.lit(column),
-        "part": F.lit(part),
-        "type": F.lit(type_),
-        "kind": F.lit(kind),
-        "rows": F.col("rows"),
-        **stored,
-    }
-    fields = [each.strip().split(" ") for each in _FOUND.replace("\n", " ").split(", ")]
-    return F.struct(
-        *(known.get(name, F.lit(None)).cast(type_).alias(name) for name, type_ in fields)
-    )
