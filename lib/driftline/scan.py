@@ -20,8 +20,7 @@ _MAP = 8192
 """Spark rounds 4096 / 0.75 up to this; until three quarters are full every count is exact, then
 each is too high by at most 3.5 / 8192 of the rows (DataSketches' ItemsSketch)."""
 _EXACT = 5000
-"""So many different values, as estimated, leave three quarters of the map surely unfilled. Where
-nothing estimates them they are whole numbers (of lengths, of hours), which their range bounds."""
+"""So many different values, as estimated, leave three quarters of the map surely unfilled."""
 _RARE = 1000
 """Where not all values fit, those with less than a thousandth of the rows are not kept."""
 LISTED = 168
@@ -45,8 +44,7 @@ _FINISHED = (
     # An infinite value leaves no mean; the sketch keeps it.
     "abs(l) < double('infinity') AND abs(h) < double('infinity') AS finite",
     "filter(t, each -> each.item IS NOT NULL) AS listed",
-    f"IF(coalesce(hll_sketch_estimate(d), h - l + 1) > {_EXACT}, ceil(n * 3.5D / {_MAP}), 0L) "
-    "AS high",
+    f"IF(hll_sketch_estimate(d) > {_EXACT}, ceil(n * 3.5D / {_MAP}), 0L) AS high",
 )
 """Of a part: may a count of a value be too high, and by how much?"""
 
@@ -126,9 +124,10 @@ def _parts(name: str, type_: str) -> dict[PartName, tuple[str, dict[str, Column]
             return {"": (kind, {"v": text})}
         digest = F.concat(F.left(text, F.lit(LISTED)), F.md5(text))
         short = F.when(F.length(text) > LISTED + 32, digest).otherwise(text)
+        length = F.length(text)
         return {
             "": (kind, {"v": short, "d": _apart(text, text)}),
-            "length": ("numeric", {"v": F.length(text).cast("double")}),
+            "length": ("numeric", {"v": length.cast("double"), "d": _apart(length, length)}),
         }
     value = as_double(name, type_)
     whole = column.cast("bigint") if type_ in WHOLE else value
