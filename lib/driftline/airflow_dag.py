@@ -15,20 +15,21 @@ _HEAD = '''"""Written by `driftline schedule --airflow`; write it again when a p
 
 A DAG a problem, a task a part of a turn. The as-of is the day of the logical date, so that catching
 up and backfills see what was known then, one day after the other (max_active_runs=1). Exit code 75
-is retried, any other fails at once. DRIFTLINE_ALERT names a program that is told of failures:
-it gets DAG, run and task as arguments.
+is retried; any other, and a task that takes too long, fails at once. DRIFTLINE_ALERT names a
+program that is told of failures: it gets DAG, run and task as arguments.
 """
 
 import glob
 import os
 import shlex
 import subprocess
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.python import PythonSensor
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 '''
 
 _BASH = '''from airflow.providers.standard.operators.bash import BashOperator
@@ -38,9 +39,10 @@ class Stage(BashOperator):
     """A command of driftline."""
 
     def execute(self, context):
-        result = self.subprocess_hook.run_command(
-            ["bash", "-c", self.bash_command], env=self.get_env(context), cwd=self.cwd
-        )
+        with ended(self):
+            result = self.subprocess_hook.run_command(
+                ["bash", "-c", self.bash_command], env=self.get_env(context), cwd=self.cwd
+            )
         judge(result.exit_code)
 '''
 
@@ -54,7 +56,10 @@ class Stage(SparkSubmitOperator):
 
     def execute(self, context):
         try:
-            super().execute(context)
+            with ended(self):
+                super().execute(context)
+        except AirflowFailException:
+            raise
         except AirflowException as error:
             code = re.search(r"Error code is: (\\d+)", str(error))
             judge(int(code[1]) if code else 1)
@@ -68,6 +73,16 @@ def judge(code):
         raise AirflowException("driftline: try again (exit code 75)")
     if code:
         raise AirflowFailException(f"driftline ended with exit code {code}")
+
+
+@contextmanager
+def ended(task):
+    """What has taken too long is told to stop and not tried again: it would take as long again."""
+    try:
+        yield
+    except AirflowTaskTimeout:
+        task.on_kill()
+        raise AirflowFailException("driftline was told to stop: too long") from None
 
 
 def delivered(data, patterns, as_of):

@@ -23,6 +23,7 @@ from driftline.cli_conf import read_conf
 @click.option("--data", help="As for the other commands.")
 @click.option("--cron", "form", flag_value="cron", help="Print lines for crontab.")
 @click.option("--airflow", "form", flag_value="airflow", help="Print a DAG file for Airflow 3.")
+@click.option("--environment-file", help="cron: NAME=value lines, read before each command.")
 @click.option("--logs", help="Folder for cron's logs. Default: logs beside conf.")
 @click.option(
     "--operator",
@@ -38,6 +39,7 @@ def schedule(
     warehouse: str | None,
     data: str | None,
     form: str | None,
+    environment_file: str | None,
     logs: str | None,
     operator: str,
     master: str | None,
@@ -46,7 +48,9 @@ def schedule(
     Spark.
 
     Each turn of the cycle is retried after exit code 75 and no other, never runs twice at a time,
-    and is told to stop after its time. crontab: driftline schedule --cron … | crontab -
+    and is told to stop after its time. A crontab is replaced as a whole: driftline schedule --cron
+    … > turns && crontab turns. What cron's own environment lacks (keys, JAVA_HOME) stands in an
+    --environment-file.
     """
     if form is None:
         raise click.UsageError("say for whom: --cron or --airflow")
@@ -72,6 +76,7 @@ def schedule(
             )
         )
     if form == "cron":
-        click.echo(schedules.crontab(turns), nl=False)
+        variables = Path(environment_file).resolve() if environment_file else None
+        click.echo(schedules.crontab(turns, variables), nl=False)
     else:
         click.echo(airflow_dag.text(turns, operator=operator, master=master), nl=False)

@@ -137,7 +137,10 @@ class Ledger:
             except Exception as error:
                 run.status = "refused" if isinstance(error, Refused) else "failed"
                 run.message = _said(error)
-                self._finish(run, before, started)
+                try:
+                    self._finish(run, before, started)
+                except Exception as other:  # what is told is why the stage ended, not this
+                    LOGGER.error("%s: the ledger has no row of it: %s", stage, _said(other))
                 raise
             self._finish(run, before, started)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,8 @@ from driftline.errors import ConfError, Missing
 _VALUES = {"FP64": 1.0, "INT64": 1, "BOOL": True, "BYTES": "probe"}
 """A value of each datatype of the Open Inference Protocol that a model may ask for."""
 
-_CONNECTIONS = 4
+_CONNECTIONS = (4, 32)
+"""At least and at most; between them so many that answers may take a tenth of a second each."""
 _PATIENCE = 5.0
 """Seconds after which a request has failed."""
 _LATEST = 2.0
@@ -75,7 +77,7 @@ def probe(
     place_ = max(-(-99 * len(calm) // 100) - 1, 0)
     p99 = 1000 * times[place_] if place_ < len(times) else None
     most = int(4 * rate * seconds)
-    answered, lost, took = _flat_out(server, body, seconds, most)
+    answered, lost, took = _flat_out(server, body, rate, seconds, most)
     asked = len(calm) + answered + lost
     return Probe(url, version, rate, asked, len(failed) + lost, p99, answered / took)
 
@@ -152,12 +154,12 @@ def _request(server: _Server, model: str) -> tuple[str, bytes]:
 def _paced(server: _Server, body: bytes, rate: float, seconds: float) -> list[tuple[int, float]]:
     """(status, seconds since it was due) of each request; what is not asked in time has failed."""
     start, count = time.perf_counter() + 0.05, max(int(rate * seconds), 1)
-    last = start + _LATEST * seconds
+    last, connections = start + _LATEST * seconds, _connections(rate)
 
     def run(first: int) -> list[tuple[int, float]]:
         found = []
         with server.connected() as ask:
-            for number in range(first, count, _CONNECTIONS):
+            for number in range(first, count, connections):
                 due = start + number / rate
                 if (wait := due - time.perf_counter()) > 0:
                     time.sleep(wait)
@@ -165,18 +167,25 @@ def _paced(server: _Server, body: bytes, rate: float, seconds: float) -> list[tu
                 found.append((status, time.perf_counter() - due))
         return found
 
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        return [each for part in pool.map(run, range(_CONNECTIONS)) for each in part]
+    with ThreadPoolExecutor(connections) as pool:
+        return [each for part in pool.map(run, range(connections)) for each in part]
 
 
-def _flat_out(server: _Server, body: bytes, seconds: float, most: int) -> tuple[int, int, float]:
+def _connections(rate: float) -> int:
+    least, most = _CONNECTIONS
+    return min(max(math.ceil(rate / 10), least), most)
+
+
+def _flat_out(
+    server: _Server, body: bytes, rate: float, seconds: float, most: int
+) -> tuple[int, int, float]:
     """Requests answered, failed, and the seconds that took: each as soon as the one before it."""
-    started = time.perf_counter()
+    started, connections = time.perf_counter(), _connections(rate)
 
     def run(first: int) -> tuple[int, int]:
         answered = failed = 0
         with server.connected() as ask:
-            for _ in range(first, most, _CONNECTIONS):
+            for _ in range(first, most, connections):
                 if time.perf_counter() - started > seconds:
                     break
                 if ask(body) == 200:
@@ -185,7 +194,7 @@ def _flat_out(server: _Server, body: bytes, seconds: float, most: int) -> tuple[
                     failed += 1
         return answered, failed
 
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
-        parts = list(pool.map(run, range(_CONNECTIONS)))
+    with ThreadPoolExecutor(connections) as pool:
+        parts = list(pool.map(run, range(connections)))
     took = time.perf_counter() - started
     return sum(each for each, _ in parts), sum(each for _, each in parts), took

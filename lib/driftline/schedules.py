@@ -28,8 +28,11 @@ class Turn:
     logs: Path
 
 
-def crontab(turns: Sequence[Turn]) -> str:
+def crontab(turns: Sequence[Turn], variables: Path | None = None) -> str:
     """Lines for ``crontab``: a turn a day and problem, its promises, and old logs removed.
+
+    ``variables`` is a file of ``NAME=value`` lines that is read before each command: cron has
+    hardly any environment. Where it is missing, nothing is run, and cron says so.
 
     At most one turn of a problem runs at a time (flock; a second one counts as exit code 75). What
     is printed, and mailed by cron, is a line where something went wrong.
@@ -41,18 +44,19 @@ def crontab(turns: Sequence[Turn]) -> str:
         "SHELL=/bin/sh",
     ]
     for turn in turns:
-        lines += ["", f"# {_one_line(turn.problem.question)}", *_lines(turn)]
+        lines += ["", f"# {_one_line(turn.problem.question)}", *_lines(turn, variables)]
     return "\n".join(lines) + "\n"
 
 
-def _lines(turn: Turn) -> list[str]:
+def _lines(turn: Turn, variables: Path | None) -> list[str]:
     name, plan = turn.problem.name, turn.problem.schedule
     log = f'{_quoted(turn.logs)}/{name}-"$(date -u +%F)".log'
+    read = f"set -a; . {_quoted(variables)}; set +a; " if variables else ""
     bounded = f"timeout -k 60 {plan.timeout:g} {_command(turn, 'cycle')}"
     again = f'[ "$code" -eq 75 ] && [ "$tries" -le {plan.retries} ]'
     cycle = (
-        f"cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && tries=0 && "
-        f"while :; do flock -n -E 75 {_quoted(turn.logs / f'{name}.lock')} {bounded} "
+        f"{read}cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && "
+        f"tries=0 && while :; do flock -n -E 75 {_quoted(turn.logs / f'{name}.lock')} {bounded} "
         f'>>"$log" 2>&1; code=$?; tries=$((tries + 1)); {again} || break; '
         f'sleep {plan.pause:g}; done; [ "$code" -eq 0 ] || '
         f'echo "driftline: {name} ended with $code after $tries tries, see $log"'
@@ -60,8 +64,8 @@ def _lines(turn: Turn) -> list[str]:
     found = [_at(plan.at, cycle)]
     if deadline := turn.problem.sla.deadline:
         promises = (
-            f"cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && "
-            f'{_command(turn, "sla")} >>"$log" 2>&1 || '
+            f"{read}cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && "
+            f'timeout -k 60 {plan.timeout:g} {_command(turn, "sla")} >>"$log" 2>&1 || '
             f'echo "driftline: sla of {name} ended with $?, see $log"'
         )
         found.append(_at(deadline, promises))

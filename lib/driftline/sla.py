@@ -98,8 +98,9 @@ def ended(ends: Sequence[datetime], deadline: str, now: datetime) -> tuple[float
     """(hour of the deadline's day, UTC, at which a turn had ended; that moment).
 
     The newest deadline that has passed counts, and the first turn that ended after the one before
-    it: below 0 is the evening before. Where none has ended since, the hour is that of now. None
-    where no turn ended before that deadline ever: nothing was promised for then.
+    it: below 0 is the evening before. A turn that was late for the one before has answered that,
+    and no other. Where none has ended since, the hour is that of now. None where no turn ended
+    before that deadline ever: nothing was promised for then.
     """
     due = now.replace(hour=0, minute=0, second=0, microsecond=0)
     at = timedelta(hours=_hours(deadline))
@@ -108,7 +109,9 @@ def ended(ends: Sequence[datetime], deadline: str, now: datetime) -> tuple[float
     since = due + at - _DAY
     if not any(end <= due + at for end in ends):
         return None
-    moment = min((end for end in ends if end > since), default=now)
+    promised = any(end <= since for end in ends)
+    before = min((end for end in ends if promised and end > since - _DAY), default=None)
+    moment = min((end for end in ends if end > since and end != before), default=now)
     return (moment - due) / timedelta(hours=1), moment
 
 

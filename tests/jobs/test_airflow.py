@@ -36,6 +36,7 @@ pytestmark = pytest.mark.slow  # installs Airflow, starts its scheduler, runs th
 PROGRAM = """#!/bin/sh
 echo "$*" >> calls
 code=$(head -n 1 codes 2>/dev/null); sed -i 1d codes 2>/dev/null
+[ "$code" = slow ] && exec sleep 60
 exit "${code:-0}"
 """
 PARTS = ["ingest", "validate", "features", "score", "drift", "monitor", "train", "report"]
@@ -214,6 +215,23 @@ def test_spark_submit_is_judged_by_its_code_too(airflow, stub) -> None:
     [run] = airflow.runs()
     states = airflow.states(run["run_id"])
     assert (states["ingest"], states["validate"], states["sla"]) == ("success", "failed", "success")
+
+
+def test_what_takes_too_long_is_stopped_and_not_tried_again(airflow, stub) -> None:
+    conf = yaml.safe_load((stub / "x.yaml").read_text("utf-8"))
+    conf["schedule"]["timeout"] = "10s"
+    (stub / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
+    turn = Turn(load_problem(stub / "x.yaml"), ("--env", "a"), stub, stub / "driftline", stub, stub)
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    (airflow.home / "dags" / "churn.py").write_text(text, "utf-8")
+    (stub / "codes").write_text("0\nslow\n")
+    began = time.monotonic()
+    with pytest.raises(AssertionError, match="told to stop: too long"):
+        airflow("dags", "test", DAG, "2024-06-10T04:00:00")
+    assert time.monotonic() - began < 50
+    assert len(calls(stub)) == 3  # ingest and validate once each, sla
+    [run] = airflow.runs()
+    assert airflow.states(run["run_id"])["validate"] == "failed"
 
 
 def test_any_other_code_is_not_and_somebody_is_told(airflow, stub) -> None:

@@ -46,7 +46,7 @@ def test_rows_of_a_database_land_once(
     postgres.run(
         "CREATE TABLE orders (order_id text, customer_id text, time timestamptz, amount numeric,"
         " items int, category text, channel text);"
-        "INSERT INTO orders SELECT n::text, (n % 50)::text,"
+        "INSERT INTO orders SELECT n::text, 'buyer' || (n % 50),"
         " timestamptz '2024-01-01Z' + n * interval '1 minute', n / 7.0, 1, 'a', 'web'"
         " FROM generate_series(1, 20000) n; UPDATE orders SET amount = 'NaN' WHERE order_id = '77'"
     )
@@ -67,8 +67,8 @@ def test_rows_of_a_database_land_once(
     assert "1 new deliveries with 20,000 records" in landed()
     assert "nothing new" in landed()
     postgres.run(
-        "INSERT INTO orders SELECT 'late' || n, '1', (SELECT max(time) FROM orders), 5, 1, 'b',"
-        " 'web' FROM generate_series(1, 3) n"
+        "INSERT INTO orders SELECT 'late' || n, 'buyer1', (SELECT max(time) FROM orders), 5, 1,"
+        " 'b', 'web' FROM generate_series(1, 3) n"
     )
     assert "1 new deliveries with 3 records" in landed()
     tables = line().tables
@@ -76,6 +76,17 @@ def test_rows_of_a_database_land_once(
     lost = tables.read("ops.rejects").count()
     assert rows.count() + lost == 20_003
     assert rows.select("order_id").distinct().count() == rows.count()
+    # Whom an erasure forgets is forgotten by the pulled files, too.
+    warehouse = tmp_path / "warehouse" / "churn"
+    assert len(list(warehouse.glob("_spool/orders/*.parquet"))) == 2
+    done = command("erase", "--problem", conf, "--entity", "buyer7", "--request", "r", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "delivered files" not in done.stdout
+    assert not list(warehouse.glob("_spool/orders/*"))
+    assert set(tables.read("bronze.orders").toPandas().customer_id) == {
+        f"buyer{n}" for n in range(50) if n != 7
+    }
+    assert "nothing new" in landed()
     postgres.run("DROP TABLE orders")
     gone = command("ingest", "--problem", conf)
     assert gone.returncode == 4, gone.stderr

@@ -133,6 +133,21 @@ def test_promises_are_judged_at_the_deadline(turn) -> None:
     assert calls(turn) == ["sla", "sla"]
 
 
+def test_what_cron_does_not_know_is_in_a_file(turn) -> None:
+    variables = turn.root / "the night's.env"
+    text = schedules.crontab([turn], variables)
+    line = next(each for each in text.splitlines() if " cycle " in each)
+    command = line.split(" ", 5)[5].replace("\\%", "%")
+    (turn.root / "driftline").write_text('#!/bin/sh\necho "key $KEY"\n')
+    failed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert failed.returncode and "the night's.env" in failed.stderr
+    assert not (turn.root / "logs").exists()  # without its variables nothing is run
+    variables.write_text("KEY='a b'\n")
+    assert run(command) == ""
+    [log] = (turn.root / "logs").glob("churn-*.log")
+    assert log.read_text() == "key a b\n"
+
+
 def test_old_logs_are_removed(turn) -> None:
     *_, (_, command) = commands(turn)
     (turn.root / "logs").mkdir()

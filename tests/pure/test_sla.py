@@ -74,6 +74,8 @@ def hour(hours: float) -> datetime:
         ([], 7, None),
         ([-18.5], 5, (5.5, -18.5)),  # today's is not due yet: yesterday's counts
         ([-18.5, 5.5], 6, (5.5, 5.5)),  # just due
+        ([-42.5, -17.0], 9, (9, 9)),  # yesterday's came late: it is not today's
+        ([-42.5, -17.0, 5.5], 9, (5.5, 5.5)),
     ],
 )
 def test_a_deadline_is_met_by_the_first_turn_since_the_one_before(ends, now, expected) -> None:

@@ -7,7 +7,7 @@ last, because only its rows tell which words were a person's alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from pyspark.sql import functions as F
 
 from driftline import erasure, pins, pseudonyms, rewriting, schemas
 from driftline.errors import ConfError, Refused
+from driftline.jobs import pulls
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.pulls import spool
 from driftline.registry import Registry, Version
 
 
@@ -62,6 +64,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             for name in names
             if files[name] or name in changed
         ]
+        _unspool(line, ledger)
         models = Registry(line.environment.mlflow, line.problem.name)
         said["models"] = _not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
@@ -73,8 +76,9 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             raise Refused(
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
                 where=", ".join(said["left"][:5]),
-                hint="ops.erasures lists all; a short number may be found where it is no name; "
-                "a model that keeps rows has to be trained again, and its version deleted",
+                hint="ops.erasures lists all; a short number may be found where it is no name; a "
+                "model that keeps rows has to be trained again, and its version deleted; what was "
+                "pulled and has not landed (_spool) has to be ingested first",
             )
         return ledger.message
 
@@ -122,16 +126,31 @@ def _wanted(line: Line, entities: Sequence[str]) -> dict[str, DataFrame]:
 def _deliveries(
     line: Line, personal: Mapping[str, str], wanted: Mapping[str, DataFrame]
 ) -> list[str]:
-    """Paths of the delivered files that their rows came from."""
+    """Paths of the delivered files that their rows came from, but for those that were pulled."""
     if not line.tables.exists(schemas.DELIVERIES.full_name):
         return []
     known = line.tables.read(schemas.DELIVERIES.full_name).select("delivery", "path").distinct()
     found: set[str] = set()
     for table, column in _bronze(personal):
+        if pulls.folder(line, table.removeprefix("bronze.")) is not None:
+            continue
         theirs = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
         paths = known.join(theirs, known["delivery"] == theirs["_delivery"], "left_semi")
         found |= {row.path for row in paths.collect()}
     return sorted(found)
+
+
+def _unspool(line: Line, ledger: Run) -> None:
+    """Remove the pulled files that have landed: bronze has what was in them."""
+    if not line.tables.exists(schemas.DELIVERIES.full_name):
+        return
+    rows = line.tables.read(schemas.DELIVERIES.full_name).where(
+        "status NOT IN ('planned', 'abandoned')"
+    )
+    known = {row.delivery for row in rows.select("delivery").distinct().collect()}
+    for source in line.problem.sources:
+        if (folder := pulls.folder(line, source)) is not None:
+            ledger.progress(f"{spool.discard(folder, known)} pulled files of {source} removed")
 
 
 def _words(
@@ -203,23 +222,25 @@ def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence
     if line.environment.mlflow.startswith("sqlite:///"):
         places.append(Path(line.environment.mlflow.removeprefix("sqlite:///")))
     said = re.compile(named.encode())
-    files = {path for place in places for path in _files(place)}
+    tables = {Path(line.tables.path(name)) for name in names}
+    files = {path for place in places for path in _files(place, tables)}
     return found + [str(path) for path in sorted(files) if _holds(path, said)]
 
 
-def _files(place: Path) -> list[Path]:
-    """All files but those of tables, which were read as rows."""
+def _files(place: Path, tables: Set[Path]) -> list[Path]:
+    """All files but the data of tables, which were read as rows."""
     if place.is_file():
         return [place]
-    return [
-        path
-        for path in place.rglob("*")
-        if path.is_file() and (path.suffix != ".parquet" or "_delta_log" in path.parts)
-    ]
+
+    def is_data(path: Path) -> bool:
+        inside = path.suffix == ".parquet" and "_delta_log" not in path.parts
+        return inside and not tables.isdisjoint(path.parents)
+
+    return [path for path in place.rglob("*") if path.is_file() and not is_data(path)]
 
 
 def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
-    if path.suffix == ".parquet":  # a checkpoint of a table's log
+    if path.suffix == ".parquet":  # a checkpoint of a table's log, or what was pulled
         return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
     return bool(said.search(path.read_bytes()))
 

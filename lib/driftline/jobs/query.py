@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _write(rows: DataFrame, path: Path) -> int:
             # A number may well begin with a minus; only texts can be formulas.
             writer.writerow(
                 [
-                    each if isinstance(each, (int, float)) else query.neutral(_cell(each))
+                    each if isinstance(each, (int, float, Decimal)) else query.neutral(_cell(each))
                     for each in row
                 ]
             )

@@ -71,6 +71,14 @@ def is_known(path: Path, deliveries: Collection[str]) -> bool:
     return any(each.startswith(start) for each in deliveries)
 
 
+def discard(folder: Path, deliveries: Collection[str]) -> int:
+    """Remove the kept files that are among the deliveries; how many those were."""
+    landed = [path for path in files(folder) if is_known(path, deliveries)]
+    for path in landed:
+        _remove(path)
+    return len(landed)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
