@@ -6,8 +6,9 @@ values that nobody else's rows have: an address, a session, a device.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -67,13 +68,42 @@ def unique(rows: DataFrame, theirs: Column, columns: Iterable[str]) -> dict[str,
 def pattern(words: Iterable[str]) -> str:
     """A regular expression for any of the words where it is not a part of a longer one.
 
-    Of a long word also for its beginning with a digest, as profiles keep it (driftline.scan).
+    Also as JSON writes them, and of a long word for its beginning with a digest, as profiles keep
+    it (driftline.scan).
     """
-    known = set(words)
+    known = _written(words)
     longest_first = sorted(known, key=lambda word: (-len(word), word))
     told = [re.escape(word) for word in longest_first]
     told += [rf"{re.escape(word[:LISTED])}\w*" for word in longest_first if len(word) > LISTED]
     return rf"(?<!\w)(?:{'|'.join(told)})(?!\w)"
+
+
+def _written(words: Iterable[str]) -> set[str]:
+    """The words, and what JSON makes of them."""
+    plain = set(words)
+    ways = (True, False)
+    return plain | {json.dumps(each, ensure_ascii=way)[1:-1] for each in plain for way in ways}
+
+
+def in_bytes(raw: Column, words: Collection[str], encodings: Iterable[str]) -> Column:
+    """Whether bytes hold any of the words, as text in UTF-8 or in one of the other encodings.
+
+    Of these bytes are compared, so that in UTF-16 the end of a longer word is a word, too.
+    """
+    held = raw.cast("string").rlike(pattern(words))
+    for encoding in sorted(set(encodings) - {"utf-8"}):
+        spelled = [found for each in _written(words) if (found := _spelled(each, encoding))]
+        if spelled:
+            held |= F.decode(raw, "ISO-8859-1").rlike(pattern(spelled))
+    return held
+
+
+def _spelled(word: str, encoding: str) -> str | None:
+    """A character for each of its bytes; None for what the encoding has no bytes for."""
+    try:
+        return word.encode(encoding).decode("latin-1")
+    except UnicodeEncodeError:
+        return None
 
 
 def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]:

@@ -165,7 +165,7 @@ def test_recency_frequency_and_money_are_a_baseline(first, tables) -> None:
     rows = tables.read("ops.evaluations").where("metric like 'roc_auc%'").collect()
     found = {(row.part, row.model, row.metric): row for row in rows}
     assert {part for part, model, _ in found if model == "rfm"} == {"validation", "test"}
-    assert found["test", "rfm", "roc_auc"].detail == "recency_90d, orders_90d, spend_90d"
+    assert found["test", "rfm", "roc_auc"].detail == "recency_90d, orders_180d, spend_90d"
     assert found["test", "rfm", "roc_auc"].value > 0.6
     gain = found["test", "model", "roc_auc"].value - found["test", "rfm", "roc_auc"].value
     assert found["test", "model", "roc_auc_above_rfm"].value == pytest.approx(gain)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
-from driftline import pins
+from driftline import erasure, pins
 from driftline.jobs import erase
 from driftline.registry import Version
 
@@ -21,3 +22,11 @@ def test_a_model_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
     models = SimpleNamespace(versions=lambda: known)
     found = erase._keeping(SimpleNamespace(tables=None), models, ["gold.features"])
     assert found == ["model version 1, which keeps rows that it was fitted on"]
+
+
+def test_a_name_is_found_as_json_writes_it_and_alone_only() -> None:
+    found = re.compile(erasure.pattern(["jörg", 'O"Brien', "c1"]))
+    for text in ('{"a": "j\\u00f6rg"}', '{"a": "jörg"}', '{"a": "O\\"Brien"}', "x c1 y"):
+        assert found.search(text), text
+    for text in ("c12", "xc1", "jörgen", "brien"):
+        assert not found.search(text), text

@@ -7,7 +7,7 @@ last, because only its rows tell which words were a person's alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -183,11 +183,11 @@ def _kept_out(
     entities: Sequence[str],
 ) -> dict[str, int]:
     """Their records out of rejects, which have them as bytes, and quarantine, as JSON."""
-    every = erasure.pattern(word for said in words.values() for word in said)
+    every = {word for said in words.values() for word in said}
     entity = F.get_json_object("row", f"$['{line.problem.entity}']").isin(*entities)
     guarded = [f"silver.{name}" for name in erasure.sources(line.problem)]
     chosen: dict[str, Column] = {
-        schemas.REJECTS.full_name: F.col("raw").cast("string").rlike(every),
+        schemas.REJECTS.full_name: _raw(line, every),
         schemas.QUARANTINE.full_name: F.col("table").isin(*guarded) & entity,
     }
     taken = {}
@@ -197,6 +197,12 @@ def _kept_out(
             found = line.tables.read(table).where(theirs).select("delivery", "offset")
             taken[table] = _delete(line, table, found)
     return taken
+
+
+def _raw(line: Line, words: Collection[str]) -> Column:
+    """Whether a rejected record holds a word, in an encoding that deliveries have."""
+    encodings = {source.encoding for source in line.problem.sources.values()}
+    return erasure.in_bytes(F.col("raw"), words, encodings)
 
 
 def _delete(line: Line, table: str, matching: DataFrame) -> int:
@@ -215,7 +221,10 @@ def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence
     for name in names:
         rows = line.tables.read(name)
         told = (F.col(f"`{column}`") for column, type_ in rows.dtypes if type_ != "binary")
-        if rows.where(F.to_json(F.struct(*told)).rlike(named)).limit(1).count():
+        held = F.to_json(F.struct(*told)).rlike(named)
+        if name == schemas.REJECTS.full_name:
+            held |= _raw(line, entities)
+        if rows.where(held).limit(1).count():
             found.append(name)
         found += map(str, sorted(pins.past(line.tables, name)))
     places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
