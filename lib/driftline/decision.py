@@ -66,7 +66,7 @@ class Turn:
     stale: bool = False
     """Whether the newest predictions are more than a period older than ``as_of``."""
     trained: bool = False
-    """Whether training was decided in this turn; of the last turn, whether it was before now."""
+    """Whether the training it decided came to an end; of the last turn, one decided before now."""
     skew: float | None = None
     """Share of its importance in features that are not as in the rows it learnt from: train-serve
     skew; None if unknown."""

@@ -13,6 +13,11 @@ from driftline.jobs.line import Line
 from driftline.logs import LOGGER
 
 
+_LEAST = 3
+"""Runs that a forecast needs to refuse a stage. By one, the first load of years, a daily budget
+would refuse it for ever: what is refused adds no run that says otherwise."""
+
+
 def bounded(line: Line, stage: str, job: Callable[..., str], arguments: dict[str, Any]) -> str:
     """Run a job within the budget of its stage; :class:`OverBudget` if its forecast exceeds it.
 
@@ -79,6 +84,7 @@ def _refuse(line: Line, stage: str, budget: Budget, as_of: datetime | None, name
     too_much = next_ and beyond(budget, next_.taken)
     if (
         next_ is not None
+        and next_.seconds.runs >= _LEAST
         and too_much
         and (waits if stage == "ingest" else planning.due(line, stage, as_of))
     ):
