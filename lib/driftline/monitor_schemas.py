@@ -100,7 +100,7 @@ OUTCOMES = Table(
     columns(
         "decision string — Which decision, see ops.decisions",
         "kind string — training, or judged",
-        "verdict string — promoted, not_promoted, refused, skipped; right, missed, needless, no_better",
+        "verdict string — promoted, not_promoted, refused, skipped; right, missed, needless, …",
         "detail string — In words",
         "model_version int — The version that was trained, if one was",
         "as_of timestamp — Nothing after this was known, UTC",

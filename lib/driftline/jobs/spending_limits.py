@@ -12,7 +12,6 @@ from driftline.jobs import ingest, planning
 from driftline.jobs.line import Line
 from driftline.logs import LOGGER
 
-
 _LEAST = 3
 """Runs that a forecast needs to refuse a stage. By one, the first load of years, a daily budget
 would refuse it for ever: what is refused adds no run that says otherwise."""
