@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import click
 
+from driftline import spending
 from driftline.options import utc, where
 from driftline.query import ready
 
@@ -52,10 +53,11 @@ def commands(stage: Stage) -> list[click.Command]:
     @where
     @click.option(
         "--by",
-        type=click.Choice(["stage", "day", "month", "status", "run", "table"]),
+        type=click.Choice([*spending.BY, "table"]),
         default="stage",
         show_default=True,
-        help="What to add up by; table: how much storage each table has.",
+        help="What to add up by. trial, suite: their share of the runs that measured, or judged by "
+        "them; table: how much storage each table has.",
     )
     @click.option(
         "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."

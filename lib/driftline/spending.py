@@ -1,4 +1,4 @@
-"""What was spent, by stage, day, month or run: sums over rows of the ledger."""
+"""What was spent, by stage, day, month, run or part of one: sums over rows of the ledger."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ BY: Mapping[str, Callable[[Run], str]] = {
     "month": lambda run: f"{run['started_at']:%Y-%m}",
     "status": lambda run: str(run["status"]),
     "run": lambda run: f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['stage']} {run['run_id']}",
+    "trial": lambda run: str(run["part"]),
+    "suite": lambda run: str(run["part"]),
 }
 """What runs can be added up by."""
 
@@ -37,7 +39,7 @@ class Spent:
 
 
 def added_up(runs: Iterable[Run], by: str) -> dict[tuple[str, str], Spent]:
-    """(group, currency) → sums: by stage and status what costs most first, else in order of time.
+    """(group, currency) → sums: in order of time by day, month and run, else what costs most first.
 
     Money of different currencies is never added up.
     """
@@ -45,8 +47,25 @@ def added_up(runs: Iterable[Run], by: str) -> dict[tuple[str, str], Spent]:
     for run in sorted(runs, key=lambda run: run["started_at"]):
         key = BY[by](run), str(run["currency"])
         found[key] = found.get(key, Spent()).plus(run)
-    if by in ("stage", "status"):
+    if by in ("stage", "status", "trial", "suite"):
         return dict(sorted(found.items(), key=lambda each: -each[1].money))
+    return found
+
+
+def parted(runs: Iterable[Run], parts: Mapping[str, Mapping[str, float]]) -> list[Run]:
+    """A row for each part of a run, with its share of what the run took; other runs are left out.
+
+    ``parts``: run id → part → weight. What a run does besides its parts is shared by them as well:
+    the model that a search ends with is fitted because of all trials.
+    """
+    found: list[Run] = []
+    for run in runs:
+        mine = parts.get(str(run["run_id"]), {})
+        whole = sum(mine.values())
+        for part, weight in mine.items():
+            share = weight / whole if whole else 1 / len(mine)
+            taken = {each.name: (run[each.name] or 0) * share for each in fields(Spent)[1:]}
+            found.append({**run, **taken, "part": part})
     return found
 
 

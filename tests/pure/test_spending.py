@@ -27,7 +27,7 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize("by", list(spending.BY))
+@pytest.mark.parametrize("by", ["stage", "day", "month", "status", "run"])
 def test_every_run_is_in_one_group(by) -> None:
     found = spending.added_up(RUNS, by)
     assert sum(each.runs for each in found.values()) == len(RUNS)
@@ -53,3 +53,15 @@ def test_groups_in_the_order_one_looks_for_them() -> None:
 def test_a_thousand_predictions_cost_what_scoring_them_cost() -> None:
     assert spending.a_thousand_predictions(RUNS) == {"EUR": pytest.approx(0.375)}
     assert spending.a_thousand_predictions(RUNS[1:2]) == {}
+
+
+def test_the_parts_of_a_run_share_all_that_it_took() -> None:
+    parts = {"r1": {"forest": 3.0, "line": 1.0}, "r2": {"forest": 0.0, "line": 0.0}}
+    runs = spending.parted(RUNS, parts)
+    assert [(run["run_id"], run["part"], run["money"]) for run in runs] == [
+        *(("r1", "forest", 1.5), ("r1", "line", 0.5)),
+        *(("r2", "forest", 4.0), ("r2", "line", 4.0)),
+    ]
+    found = spending.added_up(runs, "trial")
+    assert list(found)[:2] == [("forest", "USD"), ("line", "USD")]
+    assert found["forest", "EUR"] == spending.Spent(1, 1.5, 2.25, 3.75, 0, 1.5)

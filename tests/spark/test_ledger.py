@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from driftline import ledger as ledgers
+from driftline import schemas
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Missing, Refused
 from driftline.jobs import cost
@@ -160,9 +161,22 @@ def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path
     assert groups == {"cost": "1", "ingest": "2", "train": "1", "all": "4"}
     spent = sum(row.money for row in line.tables.read("ops.runs").collect()[:4])
     assert spent > 0
+    # Two candidates of the training share what it took, by their seconds.
+    rows = line.tables.read("ops.runs").collect()
+    [train] = [row for row in rows if row.stage == "train"]
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    tried = [
+        (family, "{}", "roc_auc", 0.7, 0.1, [0.7], seconds, False, train.run_id, at, "s", None)
+        for family, seconds in (("forest", 3.0), ("line", 1.0))
+    ]
+    line.tables.append_values(tried, schemas.TRIALS, key=None)
+    told = cost.run(line, by="trial").splitlines()
+    assert told[0].startswith("1 runs, ")
+    assert [each.split()[0] for each in told[2:]] == ["forest", "line", "all"]
+    assert cost.run(line, by="suite").startswith("0 runs")
     tables = cost.run(line, by="table")
-    assert "1 tables, " in tables
+    assert "2 tables, " in tables
     [held] = [each for each in tables.splitlines() if each.startswith("ops.runs")]
-    assert held.split()[1] == "6"  # made, and five runs written
+    assert held.split()[1] == "8"  # made, and seven runs written
     never = datetime(2200, 1, 1, tzinfo=timezone.utc)
     assert cost.run(line, since=never).startswith("0 runs since 2200-01-01")

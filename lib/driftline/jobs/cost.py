@@ -18,7 +18,9 @@ _MONTH = timedelta(days=30)
 
 
 def run(line: Line, *, by: str = "stage", since: datetime | None = None) -> str:
-    """Add the ledger up ``by`` stage, day, month, status or run; or tell how tables grow."""
+    """Add the ledger up ``by`` stage, day, month, status, run, or trial or suite, which share what
+    the runs took that measured or judged by them; or tell how tables grow.
+    """
     with line.ledger.run("cost") as ledger:
         if by == "table":
             text, ledger.message = _tables(line)
@@ -37,18 +39,42 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     rows = line.tables.read(schemas.RUNS.full_name)
     if since is not None:
         rows = rows.where(F.col("started_at") >= F.lit(since))
-    runs = [row.asDict() for row in rows.collect()]
+    runs: list[spending.Run] = [row.asDict() for row in rows.collect()]
+    if by in _PARTS:
+        runs = spending.parted(runs, _parts(line, by))
     grid = _grid("what", "runs", "time", "tasks", "read", "written", "money")
     for (what, currency), spent in spending.added_up(runs, by).items():
         grid.add_row(what, *_cells(spent, currency))
     for currency, spent in spending.total(runs).items():
         grid.add_row("all", *_cells(spent, currency))
-    said = f"{len(runs):,} runs" + (f" since {since:%Y-%m-%d}" if since else "")
+    said = f"{len({row['run_id'] for row in runs}):,} runs" + (
+        f" since {since:%Y-%m-%d}" if since else ""
+    )
     for currency, spent in spending.total(runs).items():
         said += f", {money(spent.money, currency)}"
     for currency, price in spending.a_thousand_predictions(runs).items():
         said += f"; a thousand predictions: {money(price, currency)}"
     return plain(grid), said
+
+
+_PARTS = {
+    "trial": (schemas.TRIALS, "concat(family, ' ', parameters)", "seconds"),
+    "suite": (schemas.QUALITY, "`table`", "element_count"),
+}
+"""Where the parts of runs are, what they are called, and by what they share: seconds of fitting and
+measuring, rows judged by each rule.
+"""
+
+
+def _parts(line: Line, by: str) -> dict[str, dict[str, float]]:
+    table, name, weight = _PARTS[by]
+    if not line.tables.exists(table.full_name):
+        return {}
+    rows = line.tables.read(table.full_name).groupBy("run_id", F.expr(name).alias("part"))
+    found: dict[str, dict[str, float]] = {}
+    for row in rows.agg(F.sum(weight).alias("weight")).collect():
+        found.setdefault(row.run_id, {})[row.part] = float(row.weight or 0)
+    return found
 
 
 def _cells(spent: Spent, currency: str) -> list[str]:
