@@ -49,7 +49,7 @@ def test_the_problems_of_the_repository_have_it(repository) -> None:
         path.stem: load_problem(path).rfm for path in sorted((repository / "conf").glob("*.yaml"))
     }
     shop = ("recency_365d", "purchase_days_365d", "spend_365d")
-    assert found["churn"] == ("recency_90d", "orders_90d", "spend_90d")
+    assert found["churn"] == ("recency_90d", "orders_180d", "spend_90d")
     assert found["cdnow"] == found["cdnow_spend"] == shop
     assert found["online_retail"] == ("recency_365d", "purchase_days_180d", "spend_365d")
 
