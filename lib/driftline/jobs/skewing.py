@@ -47,11 +47,10 @@ def measure(
     within the last period. What was compared before is not read again. Needs the locks of
     ``ops.skew`` and ``ops.profiles``.
     """
-    name = _asked_in(line)
-    requests = None if name is None else line.tables.version(name)
+    requests = _version_of_requests(line)
     if champion is None:
         return Skew(None, "", requests)
-    asked = [_scored(line, champion, as_of), _requests(line, ledger, champion, as_of)]
+    asked = [_scored(line, champion, as_of), _requests(line, ledger, champion, requests, as_of)]
     features: dict[str, None] = {}
     said, known = [], False
     for each in filter(None, asked):
@@ -117,14 +116,16 @@ def _scored(line: Line, champion: Version, as_of: datetime) -> _Asked | None:
     return _Asked(features, newest, content, f"rows scored as of {newest:%Y-%m-%d}", rows)
 
 
-def _requests(line: Line, ledger: Run, champion: Version, as_of: datetime) -> _Asked | None:
-    """What the application asked within a period up to ``as_of``."""
-    name = _asked_in(line)
-    if name is None:
+def _requests(
+    line: Line, ledger: Run, champion: Version, version: int | None, as_of: datetime
+) -> _Asked | None:
+    """What the application asked within a period up to ``as_of``, in a version of its table."""
+    source = line.problem.monitor.requests
+    if source is None or version is None:
         return None
-    version = line.tables.version(name)
+    name = f"silver.{source}"
     ledger.read(name, version)
-    time = F.col(line.problem.sources[name.removeprefix("silver.")].time)
+    time = F.col(line.problem.sources[source].time)
     first = as_of - timedelta(days=line.problem.cutoffs.every)
     rows = line.tables.read(name, version=version)
     rows = rows.where((time > F.lit(first)) & (time <= F.lit(as_of)))
@@ -133,10 +134,12 @@ def _requests(line: Line, ledger: Run, champion: Version, as_of: datetime) -> _A
     return _Asked(name, as_of, content, said, lambda: rows)
 
 
-def _asked_in(line: Line) -> str | None:
-    """The table of the requests, once there is one."""
-    name = f"silver.{line.problem.monitor.requests}"
-    return name if line.problem.monitor.requests and line.tables.exists(name) else None
+def _version_of_requests(line: Line) -> int | None:
+    """Read once a turn: what is compared is what the decision names."""
+    source = line.problem.monitor.requests
+    if source is None or not line.tables.exists(f"silver.{source}"):
+        return None
+    return line.tables.version(f"silver.{source}")
 
 
 def _content(line: Line, champion: Version, what: Any) -> str:
