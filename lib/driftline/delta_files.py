@@ -161,10 +161,11 @@ def read(spark: SparkSession, folder: str, number: int, files: Iterable[DataFile
 def path_of(spelt: Column) -> Column:
     """The path of a file as :class:`DataFile` spells it, of how Spark does (``FILE``).
 
-    For after rows were grouped by file: for each row it would cost more than all sketches do.
+    For after rows were grouped by file: for each row it would cost as much as all sketches do. It
+    is never null to Spark either, which else has each row asked whether it is, before a join.
     """
     spelt = F.replace(spelt, F.lit("+"), F.lit("%2B"))
-    return F.regexp_replace(F.url_decode(spelt), "^file:/+", "/")
+    return F.coalesce(F.regexp_replace(F.url_decode(spelt), "^file:/+", "/"), F.lit(""))
 
 
 def exists(spark: SparkSession, files: Iterable[DataFile]) -> set[str]:

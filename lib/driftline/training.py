@@ -171,10 +171,16 @@ def _fold(
     inside = rows.where(sides.fitting)
     learnt = prepare.fit(inside, columns, problem.prepare)
     prepared = _weighted(prepare.to_fit(inside, learnt), problem)
-    fitting = settled(prepared.coalesce(1) if whole else prepared)
+    fitting = settled(_alone(prepared) if whole else prepared)
     held_out = learnt.transformer().transform(rows.where(sides.held_out))
     held_out = settled(held_out.select("features", "label"))
     return _Fold(fitting, held_out, len(learnt.names), held_out.count() <= _SMALL)
+
+
+def _alone(rows: DataFrame) -> DataFrame:
+    """In one partition, ordered by partition and place: coalesce alone starts with what is near."""
+    placed = rows.withColumn("_place", F.monotonically_increasing_id())
+    return placed.coalesce(1).sortWithinPartitions("_place").drop("_place")
 
 
 def in_one_task(rows: DataFrame) -> bool:

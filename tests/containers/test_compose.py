@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+import duckdb
 import pytest
+from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from driftline.tables import Tables
@@ -179,16 +181,58 @@ class Seen:
     """What two demos came to, each on containers of its own; in the second a worker was killed."""
 
     warehouses: list[Path]
+    later: Path
+    """The first's ``ops`` again, after a newcomer's hour."""
     facts: dict[str, str]
+
+
+def composed(environment: dict[str, str], repository: Path) -> list[object]:
+    """The command that compose has here, on the file of this project."""
+    compose = ["docker", "compose"]
+    if run(*compose, "version", env=environment).returncode:
+        compose = ["docker-compose"]
+    compose += ["-p", PROJECT, "-f", repository / "docker" / "compose.yaml"]
+    return [*compose, "--env-file", repository / "build" / "docker.env"]
+
+
+def hour(environment: dict[str, str], repository: Path) -> dict[str, str]:
+    """The rest of a newcomer's first hour: a turn by Airflow, and a promise that is broken."""
+    compose = composed(environment, repository)
+    at = ("--problem", "conf/churn.yaml", "--env", "docker")
+    schedule = ["driftline", "schedule", *at, "--airflow", "--master", "spark://master:7077"]
+    dag = repository / "build" / "dags" / "churn.py"
+    dag.write_text(inside(environment, "driver", *schedule), "utf-8")
+    name = container(environment, "driver")
+    try:
+        done(*compose, "--profile", "airflow", "up", "-d", "airflow", env=environment)
+        airflow = container(environment, "airflow")
+        deadline = time.monotonic() + 300
+        listed = ["docker", "exec", airflow, "airflow", "dags", "list", "-o", "plain"]
+        while "driftline_churn" not in run(*listed, env=environment).stdout:
+            assert time.monotonic() < deadline
+            time.sleep(5)
+        turn = [
+            "docker",
+            "exec",
+            airflow,
+            "airflow",
+            "dags",
+            "test",
+            "driftline_churn",
+            "2025-03-01",
+        ]
+        by_airflow = done(*turn, env=environment)
+    finally:
+        dag.unlink()
+        run(*compose, "--profile", "airflow", "rm", "-sf", "airflow", env=environment)
+    sla = ["docker", "exec", name, "driftline", "sla", *at, "--as-of", "2025-03-10"]
+    broken = run(*sla, env=environment)
+    return {"turn": by_airflow, "sla": broken.stdout, "sla_code": str(broken.returncode)}
 
 
 def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
     """At everything that is up, after a demo."""
-    compose = ["docker", "compose"]
-    if run(*compose, "version").returncode:
-        compose = ["docker-compose"]
-    compose += ["-p", PROJECT, "-f", repository / "docker" / "compose.yaml"]
-    compose += ["--env-file", repository / "build" / "docker.env", "--profile", "monitoring"]
+    compose = [*composed(environment, repository), "--profile", "monitoring"]
     services = done(*compose, "--profile", "airflow", "config", "--services", env=environment)
     done(*compose, "up", "-d", "prometheus", "node_exporter", env=environment)
     targets = {}
@@ -216,7 +260,8 @@ def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
     up = repository / "scripts" / "up"
-    found = Seen([], {})
+    later = tmp_path_factory.mktemp("later")
+    found = Seen([], later / "ops", {})
     try:
         for disturbed in (False, True):
             done(up, "down", "--volumes", env=images)
@@ -237,6 +282,9 @@ def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
             place = f"{container(images, 'driver')}:/srv/driftline/demo/warehouse/churn"
             done("docker", "cp", place, folder, env=images)
             found.warehouses.append(folder)
+            if not disturbed:
+                found.facts.update(hour(images, repository))
+                done("docker", "cp", f"{place}/ops", later, env=images)
         yield found
     finally:
         run(up, "down", "--volumes", env=images)
@@ -254,6 +302,23 @@ def test_what_is_up_is_as_it_should_be(seen) -> None:
     # The warehouse is compared below: given again, it was not begun anew.
     assert "there is a warehouse from before: no demo" in seen.facts["again"]
     assert int(seen.facts["size"]) < 1_800_000_000
+
+
+def test_a_newcomer_has_a_turn_by_airflow_a_query_and_a_broken_promise(seen) -> None:
+    """The turn is as of the day after the demo's last; the query is README's."""
+    assert "state=success" in seen.facts["turn"]
+    runs = DeltaTable(str(seen.later / "runs")).to_pyarrow_dataset()
+    decisions = DeltaTable(str(seen.later / "decisions")).to_pyarrow_dataset()
+    assert runs and decisions  # DuckDB finds them by name
+    of_sla = "SELECT count(*) FROM runs WHERE stage = 'sla' AND status = 'done'"
+    assert duckdb.sql(of_sla).fetchone() >= (1,)
+    day = "SELECT count(*) FROM decisions WHERE strftime(as_of, '%Y-%m-%d') = '2025-03-01'"
+    assert duckdb.sql(day).fetchone() >= (1,)
+    assert seen.facts["sla_code"] == "3"
+    (freshness,) = (
+        line for line in seen.facts["sla"].splitlines() if "freshness" in line and "orders" in line
+    )
+    assert "broken" in freshness and "36.0 h" in freshness and "silver.orders version" in freshness
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from driftline import pseudonyms
 from driftline.simulate import Shop, simulate
 from small_shop import write_project
 
+SHOP = Shop(customers=400, malformed=0.01)
 CANARY = "canary-key-that-nobody-may-find-0123456789"
 ALONE = ("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 """A network namespace with loopback and nothing else."""
@@ -68,49 +69,78 @@ def project(tmp_path_factory, repository) -> Path:
         "spark.eventLog.dir": str(root / "events"),
     }
     place.write_text(yaml.safe_dump(environment), "utf-8")
-    simulate(Shop(customers=400, malformed=0.01), root / "data" / "shop", months=9)
+    simulate(SHOP, root / "data" / "shop", months=9)
     return root
 
 
+class Watched:
+    """Commands of the line, each in a network of its own, with the key in their environment."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.open_: set[str] = set()
+        """Addresses other than loopback at which any of them listened."""
+        self.told: set[bool] = set()
+        """Whether the key was in the arguments of any process, as often as one looked."""
+
+    def __call__(self, command: str, *more: str, codes: tuple[int, ...] = (0,)) -> str:
+        program = [str(Path(sys.executable).with_name("driftline")), command]
+        program += ["--problem", str(self.project / "conf" / "churn.yaml"), *more]
+        process = subprocess.Popen(
+            [*ALONE, *program, "--verbose"],
+            env=os.environ | {pseudonyms.VARIABLE: CANARY},
+            cwd=self.project,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(0.2):
+                self.open_.update(listeners(process.pid))
+                for each in Path("/proc").glob("[0-9]*/cmdline"):
+                    try:
+                        self.told.add(CANARY.encode() in each.read_bytes())
+                    except OSError:
+                        continue
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        said, _ = process.communicate(timeout=600)
+        done.set()
+        watcher.join()
+        assert process.returncode in codes, said[-3000:]
+        assert CANARY not in said
+        return said
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(not alone(), reason="no network namespaces: needs Linux, iproute2 and root")
-def test_the_whole_line_runs_alone_and_tells_nobody_its_key(project) -> None:
-    program = [str(Path(sys.executable).with_name("driftline")), "run"]
-    program += ["--problem", str(project / "conf" / "churn.yaml"), "--verbose"]
-    environment = os.environ | {pseudonyms.VARIABLE: CANARY}
-    process = subprocess.Popen(
-        [*ALONE, *program],
-        env=environment,
-        cwd=project,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    open_, told = set(), set()
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            open_.update(listeners(process.pid))
-            for each in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    told.add(CANARY.encode() in each.read_bytes())
-                except OSError:
-                    continue
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    said, _ = process.communicate(timeout=600)
-    done.set()
-    watcher.join()
-    assert process.returncode == 0, said[-3000:]
-    assert open_ == set()
-    assert told == {False}
-    assert CANARY not in said
+def test_every_job_runs_alone_and_tells_nobody_its_key(project) -> None:
+    """``run`` has the stages; then what else begins a Spark of its own, and who is erased."""
+    watched = Watched(project)
+    watched("run")
     customer = next(
         row["customer_id"]
         for row in map(first_order, (project / "data/shop/orders").glob("*.ndjson"))
     )
+    simulate(SHOP, project / "data" / "shop", first_month=9, months=1)
+    watched("cycle")
+    watched("explore", "--table", "silver.orders")
+    watched("profile", "--table", "silver.orders", "--history")
+    watched("drift", "--table", "silver.orders")
+    watched("suggest", "--table", "silver.orders", "--out", str(project / "suggested.json"))
+    watched("watch", codes=(0, 3))
+    watched("reproduce")
+    watched("sla", codes=(3,))  # of a year that is over: nothing is fresh
+    watched("report")
+    watched("vacuum")
+    gone = pseudonyms.pseudonym(customer, CANARY.encode())
+    watched("erase", "--entity", gone, "--request", "R-1", "--yes")
+    assert watched.open_ == set()
+    assert watched.told == {False}
     for path in (each for each in project.rglob("*") if each.is_file()):
         if path.is_relative_to(project / "data"):
             continue

@@ -252,3 +252,19 @@ def test_what_was_vacuumed_before_it_was_profiled_is_said(spark, line, tmp_path)
         file.unlink()
     with pytest.raises(Missing, match="files were removed before they were profiled"):
         profiled(line, folder, [0])
+
+
+def test_rows_are_not_asked_where_they_lie(spark, line, tmp_path) -> None:
+    """A path is spelt as the log does once a file: Spark would infer of the join that no row's path
+    so spelt is null, and look at each of them.
+    """
+    folder = str(tmp_path / "t")
+    spark.range(5).write.format("delta").save(folder)
+    commits = line.tables.commits(folder, since=0, until=0)
+    version = delta_files.version(commits, 0)
+    made = profiling._scan(line, profiling.wanted(folder, version, version.files), ())
+    plan = made._jdf.queryExecution().optimizedPlan().toString()
+    above, aggregate, below = plan.partition("Aggregate")
+    assert "UrlCodec" in above
+    assert aggregate
+    assert "UrlCodec" not in below

@@ -19,6 +19,7 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from driftline import models, portable, prepare, racing, scoring, split, training
 from driftline.errors import Refused
+from driftline.jobs import searching
 from driftline.models import Candidate
 from driftline.portable import proof, saved
 from driftline.problem import load_problem
@@ -99,6 +100,26 @@ def test_the_search_measures_what_cross_validator_measures(rows, problem, family
     assert [each.mean for each in ours] == pytest.approx(theirs.avgMetrics, rel=1e-12)
     assert [each.std for each in ours] == pytest.approx(theirs.stdMetrics, rel=1e-9)
     assert ours[0].mean != ours[1].mean
+
+
+def test_a_forest_is_the_same_in_whatever_order_its_rows_arrive(rows, problem) -> None:
+    """As after a lost executor: what is shuffled again comes in another order."""
+    asked = problem("roc_auc", {"random_forest": {"numTrees": (3,), "maxDepth": (3, 4)}}, RAW)
+    named = rows.withColumn(asked.entity, F.concat(F.lit("c"), F.hash("x") % 40))
+    named = named.withColumn("as_of", F.timestamp_seconds(F.hash("y"))).persist()
+    trees, metrics = set(), set()
+    for seed in range(3):
+        arrived = named.repartition(4).sortWithinPartitions(F.xxhash64("x", F.lit(seed)))
+        parts = searching.ordered(asked, arrived, 3)
+        assert parts.rdd.getNumPartitions() == 3
+        metrics.add(tuple(each.folds for each in searched(parts, asked)))
+        model, _ = training.refit(
+            parts, Candidate("random_forest", (("numTrees", 3),)), asked, COLUMNS
+        )
+        trees.add(model.stages[-1].toDebugString.partition("\n")[2])
+        parts.unpersist()
+    named.unpersist()
+    assert len(trees) == len(metrics) == 1
 
 
 @pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])

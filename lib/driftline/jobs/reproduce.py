@@ -46,7 +46,7 @@ def run(line: Line, *, version: int | None = None) -> str:
             )
         ledger.read(name, wanted.tables[name])
         rows = searching.labelled(line, wanted.tables[name])
-        rows = rows.repartition(int(wanted.tags["tasks"])).persist()
+        rows = searching.ordered(problem, rows, int(wanted.tags["tasks"]))
         try:
             found = searching.fingerprint(rows)
             if found != wanted.tags["data"]:

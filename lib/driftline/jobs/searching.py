@@ -120,6 +120,16 @@ def labelled(line: Line, version: int) -> DataFrame:
     )
 
 
+def ordered(problem: Problem, rows: DataFrame, tasks: int) -> DataFrame:
+    """The rows in so many partitions, computed once, each row always at the same place.
+
+    MLlib's trees draw rows by partition and place in it; the rows of a lost executor are shuffled
+    again, and come in another order unless they are sorted.
+    """
+    parts = rows.repartition(tasks, problem.entity)
+    return parts.sortWithinPartitions(problem.entity, "as_of").persist()
+
+
 def fitting(problem: Problem, rows: DataFrame) -> DataFrame:
     """The training rows with their folds, computed once."""
     return split.with_folds(

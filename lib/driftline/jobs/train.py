@@ -78,7 +78,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         rows = searching.labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
         tasks = max(line.environment.cores, rows.count() // 500_000)
-        rows = rows.repartition(tasks).persist()
+        rows = searching.ordered(line.problem, rows, tasks)
         try:
             return _train(
                 line,
