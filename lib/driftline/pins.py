@@ -109,14 +109,21 @@ def _files(tables: Tables, name: str, pinned: Sequence[int]) -> set[Path]:
     return paths
 
 
-def require_disk(tables: Tables) -> None:
-    """Raise :class:`Missing` unless files of the past can get second names, and be looked into."""
+_BY_HAND = (
+    "on an object store give each table a delta.deletedFileRetentionDuration that suits you, and "
+    "run Delta's own VACUUM"
+)
+
+
+def require_disk(tables: Tables, *, instead: str = _BY_HAND) -> None:
+    """Raise :class:`Missing`, which says what to do ``instead``, unless files of the past can get
+    second names, and be looked into.
+    """
     if "://" in tables.root:
         raise Missing(
             "files of old versions are kept, and taken away, in a local warehouse only",
             where=tables.root,
-            hint="on an object store give each table a delta.deletedFileRetentionDuration that "
-            "suits you, and run Delta's own VACUUM",
+            hint=instead,
         )
 
 

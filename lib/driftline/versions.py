@@ -47,6 +47,10 @@ class Versions:
         """The newest version; :class:`Missing` when there is no such table."""
         return int(self._snapshot(name).version())
 
+    def identity(self, name: str) -> str:
+        """What tells a table from another one of the same name, as after its folder was removed."""
+        return str(self._snapshot(name).metadata().id())
+
     def read(self, name: str, *, version: int | None = None) -> DataFrame:
         """The rows of a table, as of ``version`` or now."""
         newest = self.version(name)

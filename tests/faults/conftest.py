@@ -80,14 +80,14 @@ def started(project, repository):
     """Start a real stage in a process group of its own; whatever is left of it dies at the end."""
     processes = []
 
-    def start(stage: str, warehouse: Path, *, patch: str = "") -> subprocess.Popen[str]:
+    def start(stage: str, warehouse: Path, *more: str, patch: str = "") -> subprocess.Popen[str]:
         program = [Path(sys.executable).with_name("driftline")]
         process = subprocess.Popen(
             [
                 *([sys.executable, "-c", f"{patch}cli.main()"] if patch else program),
                 stage,
                 *("--problem", str(project / "conf" / "online_retail.yaml")),
-                *("--warehouse", str(warehouse)),
+                *("--warehouse", str(warehouse), *more),
             ],
             cwd=repository,
             stdout=subprocess.PIPE,

@@ -1,7 +1,8 @@
-"""The disk of the model registry is full in the middle of a training."""
+"""The model registry fails in the middle of a training: its disk is full, its server is away."""
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import subprocess
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from tests.spark.test_bad_input import FIRST, opened
 
-from driftline.errors import Missing
+from driftline.errors import Missing, TryAgain
 from driftline.jobs import features, proving, train
 from driftline.registry import Registry
 from driftline.sections import Gate
 from driftline.storage import explained
+from tracking import Door, served
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +101,37 @@ def filled(disk: Path, left: int) -> None:
     free = state.f_bavail * state.f_frsize
     with (disk / "filler").open("wb") as file:
         file.write(bytes(max(0, free - left)))
+
+
+def test_a_server_that_goes_away_leaves_a_champion_and_nothing_half(
+    line, tmp_path, monkeypatch
+) -> None:
+    """At ten points of a training, evenly spread over what it asks of MLflow."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with served(tmp_path) as address, Door(address).there() as door:
+        place = line.environment.model_copy(update={"mlflow": door.address})
+        object.__setattr__(line, "environment", place)
+        assert "now champion" in train.run(line)
+        before = door.passed
+        assert "now champion" in train.run(asking(line, 0.01))
+        usual = door.passed - before
+        for point in range(10):
+            models = Registry(address, "bad")  # not through the door
+            known, champion = whole(models), models.champion()
+            asking(line, 0.1 + point / 100)
+            door.left = round(usual * (point + 0.5) / 10)
+            with pytest.raises(TryAgain, match="registry cannot be reached"):
+                train.run(line)
+            models = Registry(address, "bad")
+            assert models.champion() == champion
+            left = whole(models).items() - known.items()
+            assert [models.version(number).passed for number, _ in left] in ([], [False], [True])
+            door.left = math.inf
+            train.run(line)
+            models = Registry(address, "bad")
+            now = whole(models)
+            assert len(now) == len(set(now.values())) == len(known) + 1
+            assert models.champion().number == len(now)
+            assert models.champion().passed
+        experiment = models._client.get_experiment_by_name("bad").experiment_id
+        assert not models._client.search_runs([experiment], "attributes.status = 'RUNNING'")

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 import yaml
-from pyspark.sql import Row
 
 from driftline import query
 from driftline.jobs import cycle, planning
 from driftline.jobs.query import answer
 from driftline.problem import load_problem
-from driftline.registry import Registry
 from driftline.simulate import Shop, simulate
 from small_shop import write_project
+from wheel import Wheel
 
 pytestmark = pytest.mark.slow  # a shop's year, turn by turn
 
@@ -26,37 +24,6 @@ pytestmark = pytest.mark.slow  # a shop's year, turn by turn
 SHOP = Shop(customers=1200, concept_drift_month=10)
 OBSERVED = ("ingest", "validate", "features", "score", "drift", "monitor")
 CALM, DRIFTED = (9, 10), (11, 12)
-
-
-class Wheel:
-    """A line, and turns of it in this process."""
-
-    def __init__(self, line) -> None:
-        self.line = line
-        self.ran: list[tuple[str, str]] = []
-
-    def stage(self, name: str, **arguments: object) -> None:
-        importlib.import_module(f"driftline.jobs.{name}").run(self.line, **arguments)
-        runs = self.line.tables.read("ops.runs")
-        (last,) = runs.where(runs.run_id == self.line.ledger.last_run_id).collect()
-        self.ran.append((name, last.status))
-
-    def turn(self, **arguments) -> str:
-        self.ran.clear()
-        return cycle.run(self.line, self.stage, **arguments)
-
-    def rows(self, table: str) -> list[Row]:
-        return self.line.tables.read(table).collect()
-
-    @property
-    def champion(self) -> int:
-        found = Registry(self.line.environment.mlflow, "churn").champion()
-        return 0 if found is None else found.number
-
-    def versions(self) -> dict[str, int]:
-        folders = [path.parent for path in Path(self.line.tables.root).glob("*/*/_delta_log")]
-        names = sorted(f"{path.parent.name}.{path.name}" for path in folders)
-        return {name: self.line.tables.version(name) for name in names}
 
 
 @pytest.fixture(scope="module")

@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import requests
 
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.serving import champion
 from driftline.serving.champion import Champion
+from tracking import served
 
 
 @pytest.fixture(scope="module")
 def tracking(tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("tracking")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [Path(sys.executable).with_name("mlflow"), "server", "--host", "127.0.0.1"]
-    command += ["--port", port, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", folder / "artifacts", "--workers", 1]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        list(map(str, command)),
-        cwd=folder,
-        env={**os.environ, "PATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        until = time.monotonic() + 120
-        while True:
-            try:
-                requests.get(f"{address}/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                assert time.monotonic() < until, (folder / "log").read_text()[-2000:]
-                assert process.poll() is None, (folder / "log").read_text()[-2000:]
-                time.sleep(0.2)
+    with served(tmp_path_factory.mktemp("tracking")) as address:
         yield address
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait(30)
-        log.close()
 
 
 @pytest.mark.slow

@@ -72,6 +72,15 @@ def test_a_key_is_written_once_and_the_second_time_says_so(grown) -> None:
         tables.made_from(NAME, 3)
 
 
+def test_a_table_is_told_from_another_of_its_name(grown, tables) -> None:
+    """Overwritten it is the same one; made anew it is not, whatever its version."""
+    tables.append(things(tables, 1, 2), THINGS, key="a")
+    first = tables.identity(NAME)
+    tables.overwrite(things(tables, 6), THINGS, key="d", made_from={})
+    assert tables.identity(NAME) == first
+    assert tables.identity(NAME) != grown[0].identity(NAME)
+
+
 def test_content_that_was_replaced_since_is_written_again(tables) -> None:
     """Features of a past day, then of today, then of that day again."""
     versions = [

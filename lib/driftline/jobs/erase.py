@@ -30,7 +30,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
 
     Raises :class:`Refused` where a name is still found afterwards, and says where.
     """
-    pins.require_disk(line.tables)
+    pins.require_disk(line.tables, instead="erase in a copy on a disk, and put that in its place")
     names = line.tables.names()
     count = len(entities)
     entities = _as_kept(line, entities)

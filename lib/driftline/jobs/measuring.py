@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from driftline import losses, monitor, performance, pins, schemas
+from driftline.errors import Missing
 from driftline.evaluation import Interval, Point
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -173,6 +174,13 @@ def _judged(line: Line, versions: Sequence[int]) -> _Judged:
         point = Point(row.curve, row.name, row.x, row.y, row.rows)
         points.setdefault((row.model_version, row.curve), []).append(point)
     if line.problem.task == "regression":
+        for each in versions:
+            if (each, losses.CURVE) not in points:
+                raise Missing(
+                    f"{schemas.CURVES.full_name} does not tell how version {each} errs",
+                    where=line.tables.root,
+                    hint="was the warehouse made anew beside an old registry? `driftline train`",
+                )
         return _Judged({}, {each: losses.losses(points[each, losses.CURVE]) for each in versions})
     calibrated = {}
     for each in versions:

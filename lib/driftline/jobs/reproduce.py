@@ -32,11 +32,11 @@ def run(line: Line, *, version: int | None = None) -> str:
                 hint="it is of an older driftline: train again",
             )
         problem, name = line.problem, searching.features_name(line.problem)
-        if searching.key(problem, wanted.tables[name]) != wanted.tags["search"]:
+        if searching.key(line, wanted.tables[name]) != wanted.tags["search"]:
             raise Missing(
-                f"the problem file does not say how version {wanted.number} was trained",
-                where=f"problem {problem.name}",
-                hint="give the one it was trained by: problem.json beside the model tells",
+                f"version {wanted.number} was trained by another problem file, or of another table",
+                where=f"problem {problem.name}, {line.tables.path(name)}",
+                hint="give the ones it was trained by: problem.json beside the model tells",
             )
         if not pins.whole(line.tables, name, wanted.tables[name]):
             raise Missing(

@@ -93,15 +93,17 @@ def features_name(problem: Problem) -> str:
     return schemas.features(problem).full_name
 
 
-def key(problem: Problem, version: int, *, judged: bool = False) -> str:
-    """What a search is known by: what is asked, how, of which rows.
+def key(line: Line, version: int, *, judged: bool = False) -> str:
+    """What a search is known by: what is asked, how, of which rows: a version of which table.
 
     ``judged``: with how its winner is judged, which changes no trial.
     """
+    problem, name = line.problem, features_name(line.problem)
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
     for judges in () if judged else ("gate", "decide", "calibrate"):
         del asked["train"][judges]
-    return digest([asked, candidates.sources(problem), features_name(problem), version])[:16]
+    rows = [name, line.tables.identity(name), version]
+    return digest([asked, candidates.sources(problem), *rows])[:16]
 
 
 def labelled(line: Line, version: int) -> DataFrame:

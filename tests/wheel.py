@@ -1,0 +1,42 @@
+"""Turns of the cycle in one process, and what they left in the tables."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from pyspark.sql import Row
+
+from driftline.jobs import cycle
+from driftline.registry import Registry
+
+
+class Wheel:
+    """A line, and turns of it in this process."""
+
+    def __init__(self, line) -> None:
+        self.line = line
+        self.ran: list[tuple[str, str]] = []
+
+    def stage(self, name: str, **arguments: object) -> None:
+        importlib.import_module(f"driftline.jobs.{name}").run(self.line, **arguments)
+        runs = self.line.tables.read("ops.runs")
+        (last,) = runs.where(runs.run_id == self.line.ledger.last_run_id).collect()
+        self.ran.append((name, last.status))
+
+    def turn(self, **arguments) -> str:
+        self.ran.clear()
+        return cycle.run(self.line, self.stage, **arguments)
+
+    def rows(self, table: str) -> list[Row]:
+        return self.line.tables.read(table).collect()
+
+    @property
+    def champion(self) -> int:
+        found = Registry(self.line.environment.mlflow, "churn").champion()
+        return 0 if found is None else found.number
+
+    def versions(self) -> dict[str, int]:
+        folders = [path.parent for path in Path(self.line.tables.root).glob("*/*/_delta_log")]
+        names = sorted(f"{path.parent.name}.{path.name}" for path in folders)
+        return {name: self.line.tables.version(name) for name in names}
