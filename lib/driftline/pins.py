@@ -40,14 +40,17 @@ def vacuum(tables: Tables, name: str, *, hours: float, pinned: Sequence[int]) ->
         os.link(path, second)
     before = _data(folder)
     conf = tables.spark.conf
-    usual = {setting: conf.get(setting) for setting in _SETTINGS}
+    # Before Delta's first look at its own settings it has none of them, not even a default.
+    usual = {setting: conf.get(setting, None) for setting in _SETTINGS}
     try:
         for setting, value in _SETTINGS.items():
             conf.set(setting, value)
         DeltaTable.forPath(tables.spark, tables.path(name)).vacuum(hours)
     finally:
         for setting, old in usual.items():
-            if old is not None:
+            if old is None:
+                conf.unset(setting)
+            else:
                 conf.set(setting, old)
         kept = restore(tables, name)
     return {"removed": len(before - _data(folder)), "kept": kept}

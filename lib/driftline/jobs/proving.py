@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyspark import inheritable_thread_target
 from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -107,16 +109,25 @@ def proofs(
     numbers = saved.read(folder / "sparkml")
     simulated = proof.NOTHING
     count = _OF_GRAPHS if isinstance(numbers, Onnx) else SIMULATED
-    for start in range(0, count, _AT_ONCE):
+
+    def part(start: int) -> Proof:
         seed = line.problem.train.seed + start
         asked = proof.simulate(
             learnt, numbers, there.facts.columns, rows=min(_AT_ONCE, count - start), seed=seed
         )
         try:
-            simulated += _simulated(line, model, there, asked, start, calibration)
+            return _simulated(line, model, there, asked, start, calibration)
         except PySparkException as error:  # naive Bayes of counts refuses what is below 0
-            simulated += replace(proof.NOTHING, failed=training.kind(error))
-            break
+            return replace(proof.NOTHING, failed=training.kind(error))
+
+    # Two at once: while one is in Spark, the other is made, or asked of the portable model.
+    with ThreadPool(2) as pool:
+        for each in pool.imap(
+            inheritable_thread_target(line.spark)(part), range(0, count, _AT_ONCE)
+        ):
+            simulated += each
+            if each.failed:
+                break
     return compared | {"simulated": simulated}
 
 
