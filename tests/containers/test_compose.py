@@ -198,30 +198,21 @@ def composed(environment: dict[str, str], repository: Path) -> list[object]:
 def hour(environment: dict[str, str], repository: Path) -> dict[str, str]:
     """The rest of a newcomer's first hour: a turn by Airflow, and a promise that is broken."""
     compose = composed(environment, repository)
+    done(repository / "scripts" / "up", "--profile", "airflow", "--no-demo", env=environment)
     at = ("--problem", "conf/churn.yaml", "--env", "docker")
     schedule = ["driftline", "schedule", *at, "--airflow", "--master", "spark://master:7077"]
     dag = repository / "build" / "dags" / "churn.py"
     dag.write_text(inside(environment, "driver", *schedule), "utf-8")
     name = container(environment, "driver")
     try:
-        done(*compose, "--profile", "airflow", "up", "-d", "airflow", env=environment)
         airflow = container(environment, "airflow")
         deadline = time.monotonic() + 300
         listed = ["docker", "exec", airflow, "airflow", "dags", "list", "-o", "plain"]
         while "driftline_churn" not in run(*listed, env=environment).stdout:
             assert time.monotonic() < deadline
             time.sleep(5)
-        turn = [
-            "docker",
-            "exec",
-            airflow,
-            "airflow",
-            "dags",
-            "test",
-            "driftline_churn",
-            "2025-03-01",
-        ]
-        by_airflow = done(*turn, env=environment)
+        turn = ["airflow", "dags", "test", "driftline_churn", "2025-03-01"]
+        by_airflow = done("docker", "exec", airflow, *turn, env=environment)
     finally:
         dag.unlink()
         run(*compose, "--profile", "airflow", "rm", "-sf", "airflow", env=environment)
