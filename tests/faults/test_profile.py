@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from driftline import delta_files, schemas
 from driftline.jobs import ingest, profile, validate
-from faults.conftest import UNLOCKED
 from faults.test_kill import commit, folder_of, kill_at
 
 pytestmark = pytest.mark.slow
@@ -56,9 +55,8 @@ def test_a_killed_profile_goes_on_where_it_was(started, line, tmp_path, file) ->
     whole(line)
 
 
-@pytest.mark.parametrize("patch", ["", UNLOCKED], ids=["as it is", "slow and without locks"])
-def test_of_two_at_once_each_file_has_one_profile(started, line, tmp_path, patch) -> None:
-    both = [started("profile", tmp_path, "--table", TABLE, patch=patch) for _ in range(2)]
+def test_of_two_at_once_each_file_has_one_profile(started, line, tmp_path) -> None:
+    both = [started("profile", tmp_path, "--table", TABLE) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes in ([0, 75], [0, 0]), said
