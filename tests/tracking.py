@@ -90,13 +90,25 @@ class _Way(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: Door
 
+    def _body(self) -> bytes:
+        """What was sent; an empty file comes in chunks, of which the last is empty."""
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = b""
+        while size := int(self.rfile.readline(), 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return found
+
     def _pass(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         if not self.server.open_for_one():
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
-        given = {name: each for name, each in self.headers.items() if name.lower() != "host"}
+        hop = ("host", "connection", "content-length", "transfer-encoding")
+        given = {name: each for name, each in self.headers.items() if name.lower() not in hop}
         url = self.server.to + self.path
         got = requests.request(self.command, url, headers=given, data=body, timeout=60)
         self.send_response(got.status_code)
