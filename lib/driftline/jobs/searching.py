@@ -23,6 +23,9 @@ from driftline.problem import Problem, digest
 from driftline.session import utc
 from driftline.training import Trial
 
+_JUDGES = {"gate", "decide", "calibrate"}
+"""What of ``train`` says how the winner is judged, and changes no trial."""
+
 
 @dataclass(frozen=True)
 class Searched:
@@ -93,17 +96,19 @@ def features_name(problem: Problem) -> str:
     return schemas.features(problem).full_name
 
 
-def key(line: Line, version: int, *, judged: bool = False) -> str:
-    """What a search is known by: what is asked, how, of which rows: a version of which table.
-
-    ``judged``: with how its winner is judged, which changes no trial.
-    """
+def key(line: Line, version: int) -> str:
+    """What a search is known by: what is asked, how, of which rows: a version of which table."""
     problem, name = line.problem, features_name(line.problem)
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
-    for judges in () if judged else ("gate", "decide", "calibrate"):
+    for judges in _JUDGES:
         del asked["train"][judges]
     rows = [name, line.tables.identity(name), version]
     return digest([asked, candidates.sources(problem), *rows])[:16]
+
+
+def judged(problem: Problem, search: str) -> str:
+    """What a training is known by: a search, and how its winner is judged."""
+    return digest([search, problem.train.model_dump(include=_JUDGES, mode="json")])[:16]
 
 
 def labelled(line: Line, version: int) -> DataFrame:

@@ -56,8 +56,8 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         version = line.tables.version(features)
         ledger.read(features, version)
         models = Registry(line.environment.mlflow, line.problem.name)
-        key = searching.key(line, version, judged=True)
         search = searching.key(line, version)
+        key = searching.judged(line.problem, search)
         trained = models.trained_on(key)
         if trained and trained.finished:
             champion = models.champion()
