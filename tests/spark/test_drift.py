@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import schemas
+from driftline import ledger, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import drift, profile, sides
 from driftline.jobs.sides import Asked
@@ -105,6 +106,47 @@ def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> Non
     rows = {key[1:]: row for key, row in found(line, version=4).items()}
     assert rows["y", "ks"].drifted
     assert rows["y", "range"].value == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_hundred_million_rows_cost_as_much_as_one(spark, line, tmp_path) -> None:
+    """In as many files: the same jobs over as many bytes, none of which are the tables'."""
+    cost, seconds = {}, {}
+    sizes = (1_000_000, 100_000_000)
+    for size in sizes:
+        folder = str(tmp_path / f"t{size}")
+        for rows, x in ((size, 0.0), (size // 20, 0.6)):
+            spark.range(0, rows, 1, 8).select(
+                (F.pmod(F.col("id") * 48_271, 1_000_003) / 1_000_003 + x).alias("x"),
+                F.concat(F.lit("c"), F.col("id") % 30).alias("channel"),
+                F.timestamp_seconds(1_700_000_000 + F.col("id") % 20_000_000).alias("at"),
+            ).write.format("delta").mode("append").save(folder)
+        profile.run(line, table=folder, history=True)
+        remove_data(folder)
+    for size in (*sizes, *sizes):  # what is warm is counted
+        folder = str(tmp_path / f"t{size}")
+        mark, started = ledger._mark(spark), time.monotonic()
+        asked = Asked("0", "1") if size not in cost else Asked("1", "0")
+        drift.run(line, table=folder, asked=asked)
+        seconds[size] = time.monotonic() - started
+        cost[size] = ledger.metrics(spark, after=mark)
+    small, large = (cost[size] for size in sizes)
+    print(f"drift of 1 M rows {seconds[sizes[0]]:.2f} s, of 100 M {seconds[sizes[1]]:.2f} s")
+    assert large.jobs == small.jobs
+    assert large.bytes_read <= 1.3 * small.bytes_read
+    rows = line.tables.read(schemas.DRIFT.full_name).where(F.col("table") == folder)
+    told = {(row.to_version, row.column, row.statistic): row for row in rows.collect()}
+    # What was added lies 0.6 higher: 5 million rows beside 100, and of 105.
+    for version, volume, apart in (
+        (1, "100,000,000 → 5,000,000 rows", 0.6),
+        (0, "105,000,000 → 100,000,000 rows", 0.6 / 21),
+    ):
+        assert told[version, "*", "volume"].detail == volume
+        ks, same = told[version, "x", "ks"], told[version, "channel", "total_variation"]
+        assert ks.value == pytest.approx(apart, abs=ks.bound)
+        assert ks.bound < 0.02
+        assert same.value <= same.bound + 1e-6
 
 
 def test_spans(spark, line, tmp_path) -> None:
