@@ -400,3 +400,18 @@ def test_up_says_what_is_missing(repository, tmp_path, path, host, said) -> None
     assert finished.returncode == 4
     assert said in finished.stderr
     assert "hint:" in finished.stderr
+
+
+def test_a_password_that_is_gone_is_not_made_anew(engine, repository, tmp_path) -> None:
+    """The database of before has the old one."""
+    for name in ("docker", "scripts"):
+        shutil.copytree(repository / name, tmp_path / name)
+    environment = {**engine, "COMPOSE_PROJECT_NAME": f"{PROJECT}-password"}
+    volume = f"{PROJECT}-password_registry"
+    done("docker", "volume", "create", volume, env=environment)
+    finished = run(tmp_path / "scripts" / "up", env=environment)
+    assert finished.returncode == 4
+    assert "build/docker.env is gone" in finished.stderr
+    done(tmp_path / "scripts" / "up", "down", "--volumes", env=environment)
+    assert run("docker", "volume", "inspect", volume, env=environment).returncode
+    assert not (tmp_path / "build").exists()
