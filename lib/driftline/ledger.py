@@ -271,12 +271,18 @@ def metrics(spark: SparkSession, *, after: Mark) -> Metrics:
 def _core_seconds(spark: SparkSession) -> float:
     """For how long tasks have held a core so far: their run time, and what starting them took,
     which is most of a small task. Executors that are gone count.
+
+    Spark's own list of executors tells of the driver how long it has been up, in place of that.
     """
     context: Any = spark.sparkContext._jsc.sc()
     context.listenerBus().waitUntilEmpty()
-    executors = context.statusStore().executorList(False)
-    held = [executors.apply(each).totalDuration() for each in range(executors.size())]
-    return float(sum(held)) / 1e3
+    jvm: Any = spark._jvm
+    kind = jvm.java.lang.Class.forName("org.apache.spark.status.ExecutorSummaryWrapper")
+    kept = context.statusStore().store().view(kind).iterator()
+    held = 0
+    while kept.hasNext():
+        held += kept.next().info().totalDuration()
+    return held / 1e3
 
 
 def _jobs(spark: SparkSession) -> int:

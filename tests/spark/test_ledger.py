@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -80,7 +81,19 @@ def test_metrics_are_those_of_the_stage_alone(ledger, spark, tmp_path) -> None:
     assert (idle.jobs, idle.bytes_written, idle.shuffle_bytes) == (2, 0, 0)
     assert shuffled.shuffle_bytes > 10_000
     assert wrote.cpu_seconds > 0
-    assert 0 < wrote.task_seconds <= 3 * wrote.wall_seconds
+    # Two cores, and the rounding of two tasks to milliseconds.
+    assert 0 < wrote.task_seconds <= 2 * wrote.wall_seconds + 0.002
+
+
+def test_core_seconds_are_those_that_tasks_held(spark) -> None:
+    """Three tasks of half a second each, and a driver that waits a second and holds no core."""
+    mark, started = ledgers._mark(spark), time.monotonic()
+    nap = "java_method('java.lang.Thread', 'sleep', 500L)"
+    spark.range(0, 3, 1, 3).selectExpr(nap).collect()
+    held = ledgers.metrics(spark, after=mark).task_seconds
+    assert 1.5 <= held <= 2 * (time.monotonic() - started)
+    time.sleep(1)
+    assert ledgers.metrics(spark, after=mark).task_seconds == held
 
 
 def test_bytes_read_are_those_of_the_files(spark, tmp_path) -> None:
