@@ -1,0 +1,101 @@
+"""Drift, monitor and prices in a conf: tables, requests and limits that cannot be are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conf_errors import refusal, said
+
+from driftline.errors import ConfError
+from driftline.problem import load_problem
+
+WATCHED = "silver.visits, silver.orders, silver.customers"
+
+# id: what is replaced, by what; then what the error says: what, key, found, allowed, hint
+CHANGES = {
+    "requests that are no source": (
+        ("monitor: {drop: 0.03,", "monitor: {requests: order, drop: 0.03,"),
+        (
+            "no such source of requests",
+            "monitor.requests",
+            "order",
+            "visits, orders, customers",
+            "did you mean 'orders'?",
+        ),
+    ),
+    "more violations than turns": (
+        ("at_least: 2, of: 5", "at_least: 3, of: 2"),
+        (
+            "more turns have to violate than are looked at",
+            "monitor.at_least",
+            "at_least 3 of 2",
+            "at_least no more than of",
+            "at_least: 2, of: 5",
+        ),
+    ),
+    "watched table without a layer": (
+        ("[silver.orders,", "[orders,"),
+        (
+            "not a table that can be watched",
+            "drift.tables",
+            "orders",
+            "bronze.<source>, silver.<source>, gold.features, gold.predictions",
+            "write layer.name",
+        ),
+    ),
+    "watched table that is none": (
+        ("[silver.orders,", "[silver.order,"),
+        (
+            "no such table to watch",
+            "drift.tables",
+            "silver.order",
+            WATCHED,
+            "did you mean 'orders'?",
+        ),
+    ),
+    "watched gold table that is none": (
+        ("gold.predictions]", "gold.runs]"),
+        (
+            "no such table to watch",
+            "drift.tables",
+            "gold.runs",
+            "gold.features, gold.predictions",
+            "choose one of these",
+        ),
+    ),
+    "threshold of 15": (
+        ("ks: 0.15", "ks: 15"),
+        ("out of range", "drift.ks", "15", "1 or less", "a share of 15 % is written 0.15"),
+    ),
+    "negative price": (
+        ("gib_hour: 0.006", "gib_hour: -0.006"),
+        ("out of range", "prices.gib_hour", "-0.006", "0 or more", "write a number 0 or more"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES)
+def test_one_wrong_line(
+    tmp_path: Path, change: tuple[str, str], expected: tuple[str, str, str, str, str]
+) -> None:
+    assert said(refusal(tmp_path, change)) == expected
+
+
+def test_requests_have_to_say_whose_they_are(repository, tmp_path) -> None:
+    told = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    columns = {
+        name: {"type": type_, "comment": name}
+        for name, type_ in (("time", "timestamp"), ("age", "long"))
+    }
+    asked = {"path": "asked/*", "format": "ndjson", "time": "time", "columns": columns}
+    told["sources"]["asked"], told["monitor"] = asked, {"requests": "asked"}
+    path = tmp_path / "churn.yaml"
+    path.write_text(yaml.safe_dump(told), "utf-8")
+    with pytest.raises(ConfError, match="requests that nobody could be erased from") as refused:
+        load_problem(path)
+    assert refused.value.allowed == "a source with a column customer_id"
+    columns["customer_id"] = {"type": "string", "comment": "Who"}
+    path.write_text(yaml.safe_dump(told), "utf-8")
+    assert load_problem(path).monitor.requests == "asked"
