@@ -1,0 +1,164 @@
+"""What the page says of drift, and of how the model has done since, equals the facts."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pandas as pd
+from report_pages import CONF, Page, full, page, plainly
+from report_pictures import drift
+from report_tables import START, frame, nothing
+
+from driftline.problem import load_problem
+from driftline.report import render
+
+
+def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
+    read = page("full")
+    said = read.says("drift")
+    assert "4 of 20 columns drifted: spend_90d in gold.features (PSI 0.463, threshold 0.2)" in said
+    assert "spend_90d (no. 5) and visits_14d (no. 6) are among the model's ten top" in said
+    assert "9.0" not in said  # the older comparison, which said that everything drifted
+    tiles = [str(a["title"]) for tag, a in read.tags if tag == "li" and "title" in a]
+    assert [tile.split(":")[0] for tile in tiles][:3] == ["spend_90d", "visits_14d", "country"]
+
+
+def test_what_moved_a_column_is_one_click_away() -> None:
+    page = render(full())
+    [(link, anchor)] = re.findall(
+        r'<a href="#(moved-[^"]*)"><code>spend_90d</code>.*?id="(moved-[^"]*)"', page, re.S
+    )
+    assert link == anchor
+    said = plainly(Page(page).says("drift"))
+    assert "spend_90d commit 4 83 % PSI 0.120 2,100" in said
+    assert "country DE 17 % PSI 0.410 700" in said
+    assert "columns by version" in said
+
+
+def test_no_drift_is_said_with_the_nearest_column() -> None:
+    calm = drift()
+    calm = calm[(calm["to_version"] == 4) & ~calm["column"].isin(["spend_90d", "visits_14d"])]
+    calm = calm[~calm["column"].isin(["country", "category"])]
+    read = Page(render(replace(full(), drift=calm)))
+    said = plainly(read.says("drift"))
+    assert "None of the 16 columns compared drifted; nearest is score at 81.5 %" in said
+    assert "No column of 3 tables is beyond its threshold." in read.says("")
+
+
+def test_a_table_that_changed_as_a_whole_is_not_a_column() -> None:
+    rows = frame(
+        "drift",
+        [
+            {
+                "table": "silver.orders",
+                "from_version": 1,
+                "to_version": 2,
+                "slice": "whole",
+                "column": column,
+                "statistic": statistic,
+                "value": value,
+                "threshold": limit,
+                "drifted": drifted,
+                "detail": "",
+                "at": START,
+            }
+            for column, statistic, value, limit, drifted in (
+                ("*", "schema", 1.0, None, True),
+                ("amount", "psi", 0.01, 0.2, False),
+            )
+        ],
+    )
+    read = Page(render(replace(full(), drift=rows)))
+    assert "0 of 1 column" in read.says("")
+    assert "silver.orders changed as a whole (schema 1.000)." in read.says("drift")
+
+
+# --- how it did since then ---------------------------------------------------------------------
+
+
+def since() -> dict[str, pd.DataFrame]:
+    """Eleven months: version 1 is good, promises too much from month 8, version 2 takes over."""
+    performance, decisions, outcomes = [], [], []
+    for month in range(1, 12):
+        cutoff = datetime(2024, month, 1)
+        version = 1 if month < 10 else 2
+        fell = 0.12 if 7 < month < 10 else 0.0
+        for kind, value in (("expected", 0.77), ("real", 0.77 - fell)):
+            if kind == "real" and month == 11:
+                continue
+            row = {"cutoff": cutoff, "model_version": version, "slice": "", "kind": kind}
+            row |= {"metric": "roc_auc", "value": value + 0.002 * (month % 3)}
+            row |= {"low": value - 0.02, "high": value + 0.02, "rows": 2000, "labelled": 2000}
+            performance.append({**row, "as_of": cutoff, "run_id": "m", "at": cutoff})
+        # Measured before, with fewer labels: the newer one counts.
+        performance.append({**performance[-1], "value": 0.5, "at": cutoff - timedelta(days=3)})
+        action = {8: "watch", 9: "retrain"}.get(month, "keep")
+        why = {"keep": "nothing speaks against it", "watch": "labels show it worse"}
+        decisions.append(
+            {
+                "decision": f"d{month}",
+                "as_of": cutoff + timedelta(days=45),
+                "cutoff": cutoff,
+                "model_version": version,
+                "action": action,
+                "why": why.get(action, "labels show it worse, 2 of the last 3 turns"),
+                "metric": "roc_auc",
+                "reference": 0.775,
+                "expected": 0.77,
+                "real": None if month == 1 else 0.77 - fell,
+                "drift": 0.1 if month > 7 else None,
+                "at": cutoff + timedelta(days=45),
+            }
+        )
+    outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
+    skew = []
+    for table, at, value in (
+        ("gold.features", 2, 0.9),  # the newest one counts
+        ("gold.features", 4, 0.02),
+        ("silver.requests", 4, 0.4),
+    ):
+        row = {"cutoff": datetime(2024, 11, at), "model_version": 2, "table": table}
+        row |= {"at": datetime(2024, 11, at), "trained": 9000, "rows": 1234, "bound": 0.0}
+        for column, each in (("age", value), ("gender", 0.01)):
+            verdict = {"value": each, "threshold": 0.2, "skewed": each > 0.2}
+            skew.append({**row, "column": column, "statistic": "psi", **verdict})
+            skew.append({**row, "column": column, "statistic": "range", "value": each})
+    return {
+        "skew": frame("skew", skew),
+        "performance": frame("performance", performance),
+        "decisions": frame("decisions", decisions),
+        "outcomes": frame("outcomes", outcomes),
+    }
+
+
+def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
+    problem = load_problem(CONF / "churn.yaml")
+    judged = [
+        {"model_version": 1, "part": "test", "model": "model", "metric": "roc_auc", "value": 0.775}
+    ]
+    facts = replace(nothing(problem), evaluations=frame("evaluations", judged), **since())
+    page = render(facts)
+    text = page[page.index('id="since"') :]
+    text = text[: text.index("</section>")]
+    assert "version 2 has ROC AUC 0.772 [0.750, 0.790]" in text
+    assert "11 decisions, 1 of them to train again" in text
+    assert "training: promoted" in text
+    where = "1,234 scored rows up to 4 Nov 2024 than in training"
+    assert f"Of 2 features, none is other in {where}" in text
+    where = "1,234 rows of silver.requests up to 4 Nov 2024 than in training"
+    assert f"Of 2 features, 1 is other in {where}" in text
+    assert "Train-serve skew: 1,234 scored rows" not in text
+    head = (
+        "Train-serve skew: 1,234 rows of silver.requests up to 4 Nov 2024 against the 9,000 rows "
+    )
+    assert f"{head}that version 2 learnt from" in text
+    assert "1 Aug 2024 version 1 came true 0.654 [0.630, 0.670]" in text
+    figures = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
+    assert figures["layout"]["shapes"][0]["x0"] == "2024-10-16"  # trained again
+    assert figures["data"][0]["x"][:2] == ["2024-01-01", "2024-02-01"]
+    chip = page[page.index("chip-title") : page.index("</header>")]
+    assert "Decision" in chip and "keep" in chip
+    assert "have not been held against labels" in render(nothing(problem))
