@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import HttpUrl, TypeAdapter, ValidationError
+
 from driftline.errors import ConfError, Missing
 
 _VALUES = {"FP64": 1.0, "INT64": 1, "BOOL": True, "BYTES": "probe"}
@@ -55,15 +57,16 @@ def probe(
     cannot be reached is a finding (``error``); one that serves another model, or wants a key, is
     :class:`Missing`.
     """
-    place = urlsplit(url)
-    if place.scheme not in ("http", "https") or not place.hostname:
+    try:
+        TypeAdapter(HttpUrl).validate_python(url)
+    except ValidationError as error:
         raise ConfError(
             "not the address of a server",
             file="--probe",
             found=url,
             allowed="http://HOST:PORT or https://HOST",
             hint="--probe http://127.0.0.1:8080",
-        )
+        ) from error
     headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
     server = _Server(url, headers)
     try:

@@ -46,6 +46,18 @@ class Tables(Versions):
         self._catalog = catalog
         self._ready: set[tuple[Table, bool]] = set()
 
+    def ensure(self, table: Table, *, as_it_is: bool = True) -> None:
+        """Create an empty table with its comments; give one that is there its new columns. Looked
+        at once a process: a stage writes to a table many times.
+
+        ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
+        """
+        if (table, as_it_is) not in self._ready:
+            self._make_ready(table)
+            if as_it_is:
+                self._check_types(table)
+            self._ready.add((table, as_it_is))
+
     def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
         """Add rows once: a second write with the same key changes nothing and says so.
 
@@ -86,7 +98,7 @@ class Tables(Versions):
         ``table``.
         """
         name = table.full_name
-        self._ensure(table, as_it_is=False)
+        self.ensure(table, as_it_is=False)
         if self.content(name) == key:
             return Written(name, self.version(name), skipped=True)
         commented = [
@@ -127,7 +139,7 @@ class Tables(Versions):
     ) -> Written:
         """Append a few rows that the driver holds, as tuples in the table's column order."""
         name = table.full_name
-        self._ensure(table)
+        self.ensure(table)
         if key is not None and key in self.committed(name):
             return Written(name, self.version(name), skipped=True)
         # Locally a lock keeps others away; elsewhere Delta has to see another writer of the key.
@@ -144,7 +156,7 @@ class Tables(Versions):
         file system, or the table has something that Spark checks (constraints) or arranges
         (partitions).
         """
-        self._ensure(table)
+        self.ensure(table)
         return self._local and delta_log.is_plain(self._snapshot(table.full_name))
 
     def target(self, table: Table, constants: Mapping[str, Any], *, unless: str) -> Target | None:
@@ -227,7 +239,7 @@ class Tables(Versions):
         made_from: Mapping[str, int] | None = None,
     ) -> Written:
         name = table.full_name
-        self._ensure(table)
+        self.ensure(table)
         mode = "append" if where is None else "overwrite"
         writer = rows.select(*table.column_names).write.format("delta").mode(mode)
         if where is not None:
@@ -260,18 +272,6 @@ class Tables(Versions):
             "operationMetrics", {}
         )
         return int(metrics.get("numOutputRows", 0))
-
-    def _ensure(self, table: Table, *, as_it_is: bool = True) -> None:
-        """Create an empty table with its comments; give one that is there its new columns. Looked
-        at once a process: a stage writes to a table many times.
-
-        ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
-        """
-        if (table, as_it_is) not in self._ready:
-            self._make_ready(table)
-            if as_it_is:
-                self._check_types(table)
-            self._ready.add((table, as_it_is))
 
     def _check_types(self, table: Table) -> None:
         there = dict(self.spark.read.format("delta").load(self.path(table.full_name)).dtypes)

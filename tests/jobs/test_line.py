@@ -5,22 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import duckdb
 import numpy as np
-import polars
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
 from driftline import calibration, metrics, query
-from driftline.jobs.query import answer
+from driftline.jobs import planning
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from driftline.tables import Tables
+from engines import answers, assert_read_by_four
 from small_shop import write_project
 
 SHOP = Shop(customers=400, malformed=0.01, duplicates=0.02, late=0.03, covariate_drift_month=9)
@@ -220,6 +218,14 @@ def test_a_second_run_changes_nothing_but_the_ledger(first, second, tables) -> N
     assert second.done.stdout.count("unchanged") == 6
 
 
+def test_then_only_what_never_ran_is_due(second, project, open_line) -> None:
+    """A budget asks it of each stage by itself; no decision was ever made here."""
+    conf = load_problem(project / "conf" / "churn.yaml")
+    line = open_line(conf, data=project / "data", warehouse=project / "warehouse", root=project)
+    stages = ("ingest", "validate", "features", "score", "drift", "monitor", "report")
+    assert [each for each in stages if planning.due(line, each, None)] == ["monitor", "report"]
+
+
 @pytest.mark.slow
 def test_two_more_months_of_other_customers_drift(second, third, tables) -> None:
     assert third.done.returncode == 0, third.done.stderr
@@ -248,50 +254,20 @@ READY = sorted(
 """What is left needs sla and monitor: tests/spark/test_sla.py and the test of the cycle ask it."""
 
 
-def plain(rows: list) -> list[tuple]:
-    """Rows as both engines may give them: times without a zone, arrays as lists."""
-
-    def value(each: object) -> object:
-        if isinstance(each, datetime):
-            return each.replace(tzinfo=None)
-        return list(each) if isinstance(each, (list, tuple, np.ndarray)) else each
-
-    return [tuple(map(value, row)) for row in rows]
-
-
 @pytest.mark.parametrize("name", READY)
 def test_ready_queries_mean_the_same_to_spark_and_to_duckdb(
     name, third, project, open_line
 ) -> None:
     conf = load_problem(project / "conf" / "churn.yaml")
     line = open_line(conf, data=project / "data", warehouse=project / "warehouse", root=project)
-    by_spark = plain(answer(line, query.text(name), name).collect())
-    analyst = duckdb.connect()
-    analyst.sql("set timezone = 'UTC'")
-    for asked in query.tables(query.text(name)):
-        layer, table = asked.split(".")
-        given = DeltaTable(line.tables.path(asked)).to_pyarrow_dataset()
-        analyst.register(f"{layer}_{table}", given)
-        analyst.sql(f"create schema if not exists {layer}")
-        analyst.sql(f"create view {asked} as from {layer}_{table}")
-    assert by_spark == plain(analyst.sql(query.text(name)).fetchall())
+    by_spark, by_duckdb = answers(line, name)
+    assert by_spark == by_duckdb
     assert by_spark
 
 
 def test_four_engines_read_every_table_and_know_what_its_columns_mean(third, tables) -> None:
     for name in third.versions:
-        path = tables.path(name)
-        spark_rows = tables.read(name)
-        delta = DeltaTable(path)
-        count = spark_rows.count()
-        dataset = delta.to_pyarrow_dataset()
-        assert delta.count() == dataset.count_rows() == count, name
-        assert duckdb.sql("select count(*) from dataset").fetchall() == [(count,)], name
-        polars_rows = polars.read_delta(path)
-        assert polars_rows.height == count, name
-        assert polars_rows.columns == dataset.schema.names == spark_rows.columns, name
-        for field in spark_rows.schema.fields:
-            assert field.metadata.get("comment"), f"{name} {field.name}"
+        assert_read_by_four(tables, name)
 
 
 def test_query_is_a_command(third, project, command) -> None:

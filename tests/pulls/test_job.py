@@ -171,7 +171,7 @@ def test_a_database_in_a_process_that_starts_with_its_driver(
     place["connections"] = {
         "shop": {"url": postgres.url, "user": "SHOP_USER", "password": "SHOP_PASSWORD"}
     }
-    place["spark"] = {"spark.eventLog.enabled": "true"}
+    place["spark"] = {"spark.eventLog.enabled": "true", "spark.eventLog.compress": "false"}
     place["spark"] |= {"spark.eventLog.dir": f"file://{tmp_path}/events"}
     (tmp_path / "env.yaml").write_text(json.dumps(place), "utf-8")
     done = subprocess.run(
@@ -190,7 +190,8 @@ def test_a_database_in_a_process_that_starts_with_its_driver(
     assert again == "None"
     assert "orders: pulled 1 records that were pulled before" in done.stderr
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path for path in written if "events" in path.parts]
+    events = [path for path in written if path.name.startswith("events_")]
+    assert any(b"spark.driver.host" in path.read_bytes() for path in events)
     logged = [done.stderr.encode(), *(path.read_bytes() for path in written)]
     for never in (PASSWORD, json.dumps(PASSWORD)[1:-1]):
         assert not [text for text in logged if never.encode() in text]

@@ -59,7 +59,8 @@ def test_nobody_there_is_a_finding_and_another_model_is_not(service, listening) 
     assert found.error == "ConnectionRefusedError"
     with pytest.raises(Missing, match="status 404"):
         probe(listening(Rest(service, Limits()).app()), "sales", rate=5, seconds=1)
-    for wrong in ("127.0.0.1:8080", "file:///etc/passwd", "http://"):
+    bare = ("127.0.0.1:8080", "file:///etc/passwd", "http://")
+    for wrong in (*bare, "http://127.0.0.1:80800", "http://h:x", "http://[::1"):
         with pytest.raises(ConfError):
             probe(wrong, "churn", rate=5, seconds=1)
 

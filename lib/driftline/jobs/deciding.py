@@ -55,6 +55,7 @@ def decide(
     found = decision.decide(history, problem.monitor, economics, smaller=smaller)
     turn = replace(history[-1], trained=found.action == "retrain")
     row = _row(line, ledger, id_, turn, found, apart, real_cutoff, economics, features_version)
+    line.tables.ensure(schemas.OUTCOMES)  # who asks for decisions asks what became of them
     ledger.wrote(line.tables.append_values([row], schemas.DECISIONS, key=f"decision:{id_}"))
     return decisions(line, as_of)[id_]
 

@@ -57,7 +57,9 @@ def coming(runs: list[Row], rows: int | None = None) -> Next | None:
 
 
 def due(line: Line, stage: str, as_of: datetime | None) -> bool:
-    """Whether a stage, asked for by itself, has something to do."""
+    """Whether a stage, asked for by itself, has something to do: a report always."""
+    if stage == "report":
+        return True
     there = line.tables.exists(schemas.features(line.problem).full_name)
     champion = Registry(line.environment.mlflow, line.problem.name).champion() if there else None
     day = _day(line, as_of, there=there)
@@ -108,6 +110,8 @@ def _steps(
             why = _undecided(line, day)
         steps.append(Step(stage, why, rows))
         due = due or why is not None
+    if only is not None:
+        return steps
     train = _training(line, champion, day, due=due)
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
