@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -164,16 +165,16 @@ def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path
     line = open_line(problem, data=tmp_path, warehouse=tmp_path)
     with pytest.raises(Missing, match="the ledger is empty"):
         cost.run(line)
-    for stage in ("ingest", "ingest", "train"):
+    for stage in ("ingest", "ingest", "train", "validate", "features"):
         with line.ledger.run(stage):
             pass
     said = cost.run(line).replace("\u202f", " ").replace("\xa0", " ").splitlines()
     # The look at an empty ledger was a run, too, and so is in it now.
-    assert said[0].startswith("4 runs, ")
+    assert said[0].startswith("6 runs, ")
     groups = {each.split()[0]: each.split()[1] for each in said[2:]}
-    assert groups == {"cost": "1", "ingest": "2", "train": "1", "all": "4"}
-    spent = sum(row.money for row in line.tables.read("ops.runs").collect()[:4])
-    assert spent > 0
+    assert groups.pop("ingest") == "2"
+    assert groups.pop("all") == "6"
+    assert groups == dict.fromkeys(("cost", "train", "validate", "features"), "1")
     # Two candidates of the training share what it took, by their seconds.
     rows = line.tables.read("ops.runs").collect()
     [train] = [row for row in rows if row.stage == "train"]
@@ -186,10 +187,47 @@ def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path
     told = cost.run(line, by="trial").splitlines()
     assert told[0].startswith("1 runs, ")
     assert [each.split()[0] for each in told[2:]] == ["forest", "line", "all"]
+    # So do suites of their rows; what the gate of features judged is not what that stage took.
     assert cost.run(line, by="suite").startswith("0 runs")
-    tables = cost.run(line, by="table")
-    assert "2 tables, " in tables
-    [held] = [each for each in tables.splitlines() if each.startswith("ops.runs")]
-    assert held.split()[1] == "8"  # made, and seven runs written
+    ids = {row.stage: row.run_id for row in rows}
+    none = dict.fromkeys(schemas.QUALITY.column_names)
+    judged = [
+        none | {"run_id": ids[stage], "table": table, "element_count": count}
+        for stage, table, count in (
+            ("validate", "silver.orders", 3),
+            ("validate", "silver.visits", 1),
+            ("features", "gold.features", 5),
+        )
+    ]
+    values = [tuple(each.values()) for each in judged]
+    line.tables.append_values(values, schemas.QUALITY, key=None)
+    told = cost.run(line, by="suite").splitlines()
+    assert [each.split()[0] for each in told[2:]] == ["silver.orders", "silver.visits", "all"]
     never = datetime(2200, 1, 1, tzinfo=timezone.utc)
     assert cost.run(line, since=never).startswith("0 runs since 2200-01-01")
+
+
+def test_growth_and_storage_of_a_table(open_line, repository, tmp_path) -> None:
+    """Made, and written to three times; all but the last of that is forty days old."""
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    prices = problem.prices.model_copy(update={"gib_month": 1e6})
+    line = open_line(
+        problem.model_copy(update={"prices": prices}), data=tmp_path, warehouse=tmp_path / "w"
+    )
+    for _ in range(3):
+        with line.ledger.run("ingest"):
+            pass
+    folder = Path(line.tables.path("ops.runs"))
+    sizes = {path: path.stat().st_size for path in folder.glob("*.parquet")}
+    newest = max(sizes, key=lambda path: path.stat().st_mtime)
+    old = time.time() - 40 * 86_400
+    for version in range(3):
+        os.utime(folder / "_delta_log" / f"{version:020}.json", (old + version, old + version))
+    said = cost.run(line, by="table").replace("\u202f", " ").replace("\xa0", " ")
+    [held] = [each for each in said.splitlines() if each.startswith("ops.runs")]
+    everything = sum(sizes.values())
+    before = everything - sizes[newest]
+    assert held.split()[1] == "4"
+    assert f"{everything / 1000:.1f} kB" in held, (held, sizes)
+    assert f"{before / 1000:.1f} kB" in held, (held, sizes)
+    assert f"{everything / 1024**3 * 1e6:.1f}" in held, (held, sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pyspark.sql import functions as F
@@ -11,15 +12,16 @@ from rich.table import Table as Grid
 from driftline import delta_files, schemas, spending
 from driftline.errors import Missing
 from driftline.jobs.line import Line
-from driftline.report.words import duration, money, plain, size
+from driftline.ledger import GIB
+from driftline.report.words import MISSING, duration, money, plain, size
 from driftline.spending import Spent
 
 _MONTH = timedelta(days=30)
 
 
 def run(line: Line, *, by: str = "stage", since: datetime | None = None) -> str:
-    """Add the ledger up ``by`` stage, day, month, status, run, or trial or suite, which share what
-    the runs took that measured or judged by them; or tell how tables grow.
+    """Add the ledger up ``by`` stage, day, month, status, run, or by trial or suite, which share
+    what runs of train or validate took; or tell what tables hold, cost a month, and how they grow.
     """
     with line.ledger.run("cost") as ledger:
         if by == "table":
@@ -41,7 +43,8 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
         rows = rows.where(F.col("started_at") >= F.lit(since))
     runs: list[spending.Run] = [row.asDict() for row in rows.collect()]
     if by in _PARTS:
-        runs = spending.parted(runs, _parts(line, by))
+        mine = [run for run in runs if run["stage"] == _PARTS[by].stage]
+        runs = spending.parted(mine, _parts(line, _PARTS[by]))
     grid = _grid("what", "runs", "time", "tasks", "read", "written", "money")
     for (what, currency), spent in spending.added_up(runs, by).items():
         grid.add_row(what, *_cells(spent, currency))
@@ -57,22 +60,31 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     return plain(grid), said
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What shares the runs of a stage: where its parts are, what they are called, and by what they
+    share. The gate of features judges too, which is hardly a part of what that stage takes.
+    """
+
+    stage: str
+    table: schemas.Table
+    name: str
+    weight: str
+
+
 _PARTS = {
-    "trial": (schemas.TRIALS, "concat(family, ' ', parameters)", "seconds"),
-    "suite": (schemas.QUALITY, "`table`", "element_count"),
+    "trial": _Parts("train", schemas.TRIALS, "concat(family, ' ', parameters)", "seconds"),
+    "suite": _Parts("validate", schemas.QUALITY, "`table`", "element_count"),
 }
-"""Where the parts of runs are, what they are called, and by what they share: seconds of fitting and
-measuring, rows judged by each rule.
-"""
 
 
-def _parts(line: Line, by: str) -> dict[str, dict[str, float]]:
-    table, name, weight = _PARTS[by]
-    if not line.tables.exists(table.full_name):
+def _parts(line: Line, parts: _Parts) -> dict[str, dict[str, float]]:
+    if not line.tables.exists(parts.table.full_name):
         return {}
-    rows = line.tables.read(table.full_name).groupBy("run_id", F.expr(name).alias("part"))
+    table = line.tables.read(parts.table.full_name)
+    rows = table.groupBy("run_id", F.expr(parts.name).alias("part"))
     found: dict[str, dict[str, float]] = {}
-    for row in rows.agg(F.sum(weight).alias("weight")).collect():
+    for row in rows.agg(F.sum(parts.weight).alias("weight")).collect():
         found.setdefault(row.run_id, {})[row.part] = float(row.weight or 0)
     return found
 
@@ -89,23 +101,29 @@ def _cells(spent: Spent, currency: str) -> list[str]:
 
 
 def _tables(line: Line) -> tuple[str, str]:
-    """Of every table: bytes of its newest version, of all files its log still names, and by how
-    much the newest version grew within the last 30 days of its own commits.
+    """Of every table: bytes of its newest version, and of the one 30 days before that by its own
+    commits; bytes of all files its log still names, and what storing those costs a month.
     """
-    grid = _grid("table", "versions", "newest holds", "30 days before", "named by the log")
-    names = line.tables.names()
+    figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
+    grid = _grid("table", *figures)
+    names, prices = line.tables.names(), line.problem.prices
     everything = 0
     for name in names:
         newest, oldest = line.tables.version(name), line.tables.oldest(name)
         commits = line.tables.commits(name, since=oldest, until=newest)
-        last = commits[-1].at
-        before = [each.number for each in commits if each.at <= last - _MONTH]
+        before = [each.number for each in commits if each.at <= commits[-1].at - _MONTH]
+        if before:
+            then = size(_bytes(delta_files.version(commits, before[-1])))
+        else:  # there was no table yet; or its log was cleaned up, and nobody knows
+            then = MISSING if oldest else size(0)
         held = _bytes(delta_files.version(commits, newest))
-        then = _bytes(delta_files.version(commits, before[-1])) if before else 0
         bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
         everything += bytes_
-        grid.add_row(name, f"{newest + 1:,}", size(held), size(then), size(bytes_))
-    return plain(grid), f"{len(names)} tables, {size(everything)} of data files named by their logs"
+        monthly = money(bytes_ / GIB * prices.gib_month, prices.currency)
+        grid.add_row(name, f"{newest + 1:,}", size(held), then, size(bytes_), monthly)
+    monthly = money(everything / GIB * prices.gib_month, prices.currency)
+    said = f"{len(names)} tables, {size(everything)} of data files named by their logs"
+    return plain(grid), f"{said}: {monthly} a month"
 
 
 def _grid(what: str, *figures: str) -> Grid:
