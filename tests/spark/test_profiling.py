@@ -28,7 +28,7 @@ class Table:
     def __init__(self, spark, folder: Path, seed: int) -> None:
         self.spark, self.random, self.next = spark, random.Random(seed), 0
         self.folder = str(folder / "first table+%41")
-        self.clones = 0
+        self.clones = self.named = 0
         self.mapped = self.random.random() < 0.7
         vectors = self.random.random() < 0.6
         parts = "PARTITIONED BY (w)" if self.random.random() < 0.5 else ""
@@ -102,13 +102,15 @@ class Table:
         self.folder = target
 
     def add_column(self) -> None:
-        self.sql(f"ALTER TABLE {{}} ADD COLUMN (extra{self.version} double)")
+        self.named += 1  # versions begin anew with a clone
+        self.sql(f"ALTER TABLE {{}} ADD COLUMN (extra{self.named} double)")
 
     def rename(self) -> None:
         free = [name for name in self.columns_cached if name.startswith(("x", "extra"))]
         if free:
             old = self.random.choice(free)
-            self.sql(f"ALTER TABLE {{}} RENAME COLUMN {old} TO x{self.version}r")
+            self.named += 1
+            self.sql(f"ALTER TABLE {{}} RENAME COLUMN {old} TO x{self.named}r")
 
     def drop_column(self) -> None:
         free = [name for name in self.columns_cached if name.startswith(("x", "extra"))]
