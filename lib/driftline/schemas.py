@@ -173,7 +173,8 @@ ERASURES = Table(
         "entities int — How many persons",
         "deliveries array<string> — Delivered files that held them: they are not driftline's",
         "tables array<struct<table:string,version:bigint,rows:bigint,files:bigint>> "
-        "— Version that holds them no more; rows taken out or mended, old files removed",
+        "— Version that holds them no more, rows taken out, old files removed; when begun: the "
+        "version that holds them, and rows to take out",
         "models array<int> — Model versions that cannot be reproduced any more",
         "left array<string> — Where their names were still found",
         WHICH_RUN,

@@ -190,6 +190,11 @@ def test_killed_at_five_points_and_given_again(table, whole, project, opened, tm
     program = [Path(sys.executable).with_name("driftline"), *map(str, asked)]
     log = Path(line.tables.path(table), "_delta_log")
     newest = line.tables.version(table) if line.tables.exists(table) else -1
+    theirs = {
+        name: line.tables.read(name).where("customer_id = 'keeper3'").count()
+        for name in ("bronze.customers", "bronze.orders", "silver.orders", "gold.features")
+    }
+    assert all(theirs.values())
     process = subprocess.Popen(program, cwd=project, start_new_session=True)
     deadline = time.monotonic() + 200
     while not (log / f"{newest + 1:020d}.json").exists():
@@ -201,3 +206,9 @@ def test_killed_at_five_points_and_given_again(table, whole, project, opened, tm
     assert done.returncode == 0, done.stderr
     held = bytes_that_hold(tmp_path, ["keeper3", "keeper2"])
     assert not held["keeper3"] and held["keeper2"]
+    # The certificate tells of both tries.
+    told = line.tables.read("ops.erasures").where("request = 'K'").orderBy("at").collect()
+    assert [row.status for row in told] == ["begun", "begun", "complete"]
+    assert told[-1].deliveries == told[0].deliveries != []
+    taken = {each.table: each.rows for each in told[-1].tables}
+    assert theirs.items() <= taken.items()

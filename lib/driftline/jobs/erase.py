@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, pseudonyms, rewriting, schemas
@@ -37,24 +37,32 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
     with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model"):
         personal = erasure.personal(line.problem, names)
         wanted = _wanted(line, entities)
-        said: dict[str, Any] = {
+        words = _words(line, personal, wanted, entities)
+        theirs = _kept_out(line, names, words, entities)
+        theirs |= {table: wanted[column] for table, column in personal.items()}
+        rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
+        begun: dict[str, Any] = {
             "request": request,
+            "status": "begun",
             "entities": count,
             "deliveries": _deliveries(line, personal, wanted),
+            "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
         }
-        _certify(line, ledger, {**said, "status": "begun"})
-        before = {name: line.tables.version(name) for name in names}
-        words = _words(line, personal, wanted, entities)
+        _certify(line, ledger, begun)
+        said = begun | _since(line, request)
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
             here = F.split("column", ":")[0].isin(list(words))
             changes = erasure.changes(table, words)
             rewriting.update(line.tables, table, where=here, changes=changes)
-        taken = _kept_out(line, ledger, names, words, entities)
-        for table, column in personal.items():
-            ledger.progress(f"{table}: their rows")
-            taken[table] = _delete(line, table, wanted[column])
-        changed = {name for name in names if line.tables.version(name) != before[name]}
+        for table, matching in theirs.items():
+            if rows[table]:
+                ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
+                line.tables.delete(table, matching=matching)
+        before = {name: version for name, version, _, _ in said["tables"]}
+        taken = {name: found for name, _, found, _ in said["tables"]}
+        others = set(names) - {schemas.ERASURES.full_name}
+        changed = {name for name in others if line.tables.version(name) != before.get(name)}
         files = {}
         for table in names:
             ledger.progress(f"{table}: files of its past")
@@ -176,13 +184,9 @@ def _bronze(personal: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _kept_out(
-    line: Line,
-    ledger: Run,
-    names: Sequence[str],
-    words: Mapping[str, set[str]],
-    entities: Sequence[str],
-) -> dict[str, int]:
-    """Their records out of rejects, which have them as bytes, and quarantine, as JSON."""
+    line: Line, names: Sequence[str], words: Mapping[str, set[str]], entities: Sequence[str]
+) -> dict[str, DataFrame]:
+    """Which rows are theirs of rejects, which have them as bytes, and quarantine, as JSON."""
     every = {word for said in words.values() for word in said}
     entity = F.get_json_object("row", f"$['{line.problem.entity}']").isin(*entities)
     guarded = [f"silver.{name}" for name in erasure.sources(line.problem)]
@@ -190,13 +194,11 @@ def _kept_out(
         schemas.REJECTS.full_name: _raw(line, every),
         schemas.QUARANTINE.full_name: F.col("table").isin(*guarded) & entity,
     }
-    taken = {}
-    for table, theirs in chosen.items():
-        if table in names:
-            ledger.progress(f"{table}: their records")
-            found = line.tables.read(table).where(theirs).select("delivery", "offset")
-            taken[table] = _delete(line, table, found)
-    return taken
+    return {
+        table: line.tables.read(table).where(theirs).select("delivery", "offset")
+        for table, theirs in chosen.items()
+        if table in names
+    }
 
 
 def _raw(line: Line, words: Collection[str]) -> Column:
@@ -205,13 +207,10 @@ def _raw(line: Line, words: Collection[str]) -> Column:
     return erasure.in_bytes(F.col("raw"), words, encodings)
 
 
-def _delete(line: Line, table: str, matching: DataFrame) -> int:
-    """Take the rows out that have the same values; how many those were."""
+def _count(line: Line, table: str, matching: DataFrame) -> int:
+    """How many rows of a table have the same values."""
     rows = line.tables.read(table)
-    count = rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
-    if count:
-        line.tables.delete(table, matching=matching)
-    return count
+    return rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
 
 
 def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
@@ -274,6 +273,23 @@ def _whole(line: Line, model: Version, names: Sequence[str]) -> bool:
         for name, version in model.tables.items()
         if name in names
     )
+
+
+def _since(line: Line, request: str) -> dict[str, Any]:
+    """What a request had found when it began: at its first try, if that and others were killed."""
+    read = line.tables.read(schemas.ERASURES.full_name).where(F.col("request") == request)
+    tries: list[Row] = []
+    for row in sorted(read.collect(), key=lambda row: row.at):
+        tries = [*tries, row] if row.status == "begun" else []
+    versions: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    for each in (table for row in tries for table in row.tables):
+        versions.setdefault(each.table, each.version)
+        rows[each.table] = max(rows.get(each.table, 0), each.rows)
+    return {
+        "deliveries": sorted({path for row in tries for path in row.deliveries}),
+        "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
+    }
 
 
 def _certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
