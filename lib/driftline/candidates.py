@@ -13,13 +13,15 @@ import importlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftline import models
 from driftline.errors import ConfError
 from driftline.models import CLASS, Candidate, Value
 from driftline.portable.estimators import READERS
-from driftline.problem import Problem
+
+if TYPE_CHECKING:  # executors build candidates, and have no use for the conf
+    from driftline.problem import Problem
 
 
 def built(name: str, parameters: Mapping[str, Value], *, seed: int) -> Any:

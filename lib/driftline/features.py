@@ -7,11 +7,10 @@ all as-ofs come from one pass over the tiles (``windows.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -100,11 +99,8 @@ def windowed(tiles: DataFrame, wanted: compute.Plan) -> DataFrame:
     ddl = [f"`{wanted.entity}` {kind}", "as_of timestamp"]
     ddl += [f"`{each.name}` double" for each in wanted.outputs]
     ddl += ["_newest bigint", "_arrived bigint"]
-    return ordered.mapInArrow(partial(_computed, wanted=wanted), ", ".join(ddl))
-
-
-def _computed(batches: Iterator[pa.RecordBatch], wanted: compute.Plan) -> Iterator[pa.RecordBatch]:
-    return compute.compute(batches, wanted)
+    # Not a function of this module: executors would import the conf with it.
+    return ordered.mapInArrow(partial(compute.compute, plan=wanted), ", ".join(ddl))
 
 
 def attributes(

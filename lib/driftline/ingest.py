@@ -17,8 +17,8 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from driftline.digests import digest
 from driftline.new_files import Target, Writer
-from driftline.problem import digest
 from driftline.sources import REJECTS, RESCUED, Fault, Layout, Parsed, Split, read
 
 _TALLY = pa.struct(

@@ -6,17 +6,16 @@ must exist. Where it runs is apart, see ``environment.py``.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from driftline import rfm
 from driftline.budgets import Budgets
 from driftline.conf import Identifier, Strict, load, wrong
+from driftline.digests import digest
 from driftline.errors import did_you_mean
 from driftline.events import Cutoffs, Events, Feature, Label, Population, Profile
 from driftline.models import CLASS, families_for
@@ -268,12 +267,6 @@ class Problem(Strict):
         What is promised, may be spent, and when, is not in it: that is no other question.
         """
         return digest(self.model_dump(mode="json", exclude=_OPERATED))
-
-
-def digest(value: Any) -> str:
-    """Return the SHA-256 hex digest of ``value`` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_problem(path: Path) -> Problem:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from driftline.digests import digest
 from driftline.errors import ConfError, did_you_mean
-from driftline.problem import digest
 
 Arguments = Mapping[str, Any]
 

@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 
 from driftline.simulate import simulate
 from driftline.tables import Tables
+from executors import LIBRARIES, link
 from small_shop import INTERPRETED, SHOP, write_project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -113,16 +114,14 @@ def hosts() -> Iterator[list[Host]]:
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory) -> str:
-    """A Python with the libraries, and no driftline."""
+    """A Python with the libraries that README names, and no driftline."""
     folder = tmp_path_factory.mktemp("python")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python3*/site-packages")
-    # A folder named in a .pth is searched, the .pth files in it are not: so not what is editable.
-    (there,) = Path(sys.prefix).glob("lib/python3*/site-packages")
-    (site / "libraries.pth").write_text(f"{there}\n")
+    link(LIBRARIES, site)
     python = str(folder / "bin" / "python")
     bare = {name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
-    for module, found in (("pyarrow", 0), ("driftline", 1)):
+    for module, found in (("pyarrow", 0), ("pydantic", 1), ("driftline", 1)):
         done = subprocess.run([python, "-c", f"import {module}"], env=bare, capture_output=True)
         assert done.returncode == found, done.stderr
     return python

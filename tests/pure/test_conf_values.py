@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from conf_errors import CHURN, PROJECT, written
 
-from driftline.problem import digest, load_problem
+from driftline.digests import digest
+from driftline.problem import load_problem
 
 PROBLEMS = sorted(path.name for path in (PROJECT / "conf").glob("*.yaml"))
 

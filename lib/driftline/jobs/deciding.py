@@ -13,13 +13,13 @@ from pyspark.sql import functions as F
 
 from driftline import decision, schemas
 from driftline.decision import Decision, Economics, Turn
+from driftline.digests import digest
 from driftline.evaluation import Interval
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
 from driftline.jobs.skewing import Skew
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER
-from driftline.problem import digest
 from driftline.registry import Version
 from driftline.schemas import Table
 from driftline.session import utc

@@ -10,6 +10,7 @@ from typing import Any
 from driftline import drift, profile, schemas, verdicts
 from driftline.attribution import Cause
 from driftline.delta_files import Key
+from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.errors import Missing
 from driftline.jobs import profiling, sides
@@ -17,7 +18,6 @@ from driftline.jobs.causes import causes
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
-from driftline.problem import digest
 from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry
 

@@ -12,6 +12,7 @@ from pyspark.sql.types import AtomicType, BooleanType, DataType, NumericType
 
 from driftline import features, labels, rule_checks, schemas, storage
 from driftline.certificate import Evidence, Seen
+from driftline.digests import digest
 from driftline.errors import ConfError, Refused
 from driftline.events import Events, Population
 from driftline.jobs import tiling
@@ -19,7 +20,6 @@ from driftline.jobs.gate import guard
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.operations import OPERATIONS
-from driftline.problem import digest
 from driftline.session import utc
 from driftline.tiles import arrival, moment
 

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from driftline import delta_files, profile, scan, schemas
 from driftline.delta_files import DataFile, Key, Schema, Version
+from driftline.digests import digest
 from driftline.errors import Missing
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.problem import digest
 from driftline.profile import Cell, Field, FileProfile, Profile
 
 _OURS = frozenset(column.name for column in schemas.LANDING)

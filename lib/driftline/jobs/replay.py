@@ -11,9 +11,9 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, schemas
+from driftline.digests import digest
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.problem import digest
 from driftline.suite_files import Suite
 
 _RECORD = ["_delivery", "_offset"]

@@ -13,13 +13,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import candidates, models, racing, schemas, split, training
+from driftline.digests import digest
 from driftline.errors import Refused
 from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
-from driftline.problem import Problem, digest
+from driftline.problem import Problem
 from driftline.session import utc
 from driftline.training import Trial
 

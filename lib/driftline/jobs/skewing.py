@@ -13,11 +13,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import pins, profile, scan, schemas, skew
+from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.jobs import searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.problem import digest
 from driftline.profile import Field, FileProfile, Profile
 from driftline.registry import Registry, Version
 from driftline.session import utc

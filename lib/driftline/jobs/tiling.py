@@ -9,10 +9,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import features, tiles
+from driftline.digests import digest
 from driftline.errors import Missing
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.problem import digest
 from driftline.schemas import Table
 
 FORMAT = 2
