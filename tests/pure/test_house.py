@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from driftline import errors, operations, schemas
 from driftline.events import Feature
@@ -63,6 +64,15 @@ def test_no_tracked_file_names_a_package_index() -> None:
     own = Path(__file__).relative_to(PROJECT).as_posix()
     naming = [name for name in names if name != own and index.search((PROJECT / name).read_bytes())]
     assert naming == []
+
+
+def test_containers_publish_on_loopback_only() -> None:
+    composed = yaml.safe_load((PROJECT / "docker" / "compose.yaml").read_text("utf-8"))
+    services = composed["services"].values()
+    ports = [port for each in services for port in each.get("ports", ())]
+    assert len(ports) >= 6
+    assert [port for port in ports if not str(port).startswith("127.0.0.1:")] == []
+    assert [each for each in services if each.get("network_mode") == "host"] == []
 
 
 def test_formats_of_a_conf_are_the_formats_of_the_sources() -> None:
