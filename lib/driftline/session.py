@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from driftline import jars
@@ -45,11 +45,15 @@ _ALWAYS = {
 
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
+# A local master is one process, whoever started it: nobody outside has to reach it.
+_LOOPBACK = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+}
+
 _LOCAL = {
     # Vectored reads of Parquet escape the counters that the ledger reads.
     "spark.hadoop.parquet.hadoop.vectored.io.enabled": "false",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
     # Delta replays its log with this many tasks; the default of 50 is for clusters.
     "spark.databricks.delta.snapshotPartitions": "2",
     # A broadcast or cache of some hundred thousand rows is small; do not spread it.
@@ -69,7 +73,8 @@ def build(
 ) -> SparkSession:
     """Return a session with Delta; under ``spark-submit`` the one whose JVM is already running.
 
-    ``settings`` have the last word, but for the JVM's options, which come after ours.
+    With a local master it listens on loopback only. ``settings`` have the last word, but for the
+    JVM's options, which come after ours.
     ``drivers`` are fetched if need be; under ``spark-submit`` they are ``--packages``.
     ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
@@ -100,6 +105,12 @@ def build(
             # Not on the class path: that must begin as the class-data archive was made with it.
             paths = ",".join(str(path) for each in drivers for path in jars.driver(each))
             builder = builder.config("spark.jars", paths)
+    else:
+        # One that runs already listens where it does.
+        master = None if SparkContext._active_spark_context else _submitted_master()
+    if master and master.startswith("local"):
+        for name, value in _LOOPBACK.items():
+            builder = builder.config(name, value)
     for name, value in said.items():
         builder = builder.config(name, value)
     with _stderr_to(None if verbose or submitted else log):
@@ -108,6 +119,12 @@ def build(
         spark.sparkContext.setLogLevel("ERROR")
     _check_delta(spark)
     return spark
+
+
+def _submitted_master() -> str:
+    """What ``spark-submit`` told its JVM, in which no Spark has begun yet."""
+    SparkContext._ensure_initialized()
+    return SparkConf().get("spark.master", "")
 
 
 def jvm_settings(

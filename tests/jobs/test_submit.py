@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from driftline.tables import Tables
+from listeners import listeners_of_session, outward
 
 pytestmark = pytest.mark.slow
+
+
+def watched(command: list, folder: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """Run a command; beside it, the addresses at which it listened."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    open_: set[str] = set()
+    with ThreadPoolExecutor(1) as pool:
+        said = pool.submit(process.communicate)
+        try:
+            deadline = time.monotonic() + 600
+            while not wait([said], timeout=0.2).done and time.monotonic() < deadline:
+                open_ |= listeners_of_session(process.pid)
+        finally:
+            process.kill()
+    return subprocess.CompletedProcess(command, process.returncode, *said.result()), open_
 
 
 def test_spark_submit_writes_what_driftline_writes(
@@ -23,18 +48,16 @@ def test_spark_submit_writes_what_driftline_writes(
 
     ours = command("ingest", *options("command"))
     assert ours.returncode == 0, ours.stderr
-    theirs = subprocess.run(
+    theirs, open_ = watched(
         [repository / "scripts" / "submit", "ingest", "--master", "local[2]", "--"]
         + options("submit"),
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
+        repository,
     )
     assert theirs.returncode == 0, theirs.stderr
     # spark-submit hands a Python job's stderr, where the log goes, on as stdout.
     assert theirs.stdout.endswith(ours.stdout)
+    assert open_
+    assert outward(open_) == set()
     assert ours.stdout.startswith("ingest ")
     one, other = (Tables(spark, str(tmp_path / name / "cdnow")) for name in ("command", "submit"))
     for table in ("bronze.purchases", "ops.deliveries"):
