@@ -201,17 +201,19 @@ def hour(environment: dict[str, str], repository: Path) -> dict[str, str]:
     done(repository / "scripts" / "up", "--profile", "airflow", "--no-demo", env=environment)
     at = ("--problem", "conf/churn.yaml", "--env", "docker")
     schedule = ["driftline", "schedule", *at, "--airflow", "--master", "spark://master:7077"]
-    dag = repository / "build" / "dags" / "churn.py"
-    dag.write_text(inside(environment, "driver", *schedule), "utf-8")
+    # Neither the file nor the name of a DAG that somebody has put there.
+    dag, dag_id = repository / "build" / "dags" / f"{PROJECT}.py", f"{PROJECT}_churn"
+    told = inside(environment, "driver", *schedule)
+    dag.write_text(told.replace("driftline_{", f"{PROJECT}_{{"), "utf-8")
     name = container(environment, "driver")
     try:
         airflow = container(environment, "airflow")
         deadline = time.monotonic() + 300
         listed = ["docker", "exec", airflow, "airflow", "dags", "list", "-o", "plain"]
-        while "driftline_churn" not in run(*listed, env=environment).stdout:
+        while dag_id not in run(*listed, env=environment).stdout:
             assert time.monotonic() < deadline
             time.sleep(5)
-        turn = ["airflow", "dags", "test", "driftline_churn", "2025-03-01"]
+        turn = ["airflow", "dags", "test", dag_id, "2025-03-01"]
         by_airflow = done("docker", "exec", airflow, *turn, env=environment)
     finally:
         dag.unlink()
@@ -415,3 +417,16 @@ def test_a_password_that_is_gone_is_not_made_anew(engine, repository, tmp_path) 
     done(tmp_path / "scripts" / "up", "down", "--volumes", env=environment)
     assert run("docker", "volume", "inspect", volume, env=environment).returncode
     assert not (tmp_path / "build").exists()
+
+
+def test_the_folder_of_dags_is_there_also_where_the_password_is(repository, tmp_path) -> None:
+    """A docker that says yes to everything."""
+    shutil.copytree(repository / "scripts", tmp_path / "scripts")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "docker").symlink_to(shutil.which("true"))
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "docker.env").write_text("POSTGRES_PASSWORD=known\n")
+    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done(tmp_path / "scripts" / "up", "--no-demo", env=environment)
+    assert (tmp_path / "build" / "dags").is_dir()
+    assert (tmp_path / "build" / "docker.env").read_text() == "POSTGRES_PASSWORD=known\n"
