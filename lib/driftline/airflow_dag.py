@@ -6,7 +6,7 @@ import pprint
 from collections.abc import Sequence
 from typing import Any
 
-from driftline.schedules import Turn
+from driftline.schedules import Turn, start
 
 DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
 """What a SparkSubmitOperator is given as packages."""
@@ -192,15 +192,13 @@ def _anything(turn: Turn) -> list[str]:
 
 
 def _bash_stage(turns: Sequence[Turn], master: str | None) -> str:
-    if master is None:
-        command = f"[{str(turns[0].program)!r}, command]"
-    else:
-        command = f"['scripts/submit', command, '--master', {master!r}, '--']"
-    return f'''
+    begun = {command: start(turns[0], command, master) for command in ("cycle", "sla")}
+    return f'''START = {pprint.pformat(begun, width=96)}
+
 
 def stage(problem, command, options):
     """The arguments of a stage's operator."""
-    given = {command} + problem["options"] + options
+    given = START[command] + problem["options"] + options
     line = shlex.join(given) + f' --as-of "{{AS_OF}}"'
     return {{"bash_command": line, "cwd": problem["root"]}}
 '''

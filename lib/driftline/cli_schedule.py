@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from driftline.cli_conf import read_conf
+from driftline.errors import ConfError
 
 
 @click.command()
@@ -21,27 +22,26 @@ from driftline.cli_conf import read_conf
 @click.option("--env", default="local", show_default=True, help="As for the other commands.")
 @click.option("--warehouse", help="As for the other commands.")
 @click.option("--data", help="As for the other commands.")
-@click.option("--cron", "form", flag_value="cron", help="Print lines for crontab.")
-@click.option("--airflow", "form", flag_value="airflow", help="Print a DAG file for Airflow 3.")
+@click.option("--cron", is_flag=True, help="Print lines for crontab.")
+@click.option("--airflow", is_flag=True, help="Print a DAG file for Airflow 3.")
 @click.option("--environment-file", help="cron: NAME=value lines, read before each command.")
-@click.option("--logs", help="Folder for cron's logs. Default: logs beside conf.")
+@click.option("--logs", help="cron: folder of the logs. Default: logs beside conf.")
 @click.option(
     "--operator",
     type=click.Choice(["bash", "spark"]),
-    default="bash",
-    show_default=True,
-    help="Airflow: a BashOperator a stage, or a SparkSubmitOperator.",
+    help="Airflow: a BashOperator a stage, or a SparkSubmitOperator. Default: bash.",
 )
-@click.option("--master", help="Airflow with bash: spark-submit to this master.")
+@click.option("--master", help="spark-submit to this master: by cron, or Airflow with bash.")
 def schedule(
     problems: tuple[str, ...],
     env: str,
     warehouse: str | None,
     data: str | None,
-    form: str | None,
+    cron: bool,
+    airflow: bool,
     environment_file: str | None,
     logs: str | None,
-    operator: str,
+    operator: str | None,
     master: str | None,
 ) -> None:
     """Print what a scheduler needs, by the schedule of each problem file. Starts neither Java nor
@@ -50,16 +50,24 @@ def schedule(
     Each turn of the cycle is retried after exit code 75 and no other, never runs twice at a time,
     and is told to stop after its time. A crontab is replaced as a whole: driftline schedule --cron
     … > turns && crontab turns. What cron's own environment lacks (keys, JAVA_HOME) stands in an
-    --environment-file.
+    --environment-file. An environment without a master of its own asks for --master, as
+    spark-submit does.
     """
-    if form is None:
-        raise click.UsageError("say for whom: --cron or --airflow")
+    _check(cron, airflow, environment_file, logs, operator, master)
     from driftline import airflow_dag, schedules
 
     turns = []
     for problem in problems:
         given = {"env": env, "problem": problem, "warehouse": warehouse, "data": data}
         asked, environment, root = read_conf(given)
+        if environment.master is None and master is None and operator != "spark":
+            raise ConfError(
+                "nothing says which Spark is to run this",
+                file=f"--env {env}",
+                key="master",
+                allowed="a master in the environment, or --master",
+                hint="--master spark://host:7077; or on this machine master: local[2]",
+            )
         place = str(Path(env).resolve()) if env.endswith(".yaml") else env
         options = ["--problem", str(Path(problem).resolve()), "--env", place]
         for name, folder in (("--warehouse", warehouse), ("--data", data)):
@@ -75,8 +83,32 @@ def schedule(
                 Path(logs).resolve() if logs else root / "logs",
             )
         )
-    if form == "cron":
+    if cron:
         variables = Path(environment_file).resolve() if environment_file else None
-        click.echo(schedules.crontab(turns, variables), nl=False)
+        click.echo(schedules.crontab(turns, variables, master=master), nl=False)
     else:
-        click.echo(airflow_dag.text(turns, operator=operator, master=master), nl=False)
+        text = airflow_dag.text(turns, operator=operator or "bash", master=master)
+        click.echo(text, nl=False)
+
+
+def _check(
+    cron: bool,
+    airflow: bool,
+    environment_file: str | None,
+    logs: str | None,
+    operator: str | None,
+    master: str | None,
+) -> None:
+    """Refuse what would have no effect."""
+    if cron == airflow:
+        raise click.UsageError("say for whom: --cron or --airflow")
+    if cron and operator:
+        raise click.UsageError("--operator is of Airflow's tasks: cron has none, leave it out")
+    if airflow and environment_file:
+        said = "--environment-file is of cron: Airflow's tasks have their worker's environment"
+        raise click.UsageError(f"{said}, set it there")
+    if airflow and logs:
+        raise click.UsageError("--logs is of cron: Airflow keeps logs itself, leave it out")
+    if operator == "spark" and master:
+        said = "--operator spark submits to the master that is host of its connection spark_default"
+        raise click.UsageError(f"{said}: leave --master out")

@@ -11,8 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from driftline.errors import ConfError
+from driftline.errors import ConfError, Missing
 from driftline.problem import Problem
+
+_LONGEST = 1000
+"""Bytes that a command in a crontab has to stay below: cron cuts the rest off and says nothing
+(MAX_COMMAND of Vixie's cron, which is Debian's)."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,38 @@ class Turn:
     logs: Path
 
 
-def crontab(turns: Sequence[Turn], variables: Path | None = None) -> str:
-    """Lines for ``crontab``: a turn a day and problem, its promises, and old logs removed.
+def script(name: str) -> Path:
+    """A script of the repository; raises :class:`Missing` where driftline is installed alone."""
+    found = Path(__file__).parents[2] / "scripts" / name
+    if not found.is_file():
+        raise Missing(
+            f"there is no scripts/{name}",
+            where=str(found),
+            hint="schedules are of a repository of driftline: give the command there",
+        )
+    return found
+
+
+def start(turn: Turn, command: str, master: str | None) -> list[str]:
+    """How a command of driftline begins, up to its options: the program, or, where it shall run on
+    a ``master``, spark-submit.
+    """
+    if master is None:
+        return [str(turn.program), command]
+    return [str(script("submit")), command, "--master", master, "--"]
+
+
+def crontab(
+    turns: Sequence[Turn], variables: Path | None = None, *, master: str | None = None
+) -> str:
+    """Lines for ``crontab``: a turn a day and problem, and its promises at their deadline.
 
     ``variables`` is a file of ``NAME=value`` lines that is read before each command: cron has
-    hardly any environment. Where it is missing, nothing is run, and cron says so.
+    hardly any environment. Where it is missing, nothing is run, and cron says so. With a
+    ``master`` commands are spark-submits to it.
 
-    At most one turn of a problem runs at a time (flock; a second one counts as exit code 75). What
-    is printed, and mailed by cron, is a line where something went wrong.
+    What a line does around its command (one at a time, time-out, retries, logs) is in
+    ``scripts/scheduled``. Raises :class:`ConfError` where no line of a crontab can hold a command.
     """
     lines = [
         "# Written by `driftline schedule --cron`. Times are UTC: a cron that does not know",
@@ -44,55 +72,43 @@ def crontab(turns: Sequence[Turn], variables: Path | None = None) -> str:
         "SHELL=/bin/sh",
     ]
     for turn in turns:
-        lines += ["", f"# {_one_line(turn.problem.question)}", *_lines(turn, variables)]
+        lines += ["", f"# {_one_line(turn.problem.question)}"]
+        lines.append(_line(turn, turn.problem.schedule.at, "cycle", variables, master))
+        if deadline := turn.problem.sla.deadline:
+            lines.append(_line(turn, deadline, "sla", variables, master))
     return "\n".join(lines) + "\n"
 
 
-def _lines(turn: Turn, variables: Path | None) -> list[str]:
-    name, plan = turn.problem.name, turn.problem.schedule
-    log = f'{_quoted(turn.logs)}/{name}-"$(date -u +%F)".log'
-    read = f"set -a; . {_quoted(variables)}; set +a; " if variables else ""
-    bounded = f"timeout -k 60 {plan.timeout:g} {_command(turn, 'cycle')}"
-    again = f'[ "$code" -eq 75 ] && [ "$tries" -le {plan.retries} ]'
-    cycle = (
-        f"{read}cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && "
-        f"tries=0 && while :; do flock -n -E 75 {_quoted(turn.logs / f'{name}.lock')} {bounded} "
-        f'>>"$log" 2>&1; code=$?; tries=$((tries + 1)); {again} || break; '
-        f'sleep {plan.pause:g}; done; [ "$code" -eq 0 ] || '
-        f'echo "driftline: {name} ended with $code after $tries tries, see $log"'
-    )
-    found = [_at(plan.at, cycle)]
-    if deadline := turn.problem.sla.deadline:
-        promises = (
-            f"{read}cd {_quoted(turn.root)} && mkdir -p {_quoted(turn.logs)} && log={log} && "
-            f'timeout -k 60 {plan.timeout:g} {_command(turn, "sla")} >>"$log" 2>&1 || '
-            f'echo "driftline: sla of {name} ended with $?, see $log"'
-        )
-        found.append(_at(deadline, promises))
-    rotated = f"find {_quoted(turn.logs)} -name '{name}-*.log' -mtime +{plan.keep} -delete"
-    return [*found, _at(plan.at, rotated)]
+def _line(turn: Turn, clock: str, stage: str, variables: Path | None, master: str | None) -> str:
+    plan, root = turn.problem.schedule, turn.root
+    program, *command = start(turn, stage, master)
+    given = [_from(root, script("scheduled"))]
+    given += ["--environment-file", str(variables)] if variables else []
+    given += ["--log", _from(root, turn.logs / turn.problem.name), "--keep", str(plan.keep)]
+    given += ["--timeout", f"{plan.timeout:g}", "--retries", str(plan.retries)]
+    given += ["--pause", f"{plan.pause:g}", "--", _from(root, Path(program)), *command]
+    return _at(clock, f"cd {shlex.quote(str(root))} && {shlex.join([*given, *turn.options])}")
 
 
-def _command(turn: Turn, command: str) -> str:
-    return shlex.join([str(turn.program), command, *turn.options])
+def _from(root: Path, path: Path) -> str:
+    """A path as it is called in ``root``, shorter where it lies there; PATH is not asked."""
+    return f"./{path.relative_to(root)}" if path.is_relative_to(root) else str(path)
 
 
 def _at(clock: str, command: str) -> str:
     """A line of a crontab; there ``%`` ends the command unless it is escaped."""
     hours, minutes = clock.split(":")
-    return f"{int(minutes)} {int(hours)} * * * " + command.replace("%", "\\%")
-
-
-def _quoted(path: Path) -> str:
-    if "\n" in str(path):
+    escaped = command.replace("%", "\\%")
+    size = len(escaped.encode())
+    if "\n" in command or size >= _LONGEST:
         raise ConfError(
-            "a path that no line of a crontab can hold",
+            "a command that no line of a crontab can hold",
             file="schedule",
-            found=repr(str(path)),
-            allowed="paths without line breaks",
-            hint="rename the folder",
+            found=f"{size} bytes: {command!r}",
+            allowed=f"less than {_LONGEST} bytes without line breaks: cron cuts off the rest",
+            hint="rename the folders, or link to them from a shorter path",
         )
-    return shlex.quote(str(path))
+    return f"{int(minutes)} {int(hours)} * * * {escaped}"
 
 
 def _one_line(text: str) -> str:

@@ -308,7 +308,9 @@ def all_went_through(airflow: Airflow, root: Path) -> None:
 def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
     """The real jobs on the simulated shop, as commands of driftline."""
     root = tmp_path / "shop"
-    done = command("schedule", "--problem", shop(root, repository), "--airflow")
+    here = {"warehouse": "warehouse", "mlflow": "warehouse/mlflow.db", "master": "local[2]"}
+    conf = shop(root, repository, local=here)
+    done = command("schedule", "--problem", conf, "--airflow")
     assert done.returncode == 0, done.stderr
     (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
     path = str(repository / "lib")

@@ -233,6 +233,34 @@ def test_wrong_usage_exits_2(
     assert said in error
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "--cron or --airflow"),
+        ("--cron --airflow", "--cron or --airflow"),
+        ("--cron --operator bash", "--operator is of Airflow's tasks"),
+        ("--cron --operator spark --master yarn", "--operator is of Airflow's tasks"),
+        ("--airflow --environment-file night.env", "set it there"),
+        ("--airflow --logs logs", "--logs is of cron"),
+        ("--airflow --operator spark --master yarn", "leave --master out"),
+        ("--cron --env cluster", "hint:    --master spark://host:7077"),
+        ("--airflow --env docker", "hint:    --master spark://host:7077"),
+    ],
+)
+def test_a_schedule_with_an_option_that_has_no_effect_exits_2(
+    capsys: pytest.CaptureFixture[str], options: str, said: str
+) -> None:
+    code, out, error = call(capsys, "schedule", "--problem", CHURN, *options.split())
+    assert (code, out) == (2, "")
+    assert said in error
+
+
+def test_a_spark_operator_has_the_master_of_its_connection() -> None:
+    options = ["--problem", CHURN, "--airflow", "--operator", "spark", "--env", "cluster"]
+    result = CliRunner().invoke(cli.cli, ["schedule", *options])
+    assert (result.exit_code, "SparkSubmitOperator" in result.output) == (0, True)
+
+
 @pytest.mark.parametrize("command", [*STAGES, "run", "explain"])
 def test_a_missing_problem_file_exits_2(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str

@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from driftline import airflow_dag, schedules
-from driftline.errors import ConfError
+from driftline.errors import ConfError, Missing
 from driftline.problem import load_problem
 from driftline.schedules import Turn
 
@@ -44,10 +46,10 @@ def turn(tmp_path: Path) -> Turn:
     return Turn(problem, options, root, program, tmp_path / "data", root / "logs")
 
 
-def commands(turn: Turn) -> list[tuple[str, str]]:
+def commands(turn: Turn, **more: Any) -> list[tuple[str, str]]:
     """(time, what cron gives to sh) of each line, by the rules of crontab(5)."""
     found = []
-    for line in schedules.crontab([turn]).splitlines():
+    for line in schedules.crontab([turn], **more).splitlines():
         if line and not line.startswith("#") and not re.match(r"[A-Z_]+=", line):
             *when, command = line.split(" ", 5)
             assert not re.search(r"(?<!\\)%", command)
@@ -80,7 +82,7 @@ def calls(turn: Turn) -> list[str]:
 def test_lines_have_their_times(turn) -> None:
     text = schedules.crontab([turn])
     assert "CRON_TZ=UTC" in text
-    assert [when for when, _ in commands(turn)] == ["5 3 * * *", "0 6 * * *", "5 3 * * *"]
+    assert [when for when, _ in commands(turn)] == ["5 3 * * *", "0 6 * * *"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_a_turn_that_takes_too_long_is_stopped_and_not_begun_again(turn) -> None
 def test_while_a_turn_runs_no_other_does(turn) -> None:
     (_, command), *_ = commands(turn)
     (turn.root / "logs").mkdir()
-    with (turn.root / "logs" / "churn.lock").open("w") as lock:
+    with (turn.root / "logs" / "churn.cycle.lock").open("w") as lock:
         subprocess.run(["flock", "-n", str(lock.fileno())], pass_fds=[lock.fileno()], check=True)
         assert "ended with 75 after 3 tries" in run(command)
     assert calls(turn) == []
@@ -126,11 +128,37 @@ def test_while_a_turn_runs_no_other_does(turn) -> None:
 
 
 def test_promises_are_judged_at_the_deadline(turn) -> None:
-    _, (_, command), _ = commands(turn)
+    _, (_, command) = commands(turn)
     assert run(command) == ""
     (turn.root / "codes").write_text("3\n")
     assert "sla of churn ended with 3" in run(command)
     assert calls(turn) == ["sla", "sla"]
+
+
+def test_promises_are_judged_while_a_turn_runs_that_is_late(turn) -> None:
+    _, (_, sla) = commands(turn)
+    (turn.root / "logs").mkdir()
+    with (turn.root / "logs" / "churn.cycle.lock").open("w") as lock:
+        subprocess.run(["flock", "-n", str(lock.fileno())], pass_fds=[lock.fileno()], check=True)
+        assert run(sla) == ""
+    assert calls(turn) == ["sla"]
+
+
+def test_on_a_cluster_a_line_is_a_spark_submit(turn, monkeypatch) -> None:
+    scripts = turn.root / "scripts"
+    scripts.mkdir()
+    (scripts / "scheduled").symlink_to(schedules.script("scheduled"))
+    (turn.root / "driftline").rename(scripts / "submit")
+    monkeypatch.setattr(schedules, "script", scripts.joinpath)
+    (turn.root / "codes").write_text("75\n")
+    cycle, sla = commands(turn, master="spark://a:7077")
+    assert run(cycle[1]) == run(sla[1]) == ""
+    assert calls(turn) == ["cycle", "cycle", "sla"]
+    [log] = (turn.root / "logs").glob("churn-*.log")
+    assert log.read_text().splitlines() == [
+        f"out of {stage} --master spark://a:7077 -- --problem {turn.root}/x.yaml --env local"
+        for stage in ("cycle", "cycle", "sla")
+    ]
 
 
 def test_what_cron_does_not_know_is_in_a_file(turn) -> None:
@@ -149,15 +177,16 @@ def test_what_cron_does_not_know_is_in_a_file(turn) -> None:
 
 
 def test_old_logs_are_removed(turn) -> None:
-    *_, (_, command) = commands(turn)
+    (_, command), _ = commands(turn)
     (turn.root / "logs").mkdir()
+    today = time.strftime("churn-%Y-%m-%d.log", time.gmtime())
     for name, days in (("churn-1.log", 9), ("churn-2.log", 5), ("other-1.log", 9)):
         path = turn.root / "logs" / name
         path.touch()
         os.utime(path, (time.time() - days * 86400,) * 2)
     assert run(command) == ""
     left = {path.name for path in (turn.root / "logs").iterdir()}
-    assert left == {"churn-2.log", "other-1.log"}
+    assert left == {"churn-2.log", "other-1.log", "churn.cycle.lock", today}
 
 
 def test_a_path_of_two_lines_is_refused(turn) -> None:
@@ -166,13 +195,37 @@ def test_a_path_of_two_lines_is_refused(turn) -> None:
         schedules.crontab([wrong])
 
 
+def test_lines_are_short_enough_for_cron_and_for_people(turn, monkeypatch) -> None:
+    """Vixie's cron, which is Debian's, takes 999 bytes of a command and drops the rest unsaid."""
+
+    def longest(root: Path, **more: Any) -> int:
+        monkeypatch.setattr(schedules, "script", (root / "scripts").joinpath)
+        program, options = root / ".venv/bin/driftline", ("--problem", f"{root}/conf/churn.yaml")
+        there = replace(turn, root=root, program=program, logs=root / "logs", options=options)
+        return max(len(command) for _, command in commands(there, **more))
+
+    assert longest(Path("/srv/driftline")) < 220
+    cluster = {"master": "spark://a.cluster.example:7077", "variables": Path("/srv/night.env")}
+    assert longest(Path("/" + 249 * "a"), **cluster) < 800
+    with pytest.raises(ConfError, match="no line of a crontab"):
+        longest(Path("/" + 249 * "ä"), **cluster)  # two bytes each
+
+
+def test_without_a_repository_there_is_no_schedule() -> None:
+    with pytest.raises(Missing, match="no scripts/nothing"):
+        schedules.script("nothing")
+
+
 def test_the_command_prints_both(command, tmp_path) -> None:
     done = command("schedule", "--problem", CHURN, "--cron", "--logs", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"/bin/driftline cycle --problem {CHURN} --env local" in done.stdout
     done = command("schedule", "--problem", CHURN, "--airflow")
     assert (done.returncode, done.stderr) == (0, "")
-    assert command("schedule", "--problem", CHURN).returncode == 2
+    cluster = CHURN.parent / "env" / "cluster.yaml"
+    done = command("schedule", "--problem", CHURN, "--cron", "--env", cluster, "--master", "yarn")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"scripts/submit cycle --master yarn -- --problem {CHURN} --env {cluster}" in done.stdout
 
 
 def functions(text: str, *names: str) -> dict:
