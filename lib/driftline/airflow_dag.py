@@ -86,9 +86,16 @@ def ended(task):
 
 
 def delivered(data, patterns, as_of):
-    """Whether there is a file for each pattern, of the last day that the as-of sees."""
+    """Whether there is a file for each pattern, of the last day that the as-of sees. What a pattern
+    matches is what ingest takes for it.
+    """
     day = datetime.strptime(as_of, "%Y-%m-%d") - timedelta(days=1)
-    return all(glob.glob(os.path.join(data, day.strftime(each))) for each in patterns)
+
+    def found(pattern):
+        path = os.path.join(glob.escape(data), day.strftime(pattern))
+        return any(os.path.isfile(each) for each in glob.iglob(path, recursive=True))
+
+    return all(map(found, patterns))
 
 
 def alert(context):

@@ -268,3 +268,14 @@ def test_deliveries_of_the_day_before_the_as_of_are_waited_for(turn, tmp_path) -
         (tmp_path / name).touch()
     assert delivered(str(tmp_path), patterns, "2024-03-01")
     assert not delivered(str(tmp_path), patterns, "2024-03-02")
+
+
+def test_what_ingest_takes_has_been_delivered(turn, tmp_path) -> None:
+    """A data folder that is no pattern, source paths with ``**``; a folder is no delivery."""
+    delivered = functions(airflow_dag.text([turn], operator="bash", master=None), "delivered")
+    data, patterns = tmp_path / "shop [1]", ["orders/**/%Y-%m-%d.ndjson"]
+    (data / "orders" / "west" / "2024-02-29.ndjson").mkdir(parents=True)
+    assert not delivered["delivered"](str(data), patterns, "2024-03-01")
+    (data / "orders" / "west" / "late").mkdir()
+    (data / "orders" / "west" / "late" / "2024-02-29.ndjson").touch()
+    assert delivered["delivered"](str(data), patterns, "2024-03-01")
