@@ -24,7 +24,8 @@ class Schedule(Strict):
     first: Day | None = None
     """Airflow makes up for every day from this one on; without it, for none."""
     wait_for: tuple[str, ...] = ()
-    """Deliveries of a turn: patterns from the data folder, in which ``%Y-%m-%d`` and the like are
-    those of the day before the as-of, the last one it sees."""
+    """Deliveries of a turn (Airflow): patterns from the data folder, in which ``%Y-%m-%d`` and the
+    like are those of the day before the as-of, the last one it sees. Without them any file of each
+    source will do."""
     patience: Span = 21600.0
     """So long they are waited for (Airflow)."""

@@ -18,6 +18,7 @@ from driftline import airflow_dag, schedules
 from driftline.errors import ConfError, Missing
 from driftline.problem import load_problem
 from driftline.schedules import Turn
+from driftline.simulate import Shop, simulate
 
 CHURN = Path(__file__).parents[2] / "conf" / "churn.yaml"
 PROGRAM = """#!/bin/sh
@@ -279,3 +280,19 @@ def test_what_ingest_takes_has_been_delivered(turn, tmp_path) -> None:
     (data / "orders" / "west" / "late").mkdir()
     (data / "orders" / "west" / "late" / "2024-02-29.ndjson").touch()
     assert delivered["delivered"](str(data), patterns, "2024-03-01")
+
+
+def test_the_flagship_waits_for_the_day_that_its_shop_delivers(tmp_path) -> None:
+    problem = load_problem(CHURN)
+    turn = Turn(problem, (), tmp_path, tmp_path / "driftline", tmp_path, tmp_path)
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    delivered = functions(text, "delivered")["delivered"]
+    simulate(Shop(customers=10), tmp_path / "shop", months=1)
+    days = [
+        f"2024-{month}-{day:02}"
+        for month, last in (("01", 31), ("02", 5))
+        for day in range(1, last + 1)
+    ]
+    waited = problem.schedule.wait_for
+    found = [each for each in days if delivered(str(tmp_path), waited, each)]
+    assert found == days[1:32]  # as of the day after each of January's
