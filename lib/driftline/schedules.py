@@ -14,9 +14,9 @@ from pathlib import Path
 from driftline.errors import ConfError, Missing
 from driftline.problem import Problem
 
-_LONGEST = 1000
-"""Bytes that a command in a crontab has to stay below: cron cuts the rest off and says nothing
-(MAX_COMMAND of Vixie's cron, which is Debian's)."""
+_LONGEST = 998
+"""Bytes of a command in a crontab: Vixie's cron (MAX_COMMAND 1000) cuts off what is beyond, and
+Debian's refuses it: "command too long"."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ def _at(clock: str, command: str) -> str:
     hours, minutes = clock.split(":")
     escaped = command.replace("%", "\\%")
     size = len(escaped.encode())
-    if "\n" in command or size >= _LONGEST:
+    if "\n" in command or size > _LONGEST:
         raise ConfError(
             "a command that no line of a crontab can hold",
             file="schedule",
             found=f"{size} bytes: {command!r}",
-            allowed=f"less than {_LONGEST} bytes without line breaks: cron cuts off the rest",
+            allowed=f"at most {_LONGEST} bytes, which is what cron takes, without line breaks",
             hint="rename the folders, or link to them from a shorter path",
         )
     return f"{int(minutes)} {int(hours)} * * * {escaped}"
