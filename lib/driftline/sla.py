@@ -7,7 +7,7 @@ Pure: where numbers come from is :mod:`driftline.jobs.sla`'s affair. Without a n
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -94,12 +94,14 @@ def passed(*, judged: int, out: int, duplicate: int) -> float | None:
     return (out + duplicate) / judged if judged else None
 
 
-def ended(ends: Sequence[datetime], deadline: str, now: datetime) -> tuple[float, datetime] | None:
-    """(hour of the deadline's day, UTC, at which a turn had ended; that moment).
+def decided(
+    ends: Sequence[datetime], deadline: str, now: datetime
+) -> tuple[float, datetime] | None:
+    """(hour of the deadline's day, UTC, at which a turn had come to its decision; that moment).
 
-    The newest deadline that has passed counts, and the first turn that ended after the one before
+    The newest deadline that has passed counts, and the first turn that decided after the one before
     it: below 0 is the evening before. A turn that was late for the one before has answered that,
-    and no other. Where none has ended since, the hour is that of now. None where no turn ended
+    and no other. Where none has decided since, the hour is that of now. None where no turn decided
     before that deadline ever: nothing was promised for then.
     """
     due = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -113,6 +115,19 @@ def ended(ends: Sequence[datetime], deadline: str, now: datetime) -> tuple[float
     before = min((end for end in ends if promised and end > since - _DAY), default=None)
     moment = min((end for end in ends if end > since and end != before), default=now)
     return (moment - due) / timedelta(hours=1), moment
+
+
+def made_up(decisions: Iterable[tuple[str, datetime, datetime]]) -> set[str]:
+    """Of decisions (run, as-of, when it was made): the runs that made up for a day in the past, as
+    backfills do, when a later one had been decided. They are no turn of the day they run on.
+    """
+    found: set[str] = set()
+    newest: datetime | None = None
+    for run, as_of, _ in sorted(decisions, key=lambda each: each[2]):
+        if newest is not None and as_of < newest:
+            found.add(run)
+        newest = as_of if newest is None else max(newest, as_of)
+    return found
 
 
 def _hours(clock: str) -> float:

@@ -78,7 +78,7 @@ class Sla(Strict):
     duration: dict[str, Span] = {}
     """How long a stage may take."""
     deadline: Clock | None = None
-    """By when a turn of the cycle has ended, each day (UTC)."""
+    """By when a turn of the cycle has come to its decision, each day (UTC)."""
     quality: float | None = Field(default=None, gt=0, le=1)
     """Share of the rows of a validation that passes the gate."""
     model: float | None = None

@@ -79,8 +79,21 @@ def hour(hours: float) -> datetime:
     ],
 )
 def test_a_deadline_is_met_by_the_first_turn_since_the_one_before(ends, now, expected) -> None:
-    found = sla.ended([hour(each) for each in ends], "06:00", hour(now))
+    found = sla.decided([hour(each) for each in ends], "06:00", hour(now))
     assert found == (None if expected is None else (expected[0], hour(expected[1])))
+
+
+def test_a_day_made_up_for_is_not_the_turn_of_today() -> None:
+    decisions = [
+        ("first", hour(-48), hour(-43)),
+        ("backfill", hour(-240), hour(5.5)),
+        ("again", hour(-216), hour(5.6)),
+        ("yesterday", hour(-24), hour(-19)),
+        ("same day", hour(-24), hour(5.7)),
+        ("today", hour(0), hour(6)),
+    ]
+    assert sla.made_up(decisions) == {"backfill", "again"}
+    assert sla.made_up([]) == set()
 
 
 def test_shares_and_ages() -> None:
@@ -96,8 +109,8 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         sla.judge(Promise("quality", "validate", 0.98, "", at_most=False), Found(0.9, "said")),
         sla.judge(Promise("response", "p99", 50.0, "ms"), Found(None, "gave no answer")),
         sla.judge(Promise("throughput", "", 100.0, "/s", at_most=False), None),
-        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(5.508, "a turn ended")),
-        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(29.5, "no turn has ended")),
+        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(5.508, "a turn decided")),
+        sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(29.5, "no turn has decided")),
         sla.judge(Promise("deadline", "cycle", 6.0, "h"), Found(-1.25, "the evening before")),
     ]
     lines = [" ".join(line.split()) for line in sla.table(judged).splitlines()]
@@ -107,8 +120,8 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         "quality validate broken 0.9000 ≥ 0.9800 said",
         "response p99 broken - ≤ 50.0 ms gave no answer",
         "throughput unknown - ≥ 100.0/s no probe yet: --probe URL",
-        "deadline cycle kept 05:30 ≤ 06:00 a turn ended",
-        "deadline cycle broken 29:30 ≤ 06:00 no turn has ended",
+        "deadline cycle kept 05:30 ≤ 06:00 a turn decided",
+        "deadline cycle broken 29:30 ≤ 06:00 no turn has decided",
         "deadline cycle kept -01:15 ≤ 06:00 the evening before",
     ]
     assert sla.counted(judged) == "3 kept, 3 broken, 1 unknown"

@@ -87,6 +87,10 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("i3", "ingest", "failed", started_at=NOW, wall_seconds=9.0),
             run("v1", "validate", "refused", tables_written=wrote, **refused),
             run("f1", "features", wall_seconds=901.0),
+            run("t2", "train"),
+            run("t3", "train", "refused", started_at=NOW - timedelta(hours=2), wall_seconds=3601.0),
+            run("t4", "train", "failed", started_at=NOW - timedelta(hours=1), wall_seconds=9.0),
+            run("m2", "monitor", started_at=NOW - timedelta(minutes=2)),
             run("m1", "monitor", started_at=NOW - timedelta(hours=80)),
         ],
         schemas.RUNS,
@@ -104,6 +108,13 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
         schemas.QUALITY,
         key=None,
     )
+    decision = dict.fromkeys(schemas.DECISIONS.column_names)
+    decided = [
+        {"run_id": "m1", "as_of": DAY, "at": NOW - timedelta(hours=80)},
+        {"run_id": "m2", "as_of": DAY - timedelta(days=30), "at": NOW},  # a day made up for
+    ]
+    rows = [tuple((decision | each).values()) for each in decided]
+    tables.append_values(rows, schemas.DECISIONS, key=None)
     evaluation = dict.fromkeys(schemas.EVALUATIONS.column_names)
     evaluation |= {"part": "test", "model": "model", "metric": "roc_auc", "value": 0.7}
     evaluation |= {"model_version": 2, "low": 0.61, "high": 0.8, "run_id": "t1"}
@@ -113,13 +124,13 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
 
     found = verdicts(job.run(line, as_of=DAY))
     deadline = found.pop("deadline cycle")
-    assert deadline[0] == "broken" and deadline[1] > 6
+    assert deadline[0] == "broken" and deadline[1] > 6 and deadline[2] is None
     assert found == {
         "freshness silver.orders": ("kept", 12.0, "v1", 2),
         "freshness silver.visits": ("unknown", None, None, None),
         "duration ingest": ("kept", 599.0, "i2", None),
         "duration features": ("broken", 901.0, "f1", None),
-        "duration train": ("unknown", None, None, None),
+        "duration train": ("broken", 3601.0, "t3", None),
         "quality validate": ("broken", 0.48, "v1", None),
         "model roc_auc": ("kept", 0.61, "t1", 1),
         "response p99": ("unknown", None, None, None),
@@ -162,6 +173,7 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     assert late[:2] == (2, 2) and late[2] > 0
     assert counts == {
         ("duration", "features"): (2, 2, 1.0),
+        ("duration", "train"): (2, 2, 1.0),
         ("quality", "validate"): (2, 2, 0.5),
         ("model", "roc_auc"): (2, 1, 0.05),
         ("response", "p99"): (2, 1, None),

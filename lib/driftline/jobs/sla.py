@@ -43,7 +43,7 @@ def _found(line: Line, promise: Promise, as_of: datetime | None) -> Found | None
     if promise.kind == "freshness":
         return _freshness(line, promise.subject, as_of or now)
     if promise.kind == "duration":
-        return _duration(line, promise.subject)
+        return _duration(line, promise)
     if promise.kind == "deadline":
         assert line.problem.sla.deadline is not None
         return _deadline(line, line.problem.sla.deadline, now)
@@ -76,23 +76,43 @@ def _writer(line: Line, table: str) -> str | None:
     return None
 
 
-def _duration(line: Line, stage: str) -> Found | None:
-    for row in _runs(line, f"stage = '{stage}' AND status = 'done'", 1):
-        return Found(row.wall_seconds, f"begun {row.started_at:%Y-%m-%d %H:%M}", row.run_id)
+def _duration(line: Line, promise: Promise) -> Found | None:
+    """Of the newest run that was done; or of a newer one that was not, and took too long for that.
+
+    A run that was refused or failed before tells nothing, one that was killed has no row.
+    """
+    too_long = f"status IN ('refused', 'failed') AND wall_seconds > {promise.limit!r}"
+    where = f"stage = '{promise.subject}' AND (status = 'done' OR {too_long})"
+    for row in _runs(line, where, 1):
+        said = f"{row.status}, begun {row.started_at:%Y-%m-%d %H:%M}"
+        return Found(row.wall_seconds, said, row.run_id)
     return None
 
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
-    """A turn of the cycle ends with monitor, or with what that decided, which takes its time."""
+    """A turn comes to its decision where monitor ends; what that asks for takes its time."""
+    past = _made_up(line)
     rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
-    ends = {utc(row.started_at) + timedelta(seconds=row.wall_seconds): row for row in rows}
-    found = sla.ended(list(ends), deadline, now)
+    ends = {
+        utc(row.started_at) + timedelta(seconds=row.wall_seconds): row
+        for row in rows
+        if row.run_id not in past
+    }
+    found = sla.decided(list(ends), deadline, now)
     if found is None:
         return None
     hour, moment = found
     if moment not in ends:
-        return Found(hour, f"no turn has ended until {moment:%Y-%m-%d %H:%M}")
-    return Found(hour, f"a turn ended {moment:%Y-%m-%d %H:%M}", ends[moment].run_id)
+        return Found(hour, f"no turn has decided until {moment:%Y-%m-%d %H:%M}")
+    return Found(hour, f"a turn decided {moment:%Y-%m-%d %H:%M}", ends[moment].run_id)
+
+
+def _made_up(line: Line) -> set[str]:
+    name = schemas.DECISIONS.full_name
+    if not line.tables.exists(name):
+        return set()
+    rows = line.tables.read(name).select("run_id", "as_of", "at").collect()
+    return sla.made_up((row.run_id, row.as_of, row.at) for row in rows)
 
 
 def _quality(line: Line) -> Found | None:

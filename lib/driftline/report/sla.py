@@ -16,7 +16,7 @@ _SHOWN = 24
 _MEANT = {
     "freshness": "age of the newest row of {}",
     "duration": "time that {} takes",
-    "deadline": "when the day's turn has ended, UTC",
+    "deadline": "when the day's turn has come to its decision, UTC",
     "quality": "share of rows that pass the gate",
     "model": "{} of the champion, the worse end of its interval",
     "response": "time within which 99 of 100 requests are answered",
