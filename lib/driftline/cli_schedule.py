@@ -53,7 +53,23 @@ def schedule(
     --environment-file. An environment without a master of its own asks for --master, as
     spark-submit does.
     """
-    _check(cron, airflow, environment_file, logs, operator, master)
+    for without_effect, said in (
+        (cron == airflow, "say for whom: --cron or --airflow"),
+        (cron and operator, "--operator is of Airflow's tasks: cron has none, leave it out"),
+        (
+            airflow and environment_file,
+            "--environment-file is of cron: Airflow's tasks have their worker's environment, "
+            "set it there",
+        ),
+        (airflow and logs, "--logs is of cron: Airflow keeps logs itself, leave it out"),
+        (
+            operator == "spark" and master,
+            "--operator spark submits to the master that is host of its connection "
+            "spark_default: leave --master out",
+        ),
+    ):
+        if without_effect:
+            raise click.UsageError(said)
     from driftline import airflow_dag, schedules
 
     turns = []
@@ -89,26 +105,3 @@ def schedule(
     else:
         text = airflow_dag.text(turns, operator=operator or "bash", master=master)
         click.echo(text, nl=False)
-
-
-def _check(
-    cron: bool,
-    airflow: bool,
-    environment_file: str | None,
-    logs: str | None,
-    operator: str | None,
-    master: str | None,
-) -> None:
-    """Refuse what would have no effect."""
-    if cron == airflow:
-        raise click.UsageError("say for whom: --cron or --airflow")
-    if cron and operator:
-        raise click.UsageError("--operator is of Airflow's tasks: cron has none, leave it out")
-    if airflow and environment_file:
-        said = "--environment-file is of cron: Airflow's tasks have their worker's environment"
-        raise click.UsageError(f"{said}, set it there")
-    if airflow and logs:
-        raise click.UsageError("--logs is of cron: Airflow keeps logs itself, leave it out")
-    if operator == "spark" and master:
-        said = "--operator spark submits to the master that is host of its connection spark_default"
-        raise click.UsageError(f"{said}: leave --master out")
