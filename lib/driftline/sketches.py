@@ -95,10 +95,11 @@ class Counts:
 def quantiles(sketch: bytes) -> Distribution:
     """What a KLL sketch with at least one value says."""
     found = datasketches.kll_doubles_sketch.deserialize(sketch)
-    points, weights = zip(*found, strict=True)
-    known = Distribution.of(points, weights)
+    # Not the weights that iteration gives: they are all 1 where the lowest level is empty.
+    points = np.unique(np.fromiter((value for value, _ in found), np.float64))
+    ranks = np.asarray(found.get_cdf(points, True))[:-1]
     error = _SURE * found.normalized_rank_error(True) if found.is_estimation_mode() else 0.0
-    return Distribution(known.points, known.shares, error)
+    return Distribution(points, np.diff(ranks, prepend=0.0), error)
 
 
 def merge_quantiles(sketches: Sequence[bytes]) -> bytes | None:

@@ -53,6 +53,17 @@ def test_quantiles_of_a_thousand_files_keep_the_bound() -> None:
     assert np.abs(ranks - merged.ranks(merged.points)).max() <= merged.error
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([1, 900, 7_000, 40_000]), min_size=2, max_size=6))
+def test_quantiles_of_files_of_any_sizes_keep_the_bound(sizes: list[int]) -> None:
+    """Each file has values of its own, so that a file weighed wrongly moves the ranks."""
+    parts = [place + np.arange(size) / size for place, size in enumerate(sizes)]
+    merged = merge([numeric(part) for part in parts]).distribution
+    points = np.linspace(-0.5, len(sizes), 200)
+    ranks = np.searchsorted(np.concatenate(parts), points, side="right") / sum(sizes)
+    assert np.abs(ranks - merged.ranks(points)).max() <= merged.error + 1e-12
+
+
 def test_what_files_do_not_list_adds_up() -> None:
     first = Counts({"a": 60}, unlisted=5)
     merged = sketches.merge_counts([first, Counts({"a": 10, "b": 3}), Counts({}, 2, 1)])
