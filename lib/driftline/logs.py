@@ -38,9 +38,9 @@ class Plain(logging.Formatter):
         return visible(record.getMessage()).replace("\n", "\n    ")
 
 
-def visible(text: str) -> str:
+def visible(text: str, *, kept: str = "\n\t") -> str:
     """A text that cannot move a terminal's cursor: control characters as their escapes."""
-    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 
 def configure(*, file: str | None = None) -> None:

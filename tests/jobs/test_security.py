@@ -142,6 +142,22 @@ def test_every_job_runs_alone_and_tells_nobody_its_key(project) -> None:
     assert sum('"spark.driver.host"' in each for each in logged) >= 12
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not alone(), reason="no network namespaces: needs Linux, iproute2 and root")
+def test_the_demo_passes_with_networking_off(repository, tmp_path) -> None:
+    done = subprocess.run(
+        [*ALONE, "scripts/demo"],
+        cwd=repository,
+        env=os.environ | {"DEMO_OUT": str(tmp_path / "demo")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "demo" / "warehouse" / "churn" / "report.html").exists()
+
+
 def first_order(path: Path) -> dict:
     """The first order of a file that can be read."""
     for line in path.read_text().splitlines():

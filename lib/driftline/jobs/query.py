@@ -30,7 +30,8 @@ def run(line: Line, *, asked: str, out: str | None = None) -> str:
     found = rows.limit(_SHOWN + 1).collect()
     grid = Grid(*rows.columns, box=None, pad_edge=False)
     for row in found[:_SHOWN]:
-        grid.add_row(*(Text(visible(_cell(each))) for each in row))
+        # A cell is within its line: of more lines one could be taken for another row.
+        grid.add_row(*(Text(visible(_cell(each), kept="")) for each in row))
     more = f"the first {_SHOWN:,} rows; --out FILE.csv writes all"
     said = more if len(found) > _SHOWN else f"{len(found):,} rows"
     return f"{said}\n{plain(grid)}"
