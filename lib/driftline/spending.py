@@ -17,6 +17,7 @@ BY: Mapping[str, Callable[[Run], str]] = {
     "run": lambda run: f"{run['started_at']:%Y-%m-%d %H:%M:%S} {run['stage']} {run['run_id']}",
     "trial": lambda run: str(run["part"]),
     "suite": lambda run: str(run["part"]),
+    "table": lambda run: str(run["part"]),
 }
 """What runs can be added up by."""
 
@@ -47,7 +48,7 @@ def added_up(runs: Iterable[Run], by: str) -> dict[tuple[str, str], Spent]:
     for run in sorted(runs, key=lambda run: run["started_at"]):
         key = BY[by](run), str(run["currency"])
         found[key] = found.get(key, Spent()).plus(run)
-    if by in ("stage", "status", "trial", "suite"):
+    if by in ("stage", "status", "trial", "suite", "table"):
         return dict(sorted(found.items(), key=lambda each: -each[1].money))
     return found
 
@@ -66,6 +67,25 @@ def parted(runs: Iterable[Run], parts: Mapping[str, Mapping[str, float]]) -> lis
             share = weight / whole if whole else 1 / len(mine)
             taken = {each.name: (run[each.name] or 0) * share for each in fields(Spent)[1:]}
             found.append({**run, **taken, "part": part})
+    return found
+
+
+def written(
+    runs: Iterable[Run], added: Mapping[str, Mapping[int, int]]
+) -> dict[str, dict[str, float]]:
+    """Run id → table → bytes that the run added to it, as the parts of :func:`parted`.
+
+    ``added``: table → version → bytes. A run notes the last version it wrote; those between it and
+    the one noted before are its own, too. What a log no longer names has no bytes.
+    """
+    found: dict[str, dict[str, float]] = {}
+    last: dict[str, int] = {}
+    for run in sorted(runs, key=lambda run: run["started_at"]):
+        for table, version in run["tables_written"] or ():
+            versions = range(last.get(table, -1) + 1, version + 1)
+            bytes_ = sum(added.get(table, {}).get(each, 0) for each in versions)
+            found.setdefault(str(run["run_id"]), {})[table] = float(bytes_)
+            last[table] = max(last.get(table, -1), version)
     return found
 
 

@@ -65,3 +65,19 @@ def test_the_parts_of_a_run_share_all_that_it_took() -> None:
     found = spending.added_up(runs, "trial")
     assert list(found)[:2] == [("forest", "USD"), ("line", "USD")]
     assert found["forest", "EUR"] == spending.Spent(1, 1.5, 2.25, 3.75, 0, 1.5)
+
+
+def test_a_run_is_shared_by_the_tables_it_wrote_as_it_added_bytes() -> None:
+    """The second run wrote two versions of orders; the log of visits begins after the first run."""
+    runs = [
+        ran("validate", 1, 3.0, tables_written=[("orders", 0), ("visits", 0)]),
+        ran("validate", 2, 8.0, tables_written=[("orders", 2), ("visits", 1)]),
+        ran("validate", 3, 1.0, tables_written=[], status="unchanged"),
+        ran("report", 4, 1.0, tables_written=None),
+    ]
+    added = {"orders": {0: 10, 1: 20, 2: 10}, "visits": {1: 10}}
+    found = spending.written(reversed(runs), added)
+    assert found == {"r1": {"orders": 10, "visits": 0}, "r2": {"orders": 30, "visits": 10}}
+    spent = spending.added_up(spending.parted(runs, found), "table")
+    money = {name: each.money for (name, _), each in spent.items()}
+    assert money == {"orders": 3.0 + 6.0, "visits": 2.0}

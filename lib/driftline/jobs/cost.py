@@ -21,11 +21,12 @@ _MONTH = timedelta(days=30)
 
 def run(line: Line, *, by: str = "stage", since: datetime | None = None) -> str:
     """Add the ledger up ``by`` stage, day, month, status, run, or by trial or suite, which share
-    what runs of train or validate took; or tell what tables hold, cost a month, and how they grow.
+    what runs of train or validate took; or tell what tables hold, what writing them and a month of
+    storing them costs, and how they grow.
     """
     with line.ledger.run("cost") as ledger:
         if by == "table":
-            text, ledger.message = _tables(line)
+            text, ledger.message = _tables(line, since)
         else:
             text, ledger.message = _runs(line, by, since)
         return f"{ledger.message}\n{text}"
@@ -38,10 +39,7 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
             where=line.tables.path(schemas.RUNS.full_name),
             hint="run a stage first: each one leaves a row",
         )
-    rows = line.tables.read(schemas.RUNS.full_name)
-    if since is not None:
-        rows = rows.where(F.col("started_at") >= F.lit(since))
-    runs: list[spending.Run] = [row.asDict() for row in rows.collect()]
+    runs = _ran(line, since)
     if by in _PARTS:
         mine = [run for run in runs if run["stage"] == _PARTS[by].stage]
         runs = spending.parted(mine, _parts(line, _PARTS[by]))
@@ -58,6 +56,13 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     for currency, price in spending.a_thousand_predictions(runs).items():
         said += f"; a thousand predictions: {money(price, currency)}"
     return plain(grid), said
+
+
+def _ran(line: Line, since: datetime | None) -> list[spending.Run]:
+    rows = line.tables.read(schemas.RUNS.full_name)
+    if since is not None:
+        rows = rows.where(F.col("started_at") >= F.lit(since))
+    return [row.asDict() for row in rows.collect()]
 
 
 @dataclass(frozen=True)
@@ -100,30 +105,44 @@ def _cells(spent: Spent, currency: str) -> list[str]:
     ]
 
 
-def _tables(line: Line) -> tuple[str, str]:
+def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     """Of every table: bytes of its newest version, and of the one 30 days before that by its own
-    commits; bytes of all files its log still names, and what storing those costs a month.
+    commits; bytes of all files its log still names, and what storing those costs a month; and what
+    the runs that wrote it cost, each shared by its tables as it added bytes to them.
     """
-    figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
-    grid = _grid("table", *figures)
     names, prices = line.tables.names(), line.problem.prices
-    everything = 0
+    held, then, stored = {}, {}, {}
+    added: dict[str, dict[int, int]] = {}
     for name in names:
         newest, oldest = line.tables.version(name), line.tables.oldest(name)
         commits = line.tables.commits(name, since=oldest, until=newest)
         before = [each.number for each in commits if each.at <= commits[-1].at - _MONTH]
         if before:
-            then = size(_bytes(delta_files.version(commits, before[-1])))
+            then[name] = size(_bytes(delta_files.version(commits, before[-1])))
         else:  # there was no table yet; or its log was cleaned up, and nobody knows
-            then = MISSING if oldest else size(0)
-        held = _bytes(delta_files.version(commits, newest))
-        bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
-        everything += bytes_
-        monthly = money(bytes_ / GIB * prices.gib_month, prices.currency)
-        grid.add_row(name, f"{newest + 1:,}", size(held), then, size(bytes_), monthly)
-    monthly = money(everything / GIB * prices.gib_month, prices.currency)
+            then[name] = MISSING if oldest else size(0)
+        held[name] = _bytes(delta_files.version(commits, newest))
+        added[name] = {each.number: sum(file.size for file in each.added) for each in commits}
+        files = {file.path: file.size for each in commits for file in each.added}
+        stored[name] = sum(files.values())
+    runs = _ran(line, since) if schemas.RUNS.full_name in names else []
+    shared = spending.parted(runs, spending.written(runs, added))
+    spent: dict[str, list[str]] = {}
+    for (name, currency), each in spending.added_up(shared, "table").items():
+        spent.setdefault(name, []).append(money(each.money, currency))
+
+    def monthly(bytes_: int) -> str:
+        return money(bytes_ / GIB * prices.gib_month, prices.currency)
+
+    figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
+    grid = _grid("table", *figures, "spent on writing")
+    for name, bytes_ in stored.items():
+        versions = f"{line.tables.version(name) + 1:,}"
+        cells = (versions, size(held[name]), then[name], size(bytes_), monthly(bytes_))
+        grid.add_row(name, *cells, ", ".join(spent.get(name, [MISSING])))
+    everything = sum(stored.values())
     said = f"{len(names)} tables, {size(everything)} of data files named by their logs"
-    return plain(grid), f"{said}: {monthly} a month"
+    return plain(grid), f"{said}: {monthly(everything)} a month"
 
 
 def _grid(what: str, *figures: str) -> Grid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from driftline import spending
 from driftline.report import words
 from driftline.report.blocks import Block, Cell, Chart, Chip, Grid, Note, Section, Table, Tone
 from driftline.report.charts import GREEN, horizontal_bars, stacked_over_time
@@ -67,10 +68,9 @@ def _finding(facts: Facts, found: list[Row]) -> str:
         f"One pass takes {words.duration(_sum(found, 'wall_seconds'))} and costs "
         f"{words.money(_sum(found, 'money'), sign)}"
     )
-    score = last_done(facts, "score")
-    if score and whole(score["rows_out"]) and score["money"]:
-        price = words.money(1000 * score["money"] / whole(score["rows_out"]), sign)
-        sentence += f"; scoring alone {price} per 1,000 predictions"
+    price = spending.a_thousand_predictions(everything).get(sign)
+    if price:
+        sentence += f"; scoring alone {words.money(price, sign)} per 1,000 predictions"
     if len(everything) > len(found):
         spent = words.money(_sum(everything, "money"), sign)
         sentence += f". All {words.plural(len(everything), 'run')} so far: {spent}"
