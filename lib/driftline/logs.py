@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -40,7 +41,11 @@ class Plain(logging.Formatter):
 
 def visible(text: str, *, kept: str = "\n\t") -> str:
     """A text that cannot move a terminal's cursor: control characters as their escapes."""
-    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
+
+    def shown(c: str) -> bool:
+        return c.isprintable() or c in kept or unicodedata.category(c) == "Zs"  # spaces
+
+    return "".join(c if shown(c) else repr(c)[1:-1] for c in text)
 
 
 def configure(*, file: str | None = None) -> None:

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from driftline.logs import JsonLines, Plain
+from driftline.logs import JsonLines, Plain, visible
 
 HOSTILE = [
     "a\n2026-01-01 ERROR forged",
@@ -39,3 +39,9 @@ def test_no_line_is_forged(said: str) -> None:
 
 def test_there_are_a_dozen() -> None:
     assert len(set(HOSTILE)) == 12
+
+
+def test_spaces_are_no_control_characters() -> None:
+    """Units are kept on the line of their number by such."""
+    assert visible("1.5\xa0GB, 7\u202f%") == "1.5\xa0GB, 7\u202f%"
+    assert visible("a\tb\nc", kept="") == "a\\tb\\nc"
