@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,7 +27,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 import mlflow
 import mlflow.artifacts
 import mlflow.spark
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
@@ -215,6 +215,22 @@ class Registry:
     def passed(self) -> list[Version]:
         """Every version that passed the gate, so that it is champion or may be."""
         return [version for version in self.versions() if version.passed]
+
+    def words(self) -> Iterator[tuple[str, str]]:
+        """All that MLflow keeps in words, a run and a version each: what it is, and the words.
+        Runs that were deleted, which it keeps until ``mlflow gc``, are among them.
+        """
+        page, experiment = None, self._experiment()
+        while page != "":
+            runs = self._client.search_runs(
+                [experiment], run_view_type=ViewType.ALL, page_token=page
+            )
+            for run in runs:
+                kept = (run.data.params, run.data.tags, [*run.data.metrics])
+                yield f"MLflow run {run.info.run_id}", json.dumps(kept)
+            page = runs.token or ""
+        for version in self.versions():
+            yield f"model version {version.number}", json.dumps(version.tags)
 
     def metrics(self, version: Version) -> dict[str, float]:
         """What was measured when a version was trained."""

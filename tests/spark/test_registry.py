@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -51,6 +52,25 @@ def record(registry: Registry, model: PipelineModel, **tags: str) -> Version:
 
 def folder(version: Version) -> Path:
     return Path(urlparse(version.source).path)
+
+
+def test_all_that_mlflow_keeps_in_words_is_told(registry, model, monkeypatch) -> None:
+    version = record(registry, model, asked_by="Ada")
+    client = registry._client
+    two = functools.partial(client.search_runs, max_results=2)  # a page
+    monkeypatch.setattr(client, "search_runs", two, raising=False)
+    experiment = client.get_experiment_by_name(registry._name).experiment_id
+    for number in range(3):
+        gone = client.create_run(experiment, tags={"told": f"Grace {number}"}).info.run_id
+        client.delete_run(gone)
+    client.set_model_version_tag(registry._name, "1", "note", "Edith")
+    told = dict(registry.words())
+    assert len(told) == 1 + 2 + 3 + 1  # the search, its trials, what was deleted, the version
+    for word, place in (("Ada", f"MLflow run {version.run_id}"), ("Edith", "model version 1")):
+        assert word in told[place]
+    assert sum("Grace" in each for each in told.values()) == 3
+    assert sum("numTrees" in each for each in told.values()) == 2
+    assert sum("test_roc_auc" in each for each in told.values()) == 1
 
 
 def test_what_was_recorded_comes_back(spark, registry, model) -> None:

@@ -227,8 +227,11 @@ def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence
             found.append(name)
         found += map(str, sorted(pins.past(line.tables, name)))
     places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
-    if line.environment.mlflow.startswith("sqlite:///"):
-        places.append(Path(line.environment.mlflow.removeprefix("sqlite:///")))
+    if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
+        store = Path(line.environment.mlflow.removeprefix("sqlite:///"))
+        places += [store, store.with_name("mlartifacts")]
+    else:
+        found += [what for what, words in models.words() if re.search(named, words)]
     said = re.compile(named.encode())
     tables = {Path(line.tables.path(name)) for name in names}
     files = {path for place in places for path in _files(place, tables)}
