@@ -19,10 +19,16 @@ Values = Sequence[float] | npt.NDArray[np.float64]
 def numeric(
     values: Values, *, nulls: int = 0, name: str = "x", type: str = "double", files: int = 1
 ) -> Profile:
-    """A numeric column, sketched as Spark does it; in several files, merged."""
+    """A numeric column, sketched as Spark does it; in several files, merged.
+
+    Each file has half of what the ones before it left, and values of its own, so that one which is
+    weighed wrongly tells.
+    """
     data = np.asarray(values, dtype=np.float64)
     if files > 1:
-        parts = [numeric(part, name=name, type=type) for part in np.array_split(data, files)]
+        cuts = [len(data) - (len(data) >> place) for place in range(1, files)]
+        split = np.split(np.sort(data), cuts)
+        parts = [numeric(part, name=name, type=type) for part in split]
         return profile.merge([*parts, numeric([], nulls=nulls, name=name, type=type)])
     full = len(data) > 0
     finite = full and bool(np.isfinite(data).all())
