@@ -86,17 +86,15 @@ def build(
     for name, value in _ALWAYS.items():
         builder = builder.config(name, value)
     said = dict(settings or {})
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ or SparkContext._active_spark_context
+    active = SparkContext._active_spark_context
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ or active
+    given: dict[str, str] = {}
     if not submitted:
         check_java()
         # Workers must run the Python that has our libraries, not the first one on the PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         master = master or f"local[{cores}]"
         builder = builder.master(master)
-        if master.startswith("local"):
-            for name, value in _LOCAL.items():
-                builder = builder.config(name, value)
-            builder = builder.config("spark.sql.shuffle.partitions", str(cores))
         builder = builder.config("spark.driver.memory", f"{int(memory_gib * 1024)}m")
         java_options = said.pop(_JAVA_OPTIONS, "")
         for name, value in jvm_settings(java_options=java_options, verbose=verbose).items():
@@ -106,11 +104,13 @@ def build(
             paths = ",".join(str(path) for each in drivers for path in jars.driver(each))
             builder = builder.config("spark.jars", paths)
     else:
-        # One that runs already listens where it does.
-        master = None if SparkContext._active_spark_context else _submitted_master()
+        # One that runs already is what it is.
+        given = {} if active else _submitted()
+        master = given.get("spark.master")
     if master and master.startswith("local"):
-        for name, value in _LOOPBACK.items():
-            builder = builder.config(name, value)
+        ours = _LOOPBACK | _LOCAL | {"spark.sql.shuffle.partitions": str(cores)}
+        for name in ours.keys() - given.keys():
+            builder = builder.config(name, ours[name])
     for name, value in said.items():
         builder = builder.config(name, value)
     with _stderr_to(None if verbose or submitted else log):
@@ -121,10 +121,10 @@ def build(
     return spark
 
 
-def _submitted_master() -> str:
+def _submitted() -> dict[str, str]:
     """What ``spark-submit`` told its JVM, in which no Spark has begun yet."""
     SparkContext._ensure_initialized()
-    return SparkConf().get("spark.master", "")
+    return dict(SparkConf().getAll())
 
 
 def jvm_settings(

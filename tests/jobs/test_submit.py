@@ -46,23 +46,30 @@ def test_spark_submit_writes_what_driftline_writes(
         place = ["--data", str(data), "--warehouse", str(tmp_path / name)]
         return ["--problem", str(repository / "conf" / "cdnow.yaml"), *place]
 
-    ours = command("ingest", *options("command"))
-    assert ours.returncode == 0, ours.stderr
-    theirs, open_ = watched(
-        [repository / "scripts" / "submit", "ingest", "--master", "local[2]", "--"]
-        + options("submit"),
-        repository,
-    )
-    assert theirs.returncode == 0, theirs.stderr
-    # spark-submit hands a Python job's stderr, where the log goes, on as stdout.
-    assert theirs.stdout.endswith(ours.stdout)
-    assert open_
-    assert outward(open_) == set()
-    assert ours.stdout.startswith("ingest ")
+    for stage in ("ingest", "validate"):
+        ours = command(stage, *options("command"))
+        assert ours.returncode == 0, ours.stderr
+        theirs, open_ = watched(
+            [repository / "scripts" / "submit", stage, "--master", "local[2]", "--"]
+            + options("submit"),
+            repository,
+        )
+        assert theirs.returncode == 0, theirs.stderr
+        # spark-submit hands a Python job's stderr, where the log goes, on as stdout.
+        assert theirs.stdout.endswith(ours.stdout)
+        assert open_
+        assert outward(open_) == set()
+        assert ours.stdout.startswith(stage)
     one, other = (Tables(spark, str(tmp_path / name / "cdnow")) for name in ("command", "submit"))
-    for table in ("bronze.purchases", "ops.deliveries"):
+    for table in ("bronze.purchases", "silver.purchases", "ops.deliveries"):
         assert multiset(one.read(table)) == multiset(other.read(table))
     assert one.read("bronze.purchases").count() == 69_659
+    # And it takes as much, of which nothing escapes the ledger.
+    took = [{row.stage: row for row in each.read("ops.runs").collect()} for each in (one, other)]
+    for stage, row in took[0].items():
+        assert took[1][stage].jobs == row.jobs
+        assert took[1][stage].bytes_read == pytest.approx(row.bytes_read, rel=0.02)
+        assert row.bytes_read > 0
 
 
 def test_an_exit_code_comes_through_spark_submit(repository, tmp_path) -> None:
