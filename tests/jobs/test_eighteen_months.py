@@ -5,6 +5,7 @@ the decision alone.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from driftline import metrics, portable
 from driftline.problem import load_problem
 from driftline.registry import Registry
 from driftline.serving.model import Portable
+from driftline.session import utc
 from driftline.simulate import Shop, simulate
 from small_shop import write_project
 from wheel import Wheel
@@ -59,10 +61,10 @@ def test_eighteen_months_of_the_line(wheel) -> None:
     drifted: list[set[str]] = []
     for turn in range(1, TURNS + 1):
         simulate(SHOP, shop, first_month=BEFORE + turn - 1, months=1)
-        seen = len(wheel.rows("ops.drift"))
+        began = datetime.now(timezone.utc)
         print(f"turn {turn}: {wheel.turn()}", flush=True)
         made = max(wheel.rows("ops.decisions"), key=lambda row: row.as_of)
-        rows = sorted(wheel.rows("ops.drift"), key=lambda row: row.at)[seen:]
+        rows = [row for row in wheel.rows("ops.drift") if utc(row.at) >= began]
         actions.append(made.action)
         causes.append(set(made.causes))
         drifted.append({r.column for r in rows if r.drifted and r.table == "silver.orders"})
