@@ -76,7 +76,7 @@ def build(
     With a local master it listens on loopback only. ``settings`` have the last word, but for the
     JVM's options, which come after ours.
     ``drivers`` are fetched if need be; under ``spark-submit`` they are ``--packages``.
-    ``log`` receives what the JVM writes to stderr, unless ``verbose``. Raises :class:`Missing` when
+    ``log`` receives what the JVM itself writes, unless ``verbose``. Raises :class:`Missing` when
     Java or Delta's JVM half is not there.
     """
     # PySpark hands times over in the process's zone: let that be the session's, wherever we run.
@@ -113,7 +113,7 @@ def build(
             builder = builder.config(name, ours[name])
     for name, value in said.items():
         builder = builder.config(name, value)
-    with _stderr_to(None if verbose or submitted else log):
+    with _output_to(None if verbose or submitted else log):
         spark = builder.getOrCreate()
     if not submitted and not verbose:
         spark.sparkContext.setLogLevel("ERROR")
@@ -191,21 +191,26 @@ def _check_delta(spark: SparkSession) -> None:
 
 
 @contextlib.contextmanager
-def _stderr_to(log: Path | None) -> Iterator[None]:
-    """Let the JVM, started inside, inherit a file as its stderr: its chatter is not ours."""
+def _output_to(log: Path | None) -> Iterator[None]:
+    """Let the JVM, started inside, inherit a file as its stdout and stderr: its chatter, as Delta's
+    of what VACUUM found, is not ours.
+    """
     if log is None:
         yield
         return
     log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
     sys.stderr.flush()
-    ours = os.dup(2)
+    ours = [os.dup(number) for number in (1, 2)]
     with log.open("ab") as file:
-        os.dup2(file.fileno(), 2)
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
         try:
             yield
         finally:
-            os.dup2(ours, 2)
-            os.close(ours)
+            for number, kept in zip((1, 2), ours, strict=True):
+                os.dup2(kept, number)
+                os.close(kept)
 
 
 def linear_algebra(spark: SparkSession) -> str:

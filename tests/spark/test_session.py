@@ -18,3 +18,12 @@ def test_an_environments_options_of_the_jvm_come_beside_ours(spark) -> None:
     for expected in ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1"):
         assert expected in arguments
     assert any(each.endswith("log4j2.properties") for each in arguments)
+
+
+def test_what_the_jvm_writes_is_not_ours(spark, tmp_path_factory) -> None:
+    system = spark._jvm.java.lang.System
+    for stream in (system.out, system.err):
+        stream.println(f"chatter of {stream.hashCode()}")
+        stream.flush()
+    (log,) = tmp_path_factory.getbasetemp().glob("spark0/spark.log")
+    assert log.read_text("utf-8").count("chatter of ") == 2
