@@ -17,12 +17,11 @@ class Wheel:
     def __init__(self, line) -> None:
         self.line = line
         self.ran: list[tuple[str, str]] = []
+        """Stages of the newest turn, each with the id of its run."""
 
     def stage(self, name: str, **arguments: object) -> None:
         importlib.import_module(f"driftline.jobs.{name}").run(self.line, **arguments)
-        runs = self.line.tables.read("ops.runs")
-        (last,) = runs.where(runs.run_id == self.line.ledger.last_run_id).collect()
-        self.ran.append((name, last.status))
+        self.ran.append((name, self.line.ledger.last_run_id))
 
     def turn(self, **arguments) -> str:
         self.ran.clear()
@@ -30,6 +29,12 @@ class Wheel:
 
     def rows(self, table: str) -> list[Row]:
         return self.line.tables.read(table).collect()
+
+    @property
+    def statuses(self) -> set[str]:
+        """What the ledger says of the newest turn."""
+        runs = {run_id for _, run_id in self.ran}
+        return {row.status for row in self.rows("ops.runs") if row.run_id in runs}
 
     @property
     def champion(self) -> int:
