@@ -125,8 +125,9 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
         added[name] = {each.number: sum(file.size for file in each.added) for each in commits}
         files = {file.path: file.size for each in commits for file in each.added}
         stored[name] = sum(files.values())
-    runs = _ran(line, since) if schemas.RUNS.full_name in names else []
-    shared = spending.parted(runs, spending.written(runs, added))
+    there = schemas.RUNS.full_name in names
+    everybody, runs = (_ran(line, each) if there else [] for each in (None, since))
+    shared = spending.parted(runs, spending.written(everybody, added))
     spent: dict[str, list[str]] = {}
     for (name, currency), each in spending.added_up(shared, "table").items():
         spent.setdefault(name, []).append(money(each.money, currency))
