@@ -33,8 +33,8 @@ class Wheel:
     @property
     def statuses(self) -> set[str]:
         """What the ledger says of the newest turn."""
-        runs = {run_id for _, run_id in self.ran}
-        return {row.status for row in self.rows("ops.runs") if row.run_id in runs}
+        known = {row.run_id: row.status for row in self.rows("ops.runs")}
+        return {known[run_id] for _, run_id in self.ran}
 
     @property
     def champion(self) -> int:

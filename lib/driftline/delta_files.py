@@ -223,7 +223,8 @@ def _ground(spark: SparkSession, folder: str, state: _State, number: int) -> Com
     )
     files = tuple(_file(state.base, row.asDict(recursive=True)) for row in rows.collect())
     at = _moment(int(snapshot.timestamp()))
-    return Commit(number, at, "", files, (), state.schema, True)
+    # It has these files; which of them it wrote is not known.
+    return Commit(number, at, "", files, (), state.schema, changes=False)
 
 
 def _snapshot(spark: SparkSession, folder: str, number: int) -> Any:

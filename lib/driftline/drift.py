@@ -63,9 +63,10 @@ def compare(
         after = current.get(name)
         if after is None:
             continue
-        if "skipped" in (before.kind, after.kind) or before.kind != after.kind:
+        alike = profile.family(before.type) == profile.family(after.type)
+        if "skipped" in (before.kind, after.kind) or not alike:
             what = f"{before.type} is not profiled"
-            if before.kind != after.kind:
+            if not alike:
                 what = f"{before.type} → {after.type}: no comparison"
             found.append(Statistic(name, "skipped", 0.0, None, what))
             continue
@@ -85,7 +86,9 @@ def schema(reference: Sequence[Field], current: Sequence[Field]) -> Statistic:
     }
     detail = "; ".join(f"{word} {', '.join(names)}" for word, names in said.items() if names)
     changes = sum(map(len, said.values()))
-    return Statistic("*", "schema", float(changes), 1.0, detail or "same columns", p=0.0)
+    detail = detail or "same columns"
+    # A fact: it is not among the questions that chance may answer.
+    return Statistic("*", "schema", float(changes), 1.0, detail, drifted=changes > 0)
 
 
 def volume(before: int, after: int) -> Statistic:
@@ -222,16 +225,13 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     lost = _unseen(after, before)
     parts = [
         f"{word} {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")
-        for word, (some, _, _) in (("new", new), ("lost", lost))
+        for word, (some, *_) in (("new", new), ("lost", lost))
         if some
     ]
     detail = "; ".join(parts) or "same categories"
     found = [
-        Statistic(before.name, which, value, limit, detail, _off(after if side else before), chance)
-        for which, (_, value, chance), limit, side in (
-            ("new", new, rule.categories, True),
-            ("lost", lost, rule.categories, False),
-        )
+        Statistic(before.name, which, value, rule.categories, detail, off, chance)
+        for which, (_, value, off, chance) in (("new", new), ("lost", lost))
     ]
     said = f"{before.distinct:,} → {after.distinct:,} distinct values" if before.distinct else ""
     moved = max(range(len(names)), key=lambda place: abs(q[place] - p[place]), default=None)
@@ -256,20 +256,25 @@ def _over(names: Sequence[str], column: Profile) -> tuple[list[float], list[floa
     return [*known, rest], [*off, min(1.0, math.fsum(off))]
 
 
-def _unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float]:
-    """Values that ``now`` has and ``seen`` lacks, most frequent first; their share; its chance.
+def _unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]:
+    """Values that ``now`` has and ``seen`` lacks, most frequent first; their share, how far that
+    may be off, and its chance.
 
     Where ``seen`` lists all its values, less the share that had to be expected: as many again as
     it has just once, it has not met (Good 1953). Where it does not, those count that are too
-    frequent to have been left out; the chance is that of the least likely one among all.
+    frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
+    that of the least likely one among all.
     """
     assert seen.counts is not None and now.counts is not None
     rows = (seen.filled, now.filled)
     hidden = seen.counts.unlisted + seen.counts.excess
+    unlisted = {
+        name: count for name, count in now.counts.values.items() if name not in seen.counts.values
+    }
     names = {
         name: count
-        for name, count in now.counts.values.items()
-        if name not in seen.counts.values and count / rows[1] > _SURELY * hidden / rows[0]
+        for name, count in unlisted.items()
+        if count / rows[1] > _SURELY * hidden / rows[0]
     }
     others = sum(names.values())
     if seen.counts.complete:
@@ -280,8 +285,21 @@ def _unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float]:
         share = others / rows[1]
         chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
         chance = min(1.0, min(chances, default=1.0) * len(now.counts.values))
+    undecided = sum(unlisted.values()) - others
+    off = min(1.0, undecided / rows[1] + _unlisted(now))
     ordered = sorted(names, key=lambda name: (-names[name], name))
-    return ordered, max(0.0, share), chance if share > 0 else 1.0
+    return ordered, max(0.0, share), off, chance if share > 0 else 1.0
+
+
+def _unlisted(column: Profile) -> float:
+    """The most rows, as a share, that are in values which are not listed, or listed too often."""
+    counts = column.counts
+    assert counts is not None
+    if counts.complete:
+        return 0.0
+    too_many = counts.excess * len(counts.values)
+    listed = sum(counts.values.values())
+    return max(too_many, column.filled - listed + too_many) / column.filled
 
 
 def _shares(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -168,7 +168,8 @@ def together(
 ) -> dict[str, Profile]:
     """The profile of all rows of some files, or of those in the cells that match ``where``.
 
-    By the name of the column and part. A column that is younger than a file is null there.
+    By the name of the column and part. A column that is younger than a file is null there. One that
+    was something else in some of the files is ``skipped``, its type all that it was.
     """
     cells = [
         parts
@@ -178,6 +179,12 @@ def together(
     ]
     found: dict[str, Profile] = {}
     for field in fields:
+        types = {field.type} | {
+            parts[field.key, ""].type for parts in cells if (field.key, "") in parts
+        }
+        if len({family(each) for each in types}) > 1:
+            found[field.name] = _changed(field, types, cells)
+            continue
         for part in parts_of(field.type):
             empty = Profile(field.name, field.type, kind_of(field.type), 0, 0, part=part)
             if part:
@@ -192,6 +199,18 @@ def together(
             merged = merge([empty, *known])
             found[merged.name] = merged
     return found
+
+
+def family(type_: str) -> str:
+    """What profiles can be merged within: numbers, times, texts, and what has no profile."""
+    return "time" if type_ in TIMES else kind_of(type_)
+
+
+def _changed(
+    field: Field, types: Set[str], cells: Sequence[Mapping[tuple[str, str], Profile]]
+) -> Profile:
+    rows = sum(parts["*", ""].rows for parts in cells)
+    return Profile(field.name, " and ".join(sorted(types)), "skipped", rows, 0)
 
 
 def merge(parts: Sequence[Profile]) -> Profile:
@@ -219,15 +238,21 @@ def merge(parts: Sequence[Profile]) -> Profile:
 
 
 def _moments(full: Sequence[Profile]) -> tuple[float | None, float | None]:
-    """Mean and sum of squared deviations of all together (Chan, Golub & LeVeque 1979)."""
+    """Mean and sum of squared deviations of all together (Chan, Golub & LeVeque 1979); None where
+    a double cannot hold them.
+    """
     if not full or any(each.mean is None or each.spread is None for each in full):
         return None, None
     rows = sum(each.filled for each in full)
-    mean = math.fsum(float(each.mean or 0) * each.filled for each in full) / rows
-    spread = math.fsum(
-        float(each.spread or 0) + each.filled * (float(each.mean or 0) - mean) ** 2 for each in full
-    )
-    return mean, spread
+    try:
+        mean = math.fsum(float(each.mean or 0) * each.filled for each in full) / rows
+        spread = math.fsum(
+            float(each.spread or 0) + each.filled * (float(each.mean or 0) - mean) ** 2
+            for each in full
+        )
+    except OverflowError:
+        return None, None
+    return (mean, spread) if math.isfinite(spread) else (None, None)
 
 
 def edges(reference: Distribution, *, bins: int = 10) -> list[float]:

@@ -217,20 +217,22 @@ class Registry:
         return [version for version in self.versions() if version.passed]
 
     def words(self) -> Iterator[tuple[str, str]]:
-        """All that MLflow keeps in words, a run and a version each: what it is, and the words.
+        """What MLflow keeps in words of each run and version: parameters, tags, names of metrics.
         Runs that were deleted, which it keeps until ``mlflow gc``, are among them.
         """
-        page, experiment = None, self._experiment()
+        experiment = self._client.get_experiment_by_name(self._name)
+        page = None if experiment is not None else ""
         while page != "":
             runs = self._client.search_runs(
-                [experiment], run_view_type=ViewType.ALL, page_token=page
+                [experiment.experiment_id], run_view_type=ViewType.ALL, page_token=page
             )
             for run in runs:
-                kept = (run.data.params, run.data.tags, [*run.data.metrics])
-                yield f"MLflow run {run.info.run_id}", json.dumps(kept)
+                data = run.data
+                said = [*_both(data.params), *_both(data.tags), *data.metrics]
+                yield f"MLflow run {run.info.run_id}", "\n".join(said)
             page = runs.token or ""
         for version in self.versions():
-            yield f"model version {version.number}", json.dumps(version.tags)
+            yield f"model version {version.number}", "\n".join(_both(version.tags))
 
     def metrics(self, version: Version) -> dict[str, float]:
         """What was measured when a version was trained."""
@@ -326,6 +328,10 @@ class Registry:
             + ([RunTag("error", trial.error)] if trial.error else []),
         )
         self._client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")
+
+
+def _both(named: Mapping[str, str]) -> list[str]:
+    return [word for pair in named.items() for word in pair]
 
 
 def _number(version: Version) -> int:

@@ -41,8 +41,8 @@ _SEEN = {
 _OF_KIND = {"skipped": "n", "categorical": "ntd", "numeric": "nlhmsqtd"}
 
 _FINISHED = (
-    # An infinite value leaves no mean; the sketch keeps it.
-    "abs(l) < double('infinity') AND abs(h) < double('infinity') AS finite",
+    # An infinite value leaves no mean, nor do values whose squares are; the sketch keeps them.
+    "abs(m) < double('infinity') AND s * n < double('infinity') AS finite",
     "filter(t, each -> each.item IS NOT NULL) AS listed",
     f"IF(hll_sketch_estimate(d) > {_EXACT}, ceil(n * 3.5D / {_MAP}), 0L) AS high",
 )

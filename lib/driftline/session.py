@@ -76,8 +76,8 @@ def build(
     With a local master it listens on loopback only. ``settings`` have the last word, but for the
     JVM's options, which come after ours.
     ``drivers`` are fetched if need be; under ``spark-submit`` they are ``--packages``.
-    ``log`` receives what the JVM itself writes, unless ``verbose``. Raises :class:`Missing` when
-    Java or Delta's JVM half is not there.
+    ``log`` receives what the JVM itself writes, unless ``verbose``; one that runs already writes
+    where it did. Raises :class:`Missing` when Java or Delta's JVM half is not there.
     """
     # PySpark hands times over in the process's zone: let that be the session's, wherever we run.
     os.environ["TZ"] = "UTC"
@@ -108,9 +108,10 @@ def build(
         given = {} if active else _submitted()
         master = given.get("spark.master")
     if master and master.startswith("local"):
-        ours = _LOOPBACK | _LOCAL | {"spark.sql.shuffle.partitions": str(cores)}
-        for name in ours.keys() - given.keys():
-            builder = builder.config(name, ours[name])
+        ours = _LOCAL | {"spark.sql.shuffle.partitions": str(cores)}
+        ours = {name: value for name, value in ours.items() if name not in given}
+        for name, value in (ours | _LOOPBACK).items():
+            builder = builder.config(name, value)
     for name, value in said.items():
         builder = builder.config(name, value)
     with _output_to(None if verbose or submitted else log):
@@ -199,18 +200,16 @@ def _output_to(log: Path | None) -> Iterator[None]:
         yield
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    ours = [os.dup(number) for number in (1, 2)]
-    with log.open("ab") as file:
-        for number in (1, 2):
+    with contextlib.ExitStack() as kept, log.open("ab") as file:
+        for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+            if stream is None:  # closed, as a daemon's may be
+                continue
+            stream.flush()
+            ours = os.dup(number)
+            kept.callback(os.close, ours)
+            kept.callback(os.dup2, ours, number)
             os.dup2(file.fileno(), number)
-        try:
-            yield
-        finally:
-            for number, kept in zip((1, 2), ours, strict=True):
-                os.dup2(kept, number)
-                os.close(kept)
+        yield
 
 
 def linear_algebra(spark: SparkSession) -> str:

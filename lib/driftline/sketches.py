@@ -97,9 +97,9 @@ def quantiles(sketch: bytes) -> Distribution:
     found = datasketches.kll_doubles_sketch.deserialize(sketch)
     # Not the weights that iteration gives: they are all 1 where the lowest level is empty.
     points = np.unique(np.fromiter((value for value, _ in found), np.float64))
-    ranks = np.asarray(found.get_cdf(points, True))[:-1]
+    shares = np.asarray(found.get_pmf(points, True))[:-1]
     error = _SURE * found.normalized_rank_error(True) if found.is_estimation_mode() else 0.0
-    return Distribution(points, np.diff(ranks, prepend=0.0), error)
+    return Distribution(points, shares, error)
 
 
 def merge_quantiles(sketches: Sequence[bytes]) -> bytes | None:

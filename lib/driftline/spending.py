@@ -75,17 +75,20 @@ def written(
 ) -> dict[str, dict[str, float]]:
     """Run id → table → bytes that the run added to it, as the parts of :func:`parted`.
 
-    ``added``: table → version → bytes. A run notes the last version it wrote; those between it and
-    the one noted before are its own, too. What a log no longer names has no bytes.
+    ``added``: table → version → bytes. A run notes the last version it wrote of a table; those
+    after the one that another run noted are its own, too. What a log no longer names has no bytes.
     """
-    found: dict[str, dict[str, float]] = {}
-    last: dict[str, int] = {}
-    for run in sorted(runs, key=lambda run: run["started_at"]):
+    noted: dict[str, list[tuple[int, str]]] = {}
+    for run in runs:
         for table, version in run["tables_written"] or ():
-            versions = range(last.get(table, -1) + 1, version + 1)
-            bytes_ = sum(added.get(table, {}).get(each, 0) for each in versions)
-            found.setdefault(str(run["run_id"]), {})[table] = float(bytes_)
-            last[table] = max(last.get(table, -1), version)
+            noted.setdefault(table, []).append((version, str(run["run_id"])))
+    found: dict[str, dict[str, float]] = {}
+    for table, each in noted.items():
+        last = -1
+        for version, run_id in sorted(each):
+            own = (added.get(table, {}).get(number, 0) for number in range(last + 1, version + 1))
+            found.setdefault(run_id, {})[table] = float(sum(own))
+            last = version
     return found
 
 

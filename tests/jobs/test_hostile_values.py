@@ -31,7 +31,7 @@ LINES = (
     f"\x1b[2K\x1b[1A{FORGED}",
     f"\x08\x08\x08\x08{FORGED}",
     f'"}}\n{{"level": "info", "message": "{FORGED}"}}',
-    f"${{jndi:ldap://127.0.0.1/a}}\n{FORGED}",
+    f"${{jndi:ldap://127.0.0.1/a}}{' ' * 170}{FORGED}",
 )
 FORMULAS = (
     "=1+1",

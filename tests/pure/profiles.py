@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -31,7 +32,9 @@ def numeric(
         parts = [numeric(part, name=name, type=type) for part in split]
         return profile.merge([*parts, numeric([], nulls=nulls, name=name, type=type)])
     full = len(data) > 0
-    finite = full and bool(np.isfinite(data).all())
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = float(((data - data.mean()) ** 2).sum()) if full else math.nan
+    finite = math.isfinite(spread)
     sketch = datasketches.kll_doubles_sketch(scan.K)
     sketch.update(data)
     return Profile(
@@ -43,7 +46,7 @@ def numeric(
         min=float(data.min()) if full else None,
         max=float(data.max()) if full else None,
         mean=float(data.mean()) if finite else None,
-        spread=float(((data - data.mean()) ** 2).sum()) if finite else None,
+        spread=spread if finite else None,
         sketch=sketch.serialize() if full else None,
         counts=listed(Counter(map(repr, data.tolist()))),
         registers=registers(map(repr, data.tolist())),

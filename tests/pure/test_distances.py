@@ -124,6 +124,57 @@ def test_bounds_hold_on_a_thousand_pairs() -> None:
     assert not [miss for seed in range(1000, 2000) for miss in misses(seed)]
 
 
+def worded(rows: np.ndarray, files: int) -> Profile:
+    """A column of words in files of unequal size, which list what they can."""
+    cuts = [len(rows) - (len(rows) >> place) for place in range(1, files)]
+    return profile.merge([words(Counter(part.tolist())) for part in np.split(rows, cuts)])
+
+
+def unlisted(seed: int) -> list[str]:
+    """Statistics of a pair of columns of many words that are further from those of the rows than
+    their bound; ``new`` and ``lost`` by their definition: Good's share is taken off where all that
+    was is listed, and what is ten times as frequent as it may have been counts.
+    """
+    random = np.random.default_rng(seed)
+    tail = random.uniform(1.3, 2.5)
+    sizes = random.integers(500, 20_000, size=2)
+    x, y = (np.minimum(random.zipf(tail, size=rows), 10**6).astype(str) for rows in sizes)
+    if seed % 3 == 0:
+        fresh = np.char.add("n", random.integers(0, random.integers(2, 150), len(y)).astype(str))
+        y = np.where(random.random(len(y)) < 0.3, fresh, y)
+    files = int(random.integers(1, 10))
+    sides = worded(x, files), worded(y, files)
+    found = {each.statistic: each for each in compare({"w": sides[0]}, {"w": sides[1]}, RULE)}
+    if "new" not in found:
+        return []
+    misses = []
+    for name, seen, now, was in (("new", x, y, sides[0]), ("lost", y, x, sides[1])):
+        before, after = Counter(seen.tolist()), Counter(now.tolist())
+        hidden = (was.counts.unlisted + was.counts.excess) / was.filled
+        share = sum(
+            rows / len(now)
+            for word, rows in after.items()
+            if word not in before
+            or (word not in was.counts.values and rows / len(now) > 10 * hidden)
+        )
+        if was.counts.complete:
+            once = sum(rows == 1 for rows in before.values())
+            share = max(0.0, share - once / len(seen))
+        off = abs(found[name].value - share)
+        if off > found[name].bound + 1e-9:
+            misses.append(f"{seed} {name}: {found[name].value} ± {found[name].bound}, {share}")
+    return misses
+
+
+def test_bounds_of_what_is_new_or_lost_hold() -> None:
+    assert not [miss for seed in range(60) for miss in unlisted(seed)]
+
+
+@pytest.mark.slow
+def test_bounds_of_what_is_new_or_lost_hold_on_a_thousand_pairs() -> None:
+    assert not [miss for seed in range(1000, 2000) for miss in unlisted(seed)]
+
+
 def test_bounds_are_not_idle() -> None:
     """A bound that is never needed says nothing: without it, sketches of large columns miss."""
     y = np.random.default_rng(1).normal(size=(2, 30_000))

@@ -110,6 +110,17 @@ def test_the_more_is_asked_the_less_chance_is_believed() -> None:
     assert not judged([one, *others])[0].drifted
 
 
+def test_what_is_known_of_the_schema_makes_no_chance_likelier() -> None:
+    """It is no question: ten columns are asked for, and one in ten is what chance brings."""
+    one = Statistic("x0", "ks", 0.9, 0.1, "", p=0.0007)
+    others = [Statistic(f"x{n}", "ks", 0.0, 0.1, "", p=0.5) for n in range(1, 10)]
+    fields = [[Field(f"x{n}", "double", f"x{n}") for n in range(many)] for many in (10, 11)]
+    for before, after in ((fields[0], fields[0]), (fields[0], fields[1])):
+        told = judged([schema(before, after), one, *others])
+        assert [each.drifted for each in told[1:]] == [False] * 10
+        assert told[0].drifted is (before != after)
+
+
 def test_thresholds_that_calm_history_taught() -> None:
     def one(value: float, column: str = "x") -> Statistic:
         return Statistic(column, "psi", value, 0.2, "", p=1e-9)

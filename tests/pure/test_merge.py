@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import numpy as np
@@ -13,7 +14,9 @@ from profiles import numeric, words
 
 from driftline import delta_files, profile, sketches
 from driftline.delta_files import _State, version
+from driftline.drift import compare
 from driftline.profile import Field, FileProfile, Profile, merge, together
+from driftline.sections import Drift
 from driftline.sketches import Counts
 
 FLOATS = st.floats(-1e6, 1e6).map(lambda value: round(value, 1) + 0.0)
@@ -64,6 +67,20 @@ def test_quantiles_of_files_of_any_sizes_keep_the_bound(sizes: list[int]) -> Non
     assert np.abs(ranks - merged.ranks(points)).max() <= merged.error + 1e-12
 
 
+def test_moments_that_a_double_cannot_hold_are_none() -> None:
+    for files in ([[1e200], [0.0]], [[1e308, 1e308], [1e308]], [[-1e300], [1e300, 2.0]]):
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = [numeric(values) for values in files]
+        merged = merge(
+            [
+                replace(each, mean=values[0], spread=0.0)
+                for each, values in zip(made, files, strict=True)
+            ]
+        )
+        assert (merged.mean, merged.spread) == (None, None)
+        assert merged.distribution.points.tolist() == sorted({v for some in files for v in some})
+
+
 def test_what_files_do_not_list_adds_up() -> None:
     first = Counts({"a": 60}, unlisted=5)
     merged = sketches.merge_counts([first, Counts({"a": 10, "b": 3}), Counts({}, 2, 1)])
@@ -97,6 +114,30 @@ def test_a_column_younger_than_a_file_is_null_there() -> None:
     found = together([old, new], [X, LATER])
     assert (found["later"].rows, found["later"].nulls, found["later"].mean) == (4, 3, 5.0)
     assert (found["x"].mean, found["x"].nulls) == (2.5, 0)
+
+
+@pytest.mark.parametrize(
+    "types", [("string", "double"), ("double", "string"), ("double", "timestamp")]
+)
+def test_a_column_that_was_something_else_in_some_files_is_skipped(types) -> None:
+    """As in a span in which the type was changed: numbers are not texts, nor times."""
+    made = [words({"abc": 2}) if each == "string" else numeric([1.0, 2.0]) for each in types]
+    files = [
+        file(largest=None, columns={"x": replace(each, column="x", type=type_)})
+        for each, type_ in zip(made, types, strict=True)
+    ]
+    found = together(files, [Field("x", types[-1], "x")])
+    assert list(found) == ["x"]
+    assert (found["x"].kind, found["x"].rows) == ("skipped", 4)
+    [said] = compare(found, found, Drift(tables=()))
+    assert said.detail == f"{' and '.join(sorted(types))} is not profiled"
+    # Of one side alone: a number then, and a time now, are no drift but a change of the schema.
+    one, other = (
+        together([each], [Field("x", t, "x")]) for each, t in zip(files, types, strict=True)
+    )
+    assert (
+        compare(one, other, Drift(tables=()))[0].detail == f"{types[0]} → {types[1]}: no comparison"
+    )
 
 
 def test_a_column_that_was_dropped_when_a_file_was_profiled_is_not_guessed() -> None:

@@ -78,6 +78,9 @@ def test_a_run_is_shared_by_the_tables_it_wrote_as_it_added_bytes() -> None:
     added = {"orders": {0: 10, 1: 20, 2: 10}, "visits": {1: 10}}
     found = spending.written(reversed(runs), added)
     assert found == {"r1": {"orders": 10, "visits": 0}, "r2": {"orders": 30, "visits": 10}}
+    # Of two at once the one that began first may write last.
+    slow, fast = (ran("validate", n, 1.0, tables_written=[("orders", 3 - n)]) for n in (1, 2))
+    assert spending.written([slow, fast], added) == {"r2": {"orders": 30}, "r1": {"orders": 10}}
     spent = spending.added_up(spending.parted(runs, found), "table")
     money = {name: each.money for (name, _), each in spent.items()}
     assert money == {"orders": 3.0 + 6.0, "visits": 2.0}

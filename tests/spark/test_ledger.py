@@ -19,6 +19,8 @@ from driftline.errors import DriftlineError, Missing, Refused
 from driftline.jobs import cost
 from driftline.ledger import Ledger
 from driftline.problem import load_problem
+from driftline.report.words import money
+from driftline.session import utc
 from driftline.tables import Written
 
 
@@ -231,3 +233,34 @@ def test_growth_and_storage_of_a_table(open_line, repository, tmp_path) -> None:
     assert f"{everything / 1000:.1f} kB" in held, (held, sizes)
     assert f"{before / 1000:.1f} kB" in held, (held, sizes)
     assert f"{everything / 1024**3 * 1e6:.1f}" in held, (held, sizes)
+
+
+def test_what_was_spent_on_writing_a_table(open_line, repository, tmp_path) -> None:
+    line = open_line(
+        load_problem(repository / "conf" / "churn.yaml"), data=tmp_path, warehouse=tmp_path / "w"
+    )
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    for _ in range(2):
+        with line.ledger.run("train") as run:
+            tried = (
+                "forest",
+                "{}",
+                "roc_auc",
+                0.7,
+                0.1,
+                [0.7],
+                1.0,
+                False,
+                run.run_id,
+                at,
+                "s",
+                None,
+            )
+            run.wrote(line.tables.append_values([tried], schemas.TRIALS, key=None))
+    runs = sorted(line.tables.read("ops.runs").collect(), key=lambda row: row.started_at)
+    second = utc(runs[1].started_at)
+    for since, spent in ((None, runs[0].money + runs[1].money), (second, runs[1].money)):
+        said = cost.run(line, by="table", since=since)
+        assert (f"spent since {second:%Y-%m-%d}" in said) is (since is not None)
+        [told] = [each for each in said.splitlines() if each.startswith("ops.trials")]
+        assert told.endswith(f"  {money(spent, 'EUR')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlparse
@@ -12,6 +13,7 @@ from urllib.parse import urlparse
 import pytest
 from pyspark.ml import PipelineModel
 
+from driftline import erasure
 from driftline.errors import DriftlineError, Missing
 from driftline.prepare import Numeric, Preparation
 from driftline.registry import Registry, Trial, Version
@@ -63,8 +65,10 @@ def test_all_that_mlflow_keeps_in_words_is_told(registry, model, monkeypatch) ->
     for number in range(3):
         gone = client.create_run(experiment, tags={"told": f"Grace {number}"}).info.run_id
         client.delete_run(gone)
-    client.set_model_version_tag(registry._name, "1", "note", "Edith")
+    client.set_model_version_tag(registry._name, "1", "note", "she:\nEdith")
     told = dict(registry.words())
+    assert re.search(erasure.pattern(["Edith"]), told["model version 1"])
+    assert not list(Registry(registry._uri, "none of that name").words())
     assert len(told) == 1 + 2 + 3 + 1  # the search, its trials, what was deleted, the version
     for word, place in (("Ada", f"MLflow run {version.run_id}"), ("Edith", "model version 1")):
         assert word in told[place]

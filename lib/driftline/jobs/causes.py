@@ -73,14 +73,17 @@ def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[s
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
     # The commit that brought a file first: RESTORE brings it again.
-    commits = {file.key: each.number for each in reversed(pair.commits) for file in each.added}
+    commits = {file.key: str(each.number) for each in reversed(pair.commits) for file in each.added}
+    first = pair.commits[0]
+    if first.number:  # the log begins there: what it has came with it, or before
+        commits |= {file.key: f"{first.number} or before" for file in first.added}
     groups: dict[str, Members] = {}
 
     def put(kind: str, name: str, file: DataFile, cell: Cell) -> None:
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
 
     for file in files:
-        put("commit", str(commits[file.key]), file, {})
+        put("commit", commits[file.key], file, {})
         put("file", file.path.rpartition("/")[2], file, {})
         segments = {
             (name, value)

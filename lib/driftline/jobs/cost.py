@@ -111,7 +111,7 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     the runs that wrote it cost, each shared by its tables as it added bytes to them.
     """
     names, prices = line.tables.names(), line.problem.prices
-    held, then, stored = {}, {}, {}
+    versions, held, then, stored = {}, {}, {}, {}
     added: dict[str, dict[int, int]] = {}
     for name in names:
         newest, oldest = line.tables.version(name), line.tables.oldest(name)
@@ -121,8 +121,11 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
             then[name] = size(_bytes(delta_files.version(commits, before[-1])))
         else:  # there was no table yet; or its log was cleaned up, and nobody knows
             then[name] = MISSING if oldest else size(0)
+        versions[name] = f"{newest + 1:,}"
         held[name] = _bytes(delta_files.version(commits, newest))
-        added[name] = {each.number: sum(file.size for file in each.added) for each in commits}
+        # A log that begins later begins with all the files there were.
+        new = commits[1:] if oldest else commits
+        added[name] = {each.number: sum(file.size for file in each.added) for each in new}
         files = {file.path: file.size for each in commits for file in each.added}
         stored[name] = sum(files.values())
     there = schemas.RUNS.full_name in names
@@ -138,12 +141,12 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
     grid = _grid("table", *figures, "spent on writing")
     for name, bytes_ in stored.items():
-        versions = f"{line.tables.version(name) + 1:,}"
-        cells = (versions, size(held[name]), then[name], size(bytes_), monthly(bytes_))
+        cells = (versions[name], size(held[name]), then[name], size(bytes_), monthly(bytes_))
         grid.add_row(name, *cells, ", ".join(spent.get(name, [MISSING])))
     everything = sum(stored.values())
     said = f"{len(names)} tables, {size(everything)} of data files named by their logs"
-    return plain(grid), f"{said}: {monthly(everything)} a month"
+    said += f": {monthly(everything)} a month"
+    return plain(grid), said + (f"; spent since {since:%Y-%m-%d}" if since else "")
 
 
 def _grid(what: str, *figures: str) -> Grid:

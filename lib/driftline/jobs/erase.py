@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
@@ -252,7 +253,10 @@ def _files(place: Path, tables: Set[Path]) -> list[Path]:
 
 def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
     if path.suffix == ".parquet":  # a checkpoint of a table's log, or what was pulled
-        return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
+        try:
+            return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
+        except pa.ArrowInvalid:  # half a file, which may hold them: it is told
+            return True
     return bool(said.search(path.read_bytes()))
 
 

@@ -20,6 +20,9 @@ from driftline.report.words import plain
 
 _SHOWN = 1_000
 
+_WIDE = 1_000_000
+"""Characters of a line: a row is one, whatever it holds. Of more, one could be taken for a row."""
+
 
 def run(line: Line, *, asked: str, out: str | None = None) -> str:
     """Answer a ready query or one of a file; ``out`` is a CSV file that gets all rows."""
@@ -28,13 +31,12 @@ def run(line: Line, *, asked: str, out: str | None = None) -> str:
         written = _write(rows, Path(out))
         return f"{written:,} rows in {out}"
     found = rows.limit(_SHOWN + 1).collect()
-    grid = Grid(*rows.columns, box=None, pad_edge=False)
+    grid = Grid(*(visible(each, kept="") for each in rows.columns), box=None, pad_edge=False)
     for row in found[:_SHOWN]:
-        # A cell is within its line: of more lines one could be taken for another row.
         grid.add_row(*(Text(visible(_cell(each), kept="")) for each in row))
     more = f"the first {_SHOWN:,} rows; --out FILE.csv writes all"
     said = more if len(found) > _SHOWN else f"{len(found):,} rows"
-    return f"{said}\n{plain(grid)}"
+    return f"{said}\n{plain(grid, width=_WIDE)}"
 
 
 def answer(line: Line, sql: str, asked: str) -> DataFrame:

@@ -156,12 +156,13 @@ def _versions(
 
 def _spans(line: Line, table: str, current: int, window: timedelta, against: Against) -> Pair:
     """What was written in a span up to a version, against another span, or what was trained on."""
-    commits = line.tables.commits(table, since=0, until=current)
-    end = commits[-1].at
-    now = _written(line, table, commits, end - window, end)
-    champion: Champion | None = None
+    since, champion, number = line.tables.oldest(table), None, current
     if against == "training":
         number, champion = training(line, table, current)
+    commits = line.tables.commits(table, since=min(since, number), until=current)
+    end = commits[-1].at
+    now = _written(line, table, commits, end - window, end)
+    if against == "training":
         version = delta_files.version(commits, number)
         before = _side(line, table, version, "whole", version.files)
     else:
@@ -174,6 +175,13 @@ def _written(
     line: Line, table: str, commits: Sequence[Commit], after: datetime, until: datetime
 ) -> Side:
     """The files that commits of a span wrote, though they be compacted since."""
+    first = commits[0]
+    if first.number and after < first.at:
+        raise Missing(
+            f"the log of {table} does not tell any more what was written before {_said(first.at)}",
+            where=line.tables.path(table),
+            hint="choose a shorter --window, or versions with --from and --to",
+        )
     found = [each for each in commits if after < each.at <= until and each.changes and each.added]
     if not found:
         raise Missing(

@@ -191,7 +191,7 @@ def short(value: float) -> str:
 
 
 def plain(grid: Grid, width: int = 160) -> str:
-    """A grid as plain text, also where nobody's terminal is."""
+    """A grid as plain text, also where nobody's terminal is; what is wider is folded."""
     out = io.StringIO()
-    Console(file=out, width=width, no_color=True).print(grid)
+    Console(file=out, width=width, no_color=True, markup=False).print(grid)
     return "\n".join(each.rstrip() for each in out.getvalue().rstrip().split("\n"))
