@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -163,6 +164,33 @@ def test_spans(spark, line, tmp_path) -> None:
     assert (len(whole.current.files), whole.reference.version) == (3, 1)
     said = sides.version_of(line, folder, times[1].isoformat())
     assert (said, sides.version_of(line, folder, "latest")) == (1, 2)
+
+
+def test_a_log_that_was_cleaned_up(spark, line, tmp_path) -> None:
+    """It begins at a checkpoint, of which nobody knows what it wrote."""
+    folder = str(tmp_path / "t")
+    write(spark, folder, 50)
+    every = "TBLPROPERTIES ('delta.checkpointInterval' = '2')"
+    spark.sql(f"ALTER TABLE delta.`{folder}` SET {every}")
+    for x in range(2, 8):
+        write(spark, folder, 50, x=x)
+    for number in range(4):
+        Path(folder, "_delta_log", f"{number:020}.json").unlink()
+    for early in Path(folder, "_delta_log").glob(f"{2:020}.checkpoint*"):
+        early.unlink()
+    assert line.tables.oldest(folder) == 4
+    for number in (5, 6, 7):
+        at = time.time() + (number - 3) * 3600
+        os.utime(Path(folder, "_delta_log", f"{number:020}.json"), (at, at))
+    for hours, files in ((1, [1, 1]), (1.5, [1, 2])):
+        pair = sides.pair(line, folder, Asked(window=timedelta(hours=hours)))
+        assert [len(side.files) for side in (pair.reference, pair.current)] == files
+    with pytest.raises(Missing, match="does not tell any more what was written before"):
+        sides.pair(line, folder, Asked(window=timedelta(hours=3)))
+    profile.run(line, table=folder)
+    drift.run(line, table=folder, asked=Asked("7", "5"))
+    rows = line.tables.read(schemas.CAUSES.full_name).where("kind = 'commit'").collect()
+    assert {row.name for row in rows if row.column == "x"} >= {"4 or before"}
 
 
 def test_bad_input_is_answered(spark, line, tmp_path) -> None:

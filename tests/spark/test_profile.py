@@ -180,6 +180,14 @@ def test_infinite_values_are_values(spark) -> None:
     assert x.distribution.ranks([0.0, 1.0]) == pytest.approx([1 / 3, 2 / 3])
 
 
+@pytest.mark.parametrize("far", [1e200, 1.7e308])
+def test_values_whose_squares_no_double_holds_leave_no_moments(spark, far) -> None:
+    rows = spark.createDataFrame([(far,), (far,), (-far,), (1.0,)], "x double")
+    [x] = profiles(rows)
+    assert (x.min, x.max, x.mean, x.spread, x.deviation) == (-far, far, None, None, None)
+    assert x.distribution.ranks([0.0, 1.0]).tolist() == [0.25, 0.5]
+
+
 def test_bins_to_draw_are_finite(spark) -> None:
     rows = spark.createDataFrame([(1.0,), (2.0,), (INF,), (-INF,)], "x double")
     edges = profile.even_edges(profiles(rows))
