@@ -6,6 +6,7 @@ also beside its ``DataDriftPreset`` over the same Parquet files in pandas.
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -79,6 +80,7 @@ print(time.monotonic() - started)
 def _evidently(line: Line, folder: str) -> float | None:
     python = os.environ.get("EVIDENTLY_PYTHON")
     if not python:
+        print("Evidently is not measured: EVIDENTLY_PYTHON names no Python", file=sys.stderr)
         return None
     commits = line.tables.commits(folder, since=0, until=1)
     paths = [
