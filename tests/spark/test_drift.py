@@ -86,6 +86,23 @@ def test_drift_is_found_attributed_and_costs_no_data(spark, line, tmp_path) -> N
     assert same == f"{folder}: nothing to compare, version 1 is the reference itself"
 
 
+def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> None:
+    """A table that always swayed so much: 0.3 in the first step, which is said to be calm."""
+    folder = str(tmp_path / "u")
+    for x in (0.0, 0.3, 0.0, 0.3):
+        write(spark, folder, 1000, x=x)
+    assert drift.run(line, table=folder, asked=Asked("2", "3")).endswith("1 drifted: x")
+    said = drift.run(line, table=folder, asked=Asked("2", "3", by="half", learn=2))
+    assert said.endswith(": calm")
+    rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'ks' and column = 'x'")
+    slices = {row.slice: row for row in rows.orderBy("at").collect()}  # the newest of each
+    assert set(slices) == {"added since 2", *(f"added since 2, half={h}" for h in ("odd", "even"))}
+    for row in slices.values():
+        assert row.value == pytest.approx(0.2, abs=row.bound + 0.002)
+        assert row.threshold == pytest.approx(1.25 * 0.3, abs=0.005)
+        assert not row.drifted
+
+
 @pytest.mark.slow
 def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> None:
     """OPTIMIZE and a renamed column: other files, the same rows."""
