@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from driftline import metrics, portable
 from driftline.problem import load_problem
 from driftline.registry import Registry
+from driftline.report import words
 from driftline.serving.model import Portable
 from driftline.session import utc
 from driftline.simulate import Shop, simulate
@@ -90,7 +91,7 @@ def test_eighteen_months_of_the_line(wheel) -> None:
     # The first turn found no champion.
     assert f"{TURNS + 1} decisions, {len(trained) + 1} of them to train again" in told_of
     for each in wheel.rows("ops.decisions"):
-        assert f"{each.as_of:%Y-%m-%d}" in told_of
+        assert words.day(each.as_of) in told_of
 
 
 def regained(wheel: Wheel) -> tuple[float, float, float]:
