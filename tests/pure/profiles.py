@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import datasketches
 import numpy as np
@@ -27,9 +28,7 @@ def numeric(
     """
     data = np.asarray(values, dtype=np.float64)
     if files > 1:
-        cuts = [len(data) - (len(data) >> place) for place in range(1, files)]
-        split = np.split(np.sort(data), cuts)
-        parts = [numeric(part, name=name, type=type) for part in split]
+        parts = [numeric(part, name=name, type=type) for part in halved(np.sort(data), files)]
         return profile.merge([*parts, numeric([], nulls=nulls, name=name, type=type)])
     full = len(data) > 0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -51,6 +50,11 @@ def numeric(
         counts=listed(Counter(map(repr, data.tolist()))),
         registers=registers(map(repr, data.tolist())),
     )
+
+
+def halved(rows: npt.NDArray[Any], files: int) -> list[npt.NDArray[Any]]:
+    """Rows in so many files, each with half of what the ones before it left."""
+    return np.split(rows, [len(rows) - (len(rows) >> place) for place in range(1, files)])
 
 
 def words(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from profiles import numeric, words
+from profiles import halved, numeric, words
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
@@ -126,8 +126,7 @@ def test_bounds_hold_on_a_thousand_pairs() -> None:
 
 def worded(rows: np.ndarray, files: int) -> Profile:
     """A column of words in files of unequal size, which list what they can."""
-    cuts = [len(rows) - (len(rows) >> place) for place in range(1, files)]
-    return profile.merge([words(Counter(part.tolist())) for part in np.split(rows, cuts)])
+    return profile.merge([words(Counter(part.tolist())) for part in halved(rows, files)])
 
 
 def unlisted(seed: int) -> list[str]:

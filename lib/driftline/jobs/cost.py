@@ -14,6 +14,7 @@ from driftline.errors import Missing
 from driftline.jobs.line import Line
 from driftline.ledger import GIB
 from driftline.report.words import MISSING, duration, money, plain, size
+from driftline.session import utc
 from driftline.spending import Spent
 
 _MONTH = timedelta(days=30)
@@ -39,7 +40,7 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
             where=line.tables.path(schemas.RUNS.full_name),
             hint="run a stage first: each one leaves a row",
         )
-    runs = _ran(line, since)
+    runs = _after(since, _ran(line))
     if by in _PARTS:
         mine = [run for run in runs if run["stage"] == _PARTS[by].stage]
         runs = spending.parted(mine, _parts(line, _PARTS[by]))
@@ -58,11 +59,12 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     return plain(grid), said
 
 
-def _ran(line: Line, since: datetime | None) -> list[spending.Run]:
-    rows = line.tables.read(schemas.RUNS.full_name)
-    if since is not None:
-        rows = rows.where(F.col("started_at") >= F.lit(since))
-    return [row.asDict() for row in rows.collect()]
+def _ran(line: Line) -> list[spending.Run]:
+    return [row.asDict() for row in line.tables.read(schemas.RUNS.full_name).collect()]
+
+
+def _after(since: datetime | None, runs: list[spending.Run]) -> list[spending.Run]:
+    return [run for run in runs if since is None or utc(run["started_at"]) >= since]
 
 
 @dataclass(frozen=True)
@@ -111,39 +113,37 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     the runs that wrote it cost, each shared by its tables as it added bytes to them.
     """
     names, prices = line.tables.names(), line.problem.prices
-    versions, held, then, stored = {}, {}, {}, {}
+
+    def monthly(bytes_: int) -> str:
+        return money(bytes_ / GIB * prices.gib_month, prices.currency)
+
+    everything = 0
+    cells: dict[str, tuple[str, ...]] = {}
     added: dict[str, dict[int, int]] = {}
     for name in names:
         newest, oldest = line.tables.version(name), line.tables.oldest(name)
         commits = line.tables.commits(name, since=oldest, until=newest)
         before = [each.number for each in commits if each.at <= commits[-1].at - _MONTH]
         if before:
-            then[name] = size(_bytes(delta_files.version(commits, before[-1])))
+            then = size(_bytes(delta_files.version(commits, before[-1])))
         else:  # there was no table yet; or its log was cleaned up, and nobody knows
-            then[name] = MISSING if oldest else size(0)
-        versions[name] = f"{newest + 1:,}"
-        held[name] = _bytes(delta_files.version(commits, newest))
+            then = MISSING if oldest else size(0)
+        held = size(_bytes(delta_files.version(commits, newest)))
+        bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
+        everything += bytes_
+        cells[name] = (f"{newest + 1:,}", held, then, size(bytes_), monthly(bytes_))
         # A log that begins later begins with all the files there were.
         new = commits[1:] if oldest else commits
         added[name] = {each.number: sum(file.size for file in each.added) for each in new}
-        files = {file.path: file.size for each in commits for file in each.added}
-        stored[name] = sum(files.values())
-    there = schemas.RUNS.full_name in names
-    everybody, runs = (_ran(line, each) if there else [] for each in (None, since))
-    shared = spending.parted(runs, spending.written(everybody, added))
+    runs = _ran(line) if schemas.RUNS.full_name in names else []
+    shared = spending.parted(_after(since, runs), spending.written(runs, added))
     spent: dict[str, list[str]] = {}
     for (name, currency), each in spending.added_up(shared, "table").items():
         spent.setdefault(name, []).append(money(each.money, currency))
-
-    def monthly(bytes_: int) -> str:
-        return money(bytes_ / GIB * prices.gib_month, prices.currency)
-
     figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
     grid = _grid("table", *figures, "spent on writing")
-    for name, bytes_ in stored.items():
-        cells = (versions[name], size(held[name]), then[name], size(bytes_), monthly(bytes_))
-        grid.add_row(name, *cells, ", ".join(spent.get(name, [MISSING])))
-    everything = sum(stored.values())
+    for name in names:
+        grid.add_row(name, *cells[name], ", ".join(spent.get(name, [MISSING])))
     said = f"{len(names)} tables, {size(everything)} of data files named by their logs"
     said += f": {monthly(everything)} a month"
     return plain(grid), said + (f"; spent since {since:%Y-%m-%d}" if since else "")
