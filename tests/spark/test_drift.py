@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,17 @@ from driftline import ledger, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import drift, profile, sides
 from driftline.jobs.sides import Asked
+from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
+from driftline.registry import Registry, Version
 
 
 @pytest.fixture
 def line(open_line, tmp_path, repository):
     problem = load_problem(repository / "conf" / "churn.yaml")
-    rule = problem.drift.model_copy(update={"segments": {str(tmp_path / "t"): ("half",)}})
+    segments = dict.fromkeys((str(tmp_path / "t"), "silver.orders"), ("half",))
+    asked = {"tables": ("silver.orders",), "segments": segments}
+    rule = problem.drift.model_copy(update=asked)
     problem = problem.model_copy(update={"drift": rule})
     return open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
 
@@ -41,6 +46,13 @@ def remove_data(folder: str) -> None:
     for file in Path(folder).rglob("*.parquet"):
         if "_delta_log" not in file.parts:
             file.unlink()
+
+
+def dated(folder: str, at: dict[int, datetime]) -> None:
+    """Commits as if made at other times."""
+    for number, moment in at.items():
+        times = (moment.timestamp(), moment.timestamp())
+        os.utime(Path(folder, "_delta_log", f"{number:020}.json"), times)
 
 
 def found(line, *, version: int) -> dict[tuple[str, str, str], tuple]:
@@ -183,6 +195,77 @@ def test_spans(spark, line, tmp_path) -> None:
     assert (said, sides.version_of(line, folder, "latest")) == (1, 2)
 
 
+def champion(line, tables: dict[str, int]) -> Version:
+    """A champion that was trained on these versions of tables."""
+    models = Registry(line.environment.mlflow, line.problem.name)
+    version = models.record(
+        Preparation((Numeric("x", 0.0, None, None, 0.0, 1.0),), ()).transformer(),
+        trials=[],
+        metrics={},
+        tags={"tables": json.dumps(tables)},
+        files=lambda _: {},
+    )
+    models.judge(version, passed=True)
+    models.promote(version)
+    return version
+
+
+def logged(line, version: Version) -> dict[int, dict[str, float]]:
+    """What MLflow says of drift beside a model, by its steps."""
+    models = Registry(line.environment.mlflow, line.problem.name)
+    steps: dict[int, dict[str, float]] = {}
+    for name in models.metrics(version):
+        told = models._client.get_metric_history(version.run_id, name)
+        for each in told:
+            steps.setdefault(each.step, {})[name] = each.value
+        assert len(told) == len({each.step for each in told}), f"{name} was logged twice"
+    return steps
+
+
+@pytest.mark.slow
+def test_what_the_champion_was_trained_on_is_the_reference(spark, line, monkeypatch) -> None:
+    """Version 2: not the first one, which it is without a champion. MLflow has each comparison at
+    the step of its version, once, though it was away when the first one came to be logged.
+    """
+    folder = line.tables.path("silver.orders")
+    for x in (0.0, 0.0, 0.6, 0.6):
+        write(spark, folder, 1000, x=x)
+    version = champion(line, {"silver.orders": 2})
+
+    def away(*_, **__) -> None:
+        raise TryAgain("the registry cannot be reached", where="", hint="")
+
+    with monkeypatch.context() as patched, pytest.raises(TryAgain):
+        patched.setattr(Registry, "record_drift", away)
+        drift.run(line)
+    assert drift.run(line).startswith("silver.orders 2 → 3 (added since 2): ")
+    write(spark, folder, 1000)
+    now = datetime.now(timezone.utc)
+    dated(folder, {number: now - timedelta(days=4 - number) for number in range(5)})
+    day = Asked(window=timedelta(days=1), against="training")
+    said = drift.run(line, asked=day)
+    assert drift.run(line, asked=day) == "silver.orders: 2 → 4 compared before"
+    written = f"written {now - timedelta(days=1):%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M}"
+    assert said.startswith(f"silver.orders 2 → 4 ({written}): ")
+
+    told = logged(line, version)
+    as_mlflow = str.maketrans("*:", "__")
+    # Of 3,000 rows a third lies 0.6 higher; of what came after, all or none.
+    for step, slice_, ks in ((3, "added since 2", 0.6 * 2 / 3), (4, written, 0.6 / 3)):
+        rows = found(line, version=step)
+        assert {row.from_version for row in rows.values()} == {2}
+        assert rows[slice_, "x", "ks"].value == pytest.approx(ks, abs=0.02)
+        assert (f"{slice_}, half=odd", "x", "ks") in rows  # not among what is logged
+        judged = {
+            f"drift/silver.orders/{column}/{statistic}".translate(as_mlflow): row.value
+            for (said_of, column, statistic), row in rows.items()
+            if said_of == slice_ and row.threshold is not None
+        }
+        assert told.pop(step) == judged
+        assert len(judged) > 10
+    assert not told
+
+
 def test_a_log_that_was_cleaned_up(spark, line, tmp_path) -> None:
     """It begins at a checkpoint, of which nobody knows what it wrote."""
     folder = str(tmp_path / "t")
@@ -196,9 +279,8 @@ def test_a_log_that_was_cleaned_up(spark, line, tmp_path) -> None:
     for early in Path(folder, "_delta_log").glob(f"{2:020}.checkpoint*"):
         early.unlink()
     assert line.tables.oldest(folder) == 4
-    for number in (5, 6, 7):
-        at = time.time() + (number - 3) * 3600
-        os.utime(Path(folder, "_delta_log", f"{number:020}.json"), (at, at))
+    now = datetime.now(timezone.utc)
+    dated(folder, {number: now + timedelta(hours=number - 3) for number in (5, 6, 7)})
     for hours, files in ((1, [1, 1]), (1.5, [1, 2])):
         pair = sides.pair(line, folder, Asked(window=timedelta(hours=hours)))
         assert [len(side.files) for side in (pair.reference, pair.current)] == files

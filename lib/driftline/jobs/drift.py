@@ -62,7 +62,6 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
-    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
     if pair.champion:
         named = {
             f"drift/{table}/{each.column}/{each.statistic}": each.value
@@ -71,6 +70,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
         }
         registry = Registry(line.environment.mlflow, line.problem.name)
         registry.record_drift(pair.champion, named, step=new.version)
+    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
     rows = sum(_rows(each) for each in found.values())
     ledger.count(in_=rows, out=rows)
     drifted = sorted({_said(each) for each in statistics if each.drifted})
