@@ -195,6 +195,44 @@ def test_spans(spark, line, tmp_path) -> None:
     assert (said, sides.version_of(line, folder, "latest")) == (1, 2)
 
 
+def test_spans_of_days(spark, line, tmp_path) -> None:
+    """The files that were written in a span, after its beginning up to its end, though they be
+    compacted since; each of so many rows that their sum says which they are.
+    """
+    folder, noon = str(tmp_path / "t"), datetime(2026, 3, 18, 12, tzinfo=timezone.utc)
+    ages = (15, 8, 7.4, 7, 1, 0.3, 0.2, 0)  # days before the last one; at 0.2 is OPTIMIZE
+    for number in range(len(ages)):
+        if ages[number] == 0.2:
+            spark.sql(f"OPTIMIZE delta.`{folder}`")
+        else:
+            write(spark, folder, 1000 * 2**number, x=0.6 if ages[number] < 1 else 0.0)
+    dated(folder, {number: noon - timedelta(days=days) for number, days in enumerate(ages)})
+    for last, days, against, before, now in (
+        (7, 1, "previous", {4}, {5, 7}),
+        (7, 1, "same-weekday", {2, 3}, {5, 7}),
+        (7, 8, "previous", {0, 1}, {2, 3, 4, 5, 7}),
+        (7, 8, "same-weekday", {0}, {2, 3, 4, 5, 7}),  # two weeks back: one would overlap
+        (4, 7, "previous", {1}, {2, 3, 4}),
+    ):
+        asked = Asked(last=str(last), window=timedelta(days=days), against=against)
+        pair = sides.pair(line, folder, asked)
+        wrote = {file.key: each.number for each in pair.commits for file in each.added}
+        both = (pair.reference, pair.current)
+        assert [{wrote[file.key] for file in side.files} for side in both] == [before, now], asked
+        assert [len(side.files) for side in both] == [len(before), len(now)]
+        assert [side.version for side in both] == [max(before), last]
+        assert (pair.champion, pair.same) == (None, False)
+    said = drift.run(
+        line, table=folder, asked=Asked(window=timedelta(days=1), against="same-weekday")
+    )
+    written = "written 2026-03-17 12:00 to 2026-03-18 12:00"
+    assert said.startswith(f"{folder} 3 → 7 ({written}): 3 drifted: x, x (half=even), x (half=odd)")
+    rows = found(line, version=7)
+    assert rows[written, "*", "volume"].detail == "12,000 → 160,000 rows"
+    assert rows[written, "x", "ks"].from_version == 3
+    assert rows[written, "x", "ks"].value == pytest.approx(0.6, abs=0.02)
+
+
 def champion(line, tables: dict[str, int]) -> Version:
     """A champion that was trained on these versions of tables."""
     models = Registry(line.environment.mlflow, line.problem.name)
