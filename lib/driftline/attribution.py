@@ -2,11 +2,13 @@
 
 Parts (commits, files, partitions, segments) have profiles, so leaving one out is a merge of the
 others; no row is read. A part's share is what the statistic loses without it, over what it loses
-without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic).
+without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic); over the
+statistic itself where that is more: of parts that are all off alike, none is the one that did it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -35,21 +37,29 @@ class Cause:
 
 
 def causes(
-    before: Profile, parts: Mapping[str, Profile], *, statistic: str, kind: str, rule: Drift
+    before: Profile, parts: Mapping[str | None, Profile], *, statistic: str, kind: str, rule: Drift
 ) -> list[Cause]:
     """The parts of the current rows, that which moved the statistic most first.
 
-    Parts that moved it the other way have share 0. None for fewer than two parts: there is nothing
-    to choose from.
+    The part called None is of the rows without a value, and said as null. Parts that moved it the
+    other way have share 0. None for fewer than two parts: there is nothing to choose from.
     """
     if not 2 <= len(parts) <= MOST:
         return []
     whole = _value(before, profile.merge(list(parts.values())), statistic, rule)
     without = [_value(before, each, statistic, rule) for each in all_but_one(list(parts.values()))]
     lost = [max(0.0, whole - value) for value in without]
-    total = sum(lost)
+    total = max(whole, math.fsum(lost))
     found = [
-        Cause(before.name, statistic, kind, name, loss / total if total else 0.0, value, part.rows)
+        Cause(
+            before.name,
+            statistic,
+            kind,
+            "null" if name is None else name,
+            loss / total if total else 0.0,
+            value,
+            part.rows,
+        )
         for (name, part), loss, value in zip(parts.items(), lost, without, strict=True)
     ]
     return sorted(found, key=lambda each: -each.share)

@@ -72,7 +72,7 @@ CAUSES = Table(
         "statistic string — The one furthest beyond its threshold",
         "kind string — commit, file, or a column that is the same in all rows of the part",
         "name string — Which commit, file or value",
-        "share double — Share of the drift that goes without this part, of all that goes",
+        "share double — Share of the drift that goes without this part; of all that goes, if more",
         "without double — The statistic without this part",
         "rows bigint — Rows of the part",
         WHICH_RUN,

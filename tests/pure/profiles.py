@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import datasketches
@@ -12,7 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from driftline import profile, scan
-from driftline.profile import Profile
+from driftline.attribution import Cause
+from driftline.delta_files import Commit, DataFile, Schema
+from driftline.drift import Statistic
+from driftline.jobs import causes, drift, profiling
+from driftline.jobs.sides import Pair, Side
+from driftline.profile import Cell, Field, FileProfile, Profile
+from driftline.sections import Drift
 from driftline.sketches import Counts
 
 Values = Sequence[float] | npt.NDArray[np.float64]
@@ -87,3 +96,59 @@ def registers(values) -> bytes:
     for value in values:
         sketch.update(value)
     return bytes(sketch.serialize_compact())
+
+
+def file_of(cells: Sequence[tuple[Cell, Sequence[Profile]]]) -> FileProfile:
+    """What is kept of a file whose rows are in these cells, each with a profile a column."""
+    made = []
+    for cell, columns in cells:
+        counted = Profile("*", "", "skipped", rows=columns[0].rows, nulls=0)
+        made.append((cell, {(each.column, each.part): each for each in [counted, *columns]}))
+    return FileProfile(tuple(cells[0][0]), None, made)
+
+
+def lengths(words_: Profile) -> Profile:
+    """The part of a column of words that is how long each is."""
+    assert words_.counts is not None
+    long = [len(word) for word, rows in words_.counts.values.items() for _ in range(rows)]
+    made = numeric(long, nulls=words_.rows - len(long), name=words_.column, type="string")
+    return replace(made, part="length")
+
+
+def compared(
+    before: Sequence[FileProfile],
+    commits: Sequence[Sequence[FileProfile]],
+    rule: Drift,
+    *,
+    segments: Sequence[str] = (),
+) -> tuple[list[Statistic], list[Cause]]:
+    """What the job says of a table that had some files, to which commits added others.
+
+    A file is called by its commit, from 1, and place in it: ``1-0``.
+    """
+    known: dict[tuple[str, int, str], FileProfile] = {}
+    names: dict[str, Field] = {}
+    told = []
+    for number, files in enumerate([before, *commits]):
+        added = []
+        for place, each in enumerate(files):
+            added.append(DataFile(f"/t/{number}-{place}", 1, "", {}, {}))
+            known[added[-1].key] = each
+            for _, parts in each.cells:
+                names |= {name: Field(name, one.type, name) for (name, _), one in parts.items()}
+        told.append((number, tuple(added)))
+    fields = tuple(each for name, each in names.items() if name != "*")
+    schema, at = Schema(fields, None), datetime(2026, 1, 1, tzinfo=timezone.utc)
+    log = tuple(Commit(number, at, "WRITE", added, (), schema, True) for number, added in told)
+    sides = []
+    for number, said, added in (
+        (0, "whole", log[0].added),
+        (len(commits), "added since 0", tuple(file for each in log[1:] for file in each.added)),
+    ):
+        wanted = profiling.Wanted("t", number, schema, added)
+        sides.append(Side("t", number, at, said, added, fields, wanted))
+    pair = Pair(sides[0], sides[1], log)
+    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
+    statistics, found = drift.compared(line, pair, known, segments)
+    moved = causes.causes(line, pair, known, statistics, found[pair.reference], {})
+    return statistics, moved

@@ -66,7 +66,8 @@ def _part(
     return profile.together([known[each.key] for each in files], [field], where=where)
 
 
-Members = dict[str, tuple[list[DataFile], Cell]]
+Members = dict[str | None, tuple[list[DataFile], Cell]]
+"""The files that have rows of a part, by its name, and where in them those are."""
 
 
 def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[str, Members]:
@@ -79,7 +80,7 @@ def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[s
         commits |= {file.key: f"{first.number} or before" for file in first.added}
     groups: dict[str, Members] = {}
 
-    def put(kind: str, name: str, file: DataFile, cell: Cell) -> None:
+    def put(kind: str, name: str | None, file: DataFile, cell: Cell) -> None:
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
 
     for file in files:
@@ -92,7 +93,7 @@ def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[s
             if name not in where
         }
         for name, value in segments:
-            put(name, str(value), file, {name: value})
+            put(name, value, file, {name: value})
     if len(groups.get("file", {})) == len(groups.get("commit", {})):
         groups.pop("file", None)  # says nothing more
     return groups
