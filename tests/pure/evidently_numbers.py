@@ -27,6 +27,10 @@ def pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
             random.choice(letters, p=[0.6, 0.4, 0.0], size=3000),
             random.choice(letters, p=[0.5, 0.4, 0.1], size=2000),
         ),
+        "counts": tuple(random.poisson(mean, size=3000).astype(float) for mean in (1.5, 1.8)),
+        "steps": tuple(np.floor(random.gamma(4, size, size=3000) % 35) for size in (3, 3.5)),
+        "one far": (random.normal(size=30_000), np.append(random.normal(size=29_999), 9.0)),
+        "constant": (np.full(1000, 5.0), random.choice([5.0, 6.0], size=1000)),
     }
 
 
