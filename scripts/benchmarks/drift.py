@@ -2,8 +2,14 @@
 
 With ``EVIDENTLY_PYTHON`` naming a Python that has Evidently (it needs another plotly than ours),
 also beside its ``DataDriftPreset`` over the same Parquet files in pandas.
+
+With ``DEEQU_JAR`` naming a build of Deequ, and ``DEEQU_PYTHON`` a Python with the PySpark that it
+is for (there is none for ours), also beside its analyzers of the same columns, on that Spark. One
+run of theirs is one state, so there is one of each commit, merged for each version: a version that
+lost rows would be read again, whereas one scan of ours gives a profile of each file.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from measure import Row
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import delta_files, scan, schemas
+from driftline.drift import Statistic
 from driftline.environment import Environment
 from driftline.jobs import drift, profiling, sides
 from driftline.jobs.line import Line, open_line
@@ -77,20 +85,54 @@ print(time.monotonic() - started)
 """
 
 
+def _paths(line: Line, folder: str) -> list[list[str]]:
+    """The data files of both versions."""
+    commits = line.tables.commits(folder, since=0, until=1)
+    versions = [delta_files.version(commits, number) for number in (0, 1)]
+    return [[file.path for file in version.files] for version in versions]
+
+
 def _evidently(line: Line, folder: str) -> float | None:
     python = os.environ.get("EVIDENTLY_PYTHON")
     if not python:
         print("Evidently is not measured: EVIDENTLY_PYTHON names no Python", file=sys.stderr)
         return None
-    commits = line.tables.commits(folder, since=0, until=1)
-    paths = [
-        ",".join(file.path for file in delta_files.version(commits, number).files)
-        for number in (0, 1)
-    ]
+    paths = [",".join(files) for files in _paths(line, folder)]
     said = subprocess.run(
         [python, "-c", _EVIDENTLY, *paths], capture_output=True, text=True, check=True
     )
     return float(said.stdout.split()[-1])
+
+
+def _deequ(line: Line, folders: list[str], scratch: str) -> dict[str, Any] | None:
+    """What it says of the last folder, warmed up by the first."""
+    python, jar = (os.environ.get(name) for name in ("DEEQU_PYTHON", "DEEQU_JAR"))
+    if not python or not jar:
+        print(
+            "Deequ is not measured: DEEQU_PYTHON names no Python, or DEEQU_JAR no jar",
+            file=sys.stderr,
+        )
+        return None
+    tables = []
+    for folder in folders:
+        old, new = _paths(line, folder)
+        tables += [",".join(old), ",".join(path for path in new if path not in old)]
+    script = Path(__file__).with_name("deequ.py")
+    said = subprocess.run(
+        [python, str(script), jar, f"{scratch}/states", *tables],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def _same(deequ: dict[str, Any], rows: list[int], ks: dict[str, float]) -> None:
+    far = [
+        name for name in ("x", "money", "items") if abs(deequ["distances"][name] - ks[name]) > 0.02
+    ]
+    if deequ["rows"] != rows or far:
+        raise RuntimeError(f"Deequ found {deequ}, ours {rows} and {ks}")
 
 
 def _again(line: Line, folder: str) -> None:
@@ -123,7 +165,7 @@ def rows(quick: bool) -> list[Row]:
             def first(folder: str) -> None:
                 profiling.profiles(line, ledger, wanted(folder))
 
-            def compared(folder: str) -> list[object]:
+            def compared(folder: str) -> list[Statistic]:
                 pair = sides.pair(line, folder, Asked("0", "1"))
                 known = profiling.profiles(
                     line, ledger, [pair.reference.wanted, pair.current.wanted]
@@ -140,6 +182,11 @@ def rows(quick: bool) -> list[Row]:
                 compared(folder)  # warm
             turns = [[_seconds(lambda f=f: compared(f)) for f in folders] for _ in range(5)]
             evidently = _evidently(line, small)
+            deequ = _deequ(line, folders, scratch)
+            if deequ:
+                judged = compared(large)
+                ks = {each.column: each.value for each in judged if each.statistic == "ks"}
+                _same(deequ, [sizes[1], sizes[1] + sizes[1] // 20], ks)
         at_small, at_large = (sorted(times)[2] for times in zip(*turns, strict=True))
         files = line.tables.read(schemas.PROFILES.full_name).where("column = '*'").count()
         if files != 32:
@@ -180,4 +227,11 @@ def rows(quick: bool) -> list[Row]:
                 met,
             )
         )
+    if deequ:
+        pairs = (
+            (f"first profile, {said}", profiled, deequ["profile"], "Deequ, a state a commit"),
+            (f"drift, {said}", at_large, deequ["drift"], "Deequ, its states merged"),
+        )
+        for name, ours, theirs, peer in pairs:
+            found.append(Row(name, "s", ours, theirs, peer, "<= 1", ours <= theirs))
     return found

@@ -17,7 +17,7 @@ from rich.table import Table
 NAMES = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in ("run", "measure", "fitted")
+    if path.stem not in ("run", "measure", "fitted", "deequ")
 )
 
 
