@@ -1,9 +1,9 @@
 """Where drift comes from: what a statistic would be without one part of the rows.
 
-Parts (commits, files, partitions, segments) have profiles, so leaving one out is a merge of the
-others; no row is read. A part's share is what the statistic loses without it, over what it loses
-without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic); over the
-statistic itself where that is more: of parts that are all off alike, none is the one that did it.
+Parts (commits, deliveries, files, partitions, segments) have profiles, so leaving one out is a
+merge of the others; no row is read. A part's share is what the statistic loses without it, over
+what it loses without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic);
+over the statistic itself where that is more: of parts that are all off alike, none did it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Cause:
     column: str
     statistic: str
     kind: str
-    """commit, file, or the column that is the same in all its rows."""
+    """commit, delivery, file, or the column that is the same in all its rows."""
     name: str
     share: float
     """Of the drift, from 0 to 1."""

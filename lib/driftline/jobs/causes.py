@@ -1,13 +1,17 @@
-"""What moved the columns that drifted: commits, partitions, segments, files, by their profiles."""
+"""What moved the columns that drifted: commits, deliveries, partitions, segments, files."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from driftline import attribution, profile
+from pyspark.sql import functions as F
+
+from driftline import attribution, profile, schemas
 from driftline.attribution import Cause
 from driftline.delta_files import DataFile, Key
 from driftline.drift import Statistic
+from driftline.jobs import profiling
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Pair
 from driftline.profile import Cell, Field, FileProfile, Profile
@@ -26,7 +30,7 @@ def causes(
 ) -> list[Cause]:
     """The causes of every column that drifted, by the statistic that is furthest beyond."""
     fields = {each.name: each for each in pair.current.fields}
-    groups = _groups(pair, known, where)
+    groups = _groups(pair, known, where, _paths(line, pair, known))
     found: list[Cause] = []
     for worst in _worst(statistics):
         field = fields.get(worst.column.partition(":")[0])
@@ -70,7 +74,28 @@ Members = dict[str | None, tuple[list[DataFile], Cell]]
 """The files that have rows of a part, by its name, and where in them those are."""
 
 
-def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[str, Members]:
+def _paths(line: Line, pair: Pair, known: Mapping[Key, FileProfile]) -> dict[str, str]:
+    """Where each delivery of the current rows was found, as far as it was driftline's to land."""
+    ids = {
+        cell[profiling.DELIVERY]
+        for file in pair.current.files
+        for cell, _ in known[file.key].cells
+        if cell.get(profiling.DELIVERY)
+    }
+    if not ids or not line.tables.exists(schemas.DELIVERIES.full_name):
+        return {}
+    rows = line.tables.read(schemas.DELIVERIES.full_name).where(F.col("delivery").isin(ids))
+    found = rows.groupBy("delivery").agg(F.min("path").alias("path")).collect()
+    alike = Counter(row.path for row in found)  # a file that was delivered again with other bytes
+    return {
+        row.delivery: row.path if alike[row.path] == 1 else f"{row.path} ({row.delivery[:8]})"
+        for row in found
+    }
+
+
+def _groups(
+    pair: Pair, known: Mapping[Key, FileProfile], where: Cell, paths: Mapping[str, str]
+) -> dict[str, Members]:
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
     # The commit that brought a file first: RESTORE brings it again.
@@ -93,7 +118,12 @@ def _groups(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[s
             if name not in where
         }
         for name, value in segments:
-            put(name, value, file, {name: value})
+            if name != profiling.DELIVERY:
+                put(name, value, file, {name: value})
+            elif value is None:
+                put("delivery", "in files of many", file, {name: value})
+            else:
+                put("delivery", paths.get(value, value), file, {name: value})
     if len(groups.get("file", {})) == len(groups.get("commit", {})):
         groups.pop("file", None)  # says nothing more
     return groups

@@ -75,9 +75,10 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     ledger.count(in_=rows, out=rows)
     drifted = sorted({_said(each) for each in statistics if each.drifted})
     verdict = f"{len(drifted)} drifted: {', '.join(drifted)}" if drifted else "calm"
-    main = next((each for each in moved if each.kind == "commit" and each.share >= 0.5), None)
+    main = [each for each in moved if each.kind in ("commit", "delivery") and each.share >= 0.5]
     if main:
-        verdict += f"; {main.share:.0%} of {main.column} from commit {main.name}"
+        parts = [f"{each.kind} {each.name}" for each in main if each.column == main[0].column]
+        verdict += f"; {main[0].share:.0%} of {main[0].column} from {', '.join(parts)}"
     return f"{table} {old.version} → {new.version} ({new.slice}): {verdict}"
 
 

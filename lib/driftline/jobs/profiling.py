@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -20,6 +20,12 @@ from driftline.profile import Cell, Field, FileProfile, Profile
 
 _OURS = frozenset(column.name for column in schemas.LANDING)
 """What driftline adds to a delivery says nothing of the data, and is not profiled."""
+
+DELIVERY = "_delivery"
+"""A column of landed records that cuts their files unasked, for drift to be traced to it."""
+
+_FEW = 32
+"""A file of more deliveries than these is not cut by them: profiles must not grow with it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,8 @@ def profiles(
         return found
     files = sum(len(each.files) for each in lacking)
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
-    made = reduce(DataFrame.unionByName, (_scan(line, each, segments) for each in lacking))
+    scans = (_scan(line, *part, segments) for each in lacking for part in _by_delivery(line, each))
+    made = reduce(DataFrame.unionByName, scans)
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
     told = [(sorted(str(f.key) for f in e.files), [f.key for f in e.fields]) for e in lacking]
     key = digest([told, list(segments)])
@@ -118,7 +125,7 @@ def _known(
         made = FileProfile(
             cut, ids[unit], [({**dict(cell), **same}, each) for cell, each in cells.items()]
         )
-        if set(segments) <= set(cut) and made.tells(one.fields):
+        if set(_cut_by(one, segments)) <= set(cut) and made.tells(one.fields):
             known[key] = made
     return known
 
@@ -161,10 +168,34 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
     ]
 
 
-def _scan(line: Line, wanted: Wanted, segments: tuple[str, ...]) -> DataFrame:
+def _cut_by(wanted: Wanted, segments: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns whose values cut the files: those asked for, and where records came from."""
+    landed = DELIVERY in (each.name for each in wanted.schema.fields)
+    return tuple(dict.fromkeys((*segments, DELIVERY) if landed else segments))
+
+
+def _by_delivery(line: Line, wanted: Wanted) -> list[tuple[Wanted, bool]]:
+    """The files in two: of few enough deliveries to be cut by them, or of too many, or of none."""
+    if DELIVERY not in _cut_by(wanted, ()):
+        return [(wanted, False)]
+    rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
+    path = F.col(delta_files.FILE).alias("file")
+    counted = rows.groupBy(path).agg(F.count_distinct(DELIVERY).alias("deliveries"))
+    told = counted.select(delta_files.path_of(F.col("file")).alias("file"), "deliveries").collect()
+    many = {row.file for row in told if row.deliveries > _FEW}
+    parts = [
+        (replace(wanted, files=tuple(f for f in wanted.files if (f.path in many) != few)), few)
+        for few in (True, False)
+    ]
+    return [each for each in parts if each[0].files]
+
+
+def _scan(line: Line, wanted: Wanted, by_delivery: bool, segments: tuple[str, ...]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
     cut = {name for file in wanted.files[:1] for name in _partition(wanted, file)}
-    segments = tuple(name for name in segments if name not in cut)
+    segments = tuple(name for name in _cut_by(wanted, segments) if name not in cut)
+    if DELIVERY in segments and not by_delivery:
+        rows = rows.drop(DELIVERY)  # one cell then, whose delivery is null
     keys = {each.name: each.key for each in wanted.fields}
     found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=segments)
     found = found.withColumn("file", delta_files.path_of(F.col("file")))

@@ -1,4 +1,4 @@
--- Which commit, file or value moved the columns that drifted last?
+-- Which commit, delivery, file or value moved the columns that drifted last?
 SELECT c.table AS table_name, c.column AS column_name, c.statistic, c.kind, c.name,
   round(c.share, 3) AS share, c.rows
 FROM ops.causes c
