@@ -56,6 +56,13 @@ class Schema:
     fields: tuple[Field, ...]
     largest_id: int | None
     """The highest number a column ever had up to here, where columns are mapped."""
+    partitions: tuple[str, ...] = ()
+    """The columns that files are apart by."""
+
+    def keys(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What files call these columns, those that there are."""
+        known = {each.name: each.key for each in self.fields}
+        return tuple(known[name] for name in names if name in known)
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,7 @@ class _State:
         added, removed = [], []
         info: dict[str, Any] = {}
         changes = False
-        for line in text.splitlines():
+        for line in text.split("\n"):  # str.splitlines would cut at what JSON leaves raw, too
             action = json.loads(line) if line.strip() else {}
             if "metaData" in action:
                 self.schema = _schema(action["metaData"])
@@ -280,4 +287,5 @@ def _schema(metadata: Mapping[str, Any]) -> Schema:
         )
         for each in found.fields
     )
-    return Schema(fields, int(told["delta.columnMapping.maxColumnId"]) if mapped else None)
+    largest = int(told["delta.columnMapping.maxColumnId"]) if mapped else None
+    return Schema(fields, largest, tuple(metadata.get("partitionColumns") or ()))

@@ -115,8 +115,9 @@ def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any
 
     Read from the commit's own file: asking for the history starts a Spark job each time.
     """
-    for line in (_text(spark, f"{folder}/_delta_log/{version:020d}.json") or "").splitlines():
-        action = json.loads(line)
+    text = _text(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+    for line in text.split("\n"):  # str.splitlines would cut at what JSON leaves raw, too
+        action = json.loads(line) if line.strip() else {}
         if "commitInfo" in action:
             return dict(action["commitInfo"])
     return {}

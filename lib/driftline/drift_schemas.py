@@ -13,7 +13,7 @@ PROFILES = Table(
         "file string — Path of the data file",
         "bytes bigint — Its size",
         "deleted string — Deletion vector with which it was read, as Delta calls it; or empty",
-        "segments string — Columns that cut the file into cells, by comma",
+        "segments string — Columns that cut the file into cells, as files name them; JSON",
         "largest_id int — Highest number a column had then, where columns are mapped",
         "cell map<string,string> — Which rows of the file: value a segment",
         "column string — Column as the file names it; * counts the rows",

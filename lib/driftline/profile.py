@@ -90,7 +90,7 @@ class Profile:
 
 
 Cell = Mapping[str, str | None]
-"""One combination of the segments' values, as text."""
+"""One combination of the segments' values, as text, by the columns' keys."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class FileProfile:
     def tells(self, fields: Iterable[Field]) -> bool:
         """Whether it says what these columns hold: profiled, or younger than the file."""
         return all(
-            (each.key, "") in parts
+            not parts["*", ""].rows
+            or (each.key, "") in parts
             or each.id is None
             or self.largest_id is None
             or each.id > self.largest_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -68,21 +68,25 @@ _STORED = (
 
 
 def scan(
-    rows: DataFrame, keys: Mapping[str, str], *, path: Column, segments: Sequence[str] = ()
+    rows: DataFrame,
+    keys: Mapping[str, str],
+    *,
+    path: Column,
+    segments: Mapping[str, str | None] | None = None,
 ) -> DataFrame:
     """Profile the columns of ``rows`` a ``path`` and cell (combination of segments' values).
 
-    ``keys`` says which columns, and names each as it is stored. One row a path, cell, column and
-    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted. A segment
-    that is no column is null in all rows.
+    ``keys`` says which columns, and names each as it is stored; ``segments`` the column of each
+    segment, as it is stored, None where it is null in all rows. One row a path, cell, column and
+    part; column ``*`` counts the rows. Nested types are ``skipped``, their nulls counted.
     """
     types = {name: type_ for name, type_ in rows.dtypes if name in keys}
-    named = {f"_s{place}": name for place, name in enumerate(segments)}
+    named = {f"_s{place}": key for place, key in enumerate(segments or {})}
     # Sketches evaluate what they are given row by row, uncompiled: they are given columns.
     given = [path.alias("_path")]
     given += [
-        (F.col(f"`{name}`") if name in rows.columns else F.lit(None)).cast("string").alias(alias)
-        for alias, name in named.items()
+        (F.lit(None) if name is None else F.col(f"`{name}`")).cast("string").alias(alias)
+        for alias, name in zip(named, (segments or {}).values(), strict=True)
     ]
     seen = [F.count(F.lit(1)).alias("rows"), F.expr(_seen("skipped", {"v": "1"})).alias("_")]
     found = [_found("*", "", "", "skipped", "_")]
@@ -93,7 +97,7 @@ def scan(
             aliases = {what: f"{label}_{what}" for what in asked}
             seen.append(F.expr(_seen(kind, aliases)).alias(label))
             found.append(_found(keys[name], part, type_, kind, label))
-    pairs = [each for alias, name in named.items() for each in (F.lit(name), F.col(alias))]
+    pairs = [each for alias, key in named.items() for each in (F.lit(key), F.col(alias))]
     cell = F.create_map(*pairs) if pairs else F.map_from_arrays(F.array(), F.array())
     return (
         rows.select(*given)

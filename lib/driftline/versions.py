@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -29,11 +30,19 @@ class Versions:
             return name
         return f"{self.root}/{name.replace('.', '/')}"
 
+    def called(self, name: str) -> str:
+        """The one name of a table that may be called by its folder in many ways."""
+        if "/" not in name:
+            return name
+        local = name.removeprefix("file://")
+        return local.rstrip("/") if "://" in local else os.path.abspath(local)
+
     def exists(self, name: str) -> bool:
         """Whether there is such a Delta table."""
-        if self._local and not any(Path(self.path(name), "_delta_log").glob("*.json")):
+        path = self.path(name)
+        if "://" not in path and not any(Path(path, "_delta_log").glob("*.json")):
             return False
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path(name)))
+        return bool(DeltaTable.isDeltaTable(self.spark, path))
 
     def names(self) -> list[str]:
         """All tables there are, ``layer.name`` each."""

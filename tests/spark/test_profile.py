@@ -14,7 +14,7 @@ from driftline.profile import Profile
 NAN, INF = float("nan"), float("inf")
 
 
-def profiles(rows, *, segments=()) -> list[Profile]:
+def profiles(rows, *, segments=None) -> list[Profile]:
     """Every column, and part of one, of rows that are all of one file."""
     keys = {name: name for name in rows.columns}
     found = scan.scan(rows, keys, path=F.lit("file"), segments=segments)
@@ -71,7 +71,7 @@ def test_every_column_by_hand(small) -> None:
 
 def test_cells_are_counted_apart(small) -> None:
     keys = {"x": "key of x"}
-    rows = scan.scan(small, keys, path=F.lit("file"), segments=["w", "b"]).collect()
+    rows = scan.scan(small, keys, path=F.lit("file"), segments={"w": "w", "b": "b"}).collect()
     assert {row.column for row in rows} == {"*", "key of x"}
     counted = {(r.cell["w"], r.cell["b"]): r.rows for r in rows if r.column == "*"}
     assert counted == {

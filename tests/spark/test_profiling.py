@@ -259,7 +259,7 @@ def test_rows_are_not_asked_where_they_lie(spark, line, tmp_path) -> None:
     spark.range(5).write.format("delta").save(folder)
     commits = line.tables.commits(folder, since=0, until=0)
     version = delta_files.version(commits, 0)
-    made = profiling._scan(line, profiling.wanted(folder, version, version.files), ())
+    made = profiling._scan(line, profiling.wanted(folder, version, version.files), {})
     plan = made._jdf.queryExecution().optimizedPlan().toString()
     above, aggregate, below = plan.partition("Aggregate")
     assert "UrlCodec" in above

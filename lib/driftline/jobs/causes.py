@@ -104,6 +104,7 @@ def _groups(
     if first.number:  # the log begins there: what it has came with it, or before
         commits |= {file.key: f"{first.number} or before" for file in first.added}
     groups: dict[str, Members] = {}
+    names = {each.key: each.name for each in pair.current.wanted.schema.fields}
 
     def put(kind: str, name: str | None, file: DataFile, cell: Cell) -> None:
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
@@ -112,18 +113,18 @@ def _groups(
         put("commit", commits[file.key], file, {})
         put("file", file.path.rpartition("/")[2], file, {})
         segments = {
-            (name, value)
+            (key, value)
             for cell, _ in known[file.key].cells
-            for name, value in cell.items()
-            if name not in where
+            for key, value in cell.items()
+            if key not in where
         }
-        for name, value in segments:
-            if name != profiling.DELIVERY:
-                put(name, value, file, {name: value})
+        for key, value in segments:
+            if key != profiling.DELIVERY:
+                put(names.get(key, key), value, file, {key: value})
             elif value is None:
-                put("delivery", "in files of many", file, {name: value})
+                put("delivery", "in files of many", file, {key: value})
             else:
-                put("delivery", paths.get(value, value), file, {name: value})
+                put("delivery", paths.get(value, value), file, {key: value})
     if len(groups.get("file", {})) == len(groups.get("commit", {})):
         groups.pop("file", None)  # says nothing more
     return groups

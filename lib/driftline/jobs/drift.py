@@ -30,7 +30,7 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
 
     Without versions: those the champion was trained on against the newest.
     """
-    tables = (table,) if table else line.problem.drift.tables
+    tables = (line.tables.called(table),) if table else line.problem.drift.tables
     books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
     locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
@@ -44,19 +44,21 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     old, new = pair.reference, pair.current
     ledger.read(table, new.version)
     segments = _segments(line, pair, asked)
+    cut = new.wanted.schema.keys(segments)
     if pair.same:
-        known = profiling.profiles(line, ledger, [new.wanted], segments=segments)
+        known = profiling.profiles(line, ledger, [new.wanted], segments=cut)
         _draw(line, ledger, {new: _profile(line, new, known)})
         return f"{table}: nothing to compare, version {new.version} is the reference itself"
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
     spans = [(each.version, each.slice) for each in (old, new)]
-    key = "drift:" + digest([table, spans, segments, rule, asked.learn])[:16]
+    table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
+    key = "drift:" + digest([table_id, spans, segments, rule, asked.learn, champion])[:16]
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
     past = sides.steps(line, table, old.version, asked.learn)
     wanted = [side.wanted for each in past for side in (each.reference, each.current)]
     wanted += [old.wanted, new.wanted]
-    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    known = profiling.profiles(line, ledger, wanted, segments=cut)
     calm = [compared(line, each, known, segments)[0] for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
@@ -104,11 +106,11 @@ def compared(
             and (told := drift.freshness(before[name], after[name], (old.at, new.at)))
         ),
     ]
-    for name in segments:
+    for name, segment_key in zip(segments, new.wanted.schema.keys(segments), strict=True):
         if name == "as_of":
             continue
-        for value in _values(known, pair, name):
-            where: Cell = {name: value}
+        for value in _values(known, pair, segment_key):
+            where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in (old, new))
             segment = f"{name}={'null' if value is None else value}"
             found.append(replace(drift.volume(_rows(then), _rows(now)), segment=segment))
@@ -118,20 +120,19 @@ def compared(
     return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
 
 
-def _values(known: Mapping[Key, FileProfile], pair: Pair, name: str) -> list[str | None]:
-    """The most frequent values of a segment on either side."""
+def _values(known: Mapping[Key, FileProfile], pair: Pair, segment: str) -> list[str | None]:
+    """The most frequent values of a segment, by its key, on either side."""
     rows: dict[str | None, int] = {}
     for file in {each.key for side in (pair.reference, pair.current) for each in side.files}:
         for cell, parts in known[file].cells:
-            if name in cell:
-                rows[cell[name]] = rows.get(cell[name], 0) + parts["*", ""].rows
+            if segment in cell:
+                rows[cell[segment]] = rows.get(cell[segment], 0) + parts["*", ""].rows
     return sorted(rows, key=lambda value: (-rows[value], str(value)))[:_SEGMENTS]
 
 
 def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
     table = pair.current.table
-    both = (pair.reference.wanted.schema, pair.current.wanted.schema)
-    names = {each.name for schema in both for each in schema.fields}
+    names = {each.name for each in pair.current.wanted.schema.fields}
     # A declared one that the table has lost, or not yet, is said as a change of the schema.
     wanted = {*line.problem.drift.segments.get(table, ())} & names
     wanted |= {asked.by} if asked.by else set()
@@ -154,12 +155,13 @@ def _profile(
 def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
     """The newest as-of, where that is what is compared."""
     if side.slice == sides.NEWEST:
+        (as_of,) = side.wanted.schema.keys(["as_of"])
         made = [
-            cell["as_of"]
+            cell[as_of]
             for each in side.files
             if each.key in known
             for cell, _ in known[each.key].cells
-            if cell.get("as_of")
+            if cell.get(as_of)
         ]
         if not made:
             raise Missing(
@@ -167,7 +169,7 @@ def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
                 where=line.tables.path(side.table),
                 hint="choose another version with --from or --to",
             )
-        return {"as_of": max(filter(None, made))}
+        return {as_of: max(filter(None, made))}
     return {}
 
 

@@ -10,7 +10,7 @@ from driftline.ledger import Run
 
 def run(line: Line, *, table: str | None = None, history: bool = False) -> str:
     """Profile the watched tables, or ``table``; with ``history`` every file of every version."""
-    tables = (table,) if table else line.problem.drift.tables
+    tables = (line.tables.called(table),) if table else line.problem.drift.tables
     with line.ledger.run("profile") as ledger, line.tables.lock(schemas.PROFILES.full_name):
         ledger.message = "; ".join(_table(line, ledger, each, history) for each in tables)
         return ledger.message
@@ -25,8 +25,8 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     else:
         version = delta_files.version(commits, newest)
         wanted = [profiling.wanted(table, version, version.files)]
-    names = {each.name for each in commits[-1].schema.fields}
-    segments = tuple(sorted({*line.problem.drift.segments.get(table, ()), "as_of"} & names))
+    declared = {*line.problem.drift.segments.get(table, ()), "as_of"}
+    segments = commits[-1].schema.keys(sorted(declared))
     known = profiling.profiles(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)

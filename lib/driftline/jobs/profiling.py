@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,8 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import delta_files, profile, scan, schemas
 from driftline.delta_files import DataFile, Key, Schema, Version
-from driftline.digests import digest
-from driftline.errors import Missing
+from driftline.errors import Missing, Refused
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.profile import Cell, Field, FileProfile, Profile
@@ -26,6 +26,9 @@ DELIVERY = "_delivery"
 
 _FEW = 32
 """A file of more deliveries than these is not cut by them: profiles must not grow with it."""
+
+_CELLS = 1000
+"""A file is not cut into more cells than these, each a profile of all columns."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,23 @@ def profiles(
 ) -> dict[Key, FileProfile]:
     """The profile of every wanted file; those not there yet are made in one scan.
 
-    Files vacuumed away before they were profiled have none. Needs the lock of ``ops.profiles``.
+    ``segments`` are columns by their keys. Files vacuumed away before they were profiled have no
+    profile. Raises :class:`Refused` where segments have too many values to tell apart. Needs the
+    lock of ``ops.profiles``.
     """
     found = _known(line, wanted, segments)
     lacking = [_without(each, found) for each in wanted]
     lacking = [each for each in _there(line, lacking) if each.files]
     if not lacking:
-        return found
+        return _telling(wanted, found)
     files = sum(len(each.files) for each in lacking)
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
-    scans = (_scan(line, *part, segments) for each in lacking for part in _by_delivery(line, each))
+    scans = (_scan(line, *part) for each in lacking for part in _cut(line, each, segments))
     made = reduce(DataFrame.unionByName, scans)
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
-    told = [(sorted(str(f.key) for f in e.files), [f.key for f in e.fields]) for e in lacking]
-    key = digest([told, list(segments)])
-    ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=f"profiles:{key[:16]}"))
-    return _known(line, wanted, segments)
+    # No key: what is there already was looked for above, under the lock.
+    ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=None))
+    return _telling(wanted, _known(line, wanted, segments))
 
 
 def of(
@@ -98,7 +102,7 @@ def of(
 def _known(
     line: Line, wanted: Sequence[Wanted], segments: tuple[str, ...]
 ) -> dict[Key, FileProfile]:
-    """What ``ops.profiles`` has of the wanted files, if it tells all that is asked."""
+    """What ``ops.profiles`` has of the wanted files, cut as is asked."""
     if not line.tables.exists(schemas.PROFILES.full_name):
         return {}
     paths = sorted({each.path for one in wanted for each in one.files})
@@ -121,24 +125,35 @@ def _known(
             continue
         one, file = files[key]
         same = _partition(one, file)
-        cut = (*filter(None, unit[3].split(",")), *same)
+        cut = (*json.loads(unit[3]), *same)
         made = FileProfile(
             cut, ids[unit], [({**dict(cell), **same}, each) for cell, each in cells.items()]
         )
-        if set(_cut_by(one, segments)) <= set(cut) and made.tells(one.fields):
+        if set(_cut_by(one, segments)) <= set(cut):
             known[key] = made
     return known
 
 
+def _telling(wanted: Sequence[Wanted], found: Mapping[Key, FileProfile]) -> dict[Key, FileProfile]:
+    """Those that tell of all columns of every version that they are wanted for."""
+    lacking = {file.key for each in wanted for file in _without(each, found).files}
+    return {key: each for key, each in found.items() if key not in lacking}
+
+
 def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
-    """The values that all rows of a file have, by the columns' names: a cell as it is."""
-    names = {each.key: each.name for each in wanted.schema.fields}
-    return {names[key]: value for key, value in file.partition.items() if key in names}
+    """The values that all rows of a file have, by the columns' keys: a cell as it is."""
+    keys = {each.key for each in wanted.schema.fields}
+    return {key: value for key, value in file.partition.items() if key in keys}
 
 
 def _without(wanted: Wanted, found: Mapping[Key, FileProfile]) -> Wanted:
-    files = tuple(each for each in wanted.files if each.key not in found)
-    return Wanted(wanted.table, wanted.version, wanted.schema, files)
+    """The files whose profile there is not, or says nothing of some of the columns."""
+    files = tuple(
+        each
+        for each in wanted.files
+        if each.key not in found or not found[each.key].tells(wanted.fields)
+    )
+    return replace(wanted, files=files)
 
 
 def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -170,34 +185,58 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
 
 def _cut_by(wanted: Wanted, segments: tuple[str, ...]) -> tuple[str, ...]:
     """The columns whose values cut the files: those asked for, and where records came from."""
-    landed = DELIVERY in (each.name for each in wanted.schema.fields)
+    landed = DELIVERY in (each.key for each in wanted.schema.fields)
     return tuple(dict.fromkeys((*segments, DELIVERY) if landed else segments))
 
 
-def _by_delivery(line: Line, wanted: Wanted) -> list[tuple[Wanted, bool]]:
-    """The files in two: of few enough deliveries to be cut by them, or of too many, or of none."""
-    if DELIVERY not in _cut_by(wanted, ()):
-        return [(wanted, False)]
+def _cut(
+    line: Line, wanted: Wanted, segments: tuple[str, ...]
+) -> list[tuple[Wanted, dict[str, str | None]]]:
+    """Files with the columns that cut them, by key; those of many deliveries apart, as one piece.
+
+    Partitions cut without a scan. Segments are counted first: a profile is kept for ever.
+    """
+    names = {each.key: each.name for each in wanted.schema.fields}
+    same = {key for file in wanted.files[:1] for key in _partition(wanted, file)}
+    by = {key: names.get(key) for key in _cut_by(wanted, segments) if key not in same}
+    if not any(by.values()):
+        return [(wanted, by)]
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
-    path = F.col(delta_files.FILE).alias("file")
-    counted = rows.groupBy(path).agg(F.count_distinct(DELIVERY).alias("deliveries"))
-    told = counted.select(delta_files.path_of(F.col("file")).alias("file"), "deliveries").collect()
+    asked = [F.col(f"`{by[key]}`") for key in segments if by.get(key)]
+    deliveries = F.count_distinct(f"`{by[DELIVERY]}`") if by.get(DELIVERY) else F.lit(0)
+    told = (
+        rows.groupBy(F.col(delta_files.FILE).alias("file"))
+        .agg(
+            deliveries.alias("deliveries"),
+            F.approx_count_distinct(F.struct(F.lit(0), *asked)).alias("cells"),
+        )
+        .select(delta_files.path_of(F.col("file")).alias("file"), "deliveries", "cells")
+        .collect()
+    )
+    most = max((row.cells for row in told), default=0)
+    if most > _CELLS:
+        said = ", ".join(names[key] for key in segments if by.get(key))
+        raise Refused(
+            f"{wanted.table}: a file has about {most:,} different values of {said}, "
+            f"each of which would have a profile of all columns; at most {_CELLS:,}",
+            where=line.tables.path(wanted.table),
+            hint="compare by columns of few values: --by, and drift.segments in the problem file",
+        )
     many = {row.file for row in told if row.deliveries > _FEW}
     parts = [
-        (replace(wanted, files=tuple(f for f in wanted.files if (f.path in many) != few)), few)
-        for few in (True, False)
+        (replace(wanted, files=tuple(f for f in wanted.files if f.path not in many)), by),
+        (
+            replace(wanted, files=tuple(f for f in wanted.files if f.path in many)),
+            {**by, DELIVERY: None},
+        ),
     ]
     return [each for each in parts if each[0].files]
 
 
-def _scan(line: Line, wanted: Wanted, by_delivery: bool, segments: tuple[str, ...]) -> DataFrame:
+def _scan(line: Line, wanted: Wanted, by: Mapping[str, str | None]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
-    cut = {name for file in wanted.files[:1] for name in _partition(wanted, file)}
-    segments = tuple(name for name in _cut_by(wanted, segments) if name not in cut)
-    if DELIVERY in segments and not by_delivery:
-        rows = rows.drop(DELIVERY)  # one cell then, whose delivery is null
     keys = {each.name: each.key for each in wanted.fields}
-    found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=segments)
+    found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=by)
     found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted) for each in wanted.files],
@@ -215,7 +254,7 @@ def _scan(line: Line, wanted: Wanted, by_delivery: bool, segments: tuple[str, ..
         {
             **filled,
             "table": F.lit(wanted.table),
-            "segments": F.lit(",".join(segments)),
+            "segments": F.lit(json.dumps(list(by))),
             "largest_id": F.lit(wanted.schema.largest_id).cast("int"),
         }
     )

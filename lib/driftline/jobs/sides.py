@@ -128,8 +128,9 @@ def training(line: Line, table: str, current: int) -> tuple[int, Champion | None
     """The version the champion saw, and the champion; without one the first version with rows."""
     champion = Registry(line.environment.mlflow, line.problem.name).champion()
     if champion is not None and table in champion.tables:
-        return min(champion.tables[table], current), champion
-    return min(1, current), None  # version 0 is the empty table
+        return champion.tables[table], champion
+    commits = line.tables.commits(table, since=line.tables.oldest(table), until=current)
+    return next((each.number for each in commits if each.added), current), None
 
 
 def _versions(
@@ -156,14 +157,16 @@ def _versions(
 
 def _spans(line: Line, table: str, current: int, window: timedelta, against: Against) -> Pair:
     """What was written in a span up to a version, against another span, or what was trained on."""
-    since, champion, number = line.tables.oldest(table), None, current
+    champion, number = None, current
     if against == "training":
         number, champion = training(line, table, current)
-    commits = line.tables.commits(table, since=min(since, number), until=current)
+    since = min(line.tables.oldest(table), number)
+    all_ = line.tables.commits(table, since=since, until=max(current, number))
+    commits = [each for each in all_ if each.number <= current]
     end = commits[-1].at
     now = _written(line, table, commits, end - window, end)
     if against == "training":
-        version = delta_files.version(commits, number)
+        version = delta_files.version(all_, number)
         before = _side(line, table, version, "whole", version.files)
     else:
         back = _WEEK * math.ceil(window / _WEEK) if against == "same-weekday" else window
@@ -174,7 +177,11 @@ def _spans(line: Line, table: str, current: int, window: timedelta, against: Aga
 def _written(
     line: Line, table: str, commits: Sequence[Commit], after: datetime, until: datetime
 ) -> Side:
-    """The files that commits of a span wrote, though they be compacted since."""
+    """The files that commits of a span wrote, though they be compacted since.
+
+    One that was there before, and lost rows or was restored, was not; nor what a DELETE kept. An
+    UPDATE or a MERGE writes all rows of the files that it rewrites.
+    """
     first = commits[0]
     if first.number and after < first.at:
         raise Missing(
@@ -182,14 +189,19 @@ def _written(
             where=line.tables.path(table),
             hint="choose a shorter --window, or versions with --from and --to",
         )
-    found = [each for each in commits if after < each.at <= until and each.changes and each.added]
-    if not found:
+    before = {file.path for each in commits if each.at <= after for file in each.added}
+    found = [
+        each
+        for each in commits
+        if after < each.at <= until and each.changes and each.operation != "DELETE"
+    ]
+    files = {file.path: file for each in found for file in each.added if file.path not in before}
+    if not files:
         raise Missing(
             f"nothing was written to {table} from {_said(after)} to {_said(until)}",
             where=line.tables.path(table),
             hint="choose a longer --window, or versions with --from and --to",
         )
-    files = {file.key: file for each in found for file in each.added}
     version = Version(found[-1].number, found[-1].at, found[-1].schema, tuple(files.values()))
     return _side(line, table, version, f"written {_said(after)} to {_said(until)}", version.files)
 

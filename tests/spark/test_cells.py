@@ -1,0 +1,132 @@
+"""How files are cut into cells: by columns, whatever these are called, and not into too many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import functions as F
+
+from driftline import delta_files, schemas
+from driftline.errors import Missing, Refused
+from driftline.jobs import drift, profile, profiling
+from driftline.jobs.sides import Asked
+from driftline.problem import load_problem
+
+MAPPED = {"delta.columnMapping.mode": "name"}
+
+
+@pytest.fixture
+def line(open_line, tmp_path, repository):
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    return open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
+
+
+def write(spark, folder: str, rows: int, *, off: str = "region = 'none'", **options) -> None:
+    """``x`` of 0 to 9 in three regions; a hundred more where it is off."""
+    frame = spark.range(0, rows, 1, 1).withColumn("region", F.concat(F.lit("r"), F.col("id") % 3))
+    frame = frame.withColumn("x", F.expr(f"id % 10 + IF({off}, 100.0, 0.0)"))
+    frame.write.format("delta").mode("append").options(**options).save(folder)
+
+
+def remove_data(folder: str) -> None:
+    for file in Path(folder).rglob("*.parquet"):
+        if "_delta_log" not in file.parts:
+            file.unlink()
+
+
+def slices(line, version: int) -> dict[str, float]:
+    """KS of ``x`` in each slice."""
+    rows = line.tables.read(schemas.DRIFT.full_name).where(F.col("to_version") == version)
+    return {
+        row.slice: row.value for row in rows.where("column = 'x' AND statistic = 'ks'").collect()
+    }
+
+
+def test_a_segment_that_was_renamed(spark, line, tmp_path) -> None:
+    """Files of before are cut by what the column is now called, also those of both sides."""
+    folder = str(tmp_path / "t")
+    write(spark, folder, 300, **MAPPED)
+    write(spark, folder, 300, off="region = 'r1'")
+    spark.sql(f"ALTER TABLE delta.`{folder}` RENAME COLUMN region TO area")
+    profile.run(line, table=folder, history=True)
+    drift.run(line, table=folder, asked=Asked("0", "2", by="area"))
+    remove_data(folder)
+    added = "added since 0"
+    assert slices(line, 2) == {added: pytest.approx(1 / 3)} | {
+        f"{added}, area={area}": float(area == "r1") for area in ("r0", "r1", "r2")
+    }
+    with pytest.raises(Missing, match="has no column region"):
+        drift.run(line, table=folder, asked=Asked("0", "2", by="region"))
+    rows = line.tables.read(schemas.PROFILES.full_name).where("column = '*' AND segments <> '[]'")
+    assert sorted(row["rows"] for row in rows.collect()) == [100] * 6
+
+
+def test_too_many_values_are_refused_before_they_are_kept(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    write(spark, folder, 5000)
+    write(spark, folder, 5000)
+    profile.run(line, table=folder)
+    kept = line.tables.version(schemas.PROFILES.full_name)
+    with pytest.raises(Refused, match=r"about \d,\d{3} different values of id, .* at most 1,000"):
+        drift.run(line, table=folder, asked=Asked("0", "1", by="id"))
+    assert line.tables.version(schemas.PROFILES.full_name) == kept
+
+
+def test_a_table_that_is_partitioned_by_another_column(spark, line, tmp_path) -> None:
+    """Each file has the partition that it was written to, whatever the newest version has."""
+    folder = str(tmp_path / "t")
+    for by in ("region", "x"):
+        frame = spark.range(60).selectExpr("id", "concat('r', id % 3) region", "id % 2 x")
+        writer = frame.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.partitionBy(by).save(folder)
+    profile.run(line, table=folder, history=True)
+    remove_data(folder)
+    commits = line.tables.commits(folder, since=0, until=1)
+    for number in (0, 1):
+        version = delta_files.version(commits, number)
+        with line.ledger.run("drift") as ledger:
+            wanted = profiling.wanted(folder, version, version.files)
+            known = profiling.profiles(line, ledger, [wanted])
+        found = profiling.of(version.files, wanted.fields, known, table=folder)
+        assert found["region"].counts.values == {"r0": 20, "r1": 20, "r2": 20}
+        assert found["x"].counts.values == {"0.0": 30, "1.0": 30}
+
+
+def test_profiles_that_were_lost_are_made_again(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    write(spark, folder, 10)
+    for _ in range(2):
+        assert profile.run(line, table=folder).endswith("1 of 1 files have a profile")
+        spark.sql(f"DELETE FROM delta.`{line.tables.path(schemas.PROFILES.full_name)}`")
+
+
+def test_a_column_that_was_dropped_when_its_file_was_profiled(spark, line, tmp_path) -> None:
+    """The version that still has it is what the file is read by, whatever else wants the file."""
+    folder = str(tmp_path / "t")
+    write(spark, folder, 30, **MAPPED)
+    spark.sql(f"ALTER TABLE delta.`{folder}` DROP COLUMN region")
+    profile.run(line, table=folder)
+    commits = line.tables.commits(folder, since=0, until=line.tables.version(folder))
+    versions = [delta_files.version(commits, number) for number in (commits[-1].number, 0)]
+    wanted = [profiling.wanted(folder, each, each.files) for each in versions]
+    with line.ledger.run("drift") as ledger:
+        known = profiling.profiles(line, ledger, wanted)
+    found = profiling.of(versions[1].files, wanted[1].fields, known, table=folder)
+    assert (found["region"].rows, found["region"].nulls) == (30, 0)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_a_value_that_python_takes_for_the_end_of_a_line(spark, line, tmp_path, mark: str) -> None:
+    """Delta writes it as it is into the statistics of a file, one JSON a line."""
+    folder = str(tmp_path / "t")
+    spark.createDataFrame([(f"{mark}x",)], "word string").write.format("delta").save(folder)
+    assert mark in (Path(folder) / "_delta_log" / f"{0:020}.json").read_text("utf-8")
+    assert profile.run(line, table=folder).endswith("1 of 1 files have a profile")
+
+
+def test_a_table_called_by_its_folder_in_other_ways(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    write(spark, folder, 10)
+    said = [profile.run(line, table=each) for each in (folder, f"{folder}/", f"file://{folder}")]
+    assert said == [f"{folder}: 1 of 1 files have a profile"] * 3
