@@ -63,7 +63,7 @@ class Table:
         """Change something; says what."""
         self.columns_cached = self.columns
         steps = [self.append] * 3 + [self.delete, self.update, self.merge, self.optimize]
-        steps += [self.restore, self.overwrite, self.clone, self.add_column]
+        steps += [self.restore, self.overwrite, self.clone, self.add_column, self.repartition]
         steps += [self.rename, self.drop_column] if self.mapped else []
         chosen = self.random.choice(steps)
         chosen()
@@ -94,6 +94,12 @@ class Table:
 
     def overwrite(self) -> None:
         self.sql(f"INSERT OVERWRITE {{}} VALUES {self.rows(12)}")
+
+    def repartition(self) -> None:
+        """The same rows, apart by another column, or by none."""
+        rows = self.spark.read.format("delta").load(self.folder)
+        writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+        writer.partitionBy(*self.random.choice([["w"], ["day"], []])).save(self.folder)
 
     def clone(self) -> None:
         self.clones += 1
