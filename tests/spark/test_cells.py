@@ -102,18 +102,23 @@ def test_profiles_that_were_lost_are_made_again(spark, line, tmp_path) -> None:
 
 
 def test_a_column_that_was_dropped_when_its_file_was_profiled(spark, line, tmp_path) -> None:
-    """The version that still has it is what the file is read by, whatever else wants the file."""
+    """A version that still has it is what the file is read by, whatever else wants the file."""
     folder = str(tmp_path / "t")
     write(spark, folder, 30, **MAPPED)
-    spark.sql(f"ALTER TABLE delta.`{folder}` DROP COLUMN region")
+    for change in ("DROP COLUMN region", "ADD COLUMN (more int)"):
+        spark.sql(f"ALTER TABLE delta.`{folder}` {change}")
     profile.run(line, table=folder)
-    commits = line.tables.commits(folder, since=0, until=line.tables.version(folder))
-    versions = [delta_files.version(commits, number) for number in (commits[-1].number, 0)]
+    newest = line.tables.version(folder)
+    commits = line.tables.commits(folder, since=0, until=newest)
+    versions = [delta_files.version(commits, number) for number in (newest, 0)]
     wanted = [profiling.wanted(folder, each, each.files) for each in versions]
-    with line.ledger.run("drift") as ledger:
-        known = profiling.profiles(line, ledger, wanted)
-    found = profiling.of(versions[1].files, wanted[1].fields, known, table=folder)
-    assert (found["region"].rows, found["region"].nulls) == (30, 0)
+    for _ in range(2):
+        with line.ledger.run("drift") as ledger:
+            known = profiling.profiles(line, ledger, wanted)
+    new, old = (profiling.of(each.files, each.fields, known, table=folder) for each in wanted)
+    assert (old["region"].rows, old["region"].nulls) == (30, 0)
+    assert (new["more"].rows, new["more"].nulls) == (30, 30)
+    assert ledger.status == "unchanged"  # the second time
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])

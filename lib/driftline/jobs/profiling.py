@@ -69,7 +69,7 @@ def profiles(
     lacking = [_without(each, found) for each in wanted]
     lacking = [each for each in _there(line, lacking) if each.files]
     if not lacking:
-        return _telling(wanted, found)
+        return found
     files = sum(len(each.files) for each in lacking)
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
     scans = (_scan(line, *part) for each in lacking for part in _cut(line, each, segments))
@@ -77,7 +77,7 @@ def profiles(
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
     # No key: what is there already was looked for above, under the lock.
     ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=None))
-    return _telling(wanted, _known(line, wanted, segments))
+    return _known(line, wanted, segments)
 
 
 def of(
@@ -102,7 +102,7 @@ def of(
 def _known(
     line: Line, wanted: Sequence[Wanted], segments: tuple[str, ...]
 ) -> dict[Key, FileProfile]:
-    """What ``ops.profiles`` has of the wanted files, cut as is asked."""
+    """What ``ops.profiles`` has of the wanted files, if it tells all that is asked."""
     if not line.tables.exists(schemas.PROFILES.full_name):
         return {}
     paths = sorted({each.path for one in wanted for each in one.files})
@@ -118,6 +118,10 @@ def _known(
         last = ids.get(unit, row["largest_id"])
         ids[unit] = None if None in (last, row["largest_id"]) else min(last, row["largest_id"])
     files = {each.key: (one, each) for one in wanted for each in one.files}
+    fields: dict[Key, set[Field]] = {}
+    for one in wanted:
+        for file in one.files:
+            fields.setdefault(file.key, set()).update(one.fields)
     known: dict[Key, FileProfile] = {}
     for unit, cells in parts.items():
         key = unit[:3]
@@ -129,15 +133,9 @@ def _known(
         made = FileProfile(
             cut, ids[unit], [({**dict(cell), **same}, each) for cell, each in cells.items()]
         )
-        if set(_cut_by(one, segments)) <= set(cut):
+        if set(_cut_by(one, segments)) <= set(cut) and made.tells(fields[key]):
             known[key] = made
     return known
-
-
-def _telling(wanted: Sequence[Wanted], found: Mapping[Key, FileProfile]) -> dict[Key, FileProfile]:
-    """Those that tell of all columns of every version that they are wanted for."""
-    lacking = {file.key for each in wanted for file in _without(each, found).files}
-    return {key: each for key, each in found.items() if key not in lacking}
 
 
 def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
@@ -147,31 +145,29 @@ def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
 
 
 def _without(wanted: Wanted, found: Mapping[Key, FileProfile]) -> Wanted:
-    """The files whose profile there is not, or says nothing of some of the columns."""
-    files = tuple(
-        each
-        for each in wanted.files
-        if each.key not in found or not found[each.key].tells(wanted.fields)
-    )
-    return replace(wanted, files=files)
+    return replace(wanted, files=tuple(each for each in wanted.files if each.key not in found))
 
 
 def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
     """Each file once, without those that are gone; a path at most once in each, for one scan can
     read it with one deletion vector only. Versions of the same columns are one.
+
+    A file that versions of other columns share is read by that of the most, and by another one only
+    for a column that it had and the first one had lost.
     """
     present = line.tables.present(file for each in wanted for file in each.files)
-    seen: set[Key] = set()
+    read: dict[Key, list[Wanted]] = {}
     layers: dict[tuple[str, Schema], list[dict[str, DataFile]]] = {}
     newest: dict[tuple[str, Schema], int] = {}
-    for each in wanted:
+    for each in sorted(wanted, key=lambda one: (-len(one.fields), one.version)):
         same = each.table, each.schema
         newest[same] = max(each.version, newest.get(same, 0))
         mine = layers.setdefault(same, [])
         for file in each.files:
-            if file.key in seen or file.path not in present:
+            before = read.setdefault(file.key, [])
+            if file.path not in present or (before and _read_all(before, each.fields)):
                 continue
-            seen.add(file.key)
+            before.append(each)
             free = next((layer for layer in mine if file.path not in layer), None)
             if free is None:
                 mine.append(free := {})
@@ -181,6 +177,20 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
         for same, mine in layers.items()
         for layer in mine
     ]
+
+
+def _read_all(scans: Sequence[Wanted], fields: Sequence[Field]) -> bool:
+    """Whether scans of a file by some versions tell of all fields, as ``FileProfile.tells``."""
+    return all(
+        any(
+            each.key in (field.key for field in scan.fields)
+            or each.id is None
+            or scan.schema.largest_id is None
+            or each.id > scan.schema.largest_id
+            for scan in scans
+        )
+        for each in fields
+    )
 
 
 def _cut_by(wanted: Wanted, segments: tuple[str, ...]) -> tuple[str, ...]:
