@@ -111,7 +111,8 @@ def freshness(before: Profile, after: Profile, at: tuple[datetime, datetime]) ->
         for when, last in zip(at, newest, strict=True)
         if last is not None
     ]
-    said = f"newest {days[0]:,.1f} → {days[1]:,.1f} days before the version"
+    told = [f"{abs(each):,.1f} days {'after' if each < 0 else 'before'}" for each in days]
+    said = f"newest {' → '.join(told)} the version"
     return Statistic(before.name, "freshness", max(0.0, days[1] - days[0]), None, said)
 
 

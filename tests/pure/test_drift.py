@@ -376,10 +376,24 @@ def test_a_table_whose_newest_time_falls_behind() -> None:
     then, late, soon = (numeric([0.0, each], type="timestamp") for each in midnights)
     said = freshness(then, late, at)
     assert (said.value, said.threshold, said.drifted) == (5.0, None, False)
-    assert said.detail == "newest 1.0 → 6.0 days before the version"
+    assert said.detail == "newest 1.0 days before → 6.0 days before the version"
     assert freshness(then, soon, at).value == 0.0
     assert freshness(numeric([1.0]), numeric([2.0]), at) is None
     assert freshness(then, numeric([], type="timestamp"), at) is None
+
+
+def test_a_newest_time_in_the_future_is_after_its_version() -> None:
+    at = tuple(datetime(2024, 3, day, tzinfo=timezone.utc) for day in (2, 9))
+    days = [(2024, 3, 1), (9999, 12, 31), (2024, 3, 2)]
+    then, last, now = (
+        numeric([0.0, datetime(*day, tzinfo=timezone.utc).timestamp()], type="timestamp")
+        for day in days
+    )
+    said = freshness(then, last, at)
+    assert said.detail == "newest 1.0 days before → 2,913,105.0 days after the version"
+    assert said.value == 0.0
+    assert freshness(last, now, at).value == 2_913_112 + 7
+    assert freshness(now, then, at).detail.startswith("newest 0.0 days before → ")
 
 
 def test_what_cannot_be_compared_is_said_by_name() -> None:
