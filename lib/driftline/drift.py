@@ -7,18 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from driftline import distances, profile, sketches
+from driftline import categories, distances, profile, sketches
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
 
-FEW = 50
-"""Numbers with at most so many different values are compared value by value."""
-
 _COVERED = 0.5
 """Where listed values hold less of the rows than this, there is no distribution to compare."""
-
-_SURELY = 10
-"""A value is new if it has so many times the rows that it may have had, unlisted, before."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     found += _cardinality(before, after)
     if before.kind == "numeric":
         found += _numbers(before, after, rule)
-    elif min(_listed(each) for each in (before, after)) >= _COVERED:
+    elif min(categories.listed(each) for each in (before, after)) >= _COVERED:
         found += _words(before, after, rule)
     else:
         said = "most values are too rare to be listed: no distribution"
@@ -191,7 +185,7 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     span = f"{_short(before.min)} … {_short(before.max)} → {_short(after.min)} … "
     span += _short(after.max)
     found.append(Statistic(name, "range", outside, None, span, min(1.0, 2 * b.error)))
-    if _few(before) and _few(after):
+    if categories.few(before) and categories.few(after):
         return found + _words(before, after, rule)
     edges = profile.edges(a)
     p, q = a.between(edges), b.between(edges)
@@ -204,26 +198,12 @@ def _wasserstein_off(column: Profile) -> float:
     return distances.wasserstein_off(column.distribution, column.mean, column.min, column.max)
 
 
-def _few(column: Profile) -> bool:
-    counts = column.counts
-    return counts is not None and counts.complete and len(counts.values) <= FEW
-
-
-def _listed(column: Profile) -> float:
-    """Share of the rows in values that are listed."""
-    counts = column.counts
-    return sum(counts.values.values()) / column.filled if counts else 0.0
-
-
 def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     """Over the union of the listed values, the rest as one; and what is new or lost."""
-    assert before.counts is not None and after.counts is not None
-    names = sorted({*before.counts.values, *after.counts.values})
+    names, (p, p_off), (q, q_off) = categories.shares(before, after)
     rows = (before.filled, after.filled)
-    sides = [_over(names, each) for each in (before, after)]
-    (p, p_off), (q, q_off) = sides
-    new = _unseen(before, after)
-    lost = _unseen(after, before)
+    new = categories.unseen(before, after)
+    lost = categories.unseen(after, before)
     parts = [
         f"{word} {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")
         for word, (some, *_) in (("new", new), ("lost", lost))
@@ -237,70 +217,10 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     said = f"{before.distinct:,} → {after.distinct:,} distinct values" if before.distinct else ""
     moved = max(range(len(names)), key=lambda place: abs(q[place] - p[place]), default=None)
     if moved is not None:
-        said = f"{names[moved]}: {p[moved]:.1%} → {q[moved]:.1%}"
+        before_, after_ = (categories.said(each, names[moved]) for each in (before, after))
+        said = f"{names[moved]}: {before_} → {after_}"
     found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said)
     return found
-
-
-def _off(column: Profile) -> float:
-    counts = column.counts
-    assert counts is not None
-    return min(1.0, (counts.unlisted + counts.excess) / column.filled)
-
-
-def _over(names: Sequence[str], column: Profile) -> tuple[list[float], list[float]]:
-    counts = column.counts
-    assert counts is not None
-    known = [counts.values.get(name, 0) / column.filled for name in names]
-    rest = 0.0 if counts.complete else max(0.0, 1.0 - math.fsum(known))
-    off = [_off(column)] * len(names)
-    return [*known, rest], [*off, min(1.0, math.fsum(off))]
-
-
-def _unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]:
-    """Values that ``now`` has and ``seen`` lacks, most frequent first; their share, how far that
-    may be off, and its chance.
-
-    Where ``seen`` lists all its values, less the share that had to be expected: as many again as
-    it has just once, it has not met (Good 1953). Where it does not, those count that are too
-    frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
-    that of the least likely one among all.
-    """
-    assert seen.counts is not None and now.counts is not None
-    rows = (seen.filled, now.filled)
-    hidden = seen.counts.unlisted + seen.counts.excess
-    unlisted = {
-        name: count for name, count in now.counts.values.items() if name not in seen.counts.values
-    }
-    names = {
-        name: count
-        for name, count in unlisted.items()
-        if count / rows[1] > _SURELY * hidden / rows[0]
-    }
-    others = sum(names.values())
-    if seen.counts.complete:
-        once = sum(count == 1 for count in seen.counts.values.values())
-        share = others / rows[1] - once / rows[0]
-        chance = distances.two_shares_p((once, others), rows)
-    else:
-        share = others / rows[1]
-        chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
-        chance = min(1.0, min(chances, default=1.0) * len(now.counts.values))
-    undecided = sum(unlisted.values()) - others
-    off = min(1.0, undecided / rows[1] + _unlisted(now))
-    ordered = sorted(names, key=lambda name: (-names[name], name))
-    return ordered, max(0.0, share), off, chance if share > 0 else 1.0
-
-
-def _unlisted(column: Profile) -> float:
-    """The most rows, as a share, that are in values which are not listed, or listed too often."""
-    counts = column.counts
-    assert counts is not None
-    if counts.complete:
-        return 0.0
-    too_many = counts.excess * len(counts.values)
-    listed = sum(counts.values.values())
-    return max(too_many, column.filled - listed + too_many) / column.filled
 
 
 def _shares(
@@ -314,8 +234,8 @@ def _shares(
 ) -> list[Statistic]:
     tested = distances.pooled(p, q, off, rows)
     least, _ = distances.chi_square_range(tested[0], tested[1], rows, tested[2])
-    categories = sum(a + b > 0 for a, b in zip(*tested[:2], strict=True))
-    chance = distances.chi_square_p(least, categories)
+    filled = sum(a + b > 0 for a, b in zip(*tested[:2], strict=True))
+    chance = distances.chi_square_p(least, filled)
     low, high = distances.chi_square_range(p, q, rows, off)
     v = distances.cramers_v(p, q, rows)
     total = sum(rows)

@@ -84,7 +84,7 @@ class Counts:
     values: Mapping[str, int]
     unlisted: int = 0
     excess: int = 0
-    """A listed count may be too high by so many rows."""
+    """A listed count may be too high by so many rows; a merged one too low, by ``unlisted``."""
 
     @property
     def complete(self) -> bool:

@@ -317,9 +317,26 @@ def test_rare_words_are_one_category_together() -> None:
     rare = {f"r{place}": 1 for place in range(2000)}
     before, after = words({"a": 8000} | rare), words({"a": 9000, "b": 1000})
     statistics = found(before, after)
-    assert statistics["psi"].value == pytest.approx(psi([0.8, 0, 0.2], [0.9, 0.1, 0]), rel=1e-9)
+    # Of b there may have been ten rows, of ten thousand: it would have been listed with eleven.
+    expected = psi([0.8, 0.001, 0.199], [0.9, 0.1, 0])
+    assert statistics["psi"].value == pytest.approx(expected, rel=1e-9)
     assert statistics["psi"].bound > 0
+    assert statistics["psi"].detail == "a: 80.0% → 90.0%"
     assert statistics["new"].detail == "new b"
+    frequent = words({"b": 5000} | rare), words({"a": 5000} | rare)
+    assert found(*frequent)["psi"].detail == "a: at most 0.1% → 71.4%"
+
+
+def test_what_sketches_forget_does_not_look_like_drift() -> None:
+    """Of 450 words as frequent as each other 257 are listed, by chance others on each side."""
+    draw = np.random.default_rng(7).multinomial
+    sides = [[often, *[(1 - often) / 449] * 449] for often in (0.10, 0.12)]
+    counts = [draw(10**6, shares).tolist() for shares in sides]
+    statistics = found(*(words({f"w{n:03}": rows for n, rows in enumerate(c)}) for c in counts))
+    exact = js_by_definition(*([rows / 10**6 for rows in side] for side in counts))
+    assert statistics["js"].value == pytest.approx(exact, rel=0.2)
+    assert statistics["js"].p < 1e-6  # no chance, but no more than the two hundredths of one word
+    assert not any(each.drifted for each in statistics.values())
 
 
 def test_nulls_are_not_a_word() -> None:

@@ -1,0 +1,119 @@
+"""What the listed values of two columns say: shares over the same values, and which are new.
+
+A value that a side does not list may have had some rows there all the same. How many is taken to be
+what makes the sides most alike: that sketches forget the rare is not to look like drift.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from driftline import distances
+from driftline.profile import Profile
+from driftline.sketches import Counts
+
+FEW = 50
+"""Numbers with at most so many different values are compared value by value."""
+
+_SURELY = 10
+"""A value is new if it has so many times the rows that it may have had, unlisted, before."""
+
+Shares = tuple[list[float], list[float]]
+"""The share of each value, the last one of all others, and how far each may be off."""
+
+
+def few(column: Profile) -> bool:
+    """Whether all values of a column are listed, and they are few."""
+    counts = column.counts
+    return counts is not None and counts.complete and len(counts.values) <= FEW
+
+
+def listed(column: Profile) -> float:
+    """Share of the rows in values that are listed."""
+    counts = column.counts
+    return sum(counts.values.values()) / column.filled if counts else 0.0
+
+
+def shares(before: Profile, after: Profile) -> tuple[list[str], Shares, Shares]:
+    """The values that either side lists, and the shares of both sides over them and the rest."""
+    sides = before, after
+    names = sorted({name for side in sides for name in _counts(side).values})
+    known = [
+        {name: rows / side.filled for name, rows in _counts(side).values.items()} for side in sides
+    ]
+    old, new = (
+        _over(names, side, mine, other)
+        for side, mine, other in zip(sides, known, reversed(known), strict=True)
+    )
+    return names, old, new
+
+
+def _over(
+    names: list[str], column: Profile, known: Mapping[str, float], other: Mapping[str, float]
+) -> Shares:
+    counts = _counts(column)
+    most = counts.unlisted / column.filled
+    guessed = {name: min(other[name], most) for name in names if name not in known}
+    rest = 0.0 if counts.complete else max(0.0, 1.0 - math.fsum(known.values()))
+    wanted = math.fsum(guessed.values())
+    scale = min(1.0, rest / wanted) if wanted else 0.0
+    found = [known[name] if name in known else scale * guessed[name] for name in names]
+    off = [min(1.0, (counts.unlisted + counts.excess) / column.filled)] * len(names)
+    return [*found, max(0.0, rest - wanted)], [*off, min(1.0, math.fsum(off))]
+
+
+def said(column: Profile, name: str) -> str:
+    """The share of a value in words."""
+    counts = _counts(column)
+    if name in counts.values or counts.complete:
+        return f"{counts.values.get(name, 0) / column.filled:.1%}"
+    return f"at most {counts.unlisted / column.filled:.1%}"
+
+
+def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]:
+    """Values that ``now`` has and ``seen`` lacks, most frequent first; their share, how far that
+    may be off, and its chance.
+
+    Where ``seen`` lists all its values, less the share that had to be expected: as many again as
+    it has just once, it has not met (Good 1953). Where it does not, those count that are too
+    frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
+    that of the least likely one among all.
+    """
+    before, after = _counts(seen), _counts(now)
+    rows = (seen.filled, now.filled)
+    hidden = before.unlisted + before.excess
+    unlisted = {name: count for name, count in after.values.items() if name not in before.values}
+    names = {
+        name: count
+        for name, count in unlisted.items()
+        if count / rows[1] > _SURELY * hidden / rows[0]
+    }
+    others = sum(names.values())
+    if before.complete:
+        once = sum(count == 1 for count in before.values.values())
+        share = others / rows[1] - once / rows[0]
+        chance = distances.two_shares_p((once, others), rows)
+    else:
+        share = others / rows[1]
+        chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
+        chance = min(1.0, min(chances, default=1.0) * len(after.values))
+    undecided = sum(unlisted.values()) - others
+    off = min(1.0, undecided / rows[1] + _unlisted(now))
+    ordered = sorted(names, key=lambda name: (-names[name], name))
+    return ordered, max(0.0, share), off, chance if share > 0 else 1.0
+
+
+def _unlisted(column: Profile) -> float:
+    """The most rows, as a share, that are in values which are not listed, or listed too often."""
+    counts = _counts(column)
+    if counts.complete:
+        return 0.0
+    too_many = counts.excess * len(counts.values)
+    listed = sum(counts.values.values())
+    return max(too_many, column.filled - listed + too_many) / column.filled
+
+
+def _counts(column: Profile) -> Counts:
+    assert column.counts is not None
+    return column.counts
