@@ -158,7 +158,7 @@ def _cardinality(before: Profile, after: Profile) -> list[Statistic]:
 
 
 def _distinct_error(column: Profile) -> float:
-    if (column.counts is not None and column.counts.complete) or column.registers is None:
+    if column.enumerated or column.registers is None:
         return 0.0
     return sketches.distinct_error(column.registers)
 

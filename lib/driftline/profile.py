@@ -72,10 +72,19 @@ class Profile:
         """Standard deviation, the population's."""
         return None if self.spread is None else math.sqrt(self.spread / self.filled)
 
+    @property
+    def enumerated(self) -> bool:
+        """Whether every different value is listed: as doubles, which do not tell whole numbers
+        beyond 2⁵³ apart.
+        """
+        ends = [abs(each) for each in (self.min, self.max) if each is not None]
+        apart = self.type != "bigint" or max(ends, default=0.0) < 2**53
+        return self.counts is not None and self.counts.complete and apart
+
     @cached_property
     def distinct(self) -> int | None:
         """How many different values, exact when all are listed."""
-        if self.counts is not None and self.counts.complete:
+        if self.counts is not None and self.enumerated:
             return len(self.counts.values)
         return None if self.registers is None else sketches.distinct(self.registers)
 

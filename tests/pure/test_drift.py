@@ -497,3 +497,21 @@ def test_even_edges_to_draw() -> None:
 )
 def test_kinds(type: str, kind: Any) -> None:
     assert profile.kind_of(type) == kind
+
+
+@pytest.mark.parametrize(
+    ("type_", "far", "enumerated"),
+    [
+        ("bigint", 2.0**53, False),
+        ("bigint", 2.0**53 - 1, True),
+        ("double", 2.0**60, True),
+    ],
+)
+def test_whole_numbers_beyond_doubles_are_not_enumerated(
+    type_: str, far: float, enumerated: bool
+) -> None:
+    for value in (far, -far):
+        column = numeric([0.0, value], type=type_)
+        assert column.enumerated is enumerated
+        bound = found(column, column)["cardinality"].bound
+        assert (bound == 0.0) is enumerated

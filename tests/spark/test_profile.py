@@ -9,7 +9,9 @@ import pytest
 from pyspark.sql import functions as F
 
 from driftline import ledger, profile, scan
+from driftline.drift import compare
 from driftline.profile import Profile
+from driftline.sections import Drift
 
 NAN, INF = float("nan"), float("inf")
 
@@ -186,6 +188,21 @@ def test_values_whose_squares_no_double_holds_leave_no_moments(spark, far) -> No
     [x] = profiles(rows)
     assert (x.min, x.max, x.mean, x.spread, x.deviation) == (-far, far, None, None, None)
     assert x.distribution.ranks([0.0, 1.0]).tolist() == [0.25, 0.5]
+
+
+def test_whole_numbers_that_are_one_double_are_not_one_value(spark) -> None:
+    """2⁵³ and the next are the same double; their hashes tell how many there are, about."""
+    far = 2**53
+    drawn = [(far, -far), (far + 1, -far - 1), (far, 0)]
+    rows = spark.createDataFrame(drawn, "a bigint, b bigint")
+    found = columns(rows)
+    assert (found["a"].distinct, found["b"].distinct) == (2, 3)
+    assert [len(found[name].counts.values) for name in "ab"] == [1, 2]
+    changed = compare({"a": found["a"]}, {"a": found["a"]}, Drift(tables=()))
+    [cardinality] = [each for each in changed if each.statistic == "cardinality"]
+    assert cardinality.bound > 0
+    near = spark.createDataFrame([(far - 1,), (far - 2,)], "a bigint")
+    assert columns(near)["a"].enumerated
 
 
 def test_bins_to_draw_are_finite(spark) -> None:
