@@ -107,12 +107,10 @@ def file_of(cells: Sequence[tuple[Cell, Sequence[Profile]]]) -> FileProfile:
     return FileProfile(tuple(cells[0][0]), None, made)
 
 
-def lengths(words_: Profile) -> Profile:
+def lengths(counts: Mapping[str, int], *, nulls: int = 0, name: str = "w") -> Profile:
     """The part of a column of words that is how long each is."""
-    assert words_.counts is not None
-    long = [len(word) for word, rows in words_.counts.values.items() for _ in range(rows)]
-    made = numeric(long, nulls=words_.rows - len(long), name=words_.column, type="string")
-    return replace(made, part="length")
+    long = [len(word) for word, rows in counts.items() for _ in range(rows)]
+    return replace(numeric(long, nulls=nulls, name=name, type="string"), part="length")
 
 
 def compared(

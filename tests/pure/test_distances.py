@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from profiles import halved, numeric, words
+from profiles import compared, file_of, halved, lengths, numeric, words
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from driftline import distances, profile
 from driftline.drift import Statistic, compare
-from driftline.profile import Profile
+from driftline.profile import FileProfile, Profile
 from driftline.sections import Drift
 from driftline.sketches import Distribution
 from driftline.verdicts import judged
@@ -223,6 +223,51 @@ def test_the_same_is_calm() -> None:
 @pytest.mark.slow
 def test_a_thousand_pairs_of_the_same_are_calm() -> None:
     assert calm(range(5000, 6000)) <= 0.01
+
+
+COUNTRIES = {"a": 0.4, "b": 0.25, "c": 0.15, None: 0.1, "d": 0.06, "e": 0.03, "f": 0.01}
+
+
+def in_segments(random: np.random.Generator, rows: int) -> FileProfile:
+    """Nine columns and parts of a file, whose rows are in up to seven segments of unequal size."""
+    cells = []
+    sizes = random.multinomial(rows, list(COUNTRIES.values()))
+    for country, size in zip(COUNTRIES, sizes, strict=True):
+        columns = table(random, size)
+        nulls = random.binomial(size, 0.05)
+        columns["money"] = numeric(random.lognormal(3, 1, size - nulls), nulls=nulls, name="money")
+        pages = Counter(f"/{n}" for n in np.minimum(random.zipf(1.6, size=size), 10**6))
+        columns["page"] = words(pages, name="page")
+        told = {} if country is None else {country: size}
+        named = words(told, nulls=size - sum(told.values()), name="country")
+        parts = [lengths(pages, name="page"), lengths(told, nulls=named.nulls, name="country")]
+        if size:
+            cells.append(({"country": country}, [*columns.values(), named, *parts]))
+    return file_of(cells)
+
+
+def calm_in_segments(seeds: range) -> float:
+    """Share of pairs of samples of the same, of 50 to 20,000 rows, in which anything is called, as
+    the job asks: of all rows and of each segment, judged together.
+    """
+    called = 0
+    for seed in seeds:
+        random = np.random.default_rng(seed)
+        rows = np.exp(random.uniform(np.log(50), np.log(20_000), size=2)).astype(int)
+        sides = [in_segments(random, size) for size in rows]
+        found, _ = compared([sides[0]], [[sides[1]]], RULE, segments=("country",))
+        assert {each.segment for each in found} > {"", "country=a", "country=null"}
+        called += any(each.drifted for each in found)
+    return called / len(seeds)
+
+
+def test_the_same_is_calm_in_segments() -> None:
+    assert calm_in_segments(range(300, 320)) == 0.0
+
+
+@pytest.mark.slow
+def test_a_thousand_pairs_of_the_same_are_calm_in_segments() -> None:
+    assert calm_in_segments(range(9000, 10_000)) <= 0.01
 
 
 ROWS = 5000
