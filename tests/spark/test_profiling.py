@@ -28,7 +28,7 @@ class Table:
     def __init__(self, spark, folder: Path, seed: int) -> None:
         self.spark, self.random, self.next = spark, random.Random(seed), 0
         self.folder = str(folder / "first table+%41")
-        self.clones = self.named = 0
+        self.clones = self.named = self.oldest = self.forgot = 0
         self.mapped = self.random.random() < 0.7
         vectors = self.random.random() < 0.6
         parts = "PARTITIONED BY (w)" if self.random.random() < 0.5 else ""
@@ -90,7 +90,7 @@ class Table:
 
     def restore(self) -> None:
         newest = self.version
-        self.sql(f"RESTORE TABLE {{}} TO VERSION AS OF {self.random.randint(0, newest)}")
+        self.sql(f"RESTORE TABLE {{}} TO VERSION AS OF {self.random.randint(self.oldest, newest)}")
 
     def overwrite(self) -> None:
         self.sql(f"INSERT OVERWRITE {{}} VALUES {self.rows(12)}")
@@ -105,7 +105,7 @@ class Table:
         self.clones += 1
         target = f"{Path(self.folder).parent}/clone{self.clones}"
         self.spark.sql(f"CREATE TABLE delta.`{target}` SHALLOW CLONE delta.`{self.folder}`")
-        self.folder = target
+        self.folder, self.oldest = target, 0
 
     def add_column(self) -> None:
         self.named += 1  # versions begin anew with a clone
@@ -122,6 +122,21 @@ class Table:
         free = [name for name in self.columns_cached if name.startswith(("x", "extra"))]
         if len(free) > 1:
             self.sql(f"ALTER TABLE {{}} DROP COLUMN {self.random.choice(free)}")
+
+    def forget(self) -> None:
+        """Drop what the log has of versions before its newest checkpoint, as Delta does in time."""
+        log = Path(self.folder, "_delta_log")
+        numbered = {
+            each: int(number)
+            for each in log.iterdir()
+            if (number := each.name.lstrip(".").partition(".")[0]).isdigit()
+        }
+        points = [number for each, number in numbered.items() if "checkpoint" in each.name]
+        self.oldest = max(points, default=0)
+        for each, number in numbered.items():
+            if number < self.oldest:
+                each.unlink()
+                self.forgot += each.suffix == ".json"
 
     @property
     def version(self) -> int:
@@ -207,17 +222,25 @@ def profiled(line, folder: str, numbers: list[int], *, scans: bool = True) -> di
     }
 
 
-def history(spark, line, folder: Path, seed: int, steps: int) -> list[str]:
+def history(spark, line, folder: Path, seed: int, steps: int, *, forgets: bool = False) -> Table:
+    """Steps of a random table; with ``forgets`` its log is cleaned up at every fifth and the last.
+    What can still be read must have the profile of its rows.
+    """
     table = Table(spark, folder, seed)
-    expected, said = {}, ["create"]
-    for _ in range(steps):
-        name = table.step()
-        said.append(name)
+    expected = {}
+    for step in range(1, steps + 1):
+        table.step()
         version = table.version
         expected[table.folder, version] = truth(spark, table.folder, version)
         if table.random.random() < 0.5:
             found = profiled(line, table.folder, [version])
             assert_same(found[version], expected[table.folder, version])
+        if forgets and (step % 5 == 0 or step == steps):
+            table.forget()
+            assert line.tables.oldest(table.folder) == table.oldest
+            for place in [place for place in expected if place[0] == table.folder]:
+                if place[1] < table.oldest:
+                    del expected[place]
     folders = list(dict.fromkeys(folder for folder, _ in expected))
     numbers = {each: [n for folder, n in expected if folder == each] for each in folders}
     for each in folders:
@@ -235,7 +258,7 @@ def history(spark, line, folder: Path, seed: int, steps: int) -> list[str]:
     doubled = units.where("count > 1").count()
     assert not doubled, f"{doubled} files were profiled twice"
     shutil.rmtree(folder)
-    return said
+    return table
 
 
 def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path) -> None:
@@ -246,6 +269,13 @@ def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path) -> None:
 @pytest.mark.parametrize("seed", range(10, 30))
 def test_random_histories(spark, line, tmp_path, seed: int) -> None:
     history(spark, line, tmp_path, seed=seed, steps=14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [40, 41])
+def test_random_histories_that_the_log_forgets(spark, line, tmp_path, seed: int) -> None:
+    table = history(spark, line, tmp_path, seed=seed, steps=14, forgets=True)
+    assert table.forgot >= 4
 
 
 def test_what_was_vacuumed_before_it_was_profiled_is_said(spark, line, tmp_path) -> None:
