@@ -51,7 +51,10 @@ def compare(
     *,
     segment: str = "",
 ) -> list[Statistic]:
-    """All statistics of the columns that both sides have, column by column, without verdicts."""
+    """All statistics of the columns that both sides have, column by column, without verdicts.
+
+    By name: what was renamed in between goes by the new one, see :func:`profile.renamed`.
+    """
     found: list[Statistic] = []
     for name, before in reference.items():
         after = current.get(name)

@@ -137,6 +137,20 @@ class FileProfile:
         )
 
 
+def renamed(fields: Sequence[Field], current: Sequence[Field]) -> tuple[Field, ...]:
+    """The columns of one version under the names they have in another.
+
+    One that the other lacks keeps its name, or is left out where that is another column's by now.
+    """
+    names = {each.key: each.name for each in current}
+    taken = set(names.values())
+    return tuple(
+        replace(each, name=names.get(each.key, each.name))
+        for each in fields
+        if each.key in names or each.name not in taken
+    )
+
+
 def kind_of(type_: str) -> Kind:
     """How a column of a Spark SQL type is profiled."""
     if type_ in _NUMERIC or type_.startswith("decimal"):

@@ -119,13 +119,15 @@ def compared(
     rule: Drift,
     *,
     segments: Sequence[str] = (),
+    names: Sequence[Mapping[str, str]] = ({}, {}),
 ) -> tuple[list[Statistic], list[Cause]]:
     """What the job says of a table that had some files, to which commits added others.
 
-    A file is called by its commit, from 1, and place in it: ``1-0``.
+    A file is called by its commit, from 1, and place in it: ``1-0``. ``names`` are what columns are
+    called before and after, of those that are not called as in the files.
     """
     known: dict[tuple[str, int, str], FileProfile] = {}
-    names: dict[str, Field] = {}
+    types: dict[str, str] = {}
     told = []
     for number, files in enumerate([before, *commits]):
         added = []
@@ -133,18 +135,28 @@ def compared(
             added.append(DataFile(f"/t/{number}-{place}", 1, "", {}, {}))
             known[added[-1].key] = each
             for _, parts in each.cells:
-                names |= {name: Field(name, one.type, name) for (name, _), one in parts.items()}
+                types |= {key: one.type for (key, _), one in parts.items() if key != "*"}
         told.append((number, tuple(added)))
-    fields = tuple(each for name, each in names.items() if name != "*")
-    schema, at = Schema(fields, None), datetime(2026, 1, 1, tzinfo=timezone.utc)
-    log = tuple(Commit(number, at, "WRITE", added, (), schema, True) for number, added in told)
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    schemas = [
+        Schema(tuple(Field(called.get(key, key), types[key], key) for key in types), None)
+        for called in names
+    ]
+    log = tuple(
+        Commit(number, at, "WRITE", added, (), schemas[number > 0], True) for number, added in told
+    )
     sides = []
-    for number, said, added in (
-        (0, "whole", log[0].added),
-        (len(commits), "added since 0", tuple(file for each in log[1:] for file in each.added)),
+    for number, said, added, schema in (
+        (0, "whole", log[0].added, schemas[0]),
+        (
+            len(commits),
+            "added since 0",
+            tuple(file for each in log[1:] for file in each.added),
+            schemas[1],
+        ),
     ):
         wanted = profiling.Wanted("t", number, schema, added)
-        sides.append(Side("t", number, at, said, added, fields, wanted))
+        sides.append(Side("t", number, at, said, added, schema.fields, wanted))
     pair = Pair(sides[0], sides[1], log)
     line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
     statistics, found = drift.compared(line, pair, known, segments)

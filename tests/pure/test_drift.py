@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from profiles import Values, numeric, words
+from profiles import Values, compared, file_of, numeric, words
 
 from driftline import profile
+from driftline.delta_files import Schema
 from driftline.distances import js, psi
 from driftline.drift import Statistic, compare, freshness, schema, volume
+from driftline.jobs import drift as job
+from driftline.jobs.profiling import Wanted
+from driftline.jobs.sides import Pair, Side
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
 from driftline.verdicts import judged, learnt
@@ -377,6 +381,60 @@ def test_the_schema() -> None:
         "lost lost; new new; renamed old → young; type typed double → string",
     )
     assert judged([schema(before, before)])[0].drifted is False
+
+
+def named(before: Mapping[str, str], after: Mapping[str, str], **columns: tuple[Values, Values]):
+    """What the job says of columns by the keys of their files, which had other names before."""
+    files = [
+        file_of([({}, [numeric(each[side], name=key) for key, each in columns.items()])])
+        for side in (0, 1)
+    ]
+    said, moved = compared([files[0]], [[files[1]], [files[1]]], RULE, names=(before, after))
+    return {(each.column, each.statistic): each for each in said}, moved
+
+
+def test_a_renamed_column_is_compared_under_its_new_name() -> None:
+    """What a name says does not make it the same: euros that became cents are a hundred times."""
+    euros = np.random.default_rng(1).lognormal(3, 1, size=2000)
+    said, moved = named({"k": "amount_eur"}, {"k": "amount_cents"}, k=(euros, 100 * euros))
+    assert {column for column, _ in said} == {"*", "amount_cents"}
+    assert said["*", "schema"].detail == "renamed amount_eur → amount_cents"
+    assert said["amount_cents", "ks"].value > 0.9
+    assert said["amount_cents", "ks"].drifted
+    assert {each.column for each in moved} == {"amount_cents"}
+
+
+def test_columns_whose_names_were_swapped_are_compared_with_themselves() -> None:
+    one, two = [1.0] * 300, [2.0] * 300
+    before, after = {"k": "a", "l": "b"}, {"k": "b", "l": "a"}
+    said, _ = named(before, after, k=(one, one), l=(two, two))
+    assert said["*", "schema"].detail == "renamed a → b, b → a"
+    assert {said[name, "ks"].value for name in "ab"} == {0.0}
+    assert not any(each.drifted for each in said.values() if each.column != "*")
+
+
+def test_a_name_given_to_another_column_is_not_the_same_column() -> None:
+    before = [Field("x", "double", "k"), Field("gone", "double", "g")]
+    after = [Field("x", "double", "l"), Field("y", "double", "m")]
+    assert profile.renamed(before, after) == (Field("gone", "double", "g"),)
+    assert profile.renamed(before, [Field("y", "double", "k"), Field("x", "double", "l")]) == (
+        Field("y", "double", "k"),
+        Field("gone", "double", "g"),
+    )
+
+
+def test_calm_history_is_of_the_columns_not_of_their_names() -> None:
+    """A step is compared by the names of the version that is judged, in which two were swapped."""
+    then = (Field("a", "double", "k"), Field("b", "double", "l"))
+    now = (Field("b", "double", "k"), Field("a", "double", "l"))
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    old, new = (
+        Side("t", 1, at, "whole", (), fields, Wanted("t", 1, Schema(fields, None), ()))
+        for fields in (then, now)
+    )
+    step = job._as_now(Pair(old, old, ()), new)
+    assert (step.current.fields, step.reference.fields) == (now, then)
+    assert step.current.wanted.schema.keys(["a"]) == ("l",)  # segments, too
 
 
 def test_the_volume_is_said_without_a_verdict() -> None:

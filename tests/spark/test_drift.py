@@ -128,6 +128,9 @@ def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> Non
     assert said == f"{folder} 1 → 3 (whole): 1 drifted: *"
     rows = {key[1:]: row for key, row in found(line, version=3).items()}
     assert rows["*", "schema"].detail == "renamed x → y"
+    assert ("y", "ks") in rows
+    drawn = line.tables.read(schemas.HISTOGRAMS.full_name).where("column = 'y'")
+    assert {row.version for row in drawn.collect()} == {1, 3}
     for (column, statistic), row in rows.items():
         if column != "*":
             assert row.value <= row.bound + 1e-12, (column, statistic)

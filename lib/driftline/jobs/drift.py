@@ -59,7 +59,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     wanted = [side.wanted for each in past for side in (each.reference, each.current)]
     wanted += [old.wanted, new.wanted]
     known = profiling.profiles(line, ledger, wanted, segments=cut)
-    calm = [compared(line, each, known, segments)[0] for each in past]
+    calm = [compared(line, _as_now(each, new), known, segments)[0] for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
     _write_causes(line, ledger, pair, moved, key)
@@ -92,9 +92,13 @@ def compared(
     *,
     calm: Sequence[Sequence[Statistic]] = (),
 ) -> tuple[list[Statistic], dict[Side, dict[str, Profile]]]:
-    """All statistics, judged together, and the profiles they are of. Reads no data."""
+    """All statistics, judged together, and the profiles they are of. Reads no data.
+
+    Columns are what the files call them, and go by the names of the current side.
+    """
     old, new = pair.reference, pair.current
-    before, after = (_profile(line, side, known) for side in (old, new))
+    alike = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
+    before, after = (_profile(line, side, known) for side in alike)
     found = [
         drift.schema(old.fields, new.fields),
         drift.volume(_rows(before), _rows(after)),
@@ -111,13 +115,20 @@ def compared(
             continue
         for value in _values(known, pair, segment_key):
             where: Cell = {segment_key: value}
-            then, now = (_profile(line, side, known, where) for side in (old, new))
+            then, now = (_profile(line, side, known, where) for side in alike)
             segment = f"{name}={'null' if value is None else value}"
             found.append(replace(drift.volume(_rows(then), _rows(now)), segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
             if _rows(then) and _rows(now):
                 found += drift.compare(then, now, line.problem.drift, segment=segment)
     return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
+
+
+def _as_now(step: Pair, now: Side) -> Pair:
+    """A step of the past by the names of now, by which thresholds are looked up."""
+    fields = profile.renamed(step.current.fields, now.fields)
+    wanted = replace(step.current.wanted, schema=now.wanted.schema)
+    return replace(step, current=replace(step.current, fields=fields, wanted=wanted))
 
 
 def _values(known: Mapping[Key, FileProfile], pair: Pair, segment: str) -> list[str | None]:
