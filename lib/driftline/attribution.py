@@ -3,7 +3,9 @@
 Parts (commits, deliveries, files, partitions, segments) have profiles, so leaving one out is a
 merge of the others; no row is read. A part's share is what the statistic loses without it, over
 what it loses without each of them (leave-one-out, Cook & Weisberg 1982, of a two-sample statistic);
-over the statistic itself where that is more: of parts that are all off alike, none did it.
+over the statistic itself where that is more: of parts that are all off alike, none did it. A part
+without which the statistic cannot be told (what is left has no distribution) has no share, for
+nobody knows; one without which no value is left has all of it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class Cause:
     name: str
     share: float
     """Of the drift, from 0 to 1."""
-    without: float
-    """The statistic when this part is left out."""
+    without: float | None
+    """The statistic when this part is left out; None where it cannot be told."""
     rows: int
 
 
@@ -47,8 +49,11 @@ def causes(
     if not 2 <= len(parts) <= MOST:
         return []
     whole = _value(before, profile.merge(list(parts.values())), statistic, rule)
-    without = [_value(before, each, statistic, rule) for each in all_but_one(list(parts.values()))]
-    lost = [max(0.0, whole - value) for value in without]
+    if whole is None:
+        return []
+    left = all_but_one(list(parts.values()))
+    without = [_value(before, each, statistic, rule) for each in left]
+    lost = [_lost(whole, value, each) for value, each in zip(without, left, strict=True)]
     total = max(whole, math.fsum(lost))
     found = [
         Cause(
@@ -77,6 +82,12 @@ def all_but_one(parts: Sequence[Profile]) -> list[Profile]:
     return [right[0], *middle, left[-1]]
 
 
-def _value(before: Profile, after: Profile, statistic: str, rule: Drift) -> float:
+def _lost(whole: float, without: float | None, left: Profile) -> float:
+    if without is None:
+        return whole if left.is_empty else 0.0
+    return max(0.0, whole - without)
+
+
+def _value(before: Profile, after: Profile, statistic: str, rule: Drift) -> float | None:
     found = drift.compare({before.name: before}, {before.name: after}, rule)
-    return next((each.value for each in found if each.statistic == statistic), 0.0)
+    return next((each.value for each in found if each.statistic == statistic), None)

@@ -44,6 +44,23 @@ def test_rows_without_a_value_are_a_part_of_their_own() -> None:
     assert [(each.name, each.without) for each in found] == [("null", 0.0), ("null", 1.0)]
 
 
+def test_a_part_without_which_nobody_can_tell_has_no_share() -> None:
+    """The one that is off has so many rare words besides that, alone, it has no distribution."""
+    before = words({"a": 600, "b": 400})
+    rare = {f"id{place}": 1 for place in range(1200)}
+    parts = {"calm": words({"a": 600, "b": 400}), "off": words({"b": 400, **rare})}
+    first, second = causes(before, parts, statistic="js", kind="commit", rule=RULE)
+    assert (first.name, first.share, first.without) == ("off", 1.0, 0.0)
+    assert (second.name, second.share, second.without) == ("calm", 0.0, None)
+
+
+def test_a_part_without_which_no_value_is_left_has_all_of_it() -> None:
+    parts = {"null": numeric([], nulls=50), "off": numeric([2.0] * 50)}
+    first, second = causes(numeric([1.0] * 50), parts, statistic="ks", kind="file", rule=RULE)
+    assert (first.name, first.share, first.without) == ("off", 1.0, None)
+    assert (second.name, second.share, second.without) == ("null", 0.0, 1.0)
+
+
 @pytest.mark.parametrize("count", [2, 3, 7])
 def test_all_but_one(count: int) -> None:
     parts = [numeric([float(place)] * (place + 1)) for place in range(count)]

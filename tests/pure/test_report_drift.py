@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 from report_pages import CONF, Page, full, page, plainly
-from report_pictures import drift
+from report_pictures import causes, drift
 from report_tables import START, frame, nothing
 
 from driftline.problem import load_problem
@@ -36,6 +36,13 @@ def test_what_moved_a_column_is_one_click_away() -> None:
     assert "spend_90d commit 4 83 % PSI 0.120 2,100" in said
     assert "country DE 17 % PSI 0.410 700" in said
     assert "columns by version" in said
+
+
+def test_a_part_that_has_all_values_is_said_to_leave_none() -> None:
+    alone = causes().assign(without=None)
+    assert "83 % no value is left 2,100" in plainly(
+        Page(render(replace(full(), causes=alone))).says("drift")
+    )
 
 
 def test_no_drift_is_said_with_the_nearest_column() -> None:

@@ -39,7 +39,7 @@ def causes(facts: Facts, each: Comparison) -> Table | None:
                     named,
                     f"{row['kind']} {row['name']}",
                     Cell(words.share(row["share"]), bar=float(row["share"])),
-                    f"{words.metric(row['statistic'])} {words.decimal(row['without'])}",
+                    _without(row),
                     words.count(row["rows"]),
                 ]
             )
@@ -47,6 +47,12 @@ def causes(facts: Facts, each: Comparison) -> Table | None:
         return None
     said = ["column", "moved by", "#share of the drift", "without it", "#rows"]
     return Table(f"{each.title}: where it comes from", said, lines)
+
+
+def _without(row: Row) -> str:
+    if row["without"] is None:
+        return "no value is left"  # where the others cannot be told, a part has no share
+    return f"{words.metric(row['statistic'])} {words.decimal(row['without'])}"
 
 
 def _causes(facts: Facts, each: Comparison) -> dict[str, list[Row]]:
