@@ -19,7 +19,7 @@ from driftline.profile import Profile
 from driftline.sections import Drift
 
 MOST = 100
-"""More parts of a kind than this are not taken apart."""
+"""Of more parts of a kind than this, those with the fewest rows are taken together as one."""
 
 
 @dataclass(frozen=True)
@@ -46,28 +46,30 @@ def causes(
     The part called None is of the rows without a value, and said as null. Parts that moved it the
     other way have share 0. None for fewer than two parts: there is nothing to choose from.
     """
-    if not 2 <= len(parts) <= MOST:
+    if len(parts) < 2:
         return []
-    whole = _value(before, profile.merge(list(parts.values())), statistic, rule)
+    shown = _shown([("null" if name is None else name, part) for name, part in parts.items()])
+    whole = _value(before, profile.merge([part for _, part in shown]), statistic, rule)
     if whole is None:
         return []
-    left = all_but_one(list(parts.values()))
+    left = all_but_one([part for _, part in shown])
     without = [_value(before, each, statistic, rule) for each in left]
     lost = [_lost(whole, value, each) for value, each in zip(without, left, strict=True)]
     total = max(whole, math.fsum(lost))
     found = [
-        Cause(
-            before.name,
-            statistic,
-            kind,
-            "null" if name is None else name,
-            loss / total if total else 0.0,
-            value,
-            part.rows,
-        )
-        for (name, part), loss, value in zip(parts.items(), lost, without, strict=True)
+        Cause(before.name, statistic, kind, name, loss / total if total else 0.0, value, part.rows)
+        for (name, part), loss, value in zip(shown, lost, without, strict=True)
     ]
     return sorted(found, key=lambda each: -each.share)
+
+
+def _shown(parts: list[tuple[str, Profile]]) -> list[tuple[str, Profile]]:
+    """Those with most rows by themselves, all others as one, so that each costs a few merges."""
+    if len(parts) <= MOST:
+        return parts
+    ranked = sorted(parts, key=lambda part: -part[1].rows)
+    rest = [part for _, part in ranked[MOST - 1 :]]
+    return [*ranked[: MOST - 1], (f"the other {len(rest):,}", profile.merge(rest))]
 
 
 def all_but_one(parts: Sequence[Profile]) -> list[Profile]:

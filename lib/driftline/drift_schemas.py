@@ -71,7 +71,7 @@ CAUSES = Table(
         "column string — Column that drifted",
         "statistic string — The one furthest beyond its threshold",
         "kind string — commit, delivery, file, or a column whose value all rows of the part have",
-        "name string — Which commit, file or value; of a delivery its path",
+        "name string — Which commit, file or value; of a delivery its path; or the other n",
         "share double — Share of the drift that goes without this part; of all that goes, if more",
         "without double — The statistic without this part; null where it cannot be told",
         "rows bigint — Rows of the part",

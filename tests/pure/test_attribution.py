@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from driftline.profile import Profile
 from driftline.sections import Drift
 
 RULE = Drift(tables=())
+ASKED: dict[str, Any] = {"statistic": "ks", "kind": "file", "rule": RULE}
 
 
 def test_leaving_one_out_by_hand() -> None:
@@ -59,6 +61,26 @@ def test_a_part_without_which_no_value_is_left_has_all_of_it() -> None:
     first, second = causes(numeric([1.0] * 50), parts, statistic="ks", kind="file", rule=RULE)
     assert (first.name, first.share, first.without) == ("off", 1.0, None)
     assert (second.name, second.share, second.without) == ("null", 0.0, 1.0)
+
+
+def test_of_many_parts_the_smallest_are_one() -> None:
+    """Ninety-nine by themselves; the others, which are off here, have a name and a share."""
+    before = numeric([1.0] * 100)
+    parts = {f"{n}": numeric([1.0] * (10 + n)) for n in range(99)}
+    parts |= {f"off{n}": numeric([2.0] * 5) for n in range(1200)}
+    found = causes(before, parts, **ASKED)
+    assert (found[0].name, found[0].share, found[0].rows) == ("the other 1,200", 1.0, 6000)
+    assert {each.name for each in found[1:]} == {f"{n}" for n in range(99)}
+    names = {each.name for each in causes(before, dict(list(parts.items())[:100]), **ASKED)}
+    assert len(names) == 100 and "off0" in names
+
+
+def test_a_hundred_and_one_commits_are_taken_apart() -> None:
+    calm, off = numeric([1.0, 2.0] * 20), numeric([2.0] * 4000)
+    added = [[file_of([({}, [off if n == 70 else calm])])] for n in range(1, 102)]
+    _, moved = compared([file_of([({}, [numeric([1.0, 2.0] * 2000)])])], added, RULE)
+    assert {each.kind for each in moved} == {"commit"}  # a file each
+    assert (moved[0].name, moved[0].share) == ("70", 1.0)
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
