@@ -6,6 +6,9 @@ what it loses without each of them (leave-one-out, Cook & Weisberg 1982, of a tw
 over the statistic itself where that is more: of parts that are all off alike, none did it. A part
 without which the statistic cannot be told (what is left has no distribution) has no share, for
 nobody knows; one without which no value is left has all of it.
+
+Rows that went have no part to be left out. What took them is undone instead: its current rows are
+left out, those it took are put back, and its share is what the statistic loses by that.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ MOST = 100
 
 @dataclass(frozen=True)
 class Cause:
-    """One part of the current rows of a column that drifted."""
+    """One part of the current rows of a column that drifted, or what took rows of it away."""
 
     column: str
     statistic: str
@@ -34,8 +37,9 @@ class Cause:
     share: float
     """Of the drift, from 0 to 1."""
     without: float | None
-    """The statistic when this part is left out; None where it cannot be told."""
+    """The statistic when this part is left out, or undone; None where it cannot be told."""
     rows: int
+    """Of the part; or those that were taken away."""
 
 
 def causes(
@@ -48,28 +52,73 @@ def causes(
     """
     if len(parts) < 2:
         return []
-    shown = _shown([("null" if name is None else name, part) for name, part in parts.items()])
-    whole = _value(before, profile.merge([part for _, part in shown]), statistic, rule)
-    if whole is None:
-        return []
-    left = all_but_one([part for _, part in shown])
-    without = [_value(before, each, statistic, rule) for each in left]
-    lost = [_lost(whole, value, each) for value, each in zip(without, left, strict=True)]
-    total = max(whole, math.fsum(lost))
-    found = [
-        Cause(before.name, statistic, kind, name, loss / total if total else 0.0, value, part.rows)
-        for (name, part), loss, value in zip(shown, lost, without, strict=True)
+    named = [("null" if name is None else name, (part,)) for name, part in parts.items()]
+    shown = _shown(named, rows=0)
+    whole = profile.merge([part for _, (part,) in shown])
+    left = all_but_one([part for _, (part,) in shown])
+    each_rows = [(name, part.rows) for name, (part,) in shown]
+    return _ranked(before, whole, each_rows, left, statistic=statistic, kind=kind, rule=rule)
+
+
+def undone(
+    before: Profile,
+    rest: Profile,
+    parts: Mapping[str, tuple[Profile, Profile]],
+    *,
+    statistic: str,
+    kind: str,
+    rule: Drift,
+) -> list[Cause]:
+    """The same of what took rows of the reference away; one alone is named, too.
+
+    Each part is the current rows that came in place of those that it took, perhaps none, and those
+    that it took. ``rest`` are all other current rows.
+    """
+    shown = _shown(list(parts.items()), rows=1)
+    now = [part for _, (part, _) in shown]
+    back = [
+        profile.merge([others, then])
+        for others, (_, (_, then)) in zip(all_but_one([rest, *now])[1:], shown, strict=True)
     ]
-    return sorted(found, key=lambda each: -each.share)
+    each_rows = [(name, then.rows) for name, (_, then) in shown]
+    whole = profile.merge([rest, *now])
+    return _ranked(before, whole, each_rows, back, statistic=statistic, kind=kind, rule=rule)
 
 
-def _shown(parts: list[tuple[str, Profile]]) -> list[tuple[str, Profile]]:
+def _shown(
+    parts: Sequence[tuple[str, tuple[Profile, ...]]], *, rows: int
+) -> Sequence[tuple[str, tuple[Profile, ...]]]:
     """Those with most rows by themselves, all others as one, so that each costs a few merges."""
     if len(parts) <= MOST:
         return parts
-    ranked = sorted(parts, key=lambda part: -part[1].rows)
-    rest = [part for _, part in ranked[MOST - 1 :]]
-    return [*ranked[: MOST - 1], (f"the other {len(rest):,}", profile.merge(rest))]
+    ranked = sorted(parts, key=lambda part: -part[1][rows].rows)
+    others = [part for _, part in ranked[MOST - 1 :]]
+    merged = tuple(profile.merge(list(each)) for each in zip(*others, strict=True))
+    return [*ranked[: MOST - 1], (f"the other {len(others):,}", merged)]
+
+
+def _ranked(
+    before: Profile,
+    whole: Profile,
+    parts: Sequence[tuple[str, int]],
+    left: Sequence[Profile],
+    *,
+    statistic: str,
+    kind: str,
+    rule: Drift,
+) -> list[Cause]:
+    """Causes by name and rows, of what is left of the whole without each."""
+    value = _value(before, whole, statistic, rule)
+    if value is None:
+        return []
+    without = [_value(before, each, statistic, rule) for each in left]
+    lost = [_lost(value, other, each) for other, each in zip(without, left, strict=True)]
+    total = max(value, math.fsum(lost))
+    found = [
+        Cause(before.name, statistic, kind, name, loss / total if total else 0.0, other, rows)
+        for (name, rows), loss, other in zip(parts, lost, without, strict=True)
+    ]
+    return sorted(found, key=lambda each: -each.share)
 
 
 def all_but_one(parts: Sequence[Profile]) -> list[Profile]:

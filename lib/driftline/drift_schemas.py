@@ -62,7 +62,8 @@ DRIFT = Table(
 CAUSES = Table(
     "ops",
     "causes",
-    "Which part of the current rows moved a column that drifted, by leaving each out",
+    "What moved a column that drifted: parts of the current rows, by leaving each out, and commits "
+    "that took rows of the reference away, by undoing each",
     columns(
         "table string — Table compared",
         "from_version bigint — Reference version",
@@ -71,10 +72,11 @@ CAUSES = Table(
         "column string — Column that drifted",
         "statistic string — The one furthest beyond its threshold",
         "kind string — commit, delivery, file, or a column whose value all rows of the part have",
-        "name string — Which commit, file or value; of a delivery its path; or the other n",
+        "name string — Which commit, file or value; of a delivery its path; or the other n; with "
+        "(removed files) or (replaced files) commits that took rows of the reference away",
         "share double — Share of the drift that goes without this part; of all that goes, if more",
         "without double — The statistic without this part; null where it cannot be told",
-        "rows bigint — Rows of the part",
+        "rows bigint — Rows of the part; of removed or replaced files, of the reference",
         WHICH_RUN,
         AT,
     ),

@@ -14,7 +14,7 @@ import datasketches
 import numpy as np
 import numpy.typing as npt
 
-from driftline import profile, scan
+from driftline import delta_files, profile, scan
 from driftline.attribution import Cause
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
@@ -120,11 +120,14 @@ def compared(
     *,
     segments: Sequence[str] = (),
     names: Sequence[Mapping[str, str]] = ({}, {}),
+    removed: Mapping[int, Sequence[str]] = {},
+    moving: Sequence[int] = (),
 ) -> tuple[list[Statistic], list[Cause]]:
     """What the job says of a table that had some files, to which commits added others.
 
     A file is called by its commit, from 1, and place in it: ``1-0``. ``names`` are what columns are
-    called before and after, of those that are not called as in the files.
+    called before and after, of those that are not called as in the files; ``removed`` the files
+    that commits removed; ``moving`` those commits that changed no rows.
     """
     known: dict[tuple[str, int, str], FileProfile] = {}
     types: dict[str, str] = {}
@@ -143,20 +146,27 @@ def compared(
         for called in names
     ]
     log = tuple(
-        Commit(number, at, "WRITE", added, (), schemas[number > 0], True) for number, added in told
+        Commit(
+            number,
+            at,
+            "WRITE",
+            added,
+            tuple((f"/t/{name}", 0, "") for name in removed.get(number, ())),
+            schemas[number > 0],
+            number not in moving,
+        )
+        for number, added in told
     )
+    old, new = (delta_files.version(log, number) for number in (0, len(commits)))
+    grew = {file.key for file in old.files} < {file.key for file in new.files}
+    added = tuple(file for file in new.files if file not in old.files)
     sides = []
-    for number, said, added, schema in (
-        (0, "whole", log[0].added, schemas[0]),
-        (
-            len(commits),
-            "added since 0",
-            tuple(file for each in log[1:] for file in each.added),
-            schemas[1],
-        ),
+    for version, said, files in (
+        (old, "whole", old.files),
+        (new, "added since 0", added) if grew else (new, "whole", new.files),
     ):
-        wanted = profiling.Wanted("t", number, schema, added)
-        sides.append(Side("t", number, at, said, added, schema.fields, wanted))
+        wanted = profiling.Wanted("t", version.number, version.schema, files)
+        sides.append(Side("t", version.number, at, said, files, version.schema.fields, wanted))
     pair = Pair(sides[0], sides[1], log)
     line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
     statistics, found = drift.compared(line, pair, known, segments)

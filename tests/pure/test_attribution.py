@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from profiles import compared, file_of, numeric, words
 
 from driftline import profile
 from driftline.attribution import all_but_one, causes
+from driftline.delta_files import Commit, DataFile, Schema, version
+from driftline.jobs.causes import _taken
+from driftline.jobs.profiling import Wanted
+from driftline.jobs.sides import Pair, Side
 from driftline.profile import Profile
 from driftline.sections import Drift
 
@@ -115,6 +120,82 @@ def test_the_planted_part_comes_first() -> None:
         found = causes(before, parts, statistic=statistic, kind="commit", rule=RULE)
         right += found[0].name == str(planted)
     assert right >= 95
+
+
+CALM, OFF = words({"a": 600, "b": 400}, name="x"), words({"c": 500}, name="x")
+
+
+def taken(
+    before: list[Profile], commits: list[list[Profile]], **log: Any
+) -> dict[str, tuple[float, float | None, int]]:
+    """What took rows away, of those causes that the job gives for a table of words."""
+    columns = [[file_of([({}, [each])]) for each in files] for files in [before, *commits]]
+    _, moved = compared(columns[0], columns[1:], RULE, **log)
+    return {
+        each.name: (each.share, each.without, each.rows)
+        for each in moved
+        if each.kind == "commit" and each.name.endswith("files)")
+    }
+
+
+def test_a_commit_that_removed_a_partition_is_named() -> None:
+    alone = taken([CALM, OFF], [[]], removed={1: ["0-1"]})
+    assert alone == {"1 (removed files)": (1.0, 0.0, 500)}
+    # Among others: put back, its category has a fifth of the rows, not a third.
+    found = taken([CALM, OFF], [[CALM], []], removed={2: ["0-1"]})
+    [(name, (share, without, rows))] = found.items()
+    assert (name, rows) == ("2 (removed files)", 500)
+    assert without is not None and without > 0 and 0.9 < share < 1
+
+
+def test_commits_that_each_removed_some_share_it() -> None:
+    half = words({"c": 250}, name="x")
+    found = taken([CALM, half, half], [[], []], removed={1: ["0-1"], 2: ["0-2"]})
+    assert set(found) == {"1 (removed files)", "2 (removed files)"}
+    assert {share for share, *_ in found.values()} == {0.5}
+
+
+def test_copying_what_is_kept_does_not_count_twice() -> None:
+    """Of a file with both, a commit keeps one part; another file is only written again."""
+    both = words({"a": 600, "b": 400, "c": 500}, name="x")
+    log: dict[str, Any] = {"removed": {1: ["0-0"], 2: ["0-1"]}, "moving": [2]}
+    found = taken([both, CALM], [[CALM], [CALM]], **log)
+    assert found == {"1 (replaced files)": (1.0, 0.0, 1500)}
+
+
+def test_what_was_compacted_since_is_undone_together() -> None:
+    """One deletes, one appends, compaction makes one file of all: it has no part itself."""
+    both = words({"a": 600, "b": 400, "c": 500}, name="x")
+    log: dict[str, Any] = {"removed": {1: ["0-0"], 3: ["1-0", "2-0", "0-1"]}, "moving": [3]}
+    all_ = words({"a": 1800, "b": 1200}, name="x")
+    found = taken([both, CALM], [[CALM], [CALM], [all_]], **log)
+    assert found == {"1, 2 (replaced files)": (1.0, 0.0, 2500)}
+    log["removed"][3] = ["1-0", "0-1"]
+    found = taken([both, CALM], [[CALM], [CALM], [words({"a": 1200, "b": 800}, name="x")]], **log)
+    [(name, (share, _, rows))] = found.items()
+    assert (name, rows) == ("1 (replaced files)", 2500)
+    assert 0.5 < share < 1  # the other has grown in the meantime
+
+
+def test_nothing_is_undone_of_what_came_back_or_of_a_step_back() -> None:
+    """A partition deleted and restored: RESTORE adds the very file again. From then to before it,
+    there is no commit that took anything.
+    """
+    at, schema = datetime(2026, 1, 1, tzinfo=timezone.utc), Schema((), None)
+    kept, gone = (DataFile(f"/t/{name}", 1, "", {}, {}) for name in ("kept", "gone"))
+    actions = [((kept, gone), ()), ((), (("/t/gone", 0, ""),)), ((gone,), ())]
+    log = tuple(
+        Commit(number, at, "", added, removed, schema, True)
+        for number, (added, removed) in enumerate(actions)
+    )
+    old, lost, back = (
+        Side("t", number, at, "whole", version(log, number).files, (), Wanted("t", 0, schema, ()))
+        for number in range(3)
+    )
+    named, rest = _taken(Pair(old, lost, log[:2]))
+    assert (named, rest) == ({"1 (removed files)": ([], [gone])}, [kept])
+    assert _taken(Pair(old, back, log))[0] == {}
+    assert _taken(Pair(back, lost, log[1:]))[0] == {}
 
 
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:

@@ -90,6 +90,39 @@ def test_a_file_of_many_deliveries_is_not_cut(spark, line, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_what_took_rows_away_is_named(spark, line, tmp_path) -> None:
+    """A partition is deleted; then rows by deletion vectors; compaction in between took none."""
+    folder = str(tmp_path / "t")
+    for _ in range(2):
+        rows = spark.range(0, 3000, 1, 1).select(
+            F.expr("element_at(array('a', 'b c', 'd'), int(id % 3 + 1))").alias("kind"),
+            ((F.col("id") * 48_271) % 1_000 / 1_000).alias("x"),
+        )
+        rows.write.format("delta").mode("append").partitionBy("kind").option(
+            "delta.enableDeletionVectors", "true"
+        ).save(folder)
+    spark.sql(f"DELETE FROM delta.`{folder}` WHERE kind = 'b c'")
+    spark.sql(f"OPTIMIZE delta.`{folder}`")
+    spark.sql(f"DELETE FROM delta.`{folder}` WHERE x > 0.7")
+    profile.run(line, table=folder, history=True)
+    remove_data(folder)
+
+    said = drift.run(line, table=folder, asked=Asked("1", "3"))
+    assert said.startswith(f"{folder} 1 → 3 (whole): 1 drifted: kind; 100% of kind from commit 2 ")
+    drift.run(line, table=folder, asked=Asked("3", "4"))
+    drift.run(line, table=folder, asked=Asked("0", "4"))
+    found = line.tables.read(schemas.CAUSES.full_name).where("name LIKE '% files)'").collect()
+    told = {(row.from_version, row.column): (row.name, row.share, row.without) for row in found}
+    assert told[1, "kind"] == ("2 (removed files)", 1.0, 0.0)
+    assert told[3, "x"] == ("4 (replaced files)", 1.0, 0.0)
+    # Compacted in between: what was deleted later was of the same files.
+    assert {row.name for row in found if row.from_version == 0} == {
+        "2 (removed files)",
+        "1, 4 (replaced files)",
+    }
+
+
+@pytest.mark.slow
 def test_the_planted_delivery_comes_first(spark, line, tmp_path) -> None:
     """Sixty commits of 4 to 20 deliveries, one of which has a fifth to a half of the rows and is
     off: by three deviations, or in half of its rows, which are null, or 40 % of a new category.

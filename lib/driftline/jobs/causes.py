@@ -1,4 +1,7 @@
-"""What moved the columns that drifted: commits, deliveries, partitions, segments, files."""
+"""What moved the columns that drifted: commits, deliveries, partitions, segments, files.
+
+Also commits that took rows of the reference away: those are undone, instead of left out.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from pyspark.sql import functions as F
+from scipy.cluster.hierarchy import DisjointSet
 
 from driftline import attribution, profile, schemas
 from driftline.attribution import Cause
@@ -19,6 +23,9 @@ from driftline.profile import Cell, Field, FileProfile, Profile
 _KEPT = 5
 """Causes of a kind that are kept a column."""
 
+_NAMED = 3
+"""Commits that are named of those that can only be undone together."""
+
 
 def causes(
     line: Line,
@@ -31,6 +38,7 @@ def causes(
     """The causes of every column that drifted, by the statistic that is furthest beyond."""
     fields = {each.name: each for each in pair.current.fields}
     groups = _groups(pair, known, where, _paths(line, pair, known))
+    taken, rest = _taken(pair)
     found: list[Cause] = []
     for worst in _worst(statistics):
         field = fields.get(worst.column.partition(":")[0])
@@ -47,6 +55,21 @@ def causes(
                 parts,
                 statistic=worst.statistic,
                 kind=kind,
+                rule=line.problem.drift,
+            )[:_KEPT]
+        if taken:
+            found += attribution.undone(
+                before[worst.column],
+                _part(rest, known, field, where)[worst.column],
+                {
+                    name: (
+                        _part(now, known, field, where)[worst.column],
+                        _part(then, known, field, where)[worst.column],
+                    )
+                    for name, (now, then) in taken.items()
+                },
+                statistic=worst.statistic,
+                kind="commit",
                 rule=line.problem.drift,
             )[:_KEPT]
     return found
@@ -128,3 +151,46 @@ def _groups(
     if len(groups.get("file", {})) == len(groups.get("commit", {})):
         groups.pop("file", None)  # says nothing more
     return groups
+
+
+def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]], list[DataFile]]:
+    """What took files of the reference away, where a later version is compared as a whole: by what
+    it is called, the current files that came in their place, and those; and all other current ones.
+
+    It is a commit; or several, where one took what another wrote, for what each did cannot be told
+    from the files of both ends: they are called by those of them that changed rows. Compaction by
+    itself changed none, and has no part.
+    """
+    old, new = pair.reference, pair.current
+    if new.slice != "whole" or old.version > new.version:
+        return {}, list(new.files)
+    between = [each for each in pair.commits if each.number > old.version]
+    together = DisjointSet([each.number for each in between])
+    wrote: dict[tuple[str, str], int] = {}
+    took: dict[tuple[str, str], int] = {}
+    for each in between:
+        for path, _, deleted in each.removed:
+            took[path, deleted] = each.number
+            if (path, deleted) in wrote:
+                together.merge(wrote[path, deleted], each.number)
+        wrote |= {(file.path, file.deleted): each.number for file in each.added}
+    there = {file.key for file in old.files}
+    still = {file.key for file in new.files}
+    now: dict[int, list[DataFile]] = {}
+    then: dict[int, list[DataFile]] = {}
+    for file in new.files:
+        if file.key not in there:
+            now.setdefault(together[wrote[file.path, file.deleted]], []).append(file)
+    for file in old.files:
+        if file.key not in still:
+            then.setdefault(together[took[file.path, file.deleted]], []).append(file)
+    changed = {each.number for each in between if each.changes}
+    found = {}
+    for first, files in then.items():
+        if numbers := sorted(together.subset(first) & changed):
+            called = ", ".join(map(str, numbers[:_NAMED]))
+            called += f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+            what = "replaced" if first in now else "removed"
+            found[f"{called} ({what} files)"] = (now.get(first, []), files)
+    parts = {file.key for files, _ in found.values() for file in files}
+    return found, [file for file in new.files if file.key not in parts]
