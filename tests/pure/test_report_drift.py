@@ -6,8 +6,10 @@ import json
 import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pandas as pd
+import pytest
 from report_pages import CONF, Page, full, page, plainly
 from report_pictures import causes, drift
 from report_tables import START, frame, nothing
@@ -55,32 +57,59 @@ def test_no_drift_is_said_with_the_nearest_column() -> None:
     assert "No column of 3 tables is beyond its threshold." in read.says("")
 
 
+def compared(
+    versions: tuple[int, int],
+    slices: tuple[str, str],
+    *columns: tuple[str, str, float, float | None, bool],
+    table: str = "silver.orders",
+    at: datetime = START,
+) -> list[dict[str, Any]]:
+    """Rows of a comparison: column, statistic, value, threshold and verdict."""
+    said = {"table": table, "from_version": versions[0], "to_version": versions[1], "at": at}
+    said |= {"from_slice": slices[0], "slice": slices[1], "detail": ""}
+    names = ("column", "statistic", "value", "threshold", "drifted")
+    return [{**said, **dict(zip(names, each, strict=True))} for each in columns]
+
+
 def test_a_table_that_changed_as_a_whole_is_not_a_column() -> None:
-    rows = frame(
-        "drift",
-        [
-            {
-                "table": "silver.orders",
-                "from_version": 1,
-                "to_version": 2,
-                "slice": "whole",
-                "column": column,
-                "statistic": statistic,
-                "value": value,
-                "threshold": limit,
-                "drifted": drifted,
-                "detail": "",
-                "at": START,
-            }
-            for column, statistic, value, limit, drifted in (
-                ("*", "schema", 1.0, None, True),
-                ("amount", "psi", 0.01, 0.2, False),
-            )
-        ],
+    rows = compared(
+        (1, 2),
+        ("whole", "whole"),
+        ("*", "schema", 1.0, None, True),
+        ("amount", "psi", 0.01, 0.2, False),
     )
-    read = Page(render(replace(full(), drift=rows)))
+    read = Page(render(replace(full(), drift=frame("drift", rows))))
     assert "0 of 1 column" in read.says("")
     assert "silver.orders changed as a whole (schema 1.000)." in read.says("drift")
+
+
+@pytest.mark.parametrize(
+    "slices",
+    [
+        ("whole", "added since 3"),
+        ("written 2026-01-01 00:00 to 2026-01-08 00:00", "written 2026-01-08 00:00 to …"),
+    ],
+)
+def test_rows_that_were_added_or_written_are_drawn_over_their_reference(
+    slices: tuple[str, str],
+) -> None:
+    rows = compared((3, 30), slices, ("amount", "psi", 0.4, 0.2, True))
+    drawn = []
+    for version, slice_, share in (
+        (3, slices[0], 0.25),
+        (30, slices[1], 0.75),
+        (3, "written in another span", 0.111),  # of the same versions, for another comparison
+        (30, "whole", 0.222),
+    ):
+        side = {"table": "silver.orders", "version": version, "slice": slice_, "column": "amount"}
+        for low, each in ((0.0, share), (1.0, 1 - share)):
+            drawn.append({**side, "kind": "numeric", "low": low, "high": low + 1, "share": each})
+    facts = nothing(load_problem(CONF / "churn.yaml"))
+    facts = replace(facts, drift=frame("drift", rows), histograms=frame("histograms", drawn))
+    [overlaid] = Page(render(facts)).figures
+    bars, outline = overlaid["data"]
+    assert (bars["name"], bars["y"]) == ("version 30", [0.75, 0.25])
+    assert (outline["name"], outline["y"]) == ("version 3", [0.0, 0.25, 0.25, 0.75, 0.75, 0.0])
 
 
 # --- how it did since then ---------------------------------------------------------------------

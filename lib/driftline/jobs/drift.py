@@ -194,13 +194,13 @@ def _said(each: Statistic) -> str:
 
 def _write(line: Line, ledger: Run, pair: Pair, statistics: list[Statistic], key: str) -> None:
     now = datetime.now(timezone.utc)
-    new = pair.current
+    old, new = pair.reference, pair.current
     values = [
         (
             new.table,
-            pair.reference.version,
+            old.version,
             new.version,
-            f"{new.slice}, {each.segment}" if each.segment else new.slice,
+            *(", ".join(filter(None, (side.slice, each.segment))) for side in (old, new)),
             *each.cells,
             ledger.run_id,
             now,

@@ -162,13 +162,15 @@ def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
     )
     charts = []
     for each, shift in pairs:
-        mine = [
-            row
-            for row in histograms
-            if (row["table"], row["slice"], row["column"]) == (each.table, each.slice, shift.column)
-        ]
-        before = [row for row in mine if row["version"] == each.before]
-        after = [row for row in mine if row["version"] == each.after]
+        before, after = (
+            [
+                row
+                for row in histograms
+                if (row["table"], row["version"], row["slice"], row["column"])
+                == (each.table, version, slice_, shift.column)
+            ]
+            for version, slice_ in ((each.before, each.reference), (each.after, each.slice))
+        )
         if not (before and after):
             continue
         said = _said(shift.worst)

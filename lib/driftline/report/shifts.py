@@ -36,9 +36,13 @@ class Shift:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The newest comparison of a table: its columns, drifted and severe first."""
+    """The newest comparison of a table, or of a segment: its columns, drifted and severe first.
+
+    ``reference`` and ``slice`` are which rows of the versions ``before`` and ``after`` it is of.
+    """
 
     table: str
+    reference: str
     slice: str
     before: int
     after: int
@@ -92,6 +96,7 @@ def comparisons(facts: Facts) -> list[Comparison]:
         made.append(
             Comparison(
                 str(last["table"]),
+                str(last["from_slice"] or ""),
                 str(last["slice"] or ""),
                 int(last["from_version"]),
                 int(last["to_version"]),
