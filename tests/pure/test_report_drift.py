@@ -16,6 +16,8 @@ from report_tables import START, frame, nothing
 
 from driftline.problem import load_problem
 from driftline.report import render
+from driftline.report.drift import chip
+from driftline.report.shifts import comparisons
 
 
 def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
@@ -38,6 +40,14 @@ def test_what_moved_a_column_is_one_click_away() -> None:
     assert "spend_90d commit 4 83 % PSI 0.120 2,100" in said
     assert "country DE 17 % PSI 0.410 700" in said
     assert "columns by version" in said
+
+
+def test_causes_are_those_of_the_newest_comparison() -> None:
+    """Compared again, with other thresholds: what the first run named is no longer said."""
+    before = causes().assign(run_id="old", at=START - timedelta(days=1), name="FR")
+    both = pd.concat([before, causes().assign(run_id="new")])
+    said = plainly(Page(render(replace(full(), causes=both))).says("drift"))
+    assert "commit 4 83 %" in said and "commit FR" not in said
 
 
 def test_a_part_that_has_all_values_is_said_to_leave_none() -> None:
@@ -110,6 +120,33 @@ def test_rows_that_were_added_or_written_are_drawn_over_their_reference(
     bars, outline = overlaid["data"]
     assert (bars["name"], bars["y"]) == ("version 30", [0.75, 0.25])
     assert (outline["name"], outline["y"]) == ("version 3", [0.0, 0.25, 0.25, 0.75, 0.75, 0.0])
+
+
+def test_only_the_newest_comparison_of_a_table_is_on_the_page() -> None:
+    """Nineteen weeks, the first of which drifted, and one that is calm: that is what counts."""
+    rows = []
+    for week in range(20):
+        at = START + timedelta(days=7 * week)
+        slices = (f"written {at - timedelta(days=7):%F} to {at:%F}", f"written {at:%F} to …")
+        drifted = ("amount", "psi", 0.4 if week == 1 else 0.02, 0.2, week == 1)
+        rows += compared(
+            (week, week + 1), slices, ("*", "volume", 0.1, None, False), drifted, at=at
+        )
+        if week == 19:
+            segment = (f"{slices[0]}, half=odd", f"{slices[1]}, half=odd")
+            rows += compared((week, week + 1), segment, ("amount", "psi", 0.03, 0.2, False), at=at)
+    calm = compared((1, 2), ("whole", "whole"), ("age", "psi", 0.1, 0.2, False), table="silver.p")
+    facts = replace(full(), drift=frame("drift", rows + calm))
+    assert [(each.table, each.after) for each in comparisons(facts)] == [
+        ("silver.orders", 20),
+        ("silver.orders", 20),
+        ("silver.p", 2),
+    ]
+    assert chip(facts).tone == "good"
+    said = plainly(Page(render(facts)).says("drift"))
+    assert "None of the 3 columns compared drifted; nearest is age at 50 %" in said
+    # The week that drifted is in the history.
+    assert "silver.orders: columns by version" in said and "amount 0.1 2.0 0.1" in said
 
 
 # --- how it did since then ---------------------------------------------------------------------

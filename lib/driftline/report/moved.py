@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driftline.report import words
 from driftline.report.blocks import Cell, Table
-from driftline.report.facts import Facts, Row, newest, rows
+from driftline.report.facts import Facts, Row, latest_run, newest, rows
 from driftline.report.shifts import WHOLE_TABLE, Comparison, severity
 
 _VERSIONS = 30
@@ -63,9 +63,8 @@ def _causes(facts: Facts, each: Comparison) -> dict[str, list[Row]]:
         if (row["table"], row["slice"], row["from_version"], row["to_version"]) == key
         and row["share"]
     ]
-    mine = newest(mine, "column", "kind", "name")
     found: dict[str, list[Row]] = {}
-    for row in sorted(mine, key=lambda row: -row["share"]):
+    for row in sorted(latest_run(mine), key=lambda row: -row["share"]):
         kept = found.setdefault(str(row["column"]), [])
         if len(kept) < _CAUSES:
             kept.append(row)

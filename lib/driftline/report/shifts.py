@@ -1,8 +1,9 @@
-"""The newest comparison of every table, column by column."""
+"""The newest comparison of every table, column by column; older ones are history."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from driftline.report.facts import Facts, Row, newest, rows
@@ -82,26 +83,31 @@ def severity(row: Row) -> float:
 
 
 def comparisons(facts: Facts) -> list[Comparison]:
-    """The newest comparison of every table and slice; the ones with most drift first."""
+    """The newest comparison of every table and its segments; the ones with most drift first."""
     found = rows(facts.drift)
     made = []
-    for last in newest(found, "table", "slice"):
-        same = ("table", "slice", "from_version", "to_version")
-        mine = [row for row in found if all(row[key] == last[key] for key in same)]
-        columns: dict[str, dict[str, Row]] = {}
-        for row in newest(mine, "column", "statistic"):
-            columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
-        shifts = [Shift(column, statistics) for column, statistics in columns.items()]
-        shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
-        made.append(
-            Comparison(
-                str(last["table"]),
-                str(last["from_slice"] or ""),
-                str(last["slice"] or ""),
-                int(last["from_version"]),
-                int(last["to_version"]),
-                shifts,
-            )
-        )
+    for last in newest(found, "table"):
+        slices: dict[str, list[Row]] = {}
+        for row in found:
+            # All rows of a comparison are written at one time.
+            if (row["table"], row["at"]) == (last["table"], last["at"]):
+                slices.setdefault(str(row["slice"] or ""), []).append(row)
+        made += [_comparison(slice_, mine) for slice_, mine in slices.items()]
     made.sort(key=lambda each: -len(each.drifted))
     return [replace(each, place=place) for place, each in enumerate(made)]
+
+
+def _comparison(slice_: str, mine: Sequence[Row]) -> Comparison:
+    columns: dict[str, dict[str, Row]] = {}
+    for row in mine:
+        columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
+    shifts = [Shift(column, statistics) for column, statistics in columns.items()]
+    shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
+    return Comparison(
+        str(mine[0]["table"]),
+        str(mine[0]["from_slice"] or ""),
+        slice_,
+        int(mine[0]["from_version"]),
+        int(mine[0]["to_version"]),
+        shifts,
+    )
