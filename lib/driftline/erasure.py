@@ -20,8 +20,8 @@ ERASED = "(erased)"
 """Stands in a text where a word was."""
 
 DESCRIBING = {
-    "ops.profiles": ("values",),
-    "ops.drift": ("detail",),
+    "ops.profiles": ("values", "cell"),
+    "ops.drift": ("detail", "slice"),
     "ops.skew": ("detail",),
     "ops.causes": ("name",),
     "ops.histograms": ("category",),
@@ -29,7 +29,12 @@ DESCRIBING = {
     "ops.slices": ("value",),
     "ops.exploration": ("detail",),
 }
-"""Tables whose rows describe a ``column``, and where such a row may tell values of it."""
+"""Tables whose rows describe a ``column``, and where such a row may tell values: of that column;
+``cell`` and ``slice`` of segments, and a cause's ``name`` of the column that is its ``kind``, too.
+"""
+
+ALONE = {"ops.profiles": f"exists(map_values(cell), each -> each <=> '{ERASED}')"}
+"""Which rows, in SQL, described nobody else's: cells of their own, once :func:`changes` is made."""
 
 
 def sources(problem: Problem) -> list[str]:
@@ -106,18 +111,42 @@ def _spelled(word: str, encoding: str) -> str | None:
         return None
 
 
+def describes(table: str, columns: Iterable[str]) -> Column:
+    """Which rows of a table that describes columns may tell values of these."""
+    told = F.lit(False)
+    for column in columns:
+        told |= _of(table, column)
+        if table == "ops.profiles":
+            told |= F.map_contains_key("cell", F.lit(column))
+        elif table == "ops.drift":
+            told |= F.contains("slice", F.lit(f", {column}="))
+    return told
+
+
+def _of(table: str, column: str) -> Column:
+    """Which rows describe a column or, of causes, what moved others by its values."""
+    described = F.split("column", ":")[0] == column
+    return described | (F.col("kind") == column) if table == "ops.causes" else described
+
+
 def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]:
-    """The fields of a table that describes columns, without the words of the column described.
+    """The fields of a table that describes columns, without the words of the columns told of.
 
     ``words`` are those of each column. In a text :data:`ERASED` takes their place; a value that was
     listed with its count is one of those that are not listed.
     """
-    described = F.split("column", ":")[0]
     changed: dict[str, Column] = {}
     for field in DESCRIBING[table]:
         for column, said in words.items():
-            here = described == column
+            here = _of(table, column)
             kept = changed.get(field, F.col(f"`{field}`"))
+            if field == "cell":
+                changed[field] = F.transform_values(kept, _unless(column, said))
+                continue
+            if field == "slice":  # which ends with the segment, its value as a whole
+                segment = rf"(?<=, {re.escape(column)}=){pattern(said)}$"
+                changed[field] = F.regexp_replace(kept, segment, ERASED)
+                continue
             if field == "values":
                 listed = F.map_filter("values", _one_of(said))
                 rest = changed.get("unlisted", F.col("unlisted"))
@@ -125,9 +154,15 @@ def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]
                 changed["unlisted"] = F.when(here, F.greatest(rest, most)).otherwise(rest)
                 less = F.map_filter("values", _one_of(said, False))
             else:
-                less = F.regexp_replace(field, pattern(said), ERASED)
+                less = F.regexp_replace(kept, pattern(said), ERASED)
             changed[field] = F.when(here, less).otherwise(kept)
     return changed
+
+
+def _unless(segment: str, words: Iterable[str]) -> Callable[[Column, Column], Column]:
+    """The value of a cell, if it is no word of this segment."""
+    said = list(words)
+    return lambda name, value: F.when((name == segment) & value.isin(said), ERASED).otherwise(value)
 
 
 def _one_of(words: Iterable[str], yes: bool = True) -> Callable[[Column, Column], Column]:

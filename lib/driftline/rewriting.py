@@ -1,4 +1,4 @@
-"""Fields of rows given other values; touches Delta for :mod:`driftline.tables`.
+"""Fields of rows given other values, rows taken away; touches Delta for :mod:`driftline.tables`.
 
 Delta's log keeps what a change was asked for by: what is looked for must not stand there, so rows
 are told by ``where``, which names columns, never values of a person.
@@ -18,3 +18,8 @@ def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Co
     """Set fields of the rows ``where`` holds."""
     found = DeltaTable.forPath(tables.spark, tables.path(name))
     found.update(where, {f"`{field}`": value for field, value in changes.items()})
+
+
+def delete(tables: Tables, name: str, *, where: str) -> None:
+    """Take away the rows for which ``where``, in SQL, holds."""
+    DeltaTable.forPath(tables.spark, tables.path(name)).delete(where)

@@ -29,6 +29,7 @@ from driftline.jobs import (
     vacuum,
     validate,
 )
+from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from small_shop import write_project
@@ -120,6 +121,8 @@ def whole(project, opened):
         except Refused:
             assert job is train  # whether the model is good enough is not asked here
     explore.run(line, table="silver.orders")
+    for table, by in (("silver.visits", "agent"), ("silver.customers", "customer_id")):
+        drift.run(line, table=table, asked=Asked("0", "1", by=by))
     return line
 
 
@@ -129,7 +132,7 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
     assert all(before.values())
     for layer in ("bronze/orders", "silver/visits", "gold/features", "ops/rejects"):
         assert any(f"/churn/{layer}/" in each for each in before["canary3"]), layer
-    for table in ("quarantine", "profiles", "histograms"):
+    for table in ("quarantine", "profiles", "drift", "histograms"):
         assert any(f"/churn/ops/{table}/" in each for each in before["canary3"]), table
     others = rows_by_table(line)
     said = erase.run(line, entities=GONE, request="R-1")

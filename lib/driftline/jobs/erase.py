@@ -53,9 +53,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         said = begun | _since(line, request)
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
-            here = F.split("column", ":")[0].isin(list(words))
-            changes = erasure.changes(table, words)
-            rewriting.update(line.tables, table, where=here, changes=changes)
+            _untell(line, table, words)
         for table, matching in theirs.items():
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
@@ -182,6 +180,20 @@ def _words(
 
 def _bronze(personal: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, column) for name, column in personal.items() if name.startswith("bronze.")]
+
+
+def _untell(line: Line, table: str, words: Mapping[str, set[str]]) -> None:
+    """Take their words out of what a table tells of columns, and the rows that told of them alone:
+    a profile of one person is theirs, by whatever name.
+    """
+    rewriting.update(
+        line.tables,
+        table,
+        where=erasure.describes(table, words),
+        changes=erasure.changes(table, words),
+    )
+    if table in erasure.ALONE:
+        rewriting.delete(line.tables, table, where=erasure.ALONE[table])
 
 
 def _kept_out(
