@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -33,7 +32,7 @@ from pyspark.ml import PipelineModel
 
 from driftline import __version__
 from driftline.errors import DriftlineError, Missing
-from driftline.registry_client import Client, reached
+from driftline.registry_client import Client, metric_name, reached
 
 CHAMPION = "champion"
 
@@ -145,12 +144,12 @@ class Registry:
         return self.version(int(created.version))
 
     def record_drift(self, version: Version, metrics: Mapping[str, float], *, step: int) -> None:
-        """Log statistics beside the training of a version; ``step`` is the table's version."""
+        """Log statistics beside the training of a version; ``step`` is the table's version.
+
+        What MLflow takes no name of, a column may be called: the name is made one it takes.
+        """
         now = int(time.time() * 1000)
-        found = [
-            Metric(re.sub(r"[^\w\-. /]", "_", name), value, now, step)
-            for name, value in metrics.items()
-        ]
+        found = [Metric(metric_name(name), value, now, step) for name, value in metrics.items()]
         for first in range(0, len(found), _BATCH):
             self._client.log_batch(version.run_id, metrics=found[first : first + _BATCH])
 

@@ -1,13 +1,17 @@
-"""MLflow's client for :mod:`driftline.registry`, with what goes wrong there in our own words."""
+"""MLflow's client for :mod:`driftline.registry`, with what goes wrong there in our own words,
+and the names it takes.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from driftline import storage
 from driftline.errors import TryAgain
@@ -45,3 +49,15 @@ def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
             raise
 
     return ask
+
+
+def metric_name(said: str) -> str:
+    """One that MLflow takes: few characters, a path as it would write it itself, and short enough;
+    a digest tells apart what is cut.
+    """
+    parts = re.sub(r"[^\w\-. /]", "_", said).split("/")
+    name = "/".join("_" if part in ("", ".", "..") else part for part in parts)
+    if len(name) <= MAX_ENTITY_KEY_LENGTH:
+        return name
+    end = "-" + hashlib.sha256(said.encode()).hexdigest()[:16]
+    return name[: MAX_ENTITY_KEY_LENGTH - len(end)] + end

@@ -88,6 +88,21 @@ def test_what_was_recorded_comes_back(spark, registry, model) -> None:
     assert record(registry, model).number == 2
 
 
+def test_drift_of_a_column_that_may_be_called_anything_is_logged(registry, model) -> None:
+    version = record(registry, model)
+    long = "é" * 300
+    names = ["x", "x:length", "", "/", "a//b", ".", "..", "b/../a", "a/", "a\n", long, f"{long}a"]
+    registry.record_drift(
+        version, {f"drift/t/{name}/ks": place for place, name in enumerate(names)}, step=3
+    )
+    told = registry.metrics(version)
+    plain = {"drift/t/x/ks": 0, "drift/t/x_length/ks": 1, "drift/t/a/_/b/ks": 4, "drift/t/a_/ks": 9}
+    assert plain.items() <= told.items()
+    cut = {value: name for name, value in told.items() if value in (10, 11)}
+    assert len(cut) == 2  # what is cut is told apart still
+    assert all(len(name) == 250 and name.startswith("drift/t/ééé") for name in cut.values())
+
+
 def test_trials_are_child_runs(registry, model) -> None:
     version = record(registry, model)
     client = registry._client
