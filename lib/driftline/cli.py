@@ -177,7 +177,7 @@ def drift(table: str | None, by: str | None, **options: Any) -> None:
 
     Without versions: what the champion was trained on against the newest. A table with as-ofs is
     compared at the newest as-of of each version; one that only grew, by what was added. Files that
-    have a profile (see profile) are not read again.
+    have a profile (see profile) are not read again. Times without a zone are UTC.
     """
     asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
