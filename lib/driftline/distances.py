@@ -135,6 +135,17 @@ def two_shares_p(counts: tuple[float, float], rows: tuple[int, int]) -> float:
     return float(min(1.0, 2 * min(tails)))
 
 
+def counts_p(counts: tuple[int, int], over: tuple[int, int] = (1, 1)) -> float:
+    """How likely two counts are this far apart when as many come at a time, independently.
+
+    ``over`` is how many times each was counted. The exact test of two Poisson means (Przyborowski &
+    Wilenski 1940), two-sided by doubling.
+    """
+    one, both, share = counts[0], sum(counts), over[0] / sum(over)
+    tails = stats.binom.cdf(one, both, share), stats.binom.sf(one - 1, both, share)
+    return float(min(1.0, 2 * min(tails)))
+
+
 def pooled(
     p: Shares, q: Shares, off: tuple[Shares, Shares], rows: tuple[float, float]
 ) -> tuple[list[float], list[float], tuple[list[float], list[float]]]:

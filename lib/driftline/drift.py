@@ -31,6 +31,8 @@ class Statistic:
     drifted: bool = False
     segment: str = ""
     """``column=value``: the rows that were compared, where not all were."""
+    rows: int = 0
+    """Of a volume: the rows of the current side."""
 
     @property
     def reached(self) -> bool:
@@ -84,21 +86,25 @@ def schema(reference: Sequence[Field], current: Sequence[Field]) -> Statistic:
     detail = "; ".join(f"{word} {', '.join(names)}" for word, names in said.items() if names)
     changes = sum(map(len, said.values()))
     detail = detail or "same columns"
-    # A fact: it is not among the questions that chance may answer.
-    return Statistic("*", "schema", float(changes), 1.0, detail, drifted=changes > 0)
+    return Statistic("*", "schema", float(changes), 1.0, detail)
 
 
-def volume(before: int, after: int) -> Statistic:
-    """By which share the rows grew or shrank; a table may grow, so it has no threshold."""
+def volume(before: int, after: int, threshold: float | None = None) -> Statistic:
+    """By which share the rows grew or shrank."""
     change = abs(after / before - 1) if before else float(after > 0)
-    return Statistic("*", "volume", change, None, f"{before:,} → {after:,} rows")
+    said, p = f"{before:,} → {after:,} rows", distances.counts_p((before, after))
+    return Statistic("*", "volume", change, threshold, said, p=p, rows=after)
 
 
-def freshness(before: Profile, after: Profile, at: tuple[datetime, datetime]) -> Statistic | None:
+def freshness(
+    before: Profile,
+    after: Profile,
+    at: tuple[datetime, datetime],
+    threshold: float | None = None,
+) -> Statistic | None:
     """By how many days the newest time of a column has fallen further behind its version's commit.
 
-    ``at`` are the commits' times. A table may wait for its next delivery, so it has no threshold.
-    None where a side has no time.
+    ``at`` are the commits' times. None where a side has no time.
     """
     newest = [each.max for each in (before, after)]
     if before.type not in profile.TIMES or before.part or None in newest:
@@ -110,7 +116,7 @@ def freshness(before: Profile, after: Profile, at: tuple[datetime, datetime]) ->
     ]
     told = [f"{abs(each):,.1f} days {'after' if each < 0 else 'before'}" for each in days]
     said = f"newest {' → '.join(told)} the version"
-    return Statistic(before.name, "freshness", max(0.0, days[1] - days[0]), None, said)
+    return Statistic(before.name, "freshness", max(0.0, days[1] - days[0]), threshold, said)
 
 
 def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:

@@ -7,7 +7,7 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Prepare
+from driftline.sections import Drift, Prepare
 from driftline.source_section import Source
 from driftline.split_section import GivenSplit, TimeSplit
 
@@ -63,12 +63,17 @@ def explain(problem: Problem) -> str:
     lines += [
         "",
         f"Watched for drift: {', '.join(drift.tables)} (PSI {drift.psi}, KS {drift.ks}, "
-        f"JS {drift.js}, null rate {drift.null_rate}).",
+        f"JS {drift.js}, null rate {drift.null_rate}{_facts(drift)}).",
         f"Trained again when {_again(problem)}.",
         f"Prices: {problem.prices.core_hour} {problem.prices.currency} a core-hour, "
         f"{problem.prices.gib_hour} a GiB-hour, {problem.prices.gib_month} a GiB-month.",
     ]
     return "\n".join(lines)
+
+
+def _facts(drift: Drift) -> str:
+    volume = "" if drift.volume is None else f", volume {drift.volume:g}"
+    return volume + ("" if drift.freshness is None else f", freshness {drift.freshness:g} days")
 
 
 def _again(problem: Problem) -> str:

@@ -219,6 +219,10 @@ class Drift(Strict):
     wasserstein: float | None = Field(default=None, gt=0)
     total_variation: float | None = Field(default=None, gt=0, le=1)
     cramers_v: float | None = Field(default=None, gt=0, le=1)
+    volume: float | None = Field(default=None, gt=0)
+    """Share of rows more or less, where whole versions, newest as-ofs or spans are compared."""
+    freshness: float | None = Field(default=None, gt=0)
+    """Days by which the newest time of a column falls further behind."""
 
     @field_validator("tables")
     @classmethod

@@ -69,6 +69,31 @@ CHANGES = {
         ("ks: 0.15", "ks: 15"),
         ("out of range", "drift.ks", "15", "1 or less", "a share of 15 % is written 0.15"),
     ),
+    "volume of nothing": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  volume: 0"),
+        ("out of range", "drift.volume", "0", "above 0", "write a number above 0"),
+    ),
+    "freshness without days": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  freshness: soon"),
+        (
+            "not a number",
+            "drift.freshness",
+            "soon",
+            "a number",
+            "write it like 0.05, without quotes",
+        ),
+    ),
+    "volumes": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  volumes: 0.5"),
+        (
+            "unknown key",
+            "drift.volumes",
+            "volumes",
+            "tables, segments, psi, ks, js, null_rate, categories, wasserstein, total_variation, "
+            "cramers_v, volume, freshness",
+            "did you mean 'volume'?",
+        ),
+    ),
     "negative price": (
         ("gib_hour: 0.006", "gib_hour: -0.006"),
         ("out of range", "prices.gib_hour", "-0.006", "0 or more", "write a number 0 or more"),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
 import pytest
 from profiles import Values, compared, file_of, numeric, words
+from scipy.stats import binomtest
 
 from driftline import profile
 from driftline.delta_files import Schema
-from driftline.distances import js, psi
+from driftline.distances import counts_p, js, psi
 from driftline.drift import Statistic, compare, freshness, schema, volume
 from driftline.jobs import drift as job
 from driftline.jobs.profiling import Wanted
@@ -438,10 +440,78 @@ def test_calm_history_is_of_the_columns_not_of_their_names() -> None:
 
 
 def test_the_volume_is_said_without_a_verdict() -> None:
-    said = volume(100, 150)
+    [said] = judged([volume(100, 150)])
     assert (said.value, said.threshold, said.detail) == (0.5, None, "100 → 150 rows")
+    assert not judged([volume(1_000_000, 100)])[0].drifted
     assert volume(0, 5).value == 1.0
     assert volume(0, 0).value == 0.0
+
+
+def test_a_volume_that_has_a_threshold() -> None:
+    def drifts(before: int, after: int) -> bool:
+        return judged([volume(before, after, 0.5)])[0].drifted
+
+    assert drifts(1_000_000, 100) and drifts(1_000, 500) and drifts(1_000, 1_500)
+    assert not drifts(1_000, 501) and not drifts(1_000, 1_499)
+    assert not drifts(8, 3)  # as chance has it where five or six are usual
+
+
+def test_two_counts_of_the_same_rate() -> None:
+    """SciPy's own conditional test; of one side alone by hand: all of ten by one coin."""
+    for counts, over in (((7, 19), (1, 1)), ((90, 2), (30, 1)), ((40, 55), (3, 4))):
+        share = over[0] / sum(over)
+        one_sided = [
+            binomtest(counts[0], sum(counts), share, alternative=side).pvalue
+            for side in ("less", "greater")
+        ]
+        assert counts_p(counts, over) == pytest.approx(min(1, 2 * min(one_sided)), rel=1e-9)
+    assert counts_p((0, 10)) == pytest.approx(2 / 2**10, rel=1e-12)
+    assert counts_p((0, 0)) == 1.0
+    assert counts_p((30_000_000, 100), (30, 1)) < 1e-300
+
+
+def test_a_volume_that_calm_steps_taught() -> None:
+    """A quarter more than the most of them, and what the least is a quarter more than."""
+
+    def taught(after: int, calm: Sequence[int], steps: int = 1, before: int = 7) -> Statistic:
+        seen = [[volume(before, rows)] for rows in calm]
+        return judged(learnt(seen, [volume(before, after)], steps=steps))[0]
+
+    collapse = taught(100, [1_000_000] * 30)
+    assert collapse.drifted
+    assert (collapse.value, collapse.threshold) == pytest.approx((0.9999, 0.2))
+    assert collapse.detail == "1,000,000 rows in calm steps → 100 rows"
+    swaying = [8_000, 12_000, 10_000]
+    calm = {after: not taught(after, swaying).drifted for after in (6_400, 6_401, 14_999, 15_000)}
+    assert calm == {6_400: False, 6_401: True, 14_999: True, 15_000: False}
+    # As many a step, over as many steps; what was there before has nothing to do with it.
+    assert not taught(41_000, swaying, steps=4).drifted
+    assert taught(41_000, swaying).drifted and taught(10_000, swaying, steps=4).drifted
+    assert not taught(10_000, swaying, before=900_000).drifted
+    assert not taught(0, [0, 9_000]).drifted  # nothing came before, either
+    assert not taught(9, [3, 5, 4]).drifted  # few rows: as chance has it
+    other = learnt([[replace(volume(1, 900), segment="a=1")]], [volume(1, 1)])
+    assert other == [volume(1, 1)]
+
+
+def test_a_freshness_that_has_a_threshold() -> None:
+    """Days by which a column fell behind in calm steps; half a day where it never did."""
+
+    def behind(days: float, threshold: float | None = None) -> Statistic:
+        newest = [numeric([0.0, at * 86_400], type="timestamp") for at in (100, 100 - days)]
+        at = datetime(1970, 5, 1, tzinfo=timezone.utc)
+        said = freshness(newest[0], newest[1], (at, at), threshold)
+        assert said is not None and said.value == pytest.approx(days)
+        return said
+
+    for days, drifted in ((2.0, True), (1.9, False)):
+        assert judged([behind(days, 2.0)])[0].drifted is drifted
+    for calm, days, threshold in (([0.0, 2.0], 2.6, 2.5), ([0.0], 0.6, 0.5), ([0.4], 0.6, 0.5)):
+        [said] = judged(learnt([[behind(each)] for each in calm], [behind(days)]))
+        assert said.threshold == pytest.approx(threshold)
+        assert said.drifted
+    assert not judged(learnt([[behind(2.0)]], [behind(2.4)]))[0].drifted
+    assert learnt([[behind(0.0)]], [behind(1.0, 3.0)])[0].threshold == pytest.approx(0.3)
 
 
 def test_a_table_whose_newest_time_falls_behind() -> None:

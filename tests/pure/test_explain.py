@@ -85,6 +85,15 @@ def test_churn() -> None:
     assert said[-1] == "Prices: 0.05 EUR a core-hour, 0.006 a GiB-hour, 0.02 a GiB-month."
 
 
+def test_how_many_rows_and_how_fresh_is_said_where_it_is_watched() -> None:
+    rule = {"tables": ("silver.orders",)}
+    said = next(each for each in changed(drift=rule) if each.startswith("Watched"))
+    assert said.endswith("silver.orders (PSI 0.2, KS 0.15, JS 0.1, null rate 0.03).")
+    rule |= {"volume": 0.5, "freshness": 2}
+    said = next(each for each in changed(drift=rule) if each.startswith("Watched"))
+    assert said.endswith("null rate 0.03, volume 0.5, freshness 2 days).")
+
+
 def test_a_sum_is_not_a_yes_or_no() -> None:
     said = words(load_problem(CONF / "cdnow_spend.yaml"))
     assert (

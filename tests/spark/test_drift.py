@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -113,6 +114,43 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
         assert row.value == pytest.approx(0.2, abs=row.bound + 0.002)
         assert row.threshold == pytest.approx(1.25 * 0.3, abs=0.005)
         assert not row.drifted
+
+    write(spark, folder, 10, x=0.3)  # as few rows as never
+    assert drift.run(line, table=folder, asked=Asked("3", "4")).endswith(": calm")
+    said = drift.run(line, table=folder, asked=Asked("3", "4", learn=30))
+    assert said.endswith(": 1 drifted: *")
+    rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'volume' AND drifted")
+    [row] = rows.collect()
+    assert (row.value, row.threshold) == pytest.approx((0.99, 0.2))
+    assert row.detail == "1,000 rows in calm steps → 10 rows"
+
+
+def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None:
+    """Also freshness of a source's own time, of which nothing else is compared."""
+    rule = line.problem.drift.model_copy(
+        update={"volume": 0.5, "freshness": 3.0, "segments": {}, "tables": ("silver.orders",)}
+    )
+    line = replace(line, problem=line.problem.model_copy(update={"drift": rule}))
+    folder, noon = line.tables.path("silver.orders"), datetime(2026, 3, 18, 12, tzinfo=timezone.utc)
+    for rows, days, mode in ((1000, 10, "append"), (1000, 10, "append"), (300, 0, "overwrite")):
+        newest = F.lit(noon - timedelta(days=days)) - F.expr("make_interval(0, 0, 0, int(id % 5))")
+        drawn = spark.range(0, rows, 1, 1).select(newest.alias("time"), F.lit(7).alias("items"))
+        drawn.write.format("delta").mode(mode).save(folder)
+    dated(folder, {number: noon - timedelta(days=days) for number, days in enumerate((8, 4, 0))})
+    said = drift.run(line, asked=Asked("0", "1"), table="silver.orders")
+    assert said == "silver.orders 0 → 1 (added since 0): 1 drifted: time"
+    told = {key[1:]: row for key, row in found(line, version=1).items()}
+    assert [key for key in told if key[0].partition(":")[0] == "time"] == [("time", "freshness")]
+    row = told["time", "freshness"]
+    assert (row.value, row.threshold) == pytest.approx((4.0, 3.0))
+    assert row.detail == "newest 2.0 → 6.0 days before the version"
+    assert told["*", "volume"].threshold is None  # what is added is no share of what was there
+    said = drift.run(line, asked=Asked("1", "2"), table="silver.orders")
+    assert said == "silver.orders 1 → 2 (whole): 1 drifted: *"
+    told = {key[1:]: row for key, row in found(line, version=2).items()}
+    row = told["*", "volume"]
+    assert (row.value, row.threshold) == pytest.approx((0.85, 0.5))
+    assert told["time", "freshness"].value == 0.0
 
 
 @pytest.mark.slow

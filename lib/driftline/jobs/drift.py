@@ -18,7 +18,7 @@ from driftline.jobs.causes import causes
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
-from driftline.profile import Cell, FileProfile, Profile
+from driftline.profile import Cell, Field, FileProfile, Profile
 from driftline.registry import Registry
 
 _SEGMENTS = 100
@@ -59,9 +59,10 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     wanted = [side.wanted for each in past for side in (each.reference, each.current)]
     wanted += [old.wanted, new.wanted]
     known = profiling.profiles(line, ledger, wanted, segments=cut)
-    calm = [compared(line, _as_now(each, new), known, segments)[0] for each in past]
+    calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
-    moved = causes(line, pair, known, statistics, found[old], _newest(line, new, known))
+    parted = [each for each in statistics if each.statistic != "freshness"]  # no part makes it
+    moved = causes(line, pair, known, parted, found[old], _newest(line, new, known))
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
     if pair.champion:
@@ -84,6 +85,19 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     return f"{table} {old.version} → {new.version} ({new.slice}): {verdict}"
 
 
+def _calm(
+    line: Line,
+    step: Pair,
+    known: Mapping[Key, FileProfile],
+    segments: Sequence[str],
+    *,
+    like: Pair,
+) -> list[Statistic]:
+    """What a calm step teaches; its rows only if they are counted as those of the pair are."""
+    found, _ = compared(line, step, known, segments)
+    return [each for each in found if each.statistic != "volume" or step.alike == like.alike]
+
+
 def compared(
     line: Line,
     pair: Pair,
@@ -97,17 +111,20 @@ def compared(
     Columns are what the files call them, and go by the names of the current side.
     """
     old, new = pair.reference, pair.current
-    alike = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
-    before, after = (_profile(line, side, known) for side in alike)
+    same = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
+    before, after = (_profile(line, side, known) for side in same)
+    times = [_profile(line, side, known, fields=side.times) for side in (old, new)]
+    rule, at = line.problem.drift, (old.at, new.at)
+    volume = rule.volume if pair.alike else None
     found = [
         drift.schema(old.fields, new.fields),
-        drift.volume(_rows(before), _rows(after)),
-        *drift.compare(before, after, line.problem.drift),
+        drift.volume(_rows(before), _rows(after), volume),
+        *drift.compare(before, after, rule),
         *(
             told
-            for name in before
-            if name in after
-            and (told := drift.freshness(before[name], after[name], (old.at, new.at)))
+            for then, now in ((before, after), times)
+            for name in then
+            if name in now and (told := drift.freshness(then[name], now[name], at, rule.freshness))
         ),
     ]
     for name, segment_key in zip(segments, new.wanted.schema.keys(segments), strict=True):
@@ -115,13 +132,15 @@ def compared(
             continue
         for value in _values(known, pair, segment_key):
             where: Cell = {segment_key: value}
-            then, now = (_profile(line, side, known, where) for side in alike)
+            then, now = (_profile(line, side, known, where) for side in same)
             segment = f"{name}={'null' if value is None else value}"
-            found.append(replace(drift.volume(_rows(then), _rows(now)), segment=segment))
+            counted = drift.volume(_rows(then), _rows(now), volume)
+            found.append(replace(counted, segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
             if _rows(then) and _rows(now):
-                found += drift.compare(then, now, line.problem.drift, segment=segment)
-    return verdicts.judged(verdicts.learnt(calm, found)), {old: before, new: after}
+                found += drift.compare(then, now, rule, segment=segment)
+    learnt = verdicts.learnt(calm, found, steps=pair.steps)
+    return verdicts.judged(learnt), {old: before, new: after}
 
 
 def _as_now(step: Pair, now: Side) -> Pair:
@@ -157,10 +176,16 @@ def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
 
 
 def _profile(
-    line: Line, side: Side, known: Mapping[Key, FileProfile], where: Cell | None = None
+    line: Line,
+    side: Side,
+    known: Mapping[Key, FileProfile],
+    where: Cell | None = None,
+    *,
+    fields: Sequence[Field] | None = None,
 ) -> dict[str, Profile]:
     where = {**_newest(line, side, known), **(where or {})}
-    return profiling.of(side.files, side.fields, known, table=side.table, where=where)
+    fields = side.fields if fields is None else fields
+    return profiling.of(side.files, fields, known, table=side.table, where=where)
 
 
 def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:

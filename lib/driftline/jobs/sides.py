@@ -65,6 +65,8 @@ class Side:
     files: tuple[DataFile, ...]
     fields: tuple[Field, ...]
     wanted: profiling.Wanted = field(compare=False, repr=False)
+    times: tuple[Field, ...] = ()
+    """Columns that are not compared, for time always moves on, but how fresh they are."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,22 @@ class Pair:
         """Whether there is nothing to compare."""
         one, other = self.reference, self.current
         return (one.version, one.slice) == (other.version, other.slice)
+
+    @property
+    def alike(self) -> bool:
+        """Whether there should be as many rows on both sides: not of what was added to a whole."""
+        one, other = (each.slice.partition(" ")[0] for each in (self.reference, self.current))
+        return one == other
+
+    @property
+    def steps(self) -> int:
+        """In how many commits the current rows were added to the reference; 1 if they were not."""
+        if self.alike:
+            return 1
+        old, new = self.reference.version, self.current.version
+        return sum(
+            each.changes and bool(each.added) for each in self.commits if old < each.number <= new
+        )
 
 
 def pair(line: Line, table: str, asked: Asked) -> Pair:
@@ -214,9 +232,12 @@ def _side(
     line: Line, table: str, version: Version, slice_: str, files: tuple[DataFile, ...]
 ) -> Side:
     layer, _, name = table.partition(".")
-    apart = {*_APART.get(table, ()), line.problem.entity}
-    if layer in ("bronze", "silver") and name in line.problem.sources:
-        apart.add(line.problem.sources[name].time)  # time always moves on
-    fields = [each for each in profiling.profiled(version.schema) if each.name not in apart]
+    landed = layer in ("bronze", "silver") and name in line.problem.sources
+    time = line.problem.sources[name].time if landed else None
+    apart = {*_APART.get(table, ()), line.problem.entity, time}
+    every = profiling.profiled(version.schema)
+    fields = [each for each in every if each.name not in apart]
+    times = [each for each in every if each.name == time]
     wanted = profiling.Wanted(table, version.number, version.schema, files)
-    return Side(table, version.number, version.at, slice_, files, tuple(fields), wanted)
+    at = (table, version.number, version.at)
+    return Side(*at, slice_, files, tuple(fields), wanted, tuple(times))
