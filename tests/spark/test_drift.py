@@ -106,7 +106,7 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
         write(spark, folder, 1000, x=x)
     assert drift.run(line, table=folder, asked=Asked("2", "3")).endswith("1 drifted: x")
     said = drift.run(line, table=folder, asked=Asked("2", "3", by="half", learn=2))
-    assert said.endswith(": calm")
+    assert said.endswith(" (added since 2; thresholds of 2 steps): calm")
     rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'ks' and column = 'x'")
     slices = {row.slice: row for row in rows.orderBy("at").collect()}  # the newest of each
     assert set(slices) == {"added since 2", *(f"added since 2, half={h}" for h in ("odd", "even"))}
@@ -118,11 +118,14 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
     write(spark, folder, 10, x=0.3)  # as few rows as never
     assert drift.run(line, table=folder, asked=Asked("3", "4")).endswith(": calm")
     said = drift.run(line, table=folder, asked=Asked("3", "4", learn=30))
-    assert said.endswith(": 1 drifted: *")
+    assert said.endswith(" (added since 3; thresholds of 3 steps, not of 30): 1 drifted: *")
     rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'volume' AND drifted")
     [row] = rows.collect()
     assert (row.value, row.threshold) == pytest.approx((0.99, 0.2))
     assert row.detail == "1,000 rows in calm steps → 10 rows"
+    with pytest.raises(Missing, match="no step of versions up to 0 to learn") as caught:
+        drift.run(line, table=folder, asked=Asked("0", "1", learn=30))
+    assert caught.value.exit_code == 4 and caught.value.hint
 
 
 def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None:

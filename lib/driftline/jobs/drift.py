@@ -56,6 +56,12 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
     past = sides.steps(line, table, old.version, asked.learn)
+    if asked.learn and not past:
+        raise Missing(
+            f"{table} has no step of versions up to {old.version} to learn thresholds from",
+            where=line.tables.path(table),
+            hint="name a later version by --from, or leave --learn out",
+        )
     wanted = [side.wanted for each in past for side in (each.reference, each.current)]
     wanted += [old.wanted, new.wanted]
     known = profiling.profiles(line, ledger, wanted, segments=cut)
@@ -82,7 +88,14 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     if main:
         parts = [f"{each.kind} {each.name}" for each in main if each.column == main[0].column]
         verdict += f"; {main[0].share:.0%} of {main[0].column} from {', '.join(parts)}"
-    return f"{table} {old.version} → {new.version} ({new.slice}): {verdict}"
+    return f"{table} {old.version} → {new.version} ({new.slice}{_taught(asked, past)}): {verdict}"
+
+
+def _taught(asked: Asked, past: Sequence[Pair]) -> str:
+    if not asked.learn:
+        return ""
+    said = f"; thresholds of {len(past)} step{'s' if len(past) > 1 else ''}"
+    return said + (f", not of {asked.learn}" if len(past) < asked.learn else "")
 
 
 def _calm(
