@@ -21,7 +21,7 @@ ERASED = "(erased)"
 
 DESCRIBING = {
     "ops.profiles": ("values", "cell"),
-    "ops.drift": ("detail", "from_slice", "slice"),
+    "ops.drift": ("detail", "slice"),
     "ops.skew": ("detail",),
     "ops.causes": ("name",),
     "ops.histograms": ("category",),
@@ -30,7 +30,7 @@ DESCRIBING = {
     "ops.exploration": ("detail",),
 }
 """Tables whose rows describe a ``column``, and where such a row may tell values: of that column;
-``cell`` and the slices of segments, and a cause's ``name`` of the column that is its ``kind``, too.
+``cell`` and ``slice`` of segments, and a cause's ``name`` of the column that is its ``kind``, too.
 """
 
 ALONE = {"ops.profiles": f"exists(map_values(cell), each -> each <=> '{ERASED}')"}
@@ -143,7 +143,7 @@ def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]
             if field == "cell":
                 changed[field] = F.transform_values(kept, _unless(column, said))
                 continue
-            if field in ("from_slice", "slice"):  # both end with the segment, its value as a whole
+            if field == "slice":  # which ends with the segment, its value as a whole
                 segment = rf"(?<=, {re.escape(column)}=){pattern(said)}$"
                 changed[field] = F.regexp_replace(kept, segment, ERASED)
                 continue
