@@ -148,6 +148,12 @@ def test_a_commit_that_removed_a_partition_is_named() -> None:
     assert without is not None and without > 0 and 0.9 < share < 1
 
 
+def test_what_else_was_in_a_removed_partition_is_not_to_blame() -> None:
+    """A commit appends to both partitions, and the next removes all of one."""
+    found = taken([CALM, OFF], [[CALM, OFF], []], removed={2: ["0-1", "1-1"]})
+    assert set(found) == {"2 (removed files)"}
+
+
 def test_commits_that_each_removed_some_share_it() -> None:
     half = words({"c": 250}, name="x")
     found = taken([CALM, half, half], [[], []], removed={1: ["0-1"], 2: ["0-2"]})
@@ -196,6 +202,43 @@ def test_nothing_is_undone_of_what_came_back_or_of_a_step_back() -> None:
     assert (named, rest) == ({"1 (removed files)": ([], [gone])}, [kept])
     assert _taken(Pair(old, back, log))[0] == {}
     assert _taken(Pair(back, lost, log[1:]))[0] == {}
+
+
+def test_a_deletion_vector_is_of_its_own_file() -> None:
+    """A file of the reference and one that was appended since lose rows; then one of them again."""
+    at, schema = datetime(2026, 1, 1, tzinfo=timezone.utc), Schema((), None)
+    first, second = ("/t/first", "/t/second")
+
+    def file(path: str, deleted: str) -> DataFile:
+        return DataFile(path, 1, deleted, {}, {})
+
+    log = (
+        Commit(0, at, "", (file(first, ""),), (), schema, True),
+        Commit(1, at, "", (file(second, ""),), (), schema, True),
+        Commit(
+            2,
+            at,
+            "",
+            (file(first, "d"), file(second, "d")),
+            ((first, 0, ""), (second, 0, "")),
+            schema,
+            True,
+        ),
+        Commit(3, at, "", (file(second, "e"),), ((second, 0, "d"),), schema, True),
+        Commit(4, at, "", (file(first, "f"),), ((first, 0, "d"),), schema, True),
+    )
+    sides = [
+        Side("t", number, at, "whole", version(log, number).files, (), Wanted("t", 0, schema, ()))
+        for number in range(5)
+    ]
+    named, rest = _taken(Pair(sides[0], sides[3], log[:4]))
+    assert named == {"2 (replaced files)": ([file(first, "d")], [file(first, "")])}
+    assert rest == [file(second, "e")]
+    assert set(_taken(Pair(sides[0], sides[4], log))[0]) == {"2, 4 (replaced files)"}
+    assert set(_taken(Pair(sides[1], sides[4], log))[0]) == {
+        "2, 3 (replaced files)",
+        "2, 4 (replaced files)",
+    }
 
 
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:

@@ -13,7 +13,7 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from driftline import attribution, profile, schemas
 from driftline.attribution import Cause
-from driftline.delta_files import DataFile, Key
+from driftline.delta_files import Commit, DataFile, Key
 from driftline.drift import Statistic
 from driftline.jobs import profiling
 from driftline.jobs.line import Line
@@ -164,33 +164,54 @@ def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]]
     old, new = pair.reference, pair.current
     if new.slice != "whole" or old.version > new.version:
         return {}, list(new.files)
-    between = [each for each in pair.commits if each.number > old.version]
-    together = DisjointSet([each.number for each in between])
-    wrote: dict[tuple[str, str], int] = {}
-    took: dict[tuple[str, str], int] = {}
-    for each in between:
-        for path, _, deleted in each.removed:
-            took[path, deleted] = each.number
-            if (path, deleted) in wrote:
-                together.merge(wrote[path, deleted], each.number)
-        wrote |= {(file.path, file.deleted): each.number for file in each.added}
+    chains, changed = _chains([each for each in pair.commits if each.number > old.version])
     there = {file.key for file in old.files}
     still = {file.key for file in new.files}
-    now: dict[int, list[DataFile]] = {}
-    then: dict[int, list[DataFile]] = {}
+    now: dict[_Node, list[DataFile]] = {}
     for file in new.files:
         if file.key not in there:
-            now.setdefault(together[wrote[file.path, file.deleted]], []).append(file)
+            now.setdefault(chains[file.path, file.deleted], []).append(file)
+    then: dict[_Node, list[DataFile]] = {}
     for file in old.files:
         if file.key not in still:
-            then.setdefault(together[took[file.path, file.deleted]], []).append(file)
-    changed = {each.number for each in between if each.changes}
-    found = {}
+            then.setdefault(chains[file.path, file.deleted], []).append(file)
+    found: dict[str, tuple[list[DataFile], list[DataFile]]] = {}
     for first, files in then.items():
-        if numbers := sorted(together.subset(first) & changed):
-            called = ", ".join(map(str, numbers[:_NAMED]))
-            called += f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-            what = "replaced" if first in now else "removed"
-            found[f"{called} ({what} files)"] = (now.get(first, []), files)
+        numbers = sorted(set().union(*(changed.get(n, ()) for n in chains.subset(first))))
+        if not numbers:
+            continue
+        called = ", ".join(map(str, numbers[:_NAMED]))
+        called += f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+        what = "replaced" if first in now else "removed"
+        came, went = found.setdefault(f"{called} ({what} files)", ([], []))
+        came += now.get(first, [])
+        went += files
     parts = {file.key for files, _ in found.values() for file in files}
     return found, [file for file in new.files if file.key not in parts]
+
+
+_Node = tuple[str, str]
+"""Path and deletion vector of a file."""
+
+
+def _chains(commits: Sequence[Commit]) -> tuple[DisjointSet, dict[_Node, set[int]]]:
+    """The files that commits removed or added, those together that may have rows of each other;
+    and of each file which commits did so, and changed rows by it.
+
+    Where a file only got another deletion vector, its rows are in no other file. Of files that are
+    new, nobody can tell whose rows they have of all that the commit removed.
+    """
+    chains = DisjointSet()
+    changed: dict[_Node, set[int]] = {}
+    for each in commits:
+        gone = [(path, deleted) for path, _, deleted in each.removed]
+        came = [(file.path, file.deleted) for file in each.added]
+        apart = {path for path, _ in came} <= {path for path, _ in gone}
+        first: dict[str, _Node] = {}
+        for node in (*gone, *came):
+            chains.add(node)
+            if gone:
+                chains.merge(first.setdefault(node[0] if apart else "", node), node)
+            if each.changes:
+                changed.setdefault(node, set()).add(each.number)
+    return chains, changed
