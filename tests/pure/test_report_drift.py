@@ -133,7 +133,7 @@ def test_only_the_newest_comparison_of_a_table_is_on_the_page() -> None:
             (week, week + 1), slices, ("*", "volume", 0.1, None, False), drifted, at=at
         )
         if week == 19:
-            segment = (f"{slices[0]}, half=odd", f"{slices[1]}, half=odd")
+            segment = (slices[0], f"{slices[1]}, half=odd")
             rows += compared((week, week + 1), segment, ("amount", "psi", 0.03, 0.2, False), at=at)
     calm = compared((1, 2), ("whole", "whole"), ("age", "psi", 0.1, 0.2, False), table="silver.p")
     facts = replace(full(), drift=frame("drift", rows + calm))

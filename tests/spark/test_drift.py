@@ -88,6 +88,7 @@ def test_drift_is_found_attributed_and_costs_no_data(spark, line, tmp_path) -> N
     assert rows[slice_, "constant", "ks"].value == 0.0
     assert rows[slice_, "*", "volume"].detail == "3,000 → 5,000 rows"
     assert rows[f"{slice_}, half=odd", "kind", "new"].value == pytest.approx(0.2)
+    assert {row.from_slice for row in rows.values()} == {"whole"}
     causes = line.tables.read(schemas.CAUSES.full_name).where("kind = 'commit'").collect()
     first = {row.column: row.name for row in sorted(causes, key=lambda row: row.share)}
     assert first["kind"] == first["x"] == "2"
@@ -275,6 +276,10 @@ def test_spans_of_days(spark, line, tmp_path) -> None:
     assert rows[written, "*", "volume"].detail == "12,000 → 160,000 rows"
     assert rows[written, "x", "ks"].from_version == 3
     assert rows[written, "x", "ks"].value == pytest.approx(0.6, abs=0.02)
+    back = rows[written, "x", "ks"].from_slice
+    assert back == "written 2026-03-10 12:00 to 2026-03-11 12:00"
+    drawn = line.tables.read(schemas.HISTOGRAMS.full_name).where("column = 'x'").collect()
+    assert {(row.version, row.slice) for row in drawn} == {(3, back), (7, written)}
 
 
 def champion(line, tables: dict[str, int]) -> Version:
