@@ -147,7 +147,7 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     assert [key for key in told if key[0].partition(":")[0] == "time"] == [("time", "freshness")]
     row = told["time", "freshness"]
     assert (row.value, row.threshold) == pytest.approx((4.0, 3.0))
-    assert row.detail == "newest 2.0 → 6.0 days before the version"
+    assert row.detail == "newest 2.0 days before → 6.0 days before the version"
     assert told["*", "volume"].threshold is None  # what is added is no share of what was there
     said = drift.run(line, asked=Asked("1", "2"), table="silver.orders")
     assert said == "silver.orders 1 → 2 (whole): 1 drifted: *"
