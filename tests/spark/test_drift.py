@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import ledger, schemas
+from driftline import ledger, pins, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import drift, profile, profiling, sides
 from driftline.jobs.sides import Asked
@@ -157,6 +158,50 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     assert told["time", "freshness"].value == 0.0
 
 
+def plans(spark, *, after: int = -1) -> dict[int, str]:
+    """How each query was run that began after another, by its number."""
+    store = spark._jsparkSession.sharedState().statusStore()
+    told = store.executionsList()
+    listed = [told.apply(place) for place in range(told.size())]
+    return {
+        each.executionId(): each.physicalPlanDescription()
+        for each in listed
+        if each.executionId() > after
+    }
+
+
+@pytest.mark.slow
+def test_versions_that_vacuum_took_are_compared_all_the_same(spark, line) -> None:
+    """Delta's own VACUUM, of all that either version had; nor is read what is there now."""
+    folder = line.tables.path("silver.orders")
+    write(spark, folder, 3000)
+    write(spark, folder, 1000, x=0.6, kind="b")
+    spark.sql(f"DELETE FROM delta.`{folder}`")
+    write(spark, folder, 2000, x=5.0)
+    profile.run(line, history=True)
+    took = pins.vacuum(line.tables, "silver.orders", hours=0, pinned=[])
+    assert took == {"removed": 2, "kept": 0}
+
+    usual = spark.conf.get("spark.sql.maxMetadataStringLength")
+    spark.conf.set("spark.sql.maxMetadataStringLength", 10_000)  # paths as a whole
+    data = re.compile(rf"Location: .*{re.escape(folder)}(?!/_delta_log)")
+    try:
+        before = max(plans(spark))
+        said = drift.run(line, asked=Asked("0", "1"))
+        told = plans(spark, after=before)
+        assert told
+        assert not [plan for plan in told.values() if data.search(plan)]
+        line.tables.read("silver.orders").where("x > 5.5").collect()
+        assert [plan for plan in plans(spark, after=max(told)).values() if data.search(plan)]
+    finally:
+        spark.conf.set("spark.sql.maxMetadataStringLength", usual)
+    assert said.startswith("silver.orders 0 → 1 (added since 0): ")
+    rows = {key[1:]: row for key, row in found(line, version=1).items() if "," not in key[0]}
+    assert rows["*", "volume"].detail == "3,000 → 1,000 rows"
+    assert rows["x", "ks"].value == pytest.approx(0.6, abs=rows["x", "ks"].bound)
+    assert rows["kind", "new"].value == 1.0
+
+
 @pytest.mark.slow
 def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> None:
     """OPTIMIZE and a renamed column: other files, the same rows."""
@@ -240,6 +285,7 @@ def test_spans(spark, line, tmp_path) -> None:
     assert (said, sides.version_of(line, folder, "latest")) == (1, 2)
 
 
+@pytest.mark.slow
 def test_spans_of_days(spark, line, tmp_path) -> None:
     """The files that were written in a span, after its beginning up to its end, though they be
     compacted since; each of so many rows that their sum says which they are.
@@ -311,8 +357,8 @@ def logged(line, version: Version) -> dict[int, dict[str, float]]:
 
 @pytest.mark.slow
 def test_what_the_champion_was_trained_on_is_the_reference(spark, line, monkeypatch) -> None:
-    """Version 2: not the first one, which it is without a champion. MLflow has each comparison at
-    the step of its version, once, though it was away when the first one came to be logged.
+    """Version 2: not the first with rows, which it is without a champion. MLflow has a comparison
+    at the step of its version, once, though it was away when the first one came to be logged.
     """
     folder = line.tables.path("silver.orders")
     for x in (0.0, 0.0, 0.6, 0.6):
