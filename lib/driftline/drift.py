@@ -107,7 +107,7 @@ def freshness(
     ``at`` are the commits' times. None where a side has no time.
     """
     newest = [each.max for each in (before, after)]
-    if before.type not in profile.TIMES or before.part or None in newest:
+    if not before.is_time or None in newest:
         return None
     days = [
         (when.timestamp() - last) / 86_400
@@ -174,9 +174,7 @@ def _distinct_error(column: Profile) -> float:
 
 def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     name, rows = before.name, (before.filled, after.filled)
-    said = f"mean {_short(before.mean)} → {_short(after.mean)}"
-    if before.type in ("timestamp", "timestamp_ntz", "date") and not before.part:
-        said = "times in seconds since 1970, " + said
+    said = f"mean {_short(before, before.mean)} → {_short(after, after.mean)}"
     a, b = before.distribution, after.distribution
     open_ = a.error + b.error
     ks = distances.ks(a, b)
@@ -191,8 +189,8 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
         )
     assert before.min is not None and before.max is not None
     outside = b.below(before.min) + 1 - float(b.ranks([before.max])[0])
-    span = f"{_short(before.min)} … {_short(before.max)} → {_short(after.min)} … "
-    span += _short(after.max)
+    spans = (f"{_short(each, each.min)} … {_short(each, each.max)}" for each in (before, after))
+    span = " → ".join(spans)
     found.append(Statistic(name, "range", outside, None, span, min(1.0, 2 * b.error)))
     if categories.few(before) and categories.few(after):
         return found + _words(before, after, rule)
@@ -213,11 +211,11 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     rows = (before.filled, after.filled)
     new = categories.unseen(before, after)
     lost = categories.unseen(after, before)
-    parts = [
-        f"{word} {', '.join(some[:5])}" + (f" and {len(some) - 5} more" if len(some) > 5 else "")
-        for word, (some, *_) in (("new", new), ("lost", lost))
-        if some
-    ]
+    parts = []
+    for word, (some, *_) in (("new", new), ("lost", lost)):
+        if some:
+            first = ", ".join(_word(before, each) for each in some[:5])
+            parts.append(f"{word} {first}" + (f" and {len(some) - 5} more" if some[5:] else ""))
     detail = "; ".join(parts) or "same categories"
     found = [
         Statistic(before.name, which, value, rule.categories, detail, off, chance)
@@ -227,7 +225,7 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     moved = max(range(len(names)), key=lambda place: abs(q[place] - p[place]), default=None)
     if moved is not None:
         before_, after_ = (categories.said(each, names[moved]) for each in (before, after))
-        said = f"{names[moved]}: {before_} → {after_}"
+        said = f"{_word(before, names[moved])}: {before_} → {after_}"
     found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said)
     return found
 
@@ -269,5 +267,11 @@ def _shares(
     ]
 
 
-def _short(value: float | None) -> str:
-    return "?" if value is None else f"{value:.4g}"
+def _short(column: Profile, value: float | None) -> str:
+    if value is None:
+        return "?"
+    return profile.moment(value) if column.is_time else f"{value:.4g}".replace("inf", "∞")
+
+
+def _word(column: Profile, name: str) -> str:
+    return profile.moment(float(name)) if column.is_time else name

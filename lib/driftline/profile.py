@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
@@ -17,6 +18,10 @@ from driftline.sketches import Counts, Distribution
 
 WHOLE = ("bigint", "int", "smallint", "tinyint")
 TIMES = ("timestamp", "timestamp_ntz", "date")
+LAST = 253_402_300_799.0
+"""The last second of 9999, with which Spark's times end; rounded to a double, its microseconds are
+those of 10000, which no calendar here knows.
+"""
 _NUMERIC = ("double", "float", *WHOLE, *TIMES)
 
 Kind = Literal["numeric", "categorical", "skipped"]
@@ -51,6 +56,11 @@ class Profile:
     def name(self) -> str:
         """The column, and which part of it."""
         return f"{self.column}:{self.part}" if self.part else self.column
+
+    @property
+    def is_time(self) -> bool:
+        """Whether its values are times; a part of a time is none."""
+        return self.type in TIMES and not self.part
 
     @property
     def null_rate(self) -> float:
@@ -284,6 +294,12 @@ def edges(reference: Distribution, *, bins: int = 10) -> list[float]:
     return sorted(set(reference.quantiles([place / bins for place in range(1, bins)])))
 
 
+def moment(seconds: float) -> str:
+    """``2024-03-01 12:30`` or, at midnight, ``2024-03-01`` for a time in seconds since 1970."""
+    at = datetime(1970, 1, 1) + timedelta(seconds=min(seconds, LAST))
+    return at.isoformat(" ", "minutes").removesuffix(" 00:00")
+
+
 def even_edges(profiles: Sequence[Profile], *, bins: int = 20) -> list[float]:
     """Outer and inner edges of bins of equal width over what all of the profiles hold, to draw.
 
@@ -298,4 +314,5 @@ def even_edges(profiles: Sequence[Profile], *, bins: int = 20) -> list[float]:
     low, high = min(ends), max(ends)
     if low == high:
         return [low - 0.5, low + 0.5]
-    return [low + (high - low) * place / bins for place in range(bins + 1)]
+    # Not low + a part of the difference, which no double may hold.
+    return [low * (1 - place / bins) + high * (place / bins) for place in range(bins + 1)]

@@ -606,6 +606,8 @@ def test_even_edges_to_draw() -> None:
     assert np.diff(drawn) == pytest.approx([(drawn[-1] - drawn[0]) / 10] * 10)
     assert profile.even_edges([numeric([4.0] * 9)]) == [3.5, 4.5]
     assert profile.even_edges([numeric([])]) == []
+    far = profile.even_edges([numeric([-1.7e308] * 5 + [1.7e308] * 5)], bins=4)
+    assert far == pytest.approx([-1.7e308, -0.85e308, 0.0, 0.85e308, 1.7e308])
 
 
 @pytest.mark.parametrize(
@@ -625,6 +627,43 @@ def test_even_edges_to_draw() -> None:
 )
 def test_kinds(type: str, kind: Any) -> None:
     assert profile.kind_of(type) == kind
+
+
+# ---- in words --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "1970-01-01"),
+        (1_709_296_200.0, "2024-03-01 12:30"),
+        (1_709_296_259.9, "2024-03-01 12:30"),
+        (-62_135_596_800.0, "0001-01-01"),
+        (253_402_214_400.0, "9999-12-31"),
+        (253_402_300_799.999999, "9999-12-31 23:59"),
+    ],
+)
+def test_a_time_is_said_as_one(seconds: float, said: str) -> None:
+    assert profile.moment(seconds) == said
+
+
+def test_times_are_said_as_times_and_their_parts_are_not() -> None:
+    days = [float(86_400 * day) for day in (0, 1, 2)]
+    statistics = found(*(numeric(days[place : place + 2], type="date") for place in (0, 1)))
+    assert statistics["ks"].detail == "mean 1970-01-01 12:00 → 1970-01-02 12:00"
+    assert statistics["range"].detail == "1970-01-01 … 1970-01-02 → 1970-01-02 … 1970-01-03"
+    assert statistics["new"].detail == "new 1970-01-03; lost 1970-01-01"
+    assert statistics["psi"].detail == "1970-01-01: 50.0% → 0.0%"
+    hours = replace(words({"7": 5}, type="timestamp"), part="hour")
+    said = compare({"at": hours}, {"at": hours}, RULE)
+    assert {each.detail for each in said} == {"same categories", "7: 100.0% → 100.0%"}
+
+
+def test_infinite_values_are_said_as_such() -> None:
+    before, after = numeric([-math.inf, 1.0, math.inf]), numeric([1.0, 2.0])
+    statistics = found(before, after)
+    assert statistics["range"].detail == "-∞ … ∞ → 1 … 2"
+    assert statistics["ks"].detail == "mean ? → 1.5"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,20 @@ def test_a_constant_column_and_open_ends_can_be_drawn() -> None:
     assert np.isfinite(opened["x"]).all()
 
 
+def test_times_are_drawn_on_an_axis_of_dates() -> None:
+    made = [row | {"kind": "time"} for row in bins(0, 86_400, 2 * 86_400)]
+    figure = overlay(made, made, names=("a", "b"))
+    assert figure["layout"]["xaxis"]["type"] == "date"
+    bars, outline = figure["data"]
+    assert (list(bars["x"]), list(bars["width"])) == ([43_200_000, 129_600_000], [86_400_000] * 2)
+    assert bars["customdata"][0].startswith("1970-01-01 to 1970-01-02: ")
+    assert max(outline["x"]) == 2 * 86_400_000
+    # Plotly knows no year 10000, which is what the last microseconds of 9999 are as doubles.
+    last = [row | {"kind": "time"} for row in bins(0, 253_402_300_799.999999)]
+    bars, outline = overlay(last, last, names=("a", "b"))["data"]
+    assert max(outline["x"]) == bars["x"][0] + bars["width"][0] / 2 == 253_402_300_799_000
+
+
 def test_categories_beyond_the_most_frequent_are_added_up() -> None:
     made = [
         {"kind": "categorical", "category": f"c{n:02}", "share": 0.05, "low": None, "high": None}

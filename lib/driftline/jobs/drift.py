@@ -280,7 +280,7 @@ def _draw(line: Line, ledger: Run, found: Mapping[Side, Mapping[str, Profile]]) 
         present = {side: profiles[name] for side, profiles in found.items() if name in profiles}
         for side, bins in _bins(present).items():
             filled = present[side].filled
-            kind = present[side].kind
+            kind = "time" if present[side].is_time else present[side].kind
             head = (side.table, side.version, side.slice, name, kind)
             values += [(*head, *each, filled, ledger.run_id) for each in bins]
     table = [[side.table, side.version, side.slice] for side in found]

@@ -8,10 +8,13 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from driftline.profile import LAST, moment
 from driftline.report.charts import BLUE, VERMILION, Figure, figure, plain
 from driftline.report.facts import Row
 
 _MOST_CATEGORIES = 8
+_MILLISECONDS = 1000
+"""Plotly counts times in them, profiles in seconds."""
 
 
 def overlay(before: Sequence[Row], after: Sequence[Row], *, names: tuple[str, str]) -> Figure:
@@ -24,7 +27,7 @@ def overlay(before: Sequence[Row], after: Sequence[Row], *, names: tuple[str, st
 def steps(bins: Sequence[tuple[float, float, float]], *, x: str, percent_x: bool) -> Figure:
     """Bars for (low, high, share)."""
     return figure(
-        [_bars(bins, "", density=False)],
+        [_bars(bins, "", density=False, times=False)],
         xaxis={"title": {"text": x}, "tickformat": ".0%" if percent_x else "", "showgrid": False},
         yaxis={"title": {"text": "share"}, "tickformat": "~%", "rangemode": "tozero"},
         bargap=0,
@@ -33,18 +36,24 @@ def steps(bins: Sequence[tuple[float, float, float]], *, x: str, percent_x: bool
 
 
 def _numbers(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]) -> Figure:
-    then, now = _bins(before), _bins(after)
+    times = any(row["kind"] == "time" for row in [*before, *after])
+    then, now = (_bins(each, most=LAST if times else math.inf) for each in (before, after))
     density = _uneven([*then, *now])
     traces = []
     if now:
-        traces.append(_bars(now, names[1], density=density))
+        traces.append(_bars(now, names[1], density=density, times=times))
     if then:
-        traces.append(_outline(then, names[0], density=density))
+        traces.append(_outline(then, names[0], density=density, times=times))
     return figure(
         traces,
         bargap=0,
         showlegend=False,
-        xaxis={"tickformat": "", "nticks": 5, "showgrid": False},
+        xaxis={
+            "type": "date" if times else "linear",
+            "tickformat": "",
+            "nticks": 5,
+            "showgrid": False,
+        },
         yaxis={
             "tickformat": "" if density else "~%",
             "showticklabels": not density,
@@ -54,7 +63,7 @@ def _numbers(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]
     )
 
 
-def _bins(records: Sequence[Row]) -> list[tuple[float, float, float]]:
+def _bins(records: Sequence[Row], *, most: float) -> list[tuple[float, float, float]]:
     """(low, high, share) in order; open ends are closed, a bin without width gets some."""
     bins = []
     for row in records:
@@ -62,7 +71,7 @@ def _bins(records: Sequence[Row]) -> list[tuple[float, float, float]]:
         low = high if low is None or not math.isfinite(low) else low
         high = low if high is None or not math.isfinite(high) else high
         if low is not None and math.isfinite(low):
-            bins.append((float(low), float(high), float(row["share"] or 0)))
+            bins.append((min(low, most), min(high, most), float(row["share"] or 0)))
     bins.sort()
     span = bins[-1][1] - bins[0][0] if bins else 0
     least = span / 60 or 1.0
@@ -78,25 +87,30 @@ def _height(low: float, high: float, height: float, density: bool) -> float:
     return height / (high - low) if density else height
 
 
-def _bars(bins: Sequence[tuple[float, float, float]], name: str, *, density: bool) -> Any:
+def _bars(
+    bins: Sequence[tuple[float, float, float]], name: str, *, density: bool, times: bool
+) -> Any:
+    scale = _MILLISECONDS if times else 1
     return go.Bar(
-        x=[(low + high) / 2 for low, high, _ in bins],
-        width=[high - low for low, high, _ in bins],
+        x=[scale * (low / 2 + high / 2) for low, high, _ in bins],
+        width=[scale * (high - low) for low, high, _ in bins],
         y=[_height(low, high, height, density) for low, high, height in bins],
         name=name,
         marker={"color": BLUE, "opacity": 0.72, "line": {"width": 0}},
-        customdata=[_words(*each) for each in bins],
+        customdata=[_words(*each, times=times) for each in bins],
         hovertemplate=f"{plain(name)} %{{customdata}}<extra></extra>",
     )
 
 
-def _outline(bins: Sequence[tuple[float, float, float]], name: str, *, density: bool) -> Any:
+def _outline(
+    bins: Sequence[tuple[float, float, float]], name: str, *, density: bool, times: bool
+) -> Any:
     """A line along the tops of the bins, down to the ground at both ends and in gaps."""
     x, y, said = [bins[0][0]], [0.0], [""]
     for place, (low, high, height) in enumerate(bins):
         x += [low, high]
         y += [_height(low, high, height, density)] * 2
-        said += [_words(low, high, height)] * 2
+        said += [_words(low, high, height, times=times)] * 2
         if place + 1 == len(bins) or bins[place + 1][0] > high:
             x.append(high)
             y.append(0.0)
@@ -106,7 +120,7 @@ def _outline(bins: Sequence[tuple[float, float, float]], name: str, *, density: 
                 y.append(0.0)
                 said.append("")
     return go.Scatter(
-        x=x,
+        x=[_MILLISECONDS * each for each in x] if times else x,
         y=y,
         name=name,
         mode="lines",
@@ -116,8 +130,9 @@ def _outline(bins: Sequence[tuple[float, float, float]], name: str, *, density: 
     )
 
 
-def _words(low: float, high: float, height: float) -> str:
-    return f"{low:,.4g} to {high:,.4g}: {100 * height:.1f} %"
+def _words(low: float, high: float, height: float, *, times: bool) -> str:
+    ends = f"{moment(low)} to {moment(high)}" if times else f"{low:,.4g} to {high:,.4g}"
+    return f"{ends}: {100 * height:.1f} %"
 
 
 def _categories(before: Sequence[Row], after: Sequence[Row], names: tuple[str, str]) -> Figure:
