@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime
 
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import ledger, profile, scan
+from driftline import distances, ledger, profile, scan
 from driftline.drift import compare
 from driftline.profile import Profile
 from driftline.sections import Drift
@@ -147,6 +152,90 @@ def test_a_million_categories_are_bounded(spark) -> None:
     assert 0 < words.counts.excess <= 1_000_000 * 3.5 / 8192 + 1
     assert words.counts.values["often"] == pytest.approx(250_000, abs=words.counts.excess)
     assert words.distinct == pytest.approx(750_001, rel=0.05)
+
+
+def several(spark, x: Sequence[str], y: Sequence[str], files: int) -> dict[str, Profile]:
+    """Two columns of words, each merged from the profiles of files of unequal size."""
+    table = pd.concat(
+        pd.DataFrame({"file": f"{side}{place}", "w": part})
+        for side, words in (("x", x), ("y", y))
+        for place, part in enumerate(
+            np.split(words, [len(words) >> back for back in range(files - 1, 0, -1)])
+        )
+    )
+    rows = spark.createDataFrame(pa.Table.from_pandas(table, preserve_index=False))
+    found: dict[str, list[Profile]] = {"x": [], "y": []}
+    for row in scan.scan(rows, {"w": "w"}, path=F.col("file")).collect():
+        if (row.column, row.part) == ("w", ""):
+            one = profile.from_row(row)
+            found[row.file[0]].append(one)
+            exact = Counter(table.loc[table["file"] == row.file, "w"])
+            for word, count in one.counts.values.items():
+                assert count - one.counts.excess <= exact[word] <= count
+    return {side: profile.merge(parts) for side, parts in found.items()}
+
+
+def unbounded(spark, seed: int, rows: tuple[int, int]) -> list[str]:
+    """What two columns of heavy-tailed words are further from than the sketches of them allow.
+
+    Shares are over the values that either side lists and the rest; what is new is all that the
+    other side has not, or has too rarely (:func:`categories.unseen`).
+    """
+    random = np.random.default_rng(seed)
+    often, tail = random.uniform(1.6, 2.2), random.uniform(0.3, 0.4)
+
+    def drawn(size: int) -> np.ndarray:
+        rare = random.random(size) < tail
+        words = np.where(rare, random.integers(10**6, size=size), random.zipf(often, size=size))
+        return np.char.add("w", words.astype(str))
+
+    x, y = (drawn(size) for size in random.integers(*rows, size=2))
+    if seed % 2:  # a fifth of one side are words of its own
+        y = np.where(random.random(len(y)) < 0.2, np.char.add("y", y), y)
+    files = int(random.integers(2, 6))
+    sides = several(spark, x, y, files)
+    exact = {"x": Counter(x.tolist()), "y": Counter(y.tolist())}
+    misses = []
+    for side, words in exact.items():
+        counts = sides[side].counts
+        assert counts.excess > 0
+        for word, count in words.items():
+            least = counts.values.get(word, 0) - counts.excess
+            if not least <= count <= counts.values.get(word, 0) + counts.unlisted:
+                misses.append(f"{seed} {side} {word}: {count} of {counts}")
+    names = sorted({name for each in sides.values() for name in each.counts.values})
+    p, q = (
+        [*known, 1 - math.fsum(known)]
+        for words in exact.values()
+        for known in [[words[name] / words.total() for name in names]]
+    )
+    truth = {each.__name__: each(p, q) for each in (distances.psi, distances.js)}
+    truth["total_variation"] = distances.total_variation(p, q)
+    truth["cramers_v"] = distances.cramers_v(p, q, (len(x), len(y)))
+    for name, seen, now in (("new", "x", "y"), ("lost", "y", "x")):
+        counts = sides[seen].counts
+        most = 10 * (counts.unlisted + counts.excess) / exact[seen].total()
+        truth[name] = sum(
+            count / exact[now].total()
+            for word, count in exact[now].items()
+            if word not in counts.values
+            and (word not in exact[seen] or count / exact[now].total() > most)
+        )
+    said = compare({"w": sides["x"]}, {"w": sides["y"]}, Drift(tables=()))
+    found = {each.statistic: each for each in said}
+    for name, value in truth.items():
+        if abs(found[name].value - value) > found[name].bound + 1e-9:
+            misses.append(f"{seed} {name}: {found[name].value} ± {found[name].bound}, {value}")
+    return misses
+
+
+def test_what_sketches_leave_open_is_within_their_bounds(spark) -> None:
+    assert unbounded(spark, 1, (40_000, 50_000)) == []
+
+
+@pytest.mark.slow
+def test_what_sketches_leave_open_of_many_tables_is_within_their_bounds(spark) -> None:
+    assert [miss for seed in range(6) for miss in unbounded(spark, seed, (60_000, 120_000))] == []
 
 
 def test_long_values_are_kept_short(spark) -> None:
