@@ -95,7 +95,7 @@ def test_what_took_rows_away_is_named(spark, line, tmp_path) -> None:
     folder = str(tmp_path / "t")
     for _ in range(2):
         rows = spark.range(0, 3000, 1, 1).select(
-            F.expr("element_at(array('a', 'b c', 'd'), int(id % 3 + 1))").alias("kind"),
+            F.expr("element_at(array('aaa', 'b c', 'ddd'), int(id % 3 + 1))").alias("kind"),
             ((F.col("id") * 48_271) % 1_000 / 1_000).alias("x"),
         )
         rows.write.format("delta").mode("append").partitionBy("kind").option(
