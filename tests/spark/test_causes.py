@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from pyspark.sql import functions as F
+from tests.data_files import remove_data
 
 from driftline import schemas
 from driftline.jobs import drift, ingest, profile, profiling, sides
@@ -39,12 +40,6 @@ def deliver(line, name: str, *, amount: int = 0, rows: int = 200) -> None:
     folder.mkdir(exist_ok=True)
     lines = [f"{n},2024-01-01T10:00:{name[:2]},{n % 50 + amount}\n" for n in range(rows)]
     (folder / name).write_text("id,at,amount\n" + "".join(lines))
-
-
-def remove_data(folder: str) -> None:
-    for file in Path(folder).rglob("*.parquet"):
-        if "_delta_log" not in file.parts:
-            file.unlink()
 
 
 def test_a_delivery_among_others_of_its_commit(line) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
+from tests.data_files import remove_data
 
 from driftline import delta_files, schemas
 from driftline.errors import Missing, Refused
@@ -27,12 +28,6 @@ def write(spark, folder: str, rows: int, *, off: str = "region = 'none'", **opti
     frame = spark.range(0, rows, 1, 1).withColumn("region", F.concat(F.lit("r"), F.col("id") % 3))
     frame = frame.withColumn("x", F.expr(f"id % 10 + IF({off}, 100.0, 0.0)"))
     frame.write.format("delta").mode("append").options(**options).save(folder)
-
-
-def remove_data(folder: str) -> None:
-    for file in Path(folder).rglob("*.parquet"):
-        if "_delta_log" not in file.parts:
-            file.unlink()
 
 
 def slices(line, version: int) -> dict[str, float]:

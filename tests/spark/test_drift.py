@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
+from tests.data_files import remove_data
 
 from driftline import ledger, pins, schemas
 from driftline.errors import Missing, TryAgain
@@ -42,12 +43,6 @@ def write(spark, folder: str, rows: int, *, x: float = 0.0, kind: str = "a", **o
         F.lit(7).alias("constant"),
     )
     drawn.write.format("delta").mode("append").options(**options).save(folder)
-
-
-def remove_data(folder: str) -> None:
-    for file in Path(folder).rglob("*.parquet"):
-        if "_delta_log" not in file.parts:
-            file.unlink()
 
 
 def dated(folder: str, at: dict[int, datetime]) -> None:

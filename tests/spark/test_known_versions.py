@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from pyspark.sql import functions as F
+from tests.data_files import remove_data
 
 from driftline.drift import Statistic
 from driftline.jobs import drift, profile, profiling, sides
@@ -34,11 +35,6 @@ def line(open_line, tmp_path_factory, repository):
     warehouse = tmp_path_factory.mktemp("known")
     problem = load_problem(repository / "conf" / "churn.yaml")
     return open_line(problem, data=warehouse, warehouse=warehouse)
-
-
-def remove_data(folder: str) -> None:
-    for file in Path(folder).glob("*.parquet"):
-        file.unlink()
 
 
 def by_month(line: Line, folder: str, months: Sequence[str]) -> dict[str, list[Statistic]]:

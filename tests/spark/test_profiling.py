@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.data_files import remove_data
 
 from driftline import delta_files, schemas, sketches
 from driftline.errors import Missing
@@ -246,9 +247,7 @@ def history(spark, line, folder: Path, seed: int, steps: int, *, forgets: bool =
     for each in folders:
         profiled(line, each, numbers[each])
     for each in folders:  # all data are gone, the logs stay
-        for file in Path(each).rglob("*.parquet"):
-            if "_delta_log" not in file.parts:
-                file.unlink()
+        remove_data(each)
     for each in folders:
         found = profiled(line, each, numbers[each], scans=False)
         for number in numbers[each]:
