@@ -21,6 +21,8 @@ from driftline.tables import Tables
 _SETTINGS = {
     # Who asks for fewer hours than a week has been told what that means.
     "spark.databricks.delta.retentionDurationCheck.enabled": "false",
+    # VACUUM changes no row, and a version of its own would not say what it was made from.
+    "spark.databricks.delta.vacuum.logging.enabled": "false",
     # Delta lists folders with so many tasks, each of them empty but a few: the default is 10,000.
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
 }

@@ -38,6 +38,12 @@ class Written:
     """Bytes of files that Spark did not write, so that its counters do not have them."""
 
 
+_REMEMBERED = "interval 520 weeks"
+"""How long the log of a table tells its versions. Models came from some, are compared with them and
+built from them again for as long as they serve, and Delta forgets after 30 days. Not the books':
+several commits a turn, each checkpoint with every file, and nothing is made from them."""
+
+
 class Tables(Versions):
     """The Delta tables of one problem: ``<root>/<layer>/<name>``."""
 
@@ -307,6 +313,8 @@ class Tables(Versions):
         if table.statistics:
             names = ",".join(f"`{name}`" for name in table.statistics)
             builder = builder.property("delta.dataSkippingStatsColumns", names)
+        if table.layer != "ops":
+            builder = builder.property("delta.logRetentionDuration", _REMEMBERED)
         if table.partition:
             builder = builder.partitionedBy(*table.partition)
         builder.comment(table.comment).execute()

@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import functions as F
 from tests.data_files import remove_data
 
-from driftline import ledger, pins, schemas
+from driftline import delta_log, ledger, pins, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import drift, profile, profiling, sides
 from driftline.jobs.sides import Asked
@@ -441,6 +441,22 @@ def test_a_log_that_was_cleaned_up(spark, line, tmp_path) -> None:
     drift.run(line, table=folder, asked=Asked("7", "5"))
     rows = line.tables.read(schemas.CAUSES.full_name).where("kind = 'commit'").collect()
     assert {row.name for row in rows if row.column == "x"} >= {"4 or before"}
+
+
+def test_what_the_champion_saw_may_be_forgotten(spark, line) -> None:
+    """A turn of the cycle goes on to what would train again; who asks for the table is told."""
+    folder = line.tables.path("silver.orders")
+    for _ in range(3):
+        write(spark, folder, 50)
+    champion(line, {"silver.orders": 1})
+    delta_log.log_of(spark, folder).checkpoint()
+    for number in range(2):
+        Path(folder, "_delta_log", f"{number:020}.json").unlink()
+    gone = "the log of silver.orders does not tell version 1 any more"
+    assert drift.run(line).startswith(f"silver.orders: nothing to compare, {gone}")
+    for asked in (None, Asked(window=timedelta(days=1), against="training")):
+        with pytest.raises(Missing, match=gone):
+            drift.run(line, table="silver.orders", asked=asked)
 
 
 def test_bad_input_is_answered(spark, line, tmp_path) -> None:

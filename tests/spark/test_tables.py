@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from driftline import delta_log, pins
 from driftline.errors import Missing, TryAgain
 from driftline.schemas import Column, Table
 from driftline.tables import Tables, Written
@@ -247,3 +251,30 @@ def test_a_checksum_of_another_commit_is_not_believed(tables) -> None:
     file.write_text(json.dumps(told))
     Path(file.parent, f".{file.name}.crc").unlink()
     assert tables.committed(NAME) == {"first", "second"}
+
+
+def test_versions_that_models_come_from_are_told_for_years(spark, tmp_path) -> None:
+    """Delta's own log forgets after 30 days, as soon as there is a checkpoint to begin with."""
+    tables = Tables(spark, str(tmp_path))
+    books = replace(THINGS, layer="ops")
+    kept = {}
+    for table in (THINGS, books):
+        for key in ("a", "b", "c"):
+            tables.append(things(tables, 1), table, key=key)
+        log = Path(tables.path(table.full_name), "_delta_log")
+        old = time.time() - 100 * 86400
+        for path in log.iterdir():
+            os.utime(path, (old, old))
+        delta_log.log_of(spark, tables.path(table.full_name)).checkpoint()
+        kept[table.layer] = tables.oldest(table.full_name)
+    assert kept == {"silver": 0, "ops": 3}
+
+
+def test_vacuum_makes_no_version(spark, tmp_path) -> None:
+    """One of its own would not say what the table was made from."""
+    tables = Tables(spark, str(tmp_path))
+    for id_, key in ((1, "a"), (2, "b")):
+        tables.overwrite(things(tables, id_), THINGS, key=key, made_from={"bronze.x": id_})
+    taken = pins.vacuum(tables, NAME, hours=0, pinned=[])
+    assert taken["removed"] > 0
+    assert (tables.version(NAME), tables.content(NAME)) == (2, "b")

@@ -28,13 +28,22 @@ _SEGMENTS = 100
 def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> str:
     """Compare versions of the watched tables, or of ``table``.
 
-    Without versions: those the champion was trained on against the newest.
+    Without versions: those the champion was trained on against the newest. Where nobody asked for
+    a table, and what the champion saw of it cannot be told any more, that is said, and the others
+    are compared: a turn of the cycle has to come to what would train again.
     """
     tables = (line.tables.called(table),) if table else line.problem.drift.tables
     books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
     locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
-        said = [_table(line, ledger, each, asked or Asked()) for each in tables]
+        said = []
+        for each in tables:
+            try:
+                said.append(_table(line, ledger, each, asked or Asked()))
+            except sides.Forgotten as gone:
+                if table:
+                    raise
+                said.append(f"{each}: nothing to compare, {gone.what}")
         ledger.message = "; ".join(said)
         return ledger.message
 

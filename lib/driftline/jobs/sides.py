@@ -142,11 +142,27 @@ def version_of(line: Line, table: str, said: str) -> int:
     return line.tables.version_at(table, moment)
 
 
+class Forgotten(Missing):
+    """The log of a table does not tell any more what the champion was trained on."""
+
+
 def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
-    """The version the champion saw, and the champion; without one the first version with rows."""
+    """The version the champion saw, and the champion; without one the first version with rows.
+
+    Raises :class:`Forgotten` where the log was cleaned up since.
+    """
     champion = Registry(line.environment.mlflow, line.problem.name).champion()
     if champion is not None and table in champion.tables:
-        return champion.tables[table], champion
+        seen, oldest = champion.tables[table], line.tables.oldest(table)
+        if seen < oldest:
+            raise Forgotten(
+                f"the log of {table} does not tell version {seen} any more, which the champion was "
+                "trained on",
+                where=line.tables.path(table),
+                hint=f"version {oldest} is the oldest that can be told: name it by --from, or "
+                "train again; delta.logRetentionDuration says how long the log is kept",
+            )
+        return seen, champion
     commits = line.tables.commits(table, since=line.tables.oldest(table), until=current)
     return next((each.number for each in commits if each.added), current), None
 

@@ -12,17 +12,23 @@ def run(line: Line, *, hours: float) -> str:
     with line.ledger.run("vacuum") as ledger:
         live = Registry(line.environment.mlflow, line.problem.name).passed()
         removed = kept = 0
+        lost = set()
         for name in line.tables.names():
             asked = sorted({each.tables[name] for each in live if name in each.tables})
             pinned = [version for version in asked if pins.whole(line.tables, name, version)]
+            lost |= {each.number for each in live if each.tables.get(name) in {*asked} - {*pinned}}
             ledger.progress(f"{name}: {len(pinned)} versions are pinned")
-            if len(pinned) < len(asked):
-                ledger.progress(f"{name}: {len(asked) - len(pinned)} more have lost files already")
             with line.tables.lock(name):
                 found = pins.vacuum(line.tables, name, hours=hours, pinned=pinned)
             removed, kept = removed + found["removed"], kept + found["kept"]
         ledger.status = "done" if removed else "unchanged"
         ledger.message = (
-            f"{removed:,} files removed; {kept:,} kept for {len(live)} model versions alone"
+            f"{removed:,} files removed; {kept:,} kept for {len(live) - len(lost)} model versions "
+            "alone"
         )
+        if lost:
+            ledger.message += (
+                f"; not for {', '.join(map(str, sorted(lost)))}, of whose tables files are gone "
+                "already, or the log does not tell them any more"
+            )
         return ledger.message
