@@ -21,6 +21,8 @@ from driftline.decision import (
     worth,
 )
 from driftline.evaluation import Interval
+from driftline.jobs import deciding
+from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
 from driftline.sections import Costs
 
@@ -195,6 +197,29 @@ def test_what_training_may_gain() -> None:
     assert worth((0.05, 0.02), (0.10, 0.05), rule, rows=1_000) == 0.0
     assert worth(None, (0.1, 0.1), rule, rows=1_000) is None
     assert worth((0.1, 0.1), (0.1, 0.1), Monitor(), rows=1_000) is None
+
+
+def test_what_scores_promise_of_the_newest_period_may_be_gained_before_its_labels() -> None:
+    """Of four months two have labels: the last of those was calm, the newest promises to be bad."""
+    rule = Monitor(value=Costs(false_alarm=1, miss=4), payback=1)
+
+    def month(alarms: float, misses: float) -> dict[str, Interval]:
+        return {"false_alarms": interval(alarms), "misses": interval(misses)}
+
+    calm, bad = month(0.05, 0.02), month(0.10, 0.05)
+
+    def gain(*months: tuple[dict, dict], trusted: bool = True) -> float | None:
+        mine = [Measured(START, 1, 1_000, 0, *each, None) for each in months]
+        return deciding.gain(mine, (0.05, 0.02), rule, trusted=trusted)
+
+    waiting = ({}, bad)
+    assert gain((bad, bad), (calm, calm), waiting, waiting) == pytest.approx(170.0)
+    assert gain((calm, calm), waiting, trusted=False) == 0.0
+    assert gain((bad, calm), ({}, calm)) == pytest.approx(170.0)  # what labels show is not undone
+    assert gain((bad, calm), (calm, bad)) == 0.0  # nor what scores promised believed after labels
+    assert gain(waiting) == pytest.approx(170.0)
+    assert gain(waiting, trusted=False) is None
+    assert gain() is None
 
 
 @pytest.mark.parametrize(

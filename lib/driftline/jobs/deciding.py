@@ -20,6 +20,7 @@ from driftline.jobs.measuring import Measured
 from driftline.jobs.skewing import Skew
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER
+from driftline.monitor_section import Monitor
 from driftline.registry import Version
 from driftline.schemas import Table
 from driftline.session import utc
@@ -236,13 +237,23 @@ def _reference(line: Line, champion: Version) -> Interval | None:
 def _economics(
     line: Line, champion: Version | None, mine: Sequence[Measured], turn: Turn
 ) -> Economics:
-    """Gain from the newest period that can be told, cost of the newest training."""
-    best = [each for each in mine if each.real] or ([*mine] if turn.trusted else [])
-    shares = _shares(best[-1]) if best else None
+    """Gain from the newest periods that can be told, cost of the newest training."""
     before = _shares_then(line, champion) if champion else None
-    rows = mine[-1].rows if mine else 0
-    gain = decision.worth(shares, before, line.problem.monitor, rows=rows)
-    return Economics(gain, _cost(line))
+    return Economics(gain(mine, before, line.problem.monitor, trusted=turn.trusted), _cost(line))
+
+
+def gain(
+    mine: Sequence[Measured], before: tuple[float, float] | None, rule: Monitor, *, trusted: bool
+) -> float | None:
+    """What training again may gain at most: by the newest labels or, where scores are trusted and
+    its labels are not there yet, by what those of the newest period promise, whichever is more.
+
+    ``before``: false alarms and misses when the champion was judged, as shares of all rows.
+    """
+    told = [each.real for each in mine if each.real][-1:]
+    told += [each.expected for each in mine[-1:] if trusted and not each.real]
+    worths = [decision.worth(_shares(each), before, rule, rows=mine[-1].rows) for each in told]
+    return max((each for each in worths if each is not None), default=None)
 
 
 def _cost(line: Line) -> float | None:
@@ -254,8 +265,7 @@ def _cost(line: Line) -> float | None:
     return float(last[0].money) if last else None
 
 
-def _shares(found: Measured) -> tuple[float, float] | None:
-    metrics: Mapping[str, Interval] = found.real or found.expected
+def _shares(metrics: Mapping[str, Interval]) -> tuple[float, float] | None:
     if "misses" not in metrics:
         return None
     return metrics["false_alarms"].value, metrics["misses"].value
