@@ -6,7 +6,7 @@ of its files. Nothing is loaded that differs from what was recorded: loading a m
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
 import logging
 import os
@@ -31,6 +31,7 @@ from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from driftline import __version__
+from driftline.digests import of_files
 from driftline.errors import DriftlineError, Missing
 from driftline.registry_client import Client, metric_name, reached
 
@@ -79,6 +80,11 @@ class Version:
         """Whether it was champion, ever."""
         return "promoted" in self.tags
 
+    @property
+    def line(self) -> list[int]:
+        """The champions up to this one, in order of promotion; none that was rolled back from."""
+        return list(json.loads(self.tags.get("line", "[]")))
+
 
 class Registry:
     """The models of one problem in one MLflow store."""
@@ -126,7 +132,7 @@ class Registry:
             mlflow.spark.save_model(model, str(folder), dfs_tmpdir=through, pip_requirements=asked)
             for name, content in files(folder / "sparkml").items():
                 (folder / name).write_bytes(content)
-            digests = _digests(folder)
+            digests = of_files(folder)
             client.log_artifacts(run_id, str(folder), "model")
         client.set_terminated(run_id)
         try:
@@ -159,19 +165,27 @@ class Registry:
         self._client.set_model_version_tag(self._name, str(version.number), "gate", verdict)
 
     def promote(self, version: Version) -> None:
-        """Make a version the champion; one step, so that there is always one or the other."""
+        """Make a version the champion; one step, so that there is always one or the other.
+
+        One that was champion already comes back, and those that followed it are left.
+        """
+        champion = self.champion()
+        line = champion.line if champion else []
+        before = itertools.takewhile(lambda number: number != version.number, line)
+        said = json.dumps([*before, version.number])
+        self._client.set_model_version_tag(self._name, str(version.number), "line", said)
         self._client.set_registered_model_alias(self._name, CHAMPION, str(version.number))
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._client.set_model_version_tag(self._name, str(version.number), "promoted", now)
 
     def before(self, version: Version) -> Version:
-        """The newest version older than this one that was champion once."""
-        for number in range(version.number - 1, 0, -1):
-            found = self.version(number)
-            if found.promoted:
-                return found
+        """The newest version that is left of those that were champion before this one."""
+        there = {each.number: each for each in self.versions()}
+        for number in reversed(version.line[:-1]):
+            if number in there:
+                return there[number]
         raise Missing(
-            f"no version of model {self._name} before {version.number} was ever champion",
+            f"no version of model {self._name} that was champion before {version.number} is left",
             where=self._uri,
             hint="train another one; or name a version that passed the gate by --to",
         )
@@ -209,7 +223,7 @@ class Registry:
     def versions(self) -> list[Version]:
         """Every version, the oldest first."""
         found = self._client.search_model_versions(f"name='{self._name}'")
-        return sorted((self.version(int(each.version)) for each in found), key=_number)
+        return [self.version(number) for number in sorted(int(each.version) for each in found)]
 
     def passed(self) -> list[Version]:
         """Every version that passed the gate, so that it is champion or may be."""
@@ -331,16 +345,3 @@ class Registry:
 
 def _both(named: Mapping[str, str]) -> list[str]:
     return [word for pair in named.items() for word in pair]
-
-
-def _number(version: Version) -> int:
-    return version.number
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below ``folder``, by relative path."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

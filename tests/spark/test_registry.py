@@ -138,6 +138,38 @@ def test_a_champion_is_made_by_promotion_alone(registry, model) -> None:
     assert registry.wanted(1).number == 1
 
 
+def test_the_way_back_is_the_order_of_promotion(tmp_path) -> None:
+    """A champion that was rolled back from is not come back to, nor one that was deleted."""
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", "churn")
+    registry._client.create_registered_model("churn")
+    for _ in range(4):
+        registry._client.create_model_version("churn", source=tmp_path.as_uri())
+    one, two, three, four = registry.versions()
+    registry.promote(one)
+    with pytest.raises(Missing, match="before 1 is left"):
+        registry.before(registry.champion())
+
+    def back() -> int:
+        registry.promote(registry.before(registry.champion()))
+        return registry.champion().number
+
+    for version in (two, three):
+        registry.promote(version)
+    assert back() == 2
+    registry.promote(four)
+    assert (back(), back()) == (2, 1)
+    for version in (three, two, four):  # whatever their numbers
+        registry.promote(version)
+    registry.promote(four)  # killed before it was all written down, and done again
+    assert back() == 2
+    registry.promote(four)
+    registry._client.delete_model_version("churn", "2")
+    assert back() == 3
+    registry.promote(one)  # as by --to: what came after it is left
+    with pytest.raises(Missing, match="before 1 is left"):
+        registry.before(registry.champion())
+
+
 def test_a_version_counts_as_trained_once_it_was_judged(registry, model) -> None:
     assert registry.trained_on("k") is None
     version = record(registry, model, training="k")

@@ -109,7 +109,7 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     assert registry.champion().number == 2
     with pytest.raises(Refused, match="did not pass the gate"):
         rollback.run(line, to=3)
-    with pytest.raises(Missing, match="no version of model bad before 2"):
+    with pytest.raises(Missing, match="champion before 2 is left"):
         rollback.run(line)
     assert "now champion" in train.run(gated(line, floor=0.5))
     assert registry.champion().number == 4
