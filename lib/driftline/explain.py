@@ -58,7 +58,9 @@ def explain(problem: Problem) -> str:
     gate = train.gate
     conditions = [f"{train.metric} reaches {gate.floor}"] if gate.floor is not None else []
     conditions += [f"it beats the {name.replace('_', ' ')} beyond doubt" for name in gate.beat]
-    lines.append(f"Champion only if, on the test rows: {'; '.join(conditions) or 'always'}.")
+    if "champion" not in gate.beat:
+        conditions.append("it is not, beyond doubt, worse than the champion")
+    lines.append(f"Champion only if, on the test rows: {'; '.join(conditions)}.")
     drift = problem.drift
     lines += [
         "",

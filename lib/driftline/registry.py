@@ -280,7 +280,7 @@ class Registry:
         """A local copy of a version's files, after the same check."""
         expected = json.loads(version.tags.get("files", "null"))
         if expected is None:
-            raise Missing(
+            raise DriftlineError(
                 f"model {self._name} version {version.number} was not recorded by driftline",
                 where=self._uri,
                 hint="train it with `driftline train`; other models are not loaded",
@@ -294,7 +294,7 @@ class Registry:
             )
         fetch = reached(mlflow.artifacts.download_artifacts, self._uri)
         folder = Path(fetch(version.source))
-        if _digests(folder) != expected:
+        if of_files(folder) != expected:
             raise DriftlineError(
                 f"model {self._name} version {version.number} is not what was recorded",
                 where=version.source,

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
 from driftline import storage
-from driftline.errors import TryAgain
+from driftline.errors import DriftlineError, TryAgain
 
 
 class Client:
@@ -45,6 +45,12 @@ def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
                     "the model registry cannot be reached",
                     where=re.sub(r"//[^/@]*@", "//", uri),
                     hint="the champion is the one it was; give the same command again",
+                ) from error
+            if "No such artifact" in str(error):
+                raise DriftlineError(
+                    "files of a model version are gone",
+                    where=re.sub(r"//[^/@]*@", "//", uri),
+                    hint="put them back from a copy, or train again",
                 ) from error
             raise
 

@@ -420,12 +420,16 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
     """One rule a case, by the numbers the gate is given."""
     flagship = load_problem(repository / "conf" / "churn.yaml")
 
-    def reasons(gate: dict, value=0.8, low=0.1, slices=(), champion=None, metric="roc_auc"):
+    def reasons(
+        gate: dict, value=0.8, low=0.1, slices=(), metric="roc_auc", champion=None, unscored=""
+    ):
         train = flagship.train.model_copy(update={"gate": Gate(**gate), "metric": metric})
         line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}))
         got = {metric: Interval(value, value, value)}
         beaten = {"constant": Interval(0.2, low, 0.3)}
-        return judging.reasons(line, got, beaten, slices, champion)
+        if champion is not None:
+            beaten["champion"] = Interval(*champion)
+        return judging.reasons(line, got, beaten, slices, 3, unscored)
 
     def part(low: float, high: float) -> Slice:
         return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
@@ -435,11 +439,22 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
     assert "does not beat constant" in reasons({}, low=0.0)[0]
     assert "does not beat constant" in reasons({}, low=math.nan)[0]
     assert "does not reach the floor 0.9" in reasons({"floor": 0.9})[0]
-    assert reasons({"beat": ("champion",)}) == []
-    assert (
-        "cannot be compared with champion version 3"
-        in reasons({"beat": ("champion",)}, champion=3)[0]
+    asked = {"beat": ("champion",)}
+    assert reasons(asked) == []  # there is none
+    # A worse one never follows; one that is as good may, unless more is asked for.
+    worse = (
+        "is worse than champion version 3 on the same rows: better by -0.0210 [-0.0400, -0.0020]"
     )
+    assert reasons({}, champion=(-0.021, -0.04, -0.002)) == [worse]
+    assert "does not beat champion" in reasons(asked, champion=(-0.021, -0.04, -0.002))[0]
+    assert reasons({}, champion=(math.nan, math.nan, math.nan)) != []
+    assert reasons({}, champion=(-0.01, -0.02, 0.0)) == []
+    assert "does not beat champion" in reasons(asked, champion=(-0.01, -0.02, 0.0))[0]
+    assert reasons(asked, champion=(0.02, 0.01, 0.03)) == []
+    assert reasons({}, unscored="not all of its features are there") == []
+    assert reasons(asked, unscored="not all of its features are there") == [
+        "cannot be compared with champion version 3: not all of its features are there"
+    ]
     weak = {"beat": (), "slices": 0.1}
     assert reasons(weak, slices=[part(0.5, 0.71)]) == []
     [said] = reasons(weak, slices=[part(0.5, 0.69), part(0.8, 0.9)])

@@ -76,7 +76,8 @@ def test_churn() -> None:
     assert "  random_forest: numTrees 40; maxDepth 8; minInstancesPerNode 10" in said
     assert (
         "Champion only if, on the test rows: roc_auc reaches 0.65; it beats the constant beyond "
-        "doubt; it beats the best feature beyond doubt."
+        "doubt; it beats the best feature beyond doubt; it is not, beyond doubt, worse than the "
+        "champion."
     ) in said
     assert said[-2] == (
         "Trained again when in 2 of 5 turns of the cycle, and the newest, roc_auc is worse by 0.03 "
@@ -100,7 +101,10 @@ def test_a_sum_is_not_a_yes_or_no() -> None:
         "Label: the sum of amount over purchases, in the 90 days after the as-of; unknown until "
         "the data reaches that far."
     ) in said
-    assert "Champion only if, on the test rows: it beats the constant beyond doubt." in said
+    assert (
+        "Champion only if, on the test rows: it beats the constant beyond doubt; it is not, beyond "
+        "doubt, worse than the champion."
+    ) in said
 
 
 def test_conditions_are_said_where_they_apply() -> None:
@@ -148,7 +152,12 @@ def test_what_is_left_out_is_not_said() -> None:
         "one-hot."
     ) in said
     assert "  random_forest: defaults" in said
-    assert "Champion only if, on the test rows: always." in said
+    assert (
+        "Champion only if, on the test rows: it is not, beyond doubt, worse than the champion."
+    ) in said
+    train = {"metric": "pr_auc", "candidates": {"random_forest": {}}}
+    said = changed(train=train | {"gate": {"beat": ("champion",)}})
+    assert "Champion only if, on the test rows: it beats the champion beyond doubt." in said
 
 
 def test_every_feature_has_a_line_with_its_definition() -> None:

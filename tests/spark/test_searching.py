@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from tests.spark.test_bad_input import FIRST, opened
 
 from driftline import models, schemas, training
 from driftline.errors import Missing, Refused
-from driftline.jobs import features, proving, reproduce, rollback, train, vacuum
+from driftline.jobs import cycle, features, monitor, proving, reproduce, rollback, train, vacuum
 from driftline.registry import Registry
 from driftline.sections import Gate
 
@@ -134,4 +135,61 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
         client.set_model_version_tag("bad", number, "data", "1:2:3")
         reproduce.run(line)
     measured = line.tables.read(schemas.EVALUATIONS.full_name).where("model = 'champion'")
-    assert {row.model_version for row in measured.collect()} == {3}
+    assert {row.model_version for row in measured.collect()} == {3, 4}
+
+
+@pytest.mark.slow
+def test_a_worse_model_does_not_follow_the_champion(
+    open_line, tmp_path, spark, monkeypatch
+) -> None:
+    """Under the gate as it is when nothing is said: one split of a tree passes every other part of
+    it, and is worse than the regression that was there before.
+    """
+    monkeypatch.setattr(proving, "SIMULATED", 2000)
+    draw = random.Random(2)
+    rows = []
+    for who in range(400):
+        every = 10 ** draw.uniform(0.5, 2.2)  # days
+        after = draw.expovariate(1 / every)
+        while after < 60:
+            rows.append((f"w{who}", FIRST + timedelta(days=after), draw.gauss(5, 1), "a"))
+            after += draw.expovariate(1 / every)
+    asked = {
+        "train": {"metric": "roc_auc", "candidates": {"logistic_regression": {}}},
+        "cutoffs": {"first": "2024-03-25", "every": "10d"},
+        "split": {"by": "random", "test": 0.5},
+    }
+    line = opened(open_line, tmp_path, spark, rows, **asked)
+    features.run(line)
+    assert "now champion" in train.run(line)
+    models = Registry(line.environment.mlflow, "bad")
+    first = models.champion()
+
+    def asking(**changes):
+        changed = line.problem.train.model_copy(update=changes)
+        object.__setattr__(line, "problem", line.problem.model_copy(update={"train": changed}))
+
+    asking(candidates={"decision_tree": {"maxDepth": (1,)}})
+    day = monitor.watermark(line, line.tables.version("gold.features"))
+    made = {"decision": "d", "as_of": day, "at": day, "model_version": 1, "action": "retrain"}
+    made |= {"why": "labels show it worse than when it was judged", "turn": "{}", "rule": "{}"}
+    row = tuple(made.get(each.name) for each in schemas.DECISIONS.columns)
+    line.tables.append_values([row], schemas.DECISIONS, key=None)
+    line.tables.ensure(schemas.OUTCOMES)
+    said = cycle.run(line, lambda _: train.run(line), only="train")
+    assert "; the new model was refused (is worse than champion version 1 on the same" in said
+    assert said.endswith("), the champion stays")
+    (outcome,) = line.tables.read(schemas.OUTCOMES.full_name).collect()
+    assert outcome.verdict == "refused"
+    assert "is worse than champion version 1 on the same rows: better by -0." in outcome.detail
+    assert models.champion() == first
+
+    # Of a champion that cannot be scored nothing can be told: that is said, and refused if asked.
+    shutil.rmtree(models.folder(first))
+    lost = "with champion version 1: files of a model version are gone"
+    asking(gate=Gate(beat=("champion",)))
+    with pytest.raises(Refused, match="did not become champion") as caught:
+        train.run(line)
+    assert caught.value.where == f"cannot be compared {lost}"
+    asking(gate=Gate(floor=0.5))
+    assert train.run(line).endswith(f"; not compared {lost}, now champion")

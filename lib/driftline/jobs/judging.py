@@ -21,6 +21,7 @@ from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER, Floats
+from driftline.serving.facts import Facts
 from driftline.serving.model import Portable
 from driftline.split_section import GivenSplit
 
@@ -71,7 +72,7 @@ def judged(
 ) -> tuple[dict[str, Judged], str]:
     """Scores of the model and the baselines on validation and test, and which feature was best.
 
-    A champion is a baseline, too, unless its features are no longer there.
+    A champion that can be scored (see :func:`unlike`) is a baseline, too.
     """
     task = line.problem.task
     numbers = [name for name, type_ in feature_columns(line) if type_ in ("double", "bigint")]
@@ -101,7 +102,7 @@ def judged(
     also = [UNCALIBRATED] if calibration is not None else []
     arrived: Any = found.select(*features, "label", "score", "part", *also).toArrow()
     held_out = arrived.to_pandas().astype(dict.fromkeys((*numbers, "label"), np.float64))
-    if champion and {each.name for each in champion.facts.columns} <= set(features):
+    if champion:
         held_out["_champion"] = champion.score(*champion.inputs(arrived))
     judged = {}
     for part, part_rows in held_out.groupby("part"):
@@ -124,6 +125,16 @@ def judged(
             arrived.filter(pc.field("part") == part),
         )
     return judged, name
+
+
+def unlike(line: Line, champion: Facts) -> str:
+    """Why a champion cannot be scored on rows of today; empty where it can."""
+    if champion.task != line.problem.task:
+        return f"its task is {champion.task}"
+    there = {(name, type_ == "string") for name, type_ in feature_columns(line)}
+    if {(each.name, each.is_word) for each in champion.columns} <= there:
+        return ""
+    return "not all of its features are there"
 
 
 def beaten(line: Line, test: Judged) -> dict[str, Interval]:
@@ -149,8 +160,12 @@ def reasons(
     beaten: Mapping[str, Interval],
     slices: Sequence[Slice],
     champion: int | None,
+    unscored: str = "",
 ) -> list[str]:
-    """Why the gate says no; empty when it says yes. ``champion``: its version, if there is one."""
+    """Why the gate says no; empty when it says yes.
+
+    ``champion``: its version, if there is one; ``unscored``: why it could not be scored.
+    """
     train = line.problem.train
     got, floor = metrics[train.metric].value, train.gate.floor
     reasons = []
@@ -160,19 +175,19 @@ def reasons(
         smaller = train.metric in SMALLER_IS_BETTER
         if got > floor if smaller else got < floor:
             reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
-    for name in train.gate.beat:
-        if name == "champion" and champion is None:
-            continue
-        if name not in beaten:
-            reasons.append(
-                f"cannot be compared with champion version {champion}: not all of its features "
-                "are there"
-            )
-        elif not beaten[name].low > 0:
-            reasons.append(
-                f"does not beat {name}: better by {beaten[name].value:.4f} "
-                f"[{beaten[name].low:.4f}, {beaten[name].high:.4f}]"
-            )
+    reasons += [
+        f"does not beat {name}: {_better(beaten[name])}"
+        for name in train.gate.beat
+        if name in beaten and not beaten[name].low > 0
+    ]
+    if "champion" in train.gate.beat:
+        if unscored:  # by default it is only said: it would else be champion for ever
+            reasons.append(f"cannot be compared with champion version {champion}: {unscored}")
+    elif "champion" in beaten and not beaten["champion"].high >= 0:
+        reasons.append(
+            f"is worse than champion version {champion} on the same rows: "
+            + _better(beaten["champion"])
+        )
     if train.gate.slices is not None:
         reasons += [
             f"{train.metric} is {each.metric.value:.4f} [{each.metric.low:.4f}, "
@@ -182,6 +197,10 @@ def reasons(
             if _worse(each, got, train.metric) > train.gate.slices
         ]
     return reasons
+
+
+def _better(found: Interval) -> str:
+    return f"better by {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
 
 
 def _said(found: Slice) -> str:

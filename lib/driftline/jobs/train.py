@@ -25,7 +25,7 @@ from driftline import (
     training,
 )
 from driftline.calibration import Calibration
-from driftline.errors import Refused
+from driftline.errors import DriftlineError, Missing, Refused, TryAgain
 from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run, affordable
@@ -125,7 +125,7 @@ def _train(
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
     champion = models.champion()
-    before = _portable(models, champion) if "champion" in problem.train.gate.beat else None
+    before, unscored = _before(line, models, champion)
     judged, feature = judging.judged(line, rows, model, counts, before, sure)
     measured = {
         (part, name): evaluation.measure(
@@ -208,7 +208,12 @@ def _train(
     importance = training.importances(model, learnt.names)
     judging.write_curves(line, ledger, judged["test"], importance, permutation, version.number)
     reasons = judging.reasons(
-        line, measured["test", "model"], beaten, slices, champion.number if champion else None
+        line,
+        measured["test", "model"],
+        beaten,
+        slices,
+        champion.number if champion else None,
+        unscored,
     )
     reasons += proving.reasons(proofs)
     models.judge(version, passed=not reasons)
@@ -224,6 +229,8 @@ def _train(
         raw = measured["test", judging.UNCALIBRATED]["calibration_error"].value
         now = measured["test", "model"]["calibration_error"].value
         ledger.message += f"; calibration error {raw:.4f}, {now:.4f} once calibrated"
+    if champion is not None and unscored:
+        ledger.message += f"; not compared with champion version {champion.number}: {unscored}"
     if problem.train.gate.mode == "dry-run":
         would = "would not become champion: " + "; ".join(reasons) if reasons else "would pass"
         ledger.message += f"; dry run: {would}"
@@ -287,10 +294,18 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
     )
 
 
-def _portable(models: Registry, version: Version | None) -> Portable | None:
-    if version is None:
-        return None
-    return Portable((models.folder(version) / portable.FILE).read_bytes())
+def _before(line: Line, models: Registry, champion: Version | None) -> tuple[Portable | None, str]:
+    """The champion, to be scored; or why it cannot be. Neither where there is none."""
+    if champion is None:
+        return None, ""
+    try:
+        there = Portable((models.folder(champion) / portable.FILE).read_bytes())
+    except (Missing, TryAgain):  # a full disk, a server that is away
+        raise
+    except DriftlineError as error:  # its files are not what was recorded: train again
+        return None, error.what
+    unscored = judging.unlike(line, there.facts)
+    return (None, unscored) if unscored else (there, "")
 
 
 def _winner(version: Version) -> Candidate:
