@@ -58,6 +58,9 @@ def crontab(
 ) -> str:
     """Lines for ``crontab``: a turn a day and problem, and its promises at their deadline.
 
+    A turn is as of its day, as an Airflow DAG's is: as of the data's end, which a turn takes by
+    itself, a source that has fallen silent is never late.
+
     ``variables`` is a file of ``NAME=value`` lines that is read before each command: cron has
     hardly any environment. Where it is missing, nothing is run, and cron says so. With a
     ``master`` commands are spark-submits to it.
@@ -73,13 +76,17 @@ def crontab(
     ]
     for turn in turns:
         lines += ["", f"# {_one_line(turn.problem.question)}"]
-        lines.append(_line(turn, turn.problem.schedule.at, "cycle", variables, master))
+        at = turn.problem.schedule.at
+        lines.append(_line(turn, at, "cycle", variables, master, ' --as-of "$(date -u +%F)"'))
         if deadline := turn.problem.sla.deadline:
             lines.append(_line(turn, deadline, "sla", variables, master))
     return "\n".join(lines) + "\n"
 
 
-def _line(turn: Turn, clock: str, stage: str, variables: Path | None, master: str | None) -> str:
+def _line(
+    turn: Turn, clock: str, stage: str, variables: Path | None, master: str | None, more: str = ""
+) -> str:
+    """A line; ``more`` is for the shell as it is."""
     plan, root = turn.problem.schedule, turn.root
     program, *command = start(turn, stage, master)
     given = [_from(root, script("scheduled"))]
@@ -87,7 +94,8 @@ def _line(turn: Turn, clock: str, stage: str, variables: Path | None, master: st
     given += ["--log", _from(root, turn.logs / turn.problem.name), "--keep", str(plan.keep)]
     given += ["--timeout", f"{plan.timeout:g}", "--retries", str(plan.retries)]
     given += ["--pause", f"{plan.pause:g}", "--", _from(root, Path(program)), *command]
-    return _at(clock, f"cd {shlex.quote(str(root))} && {shlex.join([*given, *turn.options])}")
+    called = shlex.join([*given, *turn.options])
+    return _at(clock, f"cd {shlex.quote(str(root))} && {called}{more}")
 
 
 def _from(root: Path, path: Path) -> str:

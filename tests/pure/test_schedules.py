@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import calendar
 import os
 import re
 import subprocess
@@ -105,8 +106,12 @@ def test_only_75_is_tried_again(turn, codes, tries, said) -> None:
     assert calls(turn) == ["cycle"] * tries
     [log] = (turn.root / "logs").glob("churn-*.log")
     assert re.fullmatch(r"churn-\d{4}-\d\d-\d\d\.log", log.name)
-    given = f"out of cycle --problem {turn.root}/x.yaml --env local\n"
-    assert log.read_text() == given * tries
+    said = log.read_text().splitlines()
+    assert len(said) == tries
+    for line in said:  # as of today, by which a source that fell silent is late
+        given, _, day = line.rpartition(" --as-of ")
+        assert given == f"out of cycle --problem {turn.root}/x.yaml --env local"
+        assert abs(time.time() - calendar.timegm(time.strptime(day, "%Y-%m-%d"))) < 2 * 86400
 
 
 def test_a_turn_that_takes_too_long_is_stopped_and_not_begun_again(turn) -> None:
@@ -156,7 +161,9 @@ def test_on_a_cluster_a_line_is_a_spark_submit(turn, monkeypatch) -> None:
     assert run(cycle[1]) == run(sla[1]) == ""
     assert calls(turn) == ["cycle", "cycle", "sla"]
     [log] = (turn.root / "logs").glob("churn-*.log")
-    assert log.read_text().splitlines() == [
+    said = log.read_text()
+    assert said.count(" --as-of ") == 2
+    assert re.sub(r" --as-of [\d-]+", "", said).splitlines() == [
         f"out of {stage} --master spark://a:7077 -- --problem {turn.root}/x.yaml --env local"
         for stage in ("cycle", "cycle", "sla")
     ]
