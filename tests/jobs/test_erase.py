@@ -23,6 +23,7 @@ from driftline.jobs import (
     explore,
     features,
     ingest,
+    planning,
     reproduce,
     score,
     train,
@@ -160,6 +161,9 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
 def test_the_line_goes_on_without_them(whole) -> None:
     line = whole
     erase.run(line, entities=GONE, request="R-3")
+    newest = line.tables.version("gold.features")
+    assert not line.tables.noted("gold.features", newest)  # erasing notes nothing of the data
+    assert planning.plan(line).startswith("As of 2024-08-31 (the end of what is known so far)")
     assert "nothing new" in ingest.run(line)
     assert "nothing new" in validate.run(line)
     features.run(line)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from driftline.certificate import Evidence
 from driftline.decision import (
     CAUSES,
     Economics,
@@ -20,13 +23,17 @@ from driftline.decision import (
     to_json,
     worth,
 )
+from driftline.errors import Missing
 from driftline.evaluation import Interval
-from driftline.jobs import deciding
+from driftline.jobs import deciding, monitor
 from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
+from driftline.problem import load_problem
 from driftline.sections import Costs
 
 START = datetime(2024, 6, 1, tzinfo=timezone.utc)
+DAY = timedelta(days=1)
+CHURN = load_problem(Path(__file__).parents[2] / "conf" / "churn.yaml")
 RULE = Monitor(at_least=2, of=5, cooldown=1)
 FREE = Economics(None, None)
 
@@ -241,6 +248,20 @@ def test_a_decision_is_judged_by_what_happened(
     new = None if retrained is None else interval(retrained)
     found = judged(action, interval(real), interval(0.75), new, RULE, smaller=False)
     assert found.verdict == verdict
+
+
+def test_where_data_ended_is_said_by_the_newest_version_that_knows() -> None:
+    """What was erased or only rewritten since notes nothing."""
+    found = {number: Evidence(START + number * DAY, "event", 30, ()).to_json() for number in (1, 3)}
+    tables = SimpleNamespace(
+        noted=lambda _, version: found.get(version, {}), path=lambda name: name
+    )
+    line: Any = SimpleNamespace(problem=CHURN, tables=tables)
+    assert [monitor.watermark(line, version) for version in (1, 2, 3, 5)] == [
+        START + number * DAY for number in (1, 1, 3, 3)
+    ]
+    with pytest.raises(Missing, match="version 0 does not say where its data ended"):
+        monitor.watermark(line, 0)
 
 
 @pytest.mark.parametrize(

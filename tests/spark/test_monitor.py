@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from driftline import losses, metrics, monitor, schemas
 from driftline.certificate import Evidence
-from driftline.errors import Refused, TryAgain
+from driftline.errors import Missing, Refused, TryAgain
 from driftline.evaluation import Interval
 from driftline.jobs import cycle, deciding, judging
 from driftline.jobs import monitor as job
@@ -285,9 +285,11 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
         return [(row.kind, row.verdict, row.model_version) for row in rows]
 
     shop.features(day(6, 10), None)
+    with pytest.raises(Missing, match="nothing was decided as of 2024-06-10"):
+        cycle.run(line, stage, only="train")
     refusing = {"gate"}
     for _ in range(2):  # the refused one is not trained a second time
-        with pytest.raises(Refused, match="there is no champion yet"):
+        with pytest.raises(Refused, match="there is no champion"):
             cycle.run(line, stage)
     assert ran.count("train") == 1
     assert outcomes() == [("training", "refused", None)]
@@ -426,6 +428,12 @@ def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
     before = shop.rows("ops.performance")
 
     MlflowClient(line.environment.mlflow).delete_model_version("churn", str(one))
+    with pytest.raises(Refused, match="there is no champion") as caught:
+        cycle.run(line, lambda _: None, only="train")
+    assert caught.value.where == "it was decided to keep"
+    for _ in range(2):  # of the same data: what was decided was about the one that is gone
+        assert job.run(line) == "retrain: there is no champion"
+    assert len(shop.rows("ops.decisions")) == 3
     shop.features(day(6, 13), shop.label)
     assert job.run(line) == "retrain: there is no champion"
     assert shop.rows("ops.performance") == before  # nobody answers for its predictions any more

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.budgets import OverBudget
-from driftline.errors import Refused, TryAgain
+from driftline.errors import Missing, Refused, TryAgain
 from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
@@ -68,19 +68,31 @@ def _turn(line: Line, stage: Stage, as_of: datetime | None, wanted: Sequence[str
     day = as_of or monitor.watermark(line, version)
     said = _observe(line, stage, models, as_of, day, wanted)
     if "train" in wanted:
-        made = deciding.made(line, day)[-1]
+        made = _made(line, day)
         followed = _follow(line, stage, models, made, as_of, day)
         said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
     if "report" in wanted and _unreported(line):
         stage("report")
     if "train" in wanted and models.champion() is None:
-        outcome = deciding.outcomes(line, day, "training")[made.decision]
+        outcome = deciding.outcomes(line, day, "training").get(made.decision)
         raise Refused(
-            "there is no champion yet",
-            where=outcome.detail,
+            "there is no champion",
+            where=outcome.detail if outcome else f"it was decided to {made.action}",
             hint="see ops.evaluations; the next turn tries again when there is more data",
         )
     return said
+
+
+def _made(line: Line, day: datetime) -> Row:
+    """The newest decision as of a day; raises :class:`Missing` where there is none."""
+    found = deciding.made(line, day)
+    if not found:
+        raise Missing(
+            f"nothing was decided as of {day:%Y-%m-%d}",
+            where=schemas.DECISIONS.full_name,
+            hint="monitor decides, and comes before train: `driftline cycle --only monitor`",
+        )
+    return found[-1]
 
 
 def _observe(

@@ -8,6 +8,7 @@ from pyspark.sql import Row
 
 from driftline import schemas
 from driftline.certificate import Evidence
+from driftline.errors import Missing
 from driftline.jobs import acting, deciding, measuring, skewing
 from driftline.jobs.line import Line
 from driftline.registry import Registry
@@ -49,9 +50,20 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
 
 
 def watermark(line: Line, features_version: int) -> datetime:
-    """Where the data ended of which a version of ``gold.features`` was made."""
-    noted = line.tables.noted(schemas.features(line.problem).full_name, features_version)
-    return Evidence.from_json(noted).watermark
+    """Where the data ended of which a version of ``gold.features`` was made.
+
+    Versions after it that only take rows away or rewrite files (erase, OPTIMIZE) do not say so
+    again. Raises :class:`Missing` where none before does.
+    """
+    name = schemas.features(line.problem).full_name
+    for version in range(features_version, -1, -1):
+        if noted := line.tables.noted(name, version):
+            return Evidence.from_json(noted).watermark
+    raise Missing(
+        f"{name} version {features_version} does not say where its data ended",
+        where=line.tables.path(name),
+        hint="run `driftline features` again",
+    )
 
 
 def said(made: Row) -> str:
