@@ -264,6 +264,27 @@ def test_where_data_ended_is_said_by_the_newest_version_that_knows() -> None:
         monitor.watermark(line, 0)
 
 
+def test_a_decision_is_judged_by_the_metric_and_the_rule_it_was_made_by(monkeypatch) -> None:
+    """The problem file has another metric by now, and a floor that this one did not reach."""
+    kept = SimpleNamespace(
+        action="keep",
+        metric="roc_auc",
+        rule=RULE.model_dump_json(),
+        turn=json.dumps(to_json(CALM)),
+    )
+    concluded = []
+    monkeypatch.setattr(deciding, "decisions", lambda *_: {"d": kept})
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
+    monkeypatch.setattr(deciding, "conclude", lambda *said, **_: concluded.append(said[3:]))
+    train = CHURN.train.model_copy(update={"metric": "pr_auc"})
+    rule = RULE.model_copy(update={"floor": 0.8})
+    line: Any = SimpleNamespace(problem=CHURN.model_copy(update={"train": train, "monitor": rule}))
+    real = {"roc_auc": interval(0.74), "pr_auc": interval(0.4)}
+    measured = [Measured(START, 1, 1_000, 1_000, real, {}, True)]
+    assert deciding.judge(line, line, measured, as_of=START) == 1
+    assert concluded == [("judged", "right", "the model then reached 0.7400")]
+
+
 @pytest.mark.parametrize(
     "turn",
     [

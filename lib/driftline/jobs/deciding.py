@@ -99,17 +99,19 @@ def conclude(
 
 
 def judge(line: Line, ledger: Run, measured: Sequence[Measured], *, as_of: datetime) -> int:
-    """Judge every decision whose predictions have labels by now; returns how many there were."""
+    """Judge every decision whose predictions have labels by now, by the metric and the rule it was
+    made by; returns how many there were.
+    """
     done = outcomes(line, as_of, "judged")
     trained = outcomes(line, as_of, "training")
     known = {(each.cutoff, each.version): each for each in measured if each.real}
-    metric, rule = line.problem.train.metric, line.problem.monitor
     count = 0
     for id_, made in decisions(line, as_of).items():
         turn = decision.from_json(json.loads(made.turn))
         if id_ in done or turn.cutoff is None or turn.version is None:
             continue
         then = known.get((turn.cutoff, turn.version))
+        metric = made.metric
         if then is None or metric not in then.real:
             continue
         after = trained.get(id_)
@@ -119,7 +121,7 @@ def judge(line: Line, ledger: Run, measured: Sequence[Measured], *, as_of: datet
             then.real[metric],
             turn.reference,
             new.real.get(metric) if new and after and after.verdict == "promoted" else None,
-            rule,
+            Monitor.model_validate_json(made.rule),
             smaller=metric in SMALLER_IS_BETTER,
         )
         conclude(line, ledger, made, "judged", found.verdict, found.words, as_of=as_of)
