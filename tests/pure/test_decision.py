@@ -25,10 +25,11 @@ from driftline.decision import (
 )
 from driftline.errors import Missing
 from driftline.evaluation import Interval
-from driftline.jobs import deciding, monitor
+from driftline.jobs import acting, deciding, monitor
 from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
 from driftline.problem import load_problem
+from driftline.registry import Version
 from driftline.sections import Costs
 
 START = datetime(2024, 6, 1, tzinfo=timezone.utc)
@@ -283,6 +284,14 @@ def test_a_decision_is_judged_by_the_metric_and_the_rule_it_was_made_by(monkeypa
     measured = [Measured(START, 1, 1_000, 1_000, real, {}, True)]
     assert deciding.judge(line, line, measured, as_of=START) == 1
     assert concluded == [("judged", "right", "the model then reached 0.7400")]
+
+
+def test_a_version_is_judged_by_labels_that_came_after_its_training() -> None:
+    version = Version(1, "", "", {"watermark": START.isoformat()})
+    cutoffs = [START - 31 * DAY, START - 30 * DAY, START - 29 * DAY, START]
+    found = [acting.judged_by(version, each, horizon=30) for each in cutoffs]
+    assert found == [False, False, True, True]
+    assert acting.judged_by(Version(1, "", "", {}), START, horizon=30)
 
 
 @pytest.mark.parametrize(

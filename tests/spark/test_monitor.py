@@ -172,9 +172,9 @@ class Shop:
         tables.append_values(points, schemas.CURVES, key=None)
         return number
 
-    def scored(self, number: int) -> None:
+    def scored(self, number: int, month: int = 6, of: int = 1) -> None:
         rows = [
-            (f"c{n}", day(6), float(its), float(its >= 0.5), [], number, 1, "", "")
+            (f"c{n}", day(month, of), float(its), float(its >= 0.5), [], number, 1, "", "")
             for n, its in enumerate(self.score)
         ]
         self.line.tables.append_values(rows, schemas.PREDICTIONS, key=None)
@@ -205,6 +205,7 @@ def test_the_life_of_a_period(shop) -> None:
 
     one = shop.version(day(5, 20), 0.78)
     shop.scored(one)
+    shop.scored(one, 4, 20)  # it was trained on the day when their labels were known
     shop.features(day(6, 12), None)
     said = job.run(line)
     assert said.startswith("keep: nothing speaks against it (expected 0."), said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from driftline.registry import Registry, Version
 
@@ -28,6 +28,15 @@ def acting(models: Registry, as_of: datetime) -> Version | None:
     return past[-1] if past else None
 
 
-def versions(models: Registry, as_of: datetime) -> list[int]:
+def versions(models: Registry, as_of: datetime) -> list[Version]:
     """Every version that could have been there as of a day."""
-    return [each.number for each in models.passed() if known(each, as_of)]
+    return [each for each in models.passed() if known(each, as_of)]
+
+
+def judged_by(version: Version, cutoff: datetime, *, horizon: int) -> bool:
+    """Whether the labels of a cut-off can judge a version: it was trained before they were known.
+
+    It may be asked about others (`score --full`), and knows the answers.
+    """
+    until = learnt_until(version)
+    return until is None or cutoff + timedelta(days=horizon) > until

@@ -14,12 +14,13 @@ from pyspark.sql import functions as F
 from driftline import losses, monitor, performance, pins, schemas
 from driftline.errors import Missing
 from driftline.evaluation import Interval, Point
-from driftline.jobs import judging
+from driftline.jobs import acting, judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.losses import Losses
 from driftline.metrics import Floats
 from driftline.performance import Assumption
+from driftline.registry import Version
 from driftline.session import utc
 
 _AT_LEAST = 50
@@ -43,26 +44,29 @@ class Measured:
 
 
 def measure(
-    line: Line, ledger: Run, *, versions: Sequence[int], features_version: int, as_of: datetime
+    line: Line, ledger: Run, *, versions: Sequence[Version], features_version: int, as_of: datetime
 ) -> list[Measured]:
     """Measure anew what changed since it was measured; returns all that is known as of a day,
-    oldest first.
+    oldest first. Cut-offs whose labels a version may have learnt from say nothing of it.
     """
     name = schemas.PREDICTIONS.full_name
     if not line.tables.exists(name) or not versions:
         return []
     labels = _labels(line, features_version, as_of)
-    predictions = line.tables.read(name).where(F.col("model_version").isin(list(versions)))
+    by_number = {each.number: each for each in versions}
+    predictions = line.tables.read(name).where(F.col("model_version").isin(list(by_number)))
     ledger.read(name, line.tables.version(name))
     words = [each for each, type_ in judging.feature_columns(line) if type_ == "string"]
     rows = monitor.joined(predictions, labels, as_of=as_of)
     ledger.progress("joining predictions with labels")
-    known = _judged(line, versions)
+    known = _judged(line, list(by_number))
     edges = {version: found.edges.tolist() for version, found in known.losses.items()}
     counted = monitor.counted(rows, task=line.problem.task, slices=words, edges=edges)
     groups: dict[Group, list[Row]] = {}
     for row in counted.collect():
-        groups.setdefault((utc(row.cutoff), row.model_version), []).append(row)
+        cutoff, number = utc(row.cutoff), row.model_version
+        if acting.judged_by(by_number[number], cutoff, horizon=line.problem.label.horizon):
+            groups.setdefault((cutoff, number), []).append(row)
     before = _newest(_rows_of(line, as_of))
     changed = {}
     for group, found in groups.items():
