@@ -49,8 +49,9 @@ def commands(
 
         ingest → validate → features → score → drift → monitor → decision; if it is retrain: train,
         gate, promote, score. Given again it does nothing again. With --as-of in the past only what
-        was known then is used, and the champion stays. Stops between two stages, with exit code 3,
-        where the budgets of the problem file end; the next turn goes on from there.
+        was known then is used; before a day that was decided on already nothing is trained, and the
+        champion stays. Stops between two stages, with exit code 3, where the budgets of the problem
+        file end; the next turn goes on from there.
 
         Its metrics are in metrics.prom beside the tables, also where it fails, and are pushed where
         the environment names a pushgateway; one that is away ends in exit code 75, all else done.

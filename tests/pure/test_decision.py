@@ -198,6 +198,23 @@ def test_it_has_to_pay(gain: float | None, cost: float | None, action: str, word
     assert words in made.why
 
 
+def test_a_period_has_trained_once_a_training_came_to_an_end() -> None:
+    """Of three decisions to train: one refused in the end, one skipped by a backfill, one open."""
+    months = turns(WORSE, WORSE, WORSE, WORSE)
+    past: Any = {
+        str(place): SimpleNamespace(turn=json.dumps(to_json(each)))
+        for place, each in enumerate(months[:3])
+    }
+    trained: Any = {
+        "0": SimpleNamespace(verdict="refused"),
+        "1": SimpleNamespace(verdict="skipped"),
+    }
+    found = deciding.history(past, trained, months[3])
+    assert [each.trained for each in found] == [True, False, False, False]
+    again = deciding.history(past, trained, replace(months[0], drift=0.5))
+    assert (again[-1].drift, again[-1].trained) == (0.5, True)
+
+
 def test_what_training_may_gain() -> None:
     """10 % false alarms at 1 and 5 % misses at 4 instead of 5 % and 2 %: 0.17 a row more."""
     rule = Monitor(value=Costs(false_alarm=1, miss=4), payback=3)

@@ -307,7 +307,7 @@ def test_a_turn_goes_on_where_it_was_killed(shop) -> None:
     assert len(shop.rows("ops.decisions")) == 2
 
 
-@pytest.mark.slow  # three turns
+@pytest.mark.slow  # five turns
 def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> None:
     rule = shop.line.problem.monitor.model_copy(update={"at_least": 1, "cooldown": 0})
     line = replace(shop.line, problem=shop.line.problem.model_copy(update={"monitor": rule}))
@@ -349,6 +349,10 @@ def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> No
     shop.features(day(7, 6), np.random.default_rng(2).permutation(shop.label))
     said = cycle.run(line, stage)  # nor on newer data of the same period: it has one turn
     assert said.startswith("watch: labels show it worse"), said
+    shop.features(day(7, 3), np.random.default_rng(0).permutation(shop.label))
+    said = cycle.run(line, stage, as_of=day(7, 3))  # nor as of a day that is past
+    assert said.startswith("retrain: labels show it worse"), said
+    assert said.endswith("; a later day was decided on: the champion stays")
     assert trained == ["train"]
     assert shop.models.champion().number == one
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pyspark.sql import functions as F
+
+from driftline import schemas
+from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
 
 
@@ -26,6 +30,18 @@ def acting(models: Registry, as_of: datetime) -> Version | None:
         return champion
     past = [each for each in models.passed() if each.promoted and known(each, as_of)]
     return past[-1] if past else None
+
+
+def backfill(line: Line, as_of: datetime | None) -> bool:
+    """Whether a turn is asked for as of a day before one that was decided on already.
+
+    A day that was not over when it was decided on, as one mistyped, makes no other a past one.
+    """
+    name = schemas.DECISIONS.full_name
+    if as_of is None or not line.tables.exists(name):
+        return False
+    later = (F.col("as_of") > F.lit(as_of)) & (F.col("as_of") <= F.col("at"))
+    return not line.tables.read(name).where(later).isEmpty()
 
 
 def versions(models: Registry, as_of: datetime) -> list[Version]:

@@ -153,6 +153,10 @@ def _follow(
         said = f"champion version {champion.number} learnt from later days: it stays"
         _conclude(line, made, "skipped", said, day, None)
         return said
+    if acting.backfill(line, as_of):
+        said = "a later day was decided on: the champion stays"
+        _conclude(line, made, "skipped", said, day, None)
+        return said
     try:
         stage("train")
     except OverBudget:

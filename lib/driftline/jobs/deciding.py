@@ -52,11 +52,11 @@ def decide(
     turn, apart, real_cutoff = _turn(
         line, champion, mine, skew.features, as_of, cutoff, features_version
     )
-    history = _history(past, outcomes(line, as_of, "training"), turn)
+    turns = history(past, outcomes(line, as_of, "training"), turn)
     smaller = problem.train.metric in SMALLER_IS_BETTER
     economics = _economics(line, champion, mine, turn)
-    found = decision.decide(history, problem.monitor, economics, smaller=smaller)
-    turn = replace(history[-1], trained=found.action == "retrain")
+    found = decision.decide(turns, problem.monitor, economics, smaller=smaller)
+    turn = replace(turns[-1], trained=found.action == "retrain")
     row = _row(line, ledger, id_, turn, found, apart, real_cutoff, economics, features_version)
     line.tables.ensure(schemas.OUTCOMES)  # who asks for decisions asks what became of them
     ledger.wrote(line.tables.append_values([row], schemas.DECISIONS, key=f"decision:{id_}"))
@@ -162,7 +162,7 @@ def _turn(
     return turn, _Apart(tuple(drifted or ()), tuple(skew or ())), judged.cutoff if judged else None
 
 
-def _history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
+def history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
     """One turn a cut-off, the newest decision of each, and this one.
 
     A turn has trained once its training came to an end: one that was decided and then killed, or
@@ -172,8 +172,8 @@ def _history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) ->
     for id_, row in past.items():
         each = decision.from_json(json.loads(row.turn))
         before = turns.get(each.cutoff)
-        done = id_ in trained or bool(before and before.trained)
-        turns[each.cutoff] = replace(each, trained=done)
+        done = id_ in trained and trained[id_].verdict != "skipped"
+        turns[each.cutoff] = replace(each, trained=done or bool(before and before.trained))
     same = turns.pop(turn.cutoff, None)
     return [*turns.values(), replace(turn, trained=bool(same and same.trained))]
 

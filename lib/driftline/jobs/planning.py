@@ -112,7 +112,7 @@ def _steps(
         due = due or why is not None
     if only is not None:
         return steps
-    train = _training(line, champion, day, due=due)
+    train = _training(line, champion, as_of, day, due=due)
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
 
@@ -169,9 +169,16 @@ def _undecided(line: Line, day: datetime) -> str | None:
 
 
 def _training(
-    line: Line, champion: Version | None, day: datetime | None, *, due: bool
+    line: Line,
+    champion: Version | None,
+    as_of: datetime | None,
+    day: datetime | None,
+    *,
+    due: bool,
 ) -> str | None:
     if day is not None and champion is not None and not acting.known(champion, day):
+        return None
+    if acting.backfill(line, as_of):
         return None
     if champion is None:
         return "there is no champion"
