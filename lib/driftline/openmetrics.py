@@ -27,7 +27,6 @@ class State:
     as_of: datetime
     action: str
     causes: tuple[str, ...]
-    version: int | None
     metric: str
     values: Mapping[str, float | None]
     """The metric by kind: real, expected, reference."""
@@ -48,6 +47,8 @@ class Stage:
     ended: datetime
     seconds: float
     money: float
+    past: bool = False
+    """Whether a turn was begun since: how the run ended is no news."""
 
 
 def text(found: CollectorRegistry) -> str:
@@ -56,8 +57,10 @@ def text(found: CollectorRegistry) -> str:
     return str(untyped.generate_latest(found).decode())
 
 
-def registry(problem: str, state: State | None, stages: Sequence[Stage]) -> CollectorRegistry:
-    """The gauges of one problem; times are seconds since 1970."""
+def registry(
+    problem: str, state: State | None, stages: Sequence[Stage], *, champion: int | None
+) -> CollectorRegistry:
+    """The gauges of one problem; times are seconds since 1970, ``champion`` is its version."""
     found = CollectorRegistry()
 
     def gauge(name: str, said: str, *labels: str) -> Gauge:
@@ -66,13 +69,17 @@ def registry(problem: str, state: State | None, stages: Sequence[Stage]) -> Coll
     seconds = gauge("stage_seconds", "Wall time of the newest run of a stage", "stage")
     money = gauge("stage_money", "Its cost by the price book", "stage")
     ended = gauge("stage_ended_timestamp_seconds", "When it ended", "stage")
-    failed = gauge("stage_failed", "Whether it failed or was refused", "stage", "status")
+    failed = gauge(
+        "stage_failed", "1 if it failed or was refused in the newest turn", "stage", "status"
+    )
     for each in stages:
         seconds.labels(problem, each.name).set(each.seconds)
         money.labels(problem, each.name).set(each.money)
         ended.labels(problem, each.name).set(each.ended.timestamp())
-        wrong = each.status in ("failed", "refused")
+        wrong = each.status in ("failed", "refused") and not each.past
         failed.labels(problem, each.name, each.status).set(float(wrong))
+    if champion is not None:
+        gauge("champion_version", "The champion's version").labels(problem).set(champion)
     if state is None:
         return found
     values = gauge("performance", "The problem's metric, by kind", "kind", "metric")
@@ -94,7 +101,6 @@ def registry(problem: str, state: State | None, stages: Sequence[Stage]) -> Coll
     for name in state.skewed:
         skewed.labels(problem, name).set(1.0)
     for name, said, number in (
-        ("champion_version", "The champion's version", state.version),
         ("drift_share", "Share of the importance in features that drifted", state.drift),
         ("skew_share", "Share of it in features that are not as in training", state.skew),
         ("retraining_gain", "What training again may gain at most", state.gain),

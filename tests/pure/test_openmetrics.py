@@ -22,17 +22,19 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from pyspark.sql import Row
 
 from driftline import openmetrics
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import exposing
 from driftline.openmetrics import Stage, State
+from driftline.serving.metrics import Metrics
 
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
 DASHBOARD = PROMETHEUS.parent / "grafana" / "dashboards" / "driftline.json"
 NOW = datetime.now(timezone.utc)
 STATE = State(
-    NOW, NOW, "watch", ("worse", "drift"), 3, "roc_auc",
+    NOW, NOW, "watch", ("worse", "drift"), "roc_auc",
     {"real": 0.7, "expected": None, "reference": 0.8},
     0.4, 0.1, ("age", "spend_30d"), False, 12.5, None,
 )  # fmt: skip
@@ -41,7 +43,7 @@ STAGES = [Stage("ingest", "done", NOW, 2.5, 0.001), Stage("train", "refused", NO
 
 
 def told(state: State | None, stages: Sequence[Stage]) -> str:
-    return openmetrics.text(openmetrics.registry("churn", state, stages))
+    return openmetrics.text(openmetrics.registry("churn", state, stages, champion=4))
 
 
 def samples(text: str) -> dict[tuple, float]:
@@ -62,6 +64,7 @@ def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     assert found["driftline_cause", ("cause", "worse"), problem] == 1
     assert found["driftline_cause", ("cause", "stale"), problem] == 0
     assert found["driftline_promise_trusted", problem] == 0
+    assert found["driftline_champion_version", problem] == 4
     assert found["driftline_skew_share", problem] == 0.1
     assert found["driftline_feature_skewed", ("feature", "age"), problem] == 1
     assert found["driftline_retraining_gain", problem] == 12.5
@@ -70,22 +73,56 @@ def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     names = {name for name, *_ in found}
     assert "driftline_retraining_cost" not in names
     assert ("driftline_performance", ("kind", "expected")) not in {key[:2] for key in found}
-    first = told(None, [])
+    first = openmetrics.text(openmetrics.registry("churn", None, [], champion=None))
     assert samples(first) == {}
     assert first.endswith("# EOF\n")
 
 
+def test_how_a_stage_ended_is_news_until_the_next_turn() -> None:
+    """A training that was refused is not tried again for months, but the turns go on."""
+
+    def row(stage: str, status: str, day: int) -> Row:
+        return Row(
+            stage=stage,
+            status=status,
+            started_at=datetime(2024, 6, day),
+            wall_seconds=2.0,
+            money=0.1,
+        )
+
+    def wrong(*rows: Row) -> set[str]:
+        found = samples(told(None, exposing.stages(rows)))
+        return {
+            dict(labels)["stage"]
+            for (name, *labels), value in found.items()
+            if name == "driftline_stage_failed" and value
+        }
+
+    assert wrong(row("ingest", "unchanged", 3), row("train", "refused", 3)) == {"train"}
+    assert wrong(row("ingest", "unchanged", 4), row("train", "refused", 3)) == set()
+    failed = row("ingest", "failed", 4), row("validate", "refused", 3), row("score", "failed", 5)
+    assert wrong(*failed) == {"ingest", "score"}
+    assert wrong(row("score", "failed", 5)) == {"score"}
+    assert wrong() == set()
+
+
 def test_rules_and_dashboard_ask_for_what_is_written() -> None:
     written = {name for name, *_ in samples(told(KNOWN, STAGES))}
+    serving = Metrics()
+    for counter in (serving.requests.labels("rest", "200"), serving.reloads.labels("failed")):
+        counter.inc()
+    known = {each.name for every in serving.registry.collect() for each in every.samples}
     asked = [rule["expr"] for rule in rules()] + queries()
     for expression in asked:
         names = set(re.findall(r"driftline_\w+", expression))
-        assert names
-        assert names <= written, expression
+        assert names or expression == 'up{job=~"driftline-.*"} == 0'
+        assert names <= written | known, expression
     # And everything that is written is looked at by somebody.
     seen = {name for each in asked for name in re.findall(r"driftline_\w+", each)}
     unseen = {"retraining_gain", "retraining_cost", "as_of_timestamp_seconds"}
     unseen |= {"decided_timestamp_seconds"}
+    jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    assert all(each["job_name"].startswith("driftline-") for each in jobs)
     assert written - seen == {f"driftline_{name}" for name in unseen}
     tests = yaml.safe_load((PROMETHEUS / "alerts_test.yml").read_text("utf-8"))["tests"]
     fired = {
@@ -206,7 +243,7 @@ def test_a_bad_turn_fires_its_alerts_and_fills_the_dashboard(tmp_path) -> None:
         running("prometheus", *configured(tmp_path, exporter)) as prometheus,
     ):
         wanted = {"DriftlineWorse", "DriftlineConceptDrift", "DriftlineDrift"}
-        wanted |= {"DriftlineSkew", "DriftlineStageFailed"}
+        wanted |= {"DriftlineSkew", "DriftlineStageRefused"}
         wait_for(lambda: alarmed(prometheus) == wanted, "its alerts fire")
         for query in queries():
             assert asked(prometheus, query), query
@@ -221,8 +258,8 @@ def test_a_bad_turn_fires_its_alerts_and_fills_the_dashboard(tmp_path) -> None:
 @pytest.mark.slow
 def test_what_is_pushed_replaces_what_was_pushed(tmp_path) -> None:
     """A real Pushgateway, and Prometheus behind it."""
-    found = openmetrics.registry("churn", STATE, STAGES)
-    other = openmetrics.registry("other", None, STAGES)
+    found = openmetrics.registry("churn", STATE, STAGES, champion=4)
+    other = openmetrics.registry("other", None, STAGES, champion=None)
     with (
         running("prometheus-pushgateway") as gateway,
         running("prometheus", *configured(tmp_path, gateway)) as prometheus,
@@ -236,7 +273,7 @@ def test_what_is_pushed_replaces_what_was_pushed(tmp_path) -> None:
         assert (row["metric"]["job"], row["metric"]["problem"]) == ("driftline", "churn")
         wait_for(lambda: "DriftlineWorse" in alarmed(prometheus), "its alert fires")
         # What is not known any more is gone; another problem's stays.
-        exposing.push(url, "churn", openmetrics.registry("churn", None, STAGES[:1]))
+        exposing.push(url, "churn", openmetrics.registry("churn", None, STAGES[:1], champion=4))
         text = got(f"{url}/metrics") or ""
         assert "driftline_decision" not in text
         assert 'stage_seconds{instance="",job="driftline",problem="churn",stage="ingest"}' in text
@@ -259,7 +296,7 @@ def test_a_gateway_in_trouble_is_asked_again() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}"
         with pytest.raises(TryAgain, match="503") as raised:
-            exposing.push(url, "churn", openmetrics.registry("churn", STATE, STAGES))
+            exposing.push(url, "churn", openmetrics.registry("churn", STATE, STAGES, champion=4))
         assert raised.value.where == url
         assert "all else is done" in raised.value.hint
         server.shutdown()

@@ -395,6 +395,7 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
             cycle.run(line, stage)
         told = Path(line.beside("metrics.prom")).read_text("utf-8")
         assert 'driftline_decision{action="keep",problem="churn"} 1.0' in told
+        assert 'driftline_champion_version{problem="churn"} 1.0' in told
         assert failed not in told
 
     pushed = []

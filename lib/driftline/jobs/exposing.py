@@ -1,21 +1,25 @@
-"""The newest decision and the newest run of each stage → ``metrics.prom`` beside the report, and
-a Pushgateway where the environment names one.
+"""The newest decision, the champion and the newest run of each stage of a turn → ``metrics.prom``
+beside the report, and a Pushgateway where the environment names one.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from http.client import HTTPException
 from urllib.error import HTTPError
 
 from prometheus_client import CollectorRegistry, push_to_gateway
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import beside, openmetrics, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs.line import Line
 from driftline.openmetrics import Stage, State
+from driftline.registry import Registry
 from driftline.session import utc
+from driftline.sla_section import TIMED
 
 _SECONDS = 10.0
 """How long a gateway may take to answer."""
@@ -36,12 +40,14 @@ def write(line: Line) -> str:
 
 
 def text(line: Line) -> str:
-    """What ``ops.decisions`` and ``ops.runs`` say last."""
+    """What ``ops.decisions``, the registry and ``ops.runs`` say last."""
     return openmetrics.text(_gauges(line))
 
 
 def _gauges(line: Line) -> CollectorRegistry:
-    return openmetrics.registry(line.problem.name, _state(line), _stages(line))
+    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    number = champion.number if champion else None
+    return openmetrics.registry(line.problem.name, _state(line), _stages(line), champion=number)
 
 
 def push(gateway: str, problem: str, found: CollectorRegistry) -> None:
@@ -88,7 +94,6 @@ def _state(line: Line) -> State | None:
             utc(row.as_of),
             row.action,
             tuple(row.causes),
-            row.model_version,
             row.metric,
             {"real": row.real, "expected": row.expected, "reference": row.reference},
             row.drift,
@@ -107,7 +112,15 @@ def _stages(line: Line) -> list[Stage]:
         return []
     wanted = ("stage", "status", "started_at", "wall_seconds", "money")
     newest = F.max_by(F.struct(*wanted), "started_at").alias("run")
-    rows = line.tables.read(name).groupBy("stage").agg(newest).select("run.*").collect()
+    mine = line.tables.read(name).where(F.col("stage").isin("cycle", *TIMED))
+    return stages(mine.groupBy("stage").agg(newest).select("run.*").collect())
+
+
+def stages(rows: Sequence[Row]) -> list[Stage]:
+    """The stages of a turn by their newest runs: what went wrong before the newest turn began, by
+    its ingest, does so no longer.
+    """
+    begun = max((row.started_at for row in rows if row.stage == "ingest"), default=datetime.min)
     return [
         Stage(
             row.stage,
@@ -115,6 +128,7 @@ def _stages(line: Line) -> list[Stage]:
             utc(row.started_at) + timedelta(seconds=row.wall_seconds),
             row.wall_seconds,
             row.money,
+            past=row.started_at < begun,
         )
         for row in sorted(rows, key=lambda row: row.stage)
     ]
