@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,6 +32,8 @@ from driftline.jobs import judging
 from driftline.metrics import METRICS, SMALLER_IS_BETTER
 from driftline.problem import load_problem
 from driftline.sections import Costs, Decide, Gate
+from driftline.serving.facts import Column, Facts
+from driftline.split_section import EntitySplit, RandomSplit, TimeSplit
 
 Floats = npt.NDArray[np.float64]
 Reference = Callable[[Floats, Floats], float]
@@ -464,6 +468,31 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
     )
     assert len(reasons(weak, slices=[part(0.95, 1.2)], metric="rmse")) == 1
     assert reasons(weak, slices=[part(0.85, 1.2)], metric="rmse") == []
+
+
+def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -> None:
+    """Of the same task and features, and drawn as then: else it may know the answers."""
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+    columns = (Column("country", "string"), Column("recency_90d", "double"))
+    facts = Facts("churn", "", "classification", "", "customer_id", "string", columns)
+    by_time, random = TimeSplit(by="time"), RandomSplit(by="random")
+
+    def why(then=by_time, now=None, seed=7, facts=facts) -> str:
+        before = flagship.model_copy(update={"split": then})
+        train = flagship.train.model_copy(update={"seed": seed})
+        after = flagship.model_copy(update={"split": now or then, "train": train})
+        made = json.loads(before.model_dump_json(by_alias=True))
+        return judging.unlike(SimpleNamespace(problem=after), facts, made)
+
+    assert why() == why(random) == ""
+    assert why(now=TimeSplit(by="time", recent=6, folds="forward"), seed=8) == ""
+    assert "split or seed" in why(now=TimeSplit(by="time", test=2))
+    assert "split or seed" in why(random, seed=8)
+    assert "split or seed" in why(random, EntitySplit(by="entity"))
+    assert why(facts=replace(facts, task="regression")) == "its task is regression"
+    for gone in (Column("region", "string"), Column("country", "double")):
+        facts = replace(facts, columns=(*columns, gone))
+        assert why(facts=facts) == "not all of its features are there"
 
 
 def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None:

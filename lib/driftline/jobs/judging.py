@@ -127,14 +127,24 @@ def judged(
     return judged, name
 
 
-def unlike(line: Line, champion: Facts) -> str:
-    """Why a champion cannot be scored on rows of today; empty where it can."""
+def unlike(line: Line, champion: Facts, problem: Mapping[str, Any]) -> str:
+    """Why a champion of ``problem``, as JSON, is not scored on today's test rows; or nothing."""
     if champion.task != line.problem.task:
         return f"its task is {champion.task}"
+    if _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):
+        return "split or seed were others then, it may have learnt from the test rows"
     there = {(name, type_ == "string") for name, type_ in feature_columns(line)}
     if {(each.name, each.is_word) for each in champion.columns} <= there:
         return ""
     return "not all of its features are there"
+
+
+def _testing(problem: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """What decides which rows test."""
+    rule = {
+        name: each for name, each in problem["split"].items() if name not in ("recent", "folds")
+    }
+    return rule, None if rule["by"] == "time" else problem["train"]["seed"]
 
 
 def beaten(line: Line, test: Judged) -> dict[str, Interval]:

@@ -299,12 +299,14 @@ def _before(line: Line, models: Registry, champion: Version | None) -> tuple[Por
     if champion is None:
         return None, ""
     try:
-        there = Portable((models.folder(champion) / portable.FILE).read_bytes())
+        folder = models.folder(champion)
     except (Missing, TryAgain):  # a full disk, a server that is away
         raise
     except DriftlineError as error:  # its files are not what was recorded: train again
         return None, error.what
-    unscored = judging.unlike(line, there.facts)
+    there = Portable((folder / portable.FILE).read_bytes())
+    problem = json.loads((folder / "problem.json").read_text("utf-8"))
+    unscored = judging.unlike(line, there.facts, problem)
     return (None, unscored) if unscored else (there, "")
 
 
