@@ -219,6 +219,23 @@ def test_killed_between_the_two_writes_it_goes_on_even_with_another_suite(
     assert shop.numbers() == ["o0", "o3", "o5", "o6"]
 
 
+def test_a_batch_that_was_killed_is_left_to_validate_by_a_replay(shop, monkeypatch) -> None:
+    """Orders have no key here: whatever came back before the batch is done would come twice."""
+    orders = shop.line.problem.sources["orders"].model_copy(update={"key": ()})
+    changed = shop.line.problem.model_copy(update={"sources": {"orders": orders}})
+    object.__setattr__(shop.line, "problem", changed)
+    shop.lands("b1", ORDERS)
+    validate.run(shop.line)
+    later = [(f"p{n}", *order[1:]) for n, order in enumerate(ORDERS)]
+    shop.lands("b2", later, at=NOON + timedelta(hours=1))
+    killed_at(monkeypatch, shop, "append", "silver.orders")
+    shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])  # the channel does not matter any more
+    said = validate.run(shop.line, replay=True)
+    assert said.startswith("orders: 2 rows judged again: 1 cured")  # of the first batch alone
+    assert validate.run(shop.line) == "orders: 5 good, 2 quarantined, 0 known duplicates"
+    assert shop.numbers() == [*("o0", "o3", "o3", "o5", "o6"), *("p0", "p3", "p4", "p5", "p6")]
+
+
 @pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_cured_rows_come_back_exactly_once(shop, monkeypatch, killed: bool) -> None:
     shop.lands("b1", [*ORDERS, ("o0", NOON, -7.0, "web")])

@@ -2,7 +2,8 @@
 
 A row is asked for again if one of the demands it broke is no longer made, or if its JSON is not
 what was judged. It is known by its delivery and offset: rows that are in silver are not added
-again, and what is in silver leaves quarantine. Killed anywhere, the same command goes on.
+again, and what is in silver leaves quarantine. Killed anywhere, the same command goes on. A batch
+that silver has not got yet, after a kill of ``validate``, is left to it: it judges all its rows.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     rules = quarantine.splitting(suite)
     version = line.tables.version(name)
     ledger.read(name, version)
-    kept = line.tables.read(name, version=version).where(F.col("table") == table.full_name)
+    done = line.tables.committed(table.full_name)
+    kept = line.tables.read(name, version=version).where(
+        (F.col("table") == table.full_name) & F.concat(F.lit("validate:"), "batch").isin(*done)
+    )
     affected = kept.where(quarantine.is_affected(rules))
     columns = [each for each in table.columns if each.name not in schemas.RECORD]
     ddl = ", ".join(f"`{each.name}` {each.type}" for each in columns)
