@@ -208,12 +208,12 @@ def _measure(candidate: Candidate, number: int, fold: _Fold, problem: Problem) -
     metric, task = problem.train.metric, problem.task
     try:
         model = _estimator(candidate, problem, fold.places).fit(fold.fitting)
+        found = scoring.scored(fold.held_out, model, task=task).select("label", "score")
         if fold.small:
-            found = scoring.scored(fold.held_out, model, task=task).select("label", "score")
             label, score = (column.to_numpy() for column in found.toArrow().columns)
             value = _METRICS[metric](label, score)
         else:
-            value = evaluator(metric).evaluate(model.transform(fold.held_out))
+            value = evaluator(metric).evaluate(found)
     except Exception as error:  # of whatever kind: the other candidates go on, and it is told
         return _Measured(candidate, number, time.monotonic() - started, error=kind(error))
     return _Measured(candidate, number, time.monotonic() - started, value)
@@ -324,9 +324,17 @@ def importances(model: PipelineModel, names: Sequence[str]) -> dict[str, float]:
 
 
 def evaluator(metric: str) -> Evaluator:
-    """MLlib's evaluator of a metric, exact (no binning of the scores)."""
-    if metric == "roc_auc":
-        return BinaryClassificationEvaluator(metricName="areaUnderROC", numBins=0)
-    if metric == "pr_auc":
-        return BinaryClassificationEvaluator(metricName="areaUnderPR", numBins=0)
-    return RegressionEvaluator(metricName="rmse" if metric == "rmse" else "mae")
+    """MLlib's evaluator of a metric of the column ``score``, exact (no binning of the scores).
+
+    MLlib's own column of a classifier need not rank as its probability does: a tree's says how many
+    rows of label 1 are in the leaf.
+    """
+    if metric in ("roc_auc", "pr_auc"):
+        return BinaryClassificationEvaluator(
+            rawPredictionCol="score",
+            metricName="areaUnderROC" if metric == "roc_auc" else "areaUnderPR",
+            numBins=0,
+        )
+    return RegressionEvaluator(
+        predictionCol="score", metricName="rmse" if metric == "rmse" else "mae"
+    )

@@ -9,6 +9,7 @@ from fitted import CONF
 from measure import Row
 from pyspark.ml import Estimator, Pipeline
 from pyspark.ml.classification import LogisticRegression, RandomForestClassifier
+from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.ml.feature import (
     Imputer,
     SQLTransformer,
@@ -167,7 +168,7 @@ def _theirs(made: DataFrame, family: str, grid: dict[str, tuple]) -> tuple[np.nd
     return _Noting(
         estimator=Pipeline(stages=stages),
         estimatorParamMaps=builder.build(),
-        evaluator=training.evaluator("roc_auc"),
+        evaluator=BinaryClassificationEvaluator(numBins=0),
         numFolds=FOLDS,
         foldCol="fold",
         parallelism=CORES,

@@ -6,11 +6,13 @@ import math
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from statistics import fmean, pstdev
 
 import numpy as np
 import pytest
 from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.regression import LinearRegression
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
@@ -92,7 +94,7 @@ def test_the_search_measures_what_cross_validator_measures(rows, problem, family
     theirs = CrossValidator(
         estimator=estimator,
         estimatorParamMaps=builder.build(),
-        evaluator=training.evaluator("roc_auc"),
+        evaluator=BinaryClassificationEvaluator(numBins=0),
         numFolds=FOLDS,
         foldCol="fold",
     ).fit(vectors.coalesce(1))
@@ -129,7 +131,7 @@ def test_metrics_of_scores_are_the_evaluators(spark, metric) -> None:
     draw = random.Random(5)
     for labels, digits in (([0.0, 1.0], 1), ([0.0, 1.0], 9), ([1.0], 2), ([0.0, 1.0], 0)):
         made = [(draw.choice(labels), round(draw.random(), digits)) for _ in range(90)]
-        pairs = spark.createDataFrame(made, "label double, rawPrediction double").coalesce(1)
+        pairs = spark.createDataFrame(made, "label double, score double").coalesce(1)
         label, score = (np.array(each) for each in zip(*made, strict=True))
         found = training._METRICS[metric](label, score)
         if len(labels) > 1 or metric == "pr_auc":
@@ -137,6 +139,34 @@ def test_metrics_of_scores_are_the_evaluators(spark, metric) -> None:
             assert found == pytest.approx(expected, rel=1e-12)
         else:
             assert np.isnan(found)  # Spark says 0 or 1, and such a fold says nothing
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"), [("classification", "roc_auc"), ("regression", "rmse")]
+)
+def test_folds_too_large_for_the_driver_are_measured_alike(
+    rows, problem, monkeypatch, task, metric
+) -> None:
+    """Every family, also those whose raw numbers do not rank as their probabilities."""
+    few = {"maxIter": (3,)}
+    small = {
+        "random_forest": {"numTrees": (2,), "maxDepth": (3,)},
+        "gradient_boosted_trees": {"maxIter": (2,), "maxDepth": (2,)},
+        "decision_tree": {"maxDepth": (4,)},
+        "naive_bayes": {},
+    }
+    grids = {family: small.get(family, few) for family in models.families_for(task)}
+    label = "label" if task == "classification" else "exp(amount / 100) AS label"
+    asked = problem(metric, grids, Prepare(), task)
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+    search = partial(
+        training.search, rows.selectExpr("x", "y", label, "fold"), asked, COLUMNS, How(sides[:1], 2)
+    )
+    near = search()
+    assert not any(trial.error for trial in near)
+    monkeypatch.setattr(training, "_SMALL", 0)
+    for one, other in zip(near, search(), strict=True):
+        assert other.folds == pytest.approx(one.folds, rel=1e-12), str(one.candidate)
 
 
 def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> None:
