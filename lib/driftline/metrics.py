@@ -113,22 +113,35 @@ def r2(label: Floats, score: Floats) -> float:
     return 1.0 - float(np.sum((label - score) ** 2)) / total if total else 0.0
 
 
+def of_numbers(metric: Metric) -> Metric:
+    """A metric that is no number where a score is none: NaN has no rank, and is on no side of 0.5,
+    but would be given one.
+    """
+
+    def checked(label: Floats, score: Floats) -> float:
+        return float("nan") if np.isnan(score).any() else metric(label, score)
+
+    return checked
+
+
+_OF_CLASSES: Mapping[str, Metric] = {
+    "roc_auc": roc_auc,
+    "pr_auc": pr_auc,
+    "log_loss": log_loss,
+    "brier": lambda label, score: float(np.mean((label - score) ** 2)),
+    "accuracy": lambda label, score: float(np.mean(label == (score >= 0.5))),
+    "precision": precision,
+    "recall": recall,
+    "f1": f1,
+    "precision_weighted": _weighted(precision),
+    "recall_weighted": _weighted(recall),
+    "f1_weighted": _weighted(f1),
+    "calibration_error": calibration_error,
+    "lift_10": lift,
+}
+
 METRICS: Mapping[str, Mapping[str, Metric]] = {
-    "classification": {
-        "roc_auc": roc_auc,
-        "pr_auc": pr_auc,
-        "log_loss": log_loss,
-        "brier": lambda label, score: float(np.mean((label - score) ** 2)),
-        "accuracy": lambda label, score: float(np.mean(label == (score >= 0.5))),
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-        "precision_weighted": _weighted(precision),
-        "recall_weighted": _weighted(recall),
-        "f1_weighted": _weighted(f1),
-        "calibration_error": calibration_error,
-        "lift_10": lift,
-    },
+    "classification": {name: of_numbers(each) for name, each in _OF_CLASSES.items()},
     "regression": {
         "rmse": lambda label, score: float(np.sqrt(np.mean((label - score) ** 2))),
         "mae": lambda label, score: float(np.mean(np.abs(label - score))),
@@ -137,7 +150,7 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
         "error_90": lambda label, score: float(np.quantile(np.abs(label - score), 0.9)),
     },
 }
-"""Metric name → function of (label, score), by task."""
+"""Metric name → function of (label, score), by task; NaN where a score is."""
 
 SMALLER_IS_BETTER = (
     *("log_loss", "brier", "calibration_error"),

@@ -25,7 +25,7 @@ from pyspark.sql import functions as F
 from driftline import models, prepare, scoring
 from driftline.adapter import Adapted
 from driftline.errors import DriftlineError, Refused
-from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained
+from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained, of_numbers
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
@@ -242,7 +242,7 @@ def pr_area(label: Floats, score: Floats) -> float:
 
 _METRICS = {
     "roc_auc": METRICS["classification"]["roc_auc"],
-    "pr_auc": pr_area,
+    "pr_auc": of_numbers(pr_area),
     "rmse": METRICS["regression"]["rmse"],
     "mae": METRICS["regression"]["mae"],
 }

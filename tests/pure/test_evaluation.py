@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
+from driftline import training
 from driftline.evaluation import (
     Interval,
     Slice,
@@ -163,6 +164,41 @@ def test_metrics_of_one_class() -> None:
     assert metric["precision"](np.zeros(2), np.zeros(2)) == 0.0
     assert metric["f1"](np.zeros(2), np.zeros(2)) == 0.0
     assert METRICS["regression"]["r2"](np.full(3, 2.0), np.array([1.0, 2.0, 3.0])) == 0.0
+
+
+@pytest.mark.parametrize(("task", "name"), NAMES)
+@pytest.mark.parametrize("which", [slice(0, 1), slice(None)])
+def test_a_score_that_is_no_number_leaves_no_metric(task: str, name: str, which: slice) -> None:
+    """NaN sorts to one end and compares as false: a ranking or a count would take it for a score.
+    All scores NaN, and the labels 0 before 1, were an AUC of 1.
+    """
+    label = np.array([0.0, 0.0, 1.0, 1.0])
+    score = np.array([0.1, 0.2, 0.3, 0.4])
+    score[which] = np.nan
+    assert math.isnan(METRICS[task][name](label, score))
+    assert math.isnan(training._METRICS.get(name, METRICS[task][name])(label, score))
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_gate_refuses_scores_that_are_no_numbers_and_draws_none(repository, task) -> None:
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+    metric = "roc_auc" if task == "classification" else "rmse"
+    train = flagship.train.model_copy(update={"gate": Gate(beat=("constant",)), "metric": metric})
+    asked = flagship.model_copy(update={"train": train, "task": task})
+    label, score = probabilities(3, 400, 15)
+    label, score = np.sort(label), np.where(np.sort(label) == 1, np.nan, score)
+    scores = {"model": score, "constant": np.full(400, 0.5)}
+    test = judging.Judged(label, scores, {}, pa.table({}))
+    written: list = []
+    tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
+    line = SimpleNamespace(problem=asked, tables=tables)
+    measured = measure(label, score, task=task, seed=1)
+    refused = judging.reasons(line, measured, judging.beaten(line, test), [], None)
+    assert refused[0] == f"{metric} is not a number"
+    assert "does not beat constant" in refused[1]
+    ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
+    judging.write_curves(line, ledger, test, {"x": 1.0}, {"x": 0.5}, 1)
+    assert [row[1] for row in written] == ["importance", "permutation"]
 
 
 def test_intervals_hold_the_value_and_repeat_by_seed() -> None:

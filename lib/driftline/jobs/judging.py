@@ -309,10 +309,15 @@ def write_curves(
     permutation: Mapping[str, float],
     version: int,
 ) -> None:
-    """Rows of ``ops.curves``: the test set's pictures and the features' importance."""
-    points = evaluation.curves(test.label, test.scores["model"], task=line.problem.task)
-    if line.problem.task == "regression":
-        points += losses.points(test.label, test.scores["model"])
+    """Rows of ``ops.curves``: the test set's pictures and the features' importance.
+
+    Scores that are no numbers have no pictures; the gate refuses them.
+    """
+    points, scores = [], test.scores["model"]
+    if np.isfinite(scores).all():
+        points += evaluation.curves(test.label, scores, task=line.problem.task)
+        if line.problem.task == "regression":
+            points += losses.points(test.label, scores)
     rows = [
         (version, each.curve, each.name, each.x, each.y, each.rows, ledger.run_id)
         for each in points
