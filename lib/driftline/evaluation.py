@@ -194,9 +194,8 @@ def slices(
     task: str,
     seed: int,
     at_least: int = 50,
-    most: int = 30,
 ) -> list[Slice]:
-    """The metric by value of each column, the worst first, and of those no more than ``most``.
+    """The metric by value of each column, the worst first.
 
     A column of numbers is cut at its quartiles. Values with fewer rows than ``at_least``, or with
     one class only, are not measured: their metric would be noise, or none.
@@ -212,7 +211,7 @@ def slices(
                 found.append((function(label[rows], score[rows]), column, value, rows))
     found.sort(key=lambda each: -each[0] if smaller else each[0])
     measured = []
-    for point, column, value, rows in found[:most]:
+    for point, column, value, rows in found:
         some, theirs = label[rows], score[rows]
         drawn = [function(some[each], theirs[each]) for each in _resamples(some, seed=seed)]
         low, high = (float(each) for each in np.percentile(drawn, [2.5, 97.5]))

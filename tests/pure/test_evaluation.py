@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
-from driftline import training
+from driftline import evaluation, training
 from driftline.evaluation import (
     Interval,
     Slice,
@@ -438,6 +438,35 @@ def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
     label[:100] = np.arange(100) % 2
     found = slices(label, score, {"few": few, "one": one}, "brier", task="classification", seed=3)
     assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
+
+
+def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monkeypatch) -> None:
+    """By chance alone some of 200 small slices are worse than the large one that is."""
+    monkeypatch.setattr(evaluation, "RESAMPLES", 40)
+    generator = np.random.default_rng(12)
+    small = np.repeat([f"s{n}" for n in range(200)], 50)
+    town = np.r_[small, np.full(6_000, "large")].astype(object)
+    score = generator.random(len(town))
+    told = np.where(town == "large", 0.45, 0.65)  # by how much the score tells of the label
+    label = (generator.random(len(town)) < 0.5 + told * (score - 0.5)).astype(np.float64)
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+    gate = Gate(beat=(), slices=0.005)
+    train = flagship.train.model_copy(update={"gate": gate, "metric": "roc_auc"})
+    written: list = []
+    tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
+    line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}), tables=tables)
+    test = judging.Judged(label, {"model": score}, {"town": town}, pa.table({}))
+    found = judging.slices(line, test)
+    points = [each.metric.value for each in found]
+    assert points == sorted(points) and len(found) == 201
+    large = next(place for place, each in enumerate(found) if each.value == "large")
+    assert large > 30
+    whole = METRICS["classification"]["roc_auc"](label, score)
+    got = {"roc_auc": Interval(whole, whole, whole)}
+    assert any("(6,000 rows)" in each for each in judging.reasons(line, got, {}, found, None))
+    ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
+    judging.write_slices(line, ledger, found, 1)
+    assert [row[2] for row in written] == [each.value for each in found[:30]]
 
 
 def test_a_column_without_spread_is_one_slice() -> None:

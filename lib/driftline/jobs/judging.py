@@ -274,6 +274,10 @@ def slices(line: Line, test: Judged) -> list[Slice]:
     )
 
 
+_SLICES = 30
+"""Slices that are kept in ``ops.slices``, the worst; the gate looks at all of them."""
+
+
 def write_slices(line: Line, ledger: Run, found: Sequence[Slice], version: int) -> None:
     """Rows of ``ops.slices``."""
     now = datetime.now(timezone.utc)
@@ -281,7 +285,7 @@ def write_slices(line: Line, ledger: Run, found: Sequence[Slice], version: int) 
     rows = [
         (version, each.column, each.value, each.rows, metric, each.metric.value)
         + (each.metric.low, each.metric.high, each.worse, ledger.run_id, now)
-        for each in found
+        for each in found[:_SLICES]
     ]
     if rows:
         ledger.wrote(line.tables.append_values(rows, schemas.SLICES, key=f"slices:{version}"))
