@@ -15,6 +15,7 @@ import pytest
 from sklearn import metrics as sk
 
 from driftline import evaluation, training
+from driftline.errors import Refused
 from driftline.evaluation import (
     Interval,
     Slice,
@@ -558,6 +559,31 @@ def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -
     for gone in (Column("region", "string"), Column("country", "double")):
         facts = replace(facts, columns=(*columns, gone))
         assert why(facts=facts) == "not all of its features are there"
+
+
+@pytest.mark.parametrize(
+    ("counts", "train", "missing"),
+    [
+        ({"train": 9, "validation": 1}, {}, "test"),
+        ({"train": 9, "validation": 1, "test": 0}, {}, "test"),
+        ({"validation": 9, "test": 1}, {}, "train"),
+        ({"train": 9, "test": 1}, {}, None),
+        ({"train": 9, "test": 1}, {"decide": Decide(best="f1")}, "validation"),
+        ({"train": 9, "test": 1}, {"calibrate": "platt"}, "validation"),
+        ({"train": 9}, {"calibrate": "platt"}, "test or validation"),
+        ({"train": 9, "validation": 1, "test": 1}, {"calibrate": "platt"}, None),
+    ],
+)
+def test_a_part_without_rows_is_refused_by_name(repository, counts, train, missing) -> None:
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+    plain = flagship.train.model_copy(update={"decide": None, "calibrate": "none", **train})
+    problem = flagship.model_copy(update={"train": plain})
+    if missing is None:
+        judging.check_parts(problem, counts)
+        return
+    with pytest.raises(Refused) as caught:
+        judging.check_parts(problem, counts)
+    assert caught.value.what == f"no row with a label is in the part {missing}"
 
 
 def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from driftline.errors import Missing, Refused
 from driftline.jobs import cycle, features, monitor, proving, reproduce, rollback, train, vacuum
 from driftline.registry import Registry
 from driftline.sections import Gate
+from driftline.split_section import GivenSplit
 
 CANDIDATES = {
     "naive_bayes": {"modelType": ("multinomial",)},
@@ -66,6 +68,10 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
 
     monkeypatch.setattr(training.models, "estimator", building)
 
+    # A part without rows is refused before anything is fitted.
+    nobody = GivenSplit(by="attribute", attribute="kind", test="nobody")
+    with pytest.raises(Refused, match="no row with a label is in the part test"):
+        train.run(replace(line, problem=line.problem.model_copy(update={"split": nobody})))
     # No time at all: refused, and nothing is registered.
     with pytest.raises(Refused, match="budget ended before one candidate"):
         train.run(line, budget=1e-9)

@@ -21,6 +21,7 @@ from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.metrics import SMALLER_IS_BETTER, Floats
+from driftline.problem import Problem
 from driftline.serving.facts import Facts
 from driftline.serving.model import Portable
 from driftline.split_section import GivenSplit
@@ -39,6 +40,21 @@ class Judged:
     """What slices are cut by, as arrays (n,): words, and numbers of the profile as float64."""
     rows: pa.Table
     """The features themselves."""
+
+
+def check_parts(problem: Problem, counts: Mapping[str, int]) -> None:
+    """Refuse rows of which a part is missing that is needed once the search is over."""
+    train = problem.train
+    chosen = train.decide is not None or train.calibrate != "none"
+    needed = ("train", "test", *(["validation"] if chosen else []))
+    missing = [part for part in needed if not counts.get(part)]
+    if missing:
+        raise Refused(
+            f"no row with a label is in the part {' or '.join(missing)}",
+            where="gold.features",
+            hint="look at split in the problem: a share of few entities may be nobody, and by "
+            "attribute test is the value as the rows have it",
+        )
 
 
 def calibrated(rows: DataFrame, model: PipelineModel, method: str) -> Calibration | None:

@@ -110,6 +110,7 @@ def _train(
     problem = line.problem
     counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
+    judging.check_parts(problem, counts)
     proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
     if unfinished:  # killed after it was registered: go on from there
         stopped, trials = "", []
