@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -13,12 +14,20 @@ from driftline import models
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.problem import Problem
-from driftline.training import How, search, settled
+from driftline.training import How, Trial, search, settled
 
-_RUNGS = (9, 3)
+_ROUNDS = (9, 3)
 """A race is run on a ninth of the entities, then on a third."""
 
 _FINALISTS = 2
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round measured, and on one in how many of the entities."""
+
+    part: int
+    trials: Sequence[Trial]
 
 
 def race(
@@ -26,27 +35,38 @@ def race(
     problem: Problem,
     columns: Sequence[tuple[str, str]],
     how: How,
-) -> list[Candidate]:
+    *,
+    known: Callable[[int], Sequence[Trial]] = lambda _: (),
+    on_trial: Callable[[int, Trial], None] = lambda *_: None,
+) -> tuple[list[Candidate], Round | None]:
     """The candidates that deserve all rows and folds: successive halving, by thirds.
 
-    Each rung measures those that are left on the first fold of a part of the entities, and keeps
+    Each round measures those that are left on the first fold of a part of the entities, and keeps
     the better third (Jamieson & Talwalkar 2016); two at least are never compared by a part alone.
-    Candidates that the budget left unmeasured stay.
+    Candidates that the budget left unmeasured stay, and so do those without a metric that is a
+    number: they may have failed for want of rows. ``known`` trials of a part are not repeated, and
+    ``on_trial`` is told of each. With them comes the last round in which any was measured.
     """
     left = models.candidates(problem.train.candidates)
     smaller = problem.train.metric in SMALLER_IS_BETTER
-    for part in _RUNGS:
+    last = None
+    for part in _ROUNDS:
         if len(left) <= _FINALISTS:
             break
         place = F.xxhash64(F.lit(problem.train.seed + 2), F.col(problem.entity).cast("string"))
         some = settled(rows.where(F.pmod(place, F.lit(part)) == 0))
         first = replace(how, sides=how.sides[:1])
-        trials = search(some, problem, columns, first, wanted=left)
+        told = partial(on_trial, part)
+        trials = search(
+            some, problem, columns, first, on_trial=told, known=known(part), wanted=left
+        )
         some.unpersist()
+        if trials:
+            last = Round(part, trials)
         if len(trials) < len(left):
-            return left
+            break
         fair = [trial for trial in trials if math.isfinite(trial.mean)]
         fair.sort(key=lambda trial: trial.mean if smaller else -trial.mean)
-        keep = {each.candidate for each in fair[: max(_FINALISTS, math.ceil(len(left) / 3))]}
-        left = [each for each in left if each in keep] or left
-    return left
+        weak = {each.candidate for each in fair[max(_FINALISTS, math.ceil(len(left) / 3)) :]}
+        left = [each for each in left if each not in weak]
+    return left, last

@@ -118,7 +118,8 @@ TRIALS = Table(
         "chosen boolean — Refitted on all training rows and registered",
         WHICH_RUN,
         AT,
-        "search string — Which search: one that was killed goes on with what it has not measured",
+        "search string — Which search: one that was killed goes on with what it has not measured; "
+        "of a race with the part of the entities, :9 or :3",
         "error string — The kind of error a candidate failed with",
     ),
 )

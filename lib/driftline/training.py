@@ -98,7 +98,7 @@ def search(
     done = {trial.candidate: trial for trial in known}
     wanted = models.candidates(problem.train.candidates) if wanted is None else wanted
     work = [(each, fold) for each in wanted if each not in done for fold in range(len(sides))]
-    if work:
+    if work and time.monotonic() < how.until:
         threads = inheritable_thread_target(rows.sparkSession)
         with ThreadPool(how.parallelism) as pool:
             whole = len(work) > 1 and in_one_task(rows)

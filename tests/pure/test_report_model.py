@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+import pandas as pd
 from report_pages import Page, full, page, plainly
 from report_tables import evaluations, trials
 
 from driftline.report import render
+from driftline.report.candidates import ranked
 
 
 def test_hero_answers_in_plain_words() -> None:
@@ -30,6 +33,14 @@ def test_candidates_are_ranked_by_the_metric() -> None:
     assert "gradient boosted trees 0.797 and logistic regression 0.783." in said
     assert "decision stump" not in said  # of an older search
     assert "Gradient boosted trees won with RMSE 71.90" in page("regression").says("candidates")
+
+
+def test_of_a_race_the_last_round_is_shown() -> None:
+    """Earlier ones measured on fewer rows: their numbers stand beside no others."""
+    last = full().trials
+    before = last.assign(search="s:9", mean=0.99, chosen=False, at=last["at"] - timedelta(hours=1))
+    raced = replace(full(), trials=pd.concat([before, last], ignore_index=True))
+    assert ranked(raced) == ranked(full())
 
 
 def test_origin_says_what_the_champion_was_fitted_with() -> None:

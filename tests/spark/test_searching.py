@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,17 @@ from tests.spark.test_bad_input import FIRST, opened
 
 from driftline import models, schemas, training
 from driftline.errors import Missing, Refused
-from driftline.jobs import cycle, features, monitor, proving, reproduce, rollback, train, vacuum
+from driftline.jobs import (
+    cycle,
+    features,
+    monitor,
+    proving,
+    reproduce,
+    rollback,
+    searching,
+    train,
+    vacuum,
+)
 from driftline.registry import Registry
 from driftline.sections import Gate
 from driftline.split_section import GivenSplit
@@ -200,3 +211,62 @@ def test_a_worse_model_does_not_follow_the_champion(
     assert caught.value.where == f"cannot be compared {lost}"
     asking(gate=Gate(floor=0.5))
     assert train.run(line).endswith(f"; not compared {lost}, now champion")
+
+
+@pytest.fixture
+def fitted(monkeypatch) -> list[str]:
+    """The candidates that were fitted, one after the other."""
+    found: list[str] = []
+    build = models.estimator
+
+    def building(candidate, **more):
+        found.append(str(candidate))
+        return build(candidate, **more)
+
+    monkeypatch.setattr(training.models, "estimator", building)
+    return found
+
+
+def asked(line, **train):
+    """The same line with another search, one candidate at a time."""
+    changed = line.problem.train.model_copy(update=train)
+    one = line.environment.model_copy(update={"cores": 1})
+    problem = line.problem.model_copy(update={"train": changed})
+    return replace(line, problem=problem, environment=one)
+
+
+@pytest.mark.slow
+def test_a_race_that_was_killed_or_cut_goes_on(line, fitted, monkeypatch) -> None:
+    """Seven points, then three, then two; and one that fails wherever it is tried."""
+    grid = {"logistic_regression": {"regParam": tuple(10.0**-n for n in range(7))}}
+    grids = {"naive_bayes": {"modelType": ("multinomial",)}, **grid}
+    line = asked(line, search="racing", candidates=grids)
+    write, written = searching._write, []
+
+    def writing(*told):
+        if len(written) == 8 + 2:
+            raise KeyboardInterrupt
+        written.append(told)
+        write(*told)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(searching, "_write", writing)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(line)
+    by_round = Counter(row.search[-2:] for row in trials(line))
+    assert by_round == {":9": 8, ":3": 2}
+    assert {row.family for row in trials(line) if row.error} == {"naive_bayes"}
+    # No time for more: the best of what is known of the race is the model.
+    fitted.clear()
+    assert "after 7 candidates on one in 9 entities when the budget ended" in train.run(
+        line, budget=0
+    )
+    assert len(fitted) == 1
+    [chosen] = [row for row in trials(line) if row.chosen]
+    assert chosen.search.endswith(":9") and len(chosen.folds) == 1
+    # With time only what failed is tried again, and two of three in the second round are left.
+    fitted.clear()
+    assert "when the budget ended" not in train.run(line)
+    points = [each for each in fitted if each.startswith("logistic")]
+    assert len(points) == 2 + 2 * 3 + 1
+    assert len(fitted) - len(points) == 1 + 1 + 3

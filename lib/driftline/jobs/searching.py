@@ -66,12 +66,19 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         cores = line.environment.cores
         if training.in_one_task(folded):
             ledger.progress(f"few rows: a fit is one task, {cores} candidates at once")
-        wanted = models.candidates(problem.train.candidates)
+        wanted, race = models.candidates(problem.train.candidates), None
         how = training.How(sides, cores, on_fit, until)
         if problem.train.search == "racing":
-            raced = racing.race(folded, problem, columns, how)
-            ledger.progress(f"{len(raced)} of {len(wanted)} candidates are left of the race")
-            wanted = raced
+            everybody = len(wanted)
+            wanted, race = racing.race(
+                folded,
+                problem,
+                columns,
+                how,
+                known=lambda part: _known(line, _round(name, part)),
+                on_trial=lambda part, trial: _write(line, ledger, trial, _round(name, part)),
+            )
+            ledger.progress(f"{len(wanted)} of {everybody} candidates are left of the race")
         trials = training.search(
             folded,
             problem,
@@ -81,15 +88,23 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
             known=known,
             wanted=wanted,
         )
+        whole = len(trials) == len(wanted)
+        stopped = "" if whole else f"{len(trials)} of {len(wanted)} candidates"
+        if not trials and race:  # the best so far is that of the race
+            trials, name = race.trials, _round(name, race.part)
+            stopped = f"{len(trials)} candidates on one in {race.part} entities"
         best = training.best(trials)
         _choose(line, ledger, trials, best, name)
         ledger.progress(f"refitting {best.candidate}")
         model, learnt = training.refit(folded, best.candidate, problem, columns)
     finally:
         folded.unpersist()
-    whole = len(trials) == len(wanted)
-    stopped = "" if whole else f"{len(trials)} of {len(wanted)} candidates"
     return Searched(trials, best.candidate, model, learnt, stopped)
+
+
+def _round(search: str, part: int) -> str:
+    """What a round of a race is known by in ``ops.trials``."""
+    return f"{search}:{part}"
 
 
 def features_name(problem: Problem) -> str:
