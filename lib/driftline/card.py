@@ -14,7 +14,7 @@ from driftline import __version__
 from driftline.evaluation import Interval, Slice
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.problem import Problem
-from driftline.training import Trial
+from driftline.trials import Trial
 
 _SLICES = 5
 

@@ -14,7 +14,8 @@ from driftline import models
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.problem import Problem
-from driftline.training import How, Trial, search, settled
+from driftline.training import How, search, settled
+from driftline.trials import Trial
 
 _ROUNDS = (9, 3)
 """A race is run on a ninth of the entities, then on a third."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
-from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
@@ -24,34 +24,13 @@ from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
 from driftline.adapter import Adapted
-from driftline.errors import DriftlineError, Refused
-from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained, of_numbers
+from driftline.errors import DriftlineError
+from driftline.metrics import METRICS, Floats, gained, of_numbers
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
 from driftline.split import Sides
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One candidate with its metric on every fold it was not fitted on."""
-
-    candidate: Candidate
-    metric: str
-    folds: tuple[float, ...]
-    seconds: float
-    error: str | None = None
-    """The kind of error that a fold ended with; then ``folds`` are those that were measured."""
-
-    @property
-    def mean(self) -> float:
-        """Mean over the folds; no number where one of them failed."""
-        return fmean(self.folds) if self.folds and not self.error else math.nan
-
-    @property
-    def std(self) -> float:
-        """Standard deviation over the folds (of the population: all folds are there)."""
-        return pstdev(self.folds) if self.folds and not self.error else math.nan
+from driftline.trials import CUT, Trial
 
 
 @dataclass(frozen=True)
@@ -90,18 +69,26 @@ def search(
     """Measure every candidate on every fold: fitted on one side of it, measured on the other.
 
     ``rows`` have ``label`` and what the conditions of the sides look at. ``known`` trials are not
-    repeated. A candidate that fails has an error and the others go on; one that was not measured
-    on every fold in time is left out. ``on_trial`` is told of each candidate that is finished.
-    ``wanted``: these candidates of the problem's alone.
+    repeated, nor are the folds of one that was :data:`CUT`. A candidate that fails has an error and
+    the others go on; one that was not measured on every fold in time is left out. ``on_trial`` is
+    told of each candidate that is finished, and of one that is cut. ``wanted``: these candidates of
+    the problem's alone.
     """
     sides = how.sides
-    done = {trial.candidate: trial for trial in known}
+    done = {trial.candidate: trial for trial in known if not trial.error}
+    begun = {trial.candidate: trial for trial in known if trial.error == CUT}
+    found = {each: _measured(trial) for each, trial in begun.items()}
     wanted = models.candidates(problem.train.candidates) if wanted is None else wanted
-    work = [(each, fold) for each in wanted if each not in done for fold in range(len(sides))]
+    work = [
+        (each, fold)
+        for each in wanted
+        if each not in done
+        for fold in range(len(found.get(each, ())), len(sides))
+    ]
     if work and time.monotonic() < how.until:
         threads = inheritable_thread_target(rows.sparkSession)
         with ThreadPool(how.parallelism) as pool:
-            whole = len(work) > 1 and in_one_task(rows)
+            whole = len(wanted) * len(sides) > 1 and in_one_task(rows)
             fold = threads(lambda side: _fold(rows, side, problem, columns, whole=whole))
             prepared = pool.map(fold, sides)
 
@@ -112,7 +99,6 @@ def search(
                 how.on_fit(candidate)
                 return _measure(candidate, fold, prepared[fold], problem)
 
-            found: dict[Candidate, list[_Measured]] = {}
             for result in pool.imap_unordered(threads(measure), work):
                 found.setdefault(result.candidate, []).append(result)
                 trial = _trial(found[result.candidate], problem.train.metric, len(sides))
@@ -122,6 +108,10 @@ def search(
         for fold in prepared:
             fold.fitting.unpersist()
             fold.held_out.unpersist()
+        for candidate in found.keys() - done.keys():
+            cut = _cut(found[candidate], problem.train.metric)
+            if len(cut.folds) > len(begun[candidate].folds if candidate in begun else ()):
+                on_trial(cut)
     return [done[candidate] for candidate in wanted if candidate in done]
 
 
@@ -137,6 +127,22 @@ def _trial(found: Sequence[_Measured], metric: str, folds: int) -> Trial | None:
         sum(each.seconds for each in ordered),
         next((each.error for each in ordered if each.error), None),
     )
+
+
+def _cut(found: Sequence[_Measured], metric: str) -> Trial:
+    """What was measured of a candidate before the budget ended: its first folds."""
+    values = {each.fold: each.value for each in found if each.value is not None}
+    first = itertools.takewhile(lambda fold: fold in values, itertools.count())
+    folds = tuple(values[fold] for fold in first)
+    return Trial(found[0].candidate, metric, folds, sum(each.seconds for each in found), CUT)
+
+
+def _measured(cut: Trial) -> list[_Measured]:
+    """The reverse of :func:`_cut`."""
+    return [
+        _Measured(cut.candidate, fold, 0.0 if fold else cut.seconds, value)
+        for fold, value in enumerate(cut.folds)
+    ]
 
 
 @dataclass(frozen=True)
@@ -259,28 +265,6 @@ def _weighted(rows: DataFrame, problem: Problem) -> DataFrame:
         share = sum(counts.values()) / (len(counts) * number)
         weight = F.when(F.col("label") == label, share).otherwise(weight)
     return rows.select("features", "label", weight.alias(models.WEIGHT))
-
-
-def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the best mean; of equals, the first. A mean that is no number never wins."""
-    measured = [trial for trial in trials if math.isfinite(trial.mean)]
-    if not measured:
-        if not trials:
-            raise Refused(
-                "the budget ended before one candidate was measured on every fold",
-                where="--budget, --budget-money",
-                hint="give it more, or take fewer folds or smaller candidates",
-            )
-        raise Refused(
-            f"no candidate has a {trials[0].metric} that is a number",
-            where=", ".join(
-                str(trial.candidate) + (f": {trial.error}" if trial.error else "")
-                for trial in trials
-            ),
-            hint="look for a fold with one class only, or features that are not finite",
-        )
-    smaller = trials[0].metric in SMALLER_IS_BETTER
-    return min(measured, key=lambda trial: trial.mean if smaller else -trial.mean)
 
 
 def refit(

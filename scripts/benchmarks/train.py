@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame
 from driftline import session, split, training
 from driftline.problem import Problem, load_problem
 from driftline.sections import Prepare, Train
+from driftline.trials import best
 
 CORES, FOLDS, NUMBERS, WORDS = 2, 3, 25, 8
 GRIDS = {
@@ -108,9 +109,9 @@ def _made_up(count: int) -> pd.DataFrame:
 def _ours(made: DataFrame, problem: Problem) -> tuple[np.ndarray, int]:
     sides = split.sides(problem.split, [], folds=FOLDS, horizon=30)
     trials = training.search(made, problem, COLUMNS, training.How(sides, CORES))
-    best = training.best(trials)
-    training.refit(made, best.candidate, problem, COLUMNS)
-    return np.array([trial.folds for trial in trials]), trials.index(best)
+    winner = best(trials)
+    training.refit(made, winner.candidate, problem, COLUMNS)
+    return np.array([trial.folds for trial in trials]), trials.index(winner)
 
 
 class _Noting(CrossValidator):

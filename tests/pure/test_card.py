@@ -12,7 +12,7 @@ from driftline import card
 from driftline.evaluation import Interval, Slice
 from driftline.models import Candidate
 from driftline.problem import load_problem
-from driftline.training import Trial
+from driftline.trials import Trial
 
 EVIL = "<script>|*x*\n# no"
 

@@ -38,6 +38,7 @@ from driftline.serving import champion
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable
 from driftline.training import How
+from driftline.trials import best
 
 COLUMNS = [("x", "double"), ("y", "double")]
 BOOSTED = "sklearn.ensemble.HistGradientBoosting"
@@ -215,7 +216,7 @@ def test_a_search_among_all_kinds_goes_on_when_some_fail(rows, problem, theirs_m
     assert wrong.error == "TypeError"
     assert raises.error == "ValueError (somebodys.py, line 4)"
     assert re.match("what is kept differs from the estimator by up to 0[.]", lies.error)
-    assert training.best(trials) is boosted
+    assert best(trials) is boosted
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from tests.spark.test_bad_input import FIRST, opened
@@ -28,6 +29,7 @@ from driftline.jobs import (
 from driftline.registry import Registry
 from driftline.sections import Gate
 from driftline.split_section import GivenSplit
+from driftline.trials import CUT
 
 CANDIDATES = {
     "naive_bayes": {"modelType": ("multinomial",)},
@@ -270,3 +272,29 @@ def test_a_race_that_was_killed_or_cut_goes_on(line, fitted, monkeypatch) -> Non
     points = [each for each in fitted if each.startswith("logistic")]
     assert len(points) == 2 + 2 * 3 + 1
     assert len(fitted) - len(points) == 1 + 1 + 3
+
+
+@pytest.mark.slow
+def test_a_budget_given_again_registers_nothing_again_and_goes_on(
+    line, fitted, monkeypatch
+) -> None:
+    """The clock is the number of fits, so that a budget is so many, in minutes."""
+    grids = {"logistic_regression": {"regParam": (0.01, 0.1)}, "decision_tree": {"maxDepth": (2,)}}
+    line = asked(line, candidates=grids)
+    clock = SimpleNamespace(monotonic=lambda: float(len(fitted)))
+    for each in (train, training):
+        monkeypatch.setattr(each, "time", clock)
+
+    def spent(fits: int) -> tuple[str, int]:
+        before = len(fitted)
+        said = train.run(line, budget=fits / 60)
+        return said.partition(":")[0], len(fitted) - before
+
+    with pytest.raises(Refused, match="before one candidate was measured on every fold"):
+        train.run(line, budget=1 / 60)
+    assert [(len(row.folds), row.error) for row in trials(line)] == [(1, CUT)]
+    assert spent(3) == ("version 1", 3 + 1)  # two folds, one of the next; and the winner
+    assert spent(0) == ("nothing new", 0)
+    assert spent(1) == ("nothing new", 1)  # another fold, which is kept
+    assert spent(1) == ("version 2", 1 + 1)
+    assert spent(9) == ("version 3", 3 + 1)

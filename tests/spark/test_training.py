@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from statistics import fmean, pstdev
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ from driftline.problem import load_problem
 from driftline.sections import Prepare, Train
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable, Reasons
-from driftline.training import How, Trial
+from driftline.training import How
+from driftline.trials import CUT, Trial, best
 
 COLUMNS = [("x", "double"), ("y", "double")]
 FOLDS = 3
@@ -187,15 +189,50 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> N
     assert trials[0].error == "SparkRuntimeException USER_RAISED_EXCEPTION"
     assert not trials[0].folds
     assert all(len(each.folds) == FOLDS and 0.5 < each.mean < 1 for each in trials[1:])
-    assert training.best(trials) in trials[1:]
+    assert best(trials) in trials[1:]
     # What is known is not fitted again, and after the end of the budget nothing is.
     ended.clear()
     again = search(known=trials[1:], until=0.0)
     assert (again, ended) == (trials[1:], [])
     with pytest.raises(Refused, match="budget ended before one candidate"):
-        training.best(search(until=0.0))
+        best(search(until=0.0))
     with pytest.raises(Refused, match="no candidate has a roc_auc"):
-        training.best(trials[:1])
+        best(trials[:1])
+
+
+def test_a_search_that_its_budget_cut_goes_on_with_the_folds_that_are_left(
+    rows, problem, monkeypatch
+) -> None:
+    """The clock is the number of fits, so that a budget is so many."""
+    asked = problem("roc_auc", {"logistic_regression": {"regParam": (0.1, 1.0)}}, RAW)
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+    fitted: list[Candidate] = []
+    told: list[Trial] = []
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: float(len(fitted))))
+
+    def search(fits: float) -> list[Trial]:
+        how = How(sides, 1, fitted.append, len(fitted) + fits)
+        known = tuple(told)
+        return training.search(rows, asked, COLUMNS, how, on_trial=told.append, known=known)
+
+    first, second = search(math.inf)
+    fitted.clear()
+    told.clear()
+    assert search(2) == search(0) == []
+    [cut] = told  # nothing more is told where nothing more was measured
+    assert (cut.error, cut.candidate) == (CUT, first.candidate)
+    assert cut.folds == pytest.approx(first.folds[:2]) and math.isnan(cut.mean)
+    assert [each.folds for each in search(3)] == [pytest.approx(first.folds)]
+    assert [(each.candidate, len(each.folds)) for each in told[1:]] == [
+        (first.candidate, 3),
+        (second.candidate, 2),
+    ]
+    found = search(math.inf)
+    assert [each.folds for each in found] == [
+        pytest.approx(first.folds),
+        pytest.approx(second.folds),
+    ]
+    assert len(fitted) == 2 * FOLDS
 
 
 def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
@@ -346,8 +383,8 @@ def test_the_best_has_the_best_mean_and_was_declared_first(metric, chosen) -> No
             "d": (0.2, 0.2),
         }.items()
     ]
-    assert training.best(trials).candidate.family == chosen
-    assert training.best(trials[::-1]).candidate.family == {"b": "c", "a": "d"}[chosen]
+    assert best(trials).candidate.family == chosen
+    assert best(trials[::-1]).candidate.family == {"b": "c", "a": "d"}[chosen]
     assert trials[1].std == pstdev((0.9, 0.1)) == pytest.approx(0.4)
 
 

@@ -22,7 +22,7 @@ from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
 from driftline.session import utc
-from driftline.training import Trial
+from driftline.trials import CUT, Trial, best
 
 _JUDGES = {"gate", "decide", "calibrate"}
 """What of ``train`` says how the winner is judged, and changes no trial."""
@@ -34,14 +34,12 @@ class Searched:
 
     trials: Sequence[Trial]
     winner: Candidate
-    model: PipelineModel
-    learnt: Preparation
     stopped: str
     """How far the search came when its budget ended; empty where it went through."""
 
 
 def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float) -> Searched:
-    """Cross-validate every candidate, fit the best one on all training rows.
+    """Cross-validate every candidate.
 
     ``name`` (see :func:`key`) is the search's in ``ops.trials``: what it has is not measured again.
     """
@@ -52,7 +50,7 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         _check_classes(folded)
         known = _known(line, name)
         if known:
-            ledger.progress(f"{len(known)} trials were measured before")
+            ledger.progress(f"{_measured(known)} trials were measured before")
         sides = split.sides(
             problem.split,
             as_ofs(folded),
@@ -79,7 +77,7 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
                 on_trial=lambda part, trial: _write(line, ledger, trial, _round(name, part)),
             )
             ledger.progress(f"{len(wanted)} of {everybody} candidates are left of the race")
-        trials = training.search(
+        trials: Sequence[Trial] = training.search(
             folded,
             problem,
             columns,
@@ -88,18 +86,33 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
             known=known,
             wanted=wanted,
         )
+        # How many were measured: while no other is, the winner is the same.
         whole = len(trials) == len(wanted)
-        stopped = "" if whole else f"{len(trials)} of {len(wanted)} candidates"
+        stopped = "" if whole else f"{_measured(trials)} of {len(wanted)} candidates"
         if not trials and race:  # the best so far is that of the race
             trials, name = race.trials, _round(name, race.part)
-            stopped = f"{len(trials)} candidates on one in {race.part} entities"
-        best = training.best(trials)
-        _choose(line, ledger, trials, best, name)
-        ledger.progress(f"refitting {best.candidate}")
-        model, learnt = training.refit(folded, best.candidate, problem, columns)
+            stopped = f"{_measured(trials)} candidates on one in {race.part} entities"
+        winner = best(trials)
+        _choose(line, ledger, trials, winner, name)
     finally:
         folded.unpersist()
-    return Searched(trials, best.candidate, model, learnt, stopped)
+    return Searched(trials, winner.candidate, stopped)
+
+
+def refit(
+    line: Line, ledger: Run, rows: DataFrame, winner: Candidate
+) -> tuple[PipelineModel, Preparation]:
+    """The best candidate, fitted on all training rows; see :func:`training.refit`."""
+    ledger.progress(f"refitting {winner}")
+    folded = fitting(line.problem, rows)
+    try:
+        return training.refit(folded, winner, line.problem, judging.feature_columns(line))
+    finally:
+        folded.unpersist()
+
+
+def _measured(trials: Sequence[Trial]) -> int:
+    return sum(not trial.error for trial in trials)
 
 
 def _round(search: str, part: int) -> str:
@@ -191,19 +204,23 @@ def _check_classes(fitting: DataFrame) -> None:
 
 
 def _known(line: Line, name: str) -> list[Trial]:
-    """Trials that an earlier run of this search finished; one that failed is tried again."""
+    """Trials that an earlier run of this search finished, and what it has of those that its budget
+    cut, the longest last; one that failed is tried again.
+    """
     trials = schemas.TRIALS.full_name
     if not line.tables.exists(trials) or "search" not in line.tables.read(trials).columns:
         return []
-    there = line.tables.read(trials).where((F.col("search") == name) & F.col("error").isNull())
+    usable = F.col("error").isNull() | (F.col("error") == CUT)
+    there = line.tables.read(trials).where((F.col("search") == name) & usable)
     return [
         Trial(
             Candidate(row.family, tuple(json.loads(row.parameters).items())),
             row.metric,
             tuple(row.folds),
             row.seconds,
+            row.error,
         )
-        for row in there.collect()
+        for row in there.orderBy(F.size("folds")).collect()
     ]
 
 

@@ -34,7 +34,7 @@ from driftline.prepare import Preparation
 from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
 from driftline.serving.model import Portable
-from driftline.training import Trial
+from driftline.trials import Trial
 
 
 def run(line: Line, *, budget: float | None = None, budget_money: float | None = None) -> str:
@@ -60,21 +60,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         key = searching.judged(line.problem, search)
         trained = models.trained_on(key)
         if trained and trained.finished:
-            champion = models.champion()
-            enforced = line.problem.train.gate.mode == "enforce"
-            # It may be champion itself, if MLflow was gone before that was written down.
-            newer = champion is None or champion.number <= trained.number
-            if trained.passed and enforced and newer and not trained.promoted:
-                models.promote(trained)  # killed after the verdict, before the alias
-            said = f"version {trained.number} was trained on exactly this"
-            if not trained.passed and enforced:
-                raise Refused(
-                    f"nothing new: {said}, and the gate refused it",
-                    where=f"model {line.problem.name}",
-                    hint="see ops.evaluations; other data, features or candidates may do better",
-                )
-            ledger.message = f"nothing new: {said}"
-            return ledger.message
+            return _nothing_new(line, ledger, models, trained)
         rows = searching.labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
         tasks = max(line.environment.cores, rows.count() // 500_000)
@@ -95,6 +81,25 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
             rows.unpersist()
 
 
+def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) -> str:
+    """What is said where the version is there already; a verdict of its gate still counts."""
+    champion = models.champion()
+    enforced = line.problem.train.gate.mode == "enforce"
+    # It may be champion itself, if MLflow was gone before that was written down.
+    newer = champion is None or champion.number <= trained.number
+    if trained.passed and enforced and newer and not trained.promoted:
+        models.promote(trained)  # killed after the verdict, before the alias
+    said = f"version {trained.number} was trained on exactly this"
+    if not trained.passed and enforced:
+        raise Refused(
+            f"nothing new: {said}, and the gate refused it",
+            where=f"model {line.problem.name}",
+            hint="see ops.evaluations; other data, features or candidates may do better",
+        )
+    ledger.message = f"nothing new: {said}"
+    return ledger.message
+
+
 def _train(
     line: Line,
     ledger: Run,
@@ -112,17 +117,21 @@ def _train(
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
     judging.check_parts(problem, counts)
     proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
+    stopped, trials = "", list[Trial]()
+    if not unfinished:
+        found = searching.search(line, ledger, rows, search, until=until)
+        trials, stopped, winner = list(found.trials), found.stopped, found.winner
+        if stopped:  # another run may find a better one: it is not what this key stands for
+            key = f"{key} after {stopped}"
+            unfinished = models.trained_on(key)
+            if unfinished and unfinished.finished:  # no candidate was finished since
+                return _nothing_new(line, ledger, models, unfinished)
     if unfinished:  # killed after it was registered: go on from there
-        stopped, trials = "", []
         winner, model = _winner(unfinished), models.load(unfinished, through=line.models_path)
         train = rows.where(F.col("part") == "train")
         learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
-        found = searching.search(line, ledger, rows, search, until=until)
-        trials, stopped = list(found.trials), found.stopped
-        winner, model, learnt = found.winner, found.model, found.learnt
-        if stopped:  # another run may find a better one: it is not what this key stands for
-            key = f"{key} after {stopped}"
+        model, learnt = searching.refit(line, ledger, rows, winner)
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
     champion = models.champion()
