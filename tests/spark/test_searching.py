@@ -117,6 +117,7 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     assert fitted.count("naive_bayes(modelType=multinomial)") == 3
     assert registry.champion() is None
     assert [row.chosen for row in trials(line)].count(True) == 1
+    assert [row.family for row in trials(line) if row.error] == ["naive_bayes"]  # the last time's
 
     # Another gate does not search again.
     fitted.clear()
@@ -298,3 +299,8 @@ def test_a_budget_given_again_registers_nothing_again_and_goes_on(
     assert spent(1) == ("nothing new", 1)  # another fold, which is kept
     assert spent(1) == ("version 2", 1 + 1)
     assert spent(9) == ("version 3", 3 + 1)
+    # Each candidate is one row, and the winner is one: what was cut before is no longer there.
+    assert Counter((row.error, row.chosen) for row in trials(line)) == {
+        (None, False): 2,
+        (None, True): 1,
+    }

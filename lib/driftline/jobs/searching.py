@@ -251,7 +251,10 @@ def _write(line: Line, ledger: Run, trial: Trial, name: str) -> None:
 
 
 def _choose(line: Line, ledger: Run, trials: Sequence[Trial], winner: Trial, name: str) -> None:
-    """All trials of the search become those of this run, and the winner is marked."""
+    """All trials of the search become those of this run, and the winner is marked.
+
+    Where one had failed or was cut in an earlier run, this run's trial takes its place.
+    """
     rows = [
         (each.candidate.family, _parameters(each.candidate), name, each is winner, ledger.run_id)
         for each in trials
@@ -259,4 +262,9 @@ def _choose(line: Line, ledger: Run, trials: Sequence[Trial], winner: Trial, nam
     ddl = "family string, parameters string, search string, chosen boolean, run_id string"
     changes = line.spark.createDataFrame(rows, ddl)
     on = ("family", "parameters", "search")
+    there = line.tables.read(schemas.TRIALS.full_name)
+    earlier = there.where(F.col("error").isNotNull() & (F.col("run_id") != ledger.run_id))
+    replaced = earlier.join(changes, [*on], "left_semi").select(*on, "run_id")
+    if not replaced.isEmpty():
+        line.tables.delete(schemas.TRIALS.full_name, matching=replaced)
     ledger.wrote(line.tables.merge(changes, schemas.TRIALS, on=on, gone="false"))
