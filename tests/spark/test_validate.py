@@ -219,6 +219,21 @@ def test_killed_between_the_two_writes_it_goes_on_even_with_another_suite(
     assert shop.numbers() == ["o0", "o3", "o5", "o6"]
 
 
+def test_killed_with_one_suite_then_another_it_goes_on_with_the_first_again(
+    shop, monkeypatch
+) -> None:
+    """What the second put into quarantine is not taken for what the first had."""
+    shop.lands("b1", ORDERS)
+    killed_at(monkeypatch, shop, "append", "silver.orders")
+    shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])
+    killed_at(monkeypatch, shop, "append", "silver.orders")
+    assert shop.kept_out() == {1: [AMOUNT], 2: [AMOUNT, NULL]}
+    shop.guarded_by(SUITE)
+    assert validate.run(shop.line) == "orders: 3 good, 3 quarantined, 1 known duplicates"
+    assert shop.kept_out() == OUT
+    assert shop.numbers() == ["o0", "o3", "o6"]
+
+
 def test_a_batch_that_was_killed_is_left_to_validate_by_a_replay(shop, monkeypatch) -> None:
     """Orders have no key here: whatever came back before the batch is done would come twice."""
     orders = shop.line.problem.sources["orders"].model_copy(update={"key": ()})

@@ -160,18 +160,20 @@ def _keep_out(
 ) -> int:
     """Put the rows that break one of ``rules`` into quarantine; returns how many they are.
 
-    A run that was killed after this and before silver's commit may have judged by another suite:
-    what it put there of the batch is replaced.
+    Runs that were killed after this and before silver's commit may have judged by other suites:
+    what they put there of the batch is replaced, unless the last of them judged by this one. Keys
+    are numbered, since a suite may be the last one again.
     """
     name = schemas.QUARANTINE.full_name
-    key = f"validate:{batch}:{suite.digest[:16]}"
-    keys = line.tables.committed(name)
-    before = any(each.startswith(f"validate:{batch}:") for each in keys)
+    begin = f"validate:{table.name}:{batch}:"
+    before = [each for each in line.tables.committed(name) if each.startswith(begin)]
     if not rules and not before:
         return 0
-    mine = (F.col("table") == table.full_name) & (F.col("batch") == batch)
-    if key in keys:
+    judged = f"{begin}{suite.digest[:16]}:"
+    if f"{judged}{len(before)}" in before:
+        mine = (F.col("table") == table.full_name) & (F.col("batch") == batch)
         return line.tables.read(name).where(mine).count()
+    key = f"{judged}{len(before) + 1}"
     columns = [each for each in table.column_names if each not in schemas.RECORD]
     kept = quarantine.quarantined(rows, rules, columns, table=table.full_name, run_id=ledger.run_id)
     if before:
