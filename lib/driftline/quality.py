@@ -114,10 +114,14 @@ def _are_equal(arguments: Arguments) -> Column:
 _SELECT = re.compile(r"\s*select\s+\*\s+from\s+\{batch\}\s+where\s+(.+?)[;\s]*", re.I | re.S)
 
 
+_BEYOND = re.compile(r"\s(?:order\s+by\s[^'\"`]+|limit\s+(?:\d+|all)(?:\s+offset\s+\d+)?)$", re.I)
+"""What may follow a condition. No condition ends so: the words would be within quotes there."""
+
+
 def sql_condition(query: str) -> str | None:
     """The condition of ``SELECT * FROM {batch} WHERE …``; None for any other query."""
     found = _SELECT.fullmatch(query)
-    return found[1] if found else None
+    return found[1] if found and not _BEYOND.search(found[1]) else None
 
 
 def _not_selected(arguments: Arguments) -> Column:

@@ -322,6 +322,22 @@ def test_an_expectation_nobody_knows_is_refused() -> None:
             suites.check(suite(Rule("r", type_, arguments, "why")))
 
 
+@pytest.mark.parametrize("more", ["LIMIT 10", "ORDER BY m, n DESC", "order by n\nlimit 2 offset 0"])
+def test_a_query_that_goes_on_behind_its_condition_is_run_as_it_is(frame, more: str) -> None:
+    query = f"SELECT * FROM {{batch}} WHERE n < 0 {more}"
+    rule = Rule("r", "unexpected_rows_expectation", {"unexpected_rows_query": query}, "why")
+    check(frame("dirty"), suite(rule))
+    [verdict] = gate.judge(frame("dirty"), suite(rule), meta={}).verdicts
+    assert (verdict.success, verdict.engine) == (False, "great_expectations")
+
+
+@pytest.mark.parametrize(
+    "condition", ["limit > 5", "`order by` = 1", "word = 'no limit 10'", "word <> ' order by x'"]
+)
+def test_a_condition_is_compiled_whatever_its_words_are(condition: str) -> None:
+    assert quality.sql_condition(f"SELECT * FROM {{batch}} WHERE {condition};") == condition
+
+
 def test_a_rule_that_fails_on_a_value_is_refused_without_the_value(frame) -> None:
     query = {"unexpected_rows_query": "SELECT * FROM {batch} WHERE cast(word AS int) > 1"}
     with pytest.raises(ConfError) as caught:
