@@ -94,10 +94,14 @@ def _pair_in_set(arguments: Arguments) -> Column:
 
 
 def _sum_is(arguments: Arguments) -> Column:
-    """A sum that does not fit its type is null: it equals nothing."""
-    addends = (F.coalesce(each, F.lit(0)) for each in _listed(arguments))
-    total = functools.reduce(F.try_add, addends)
-    return F.coalesce(total == F.lit(arguments["sum_total"]), F.lit(False))
+    """A sum that does not fit the columns' type is made of decimals; one that does not fit those
+    is null: it equals nothing.
+    """
+    addends = [F.coalesce(each, F.lit(0)) for each in _listed(arguments)]
+    narrow = functools.reduce(F.try_add, addends)
+    wide = functools.reduce(F.try_add, addends, F.lit(0).cast("decimal(20,0)"))
+    wanted = F.lit(arguments["sum_total"])
+    return F.coalesce(narrow == wanted, wide == wanted, F.lit(False))
 
 
 def _differ(arguments: Arguments) -> Column:

@@ -107,6 +107,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "expect_multicolumn_sum_to_equal",
         {**LIST, "sum_total": 0, "ignore_row_if": "any_value_is_missing"},
     ),
+    ("expect_multicolumn_sum_to_equal", {**LIST, "sum_total": 2.0**64}),  # of two of 2^63 - 1
     ("expect_multicolumn_values_to_be_equal", TEXTS),
     ("expect_select_column_values_to_be_unique_within_record", TEXTS),
     (
