@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from driftline.jobs.watch import _unusual
 from driftline.watch import LEAST, unusual
 
 
@@ -47,3 +48,32 @@ def test_what_is_unusual_is_seen_through_one_bad_batch_before() -> None:
 def test_a_short_history_says_nothing() -> None:
     assert unusual("rows", [1000.0] * (LEAST - 1), 0.0, rows=0) is None
     assert unusual("rows", [1000.0] * LEAST, 0.0, rows=0) is not None
+
+
+def test_only_what_the_newest_batch_has_is_judged() -> None:
+    """A rule that was dropped after its alarm has no newest value; each table has a newest batch of
+    its own.
+    """
+    batches = [f"b{n}" for n in range(12)]
+    values = [0.02] * 9 + [0.9] * 3
+
+    def history(table: str, metric: str, about: str, until: int) -> list[tuple]:
+        found = [1000.0] * 12 if metric == "rows" else values
+        return [
+            (table, metric, about, value, batch)
+            for value, batch in zip(found[:until], batches, strict=False)
+        ]
+
+    measured = [
+        *history("silver.a", "broken_rate", "dropped", 10),
+        *history("silver.a", "broken_rate", "kept", 12),
+        *history("silver.a", "rows", "", 12),
+        *history("silver.b", "broken_rate", "newest", 10),
+        *history("silver.b", "rows", "", 10),
+    ]
+    told, judged, young = _unusual(measured)
+    assert [line.split(":")[0].split() for line in told] == [
+        ["silver.a", "kept", "broken_rate"],
+        ["silver.b", "newest", "broken_rate"],
+    ]
+    assert (judged, young) == (4, 0)

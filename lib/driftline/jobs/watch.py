@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from pyspark.sql import functions as F
@@ -25,28 +25,38 @@ def run(line: Line, *, table: str | None = None) -> str:
                 hint="run `driftline validate`: it measures every batch it judges",
             )
         measured = [each for each in _history(line) if table in (None, each[0])]
-        told, judged, young = [], 0, 0
-        for (name, metric, about), alike in groupby(measured, key=lambda each: each[:3]):
-            values = [(value, batch) for *_, value, batch in alike]
-            *before, (value, batch) = values
-            if len(before) < watch.LEAST:
-                young += 1
-                continue
-            judged += 1
-            rows = next(
-                value for t, m, _, value, b in measured if (t, m, b) == (name, "rows", batch)
-            )
-            found = watch.unusual(metric, [each for each, _ in before], value, rows=rows)
-            if found:
-                what = " ".join(filter(None, (name, about, metric)))
-                told.append(
-                    f"  {what}: {value:,.4g}, expected {found.low:,.4g} to {found.high:,.4g} "
-                    f"after {len(before)} batches"
-                )
+        told, judged, young = _unusual(measured)
         ledger.message = f"{len(told)} of {judged} metrics are unusual" + (
             f", {young} have fewer than {watch.LEAST} batches before" if young else ""
         )
         return "\n".join([ledger.message, *told])
+
+
+def _unusual(measured: Sequence[_Measured]) -> tuple[list[str], int, int]:
+    """What is unusual of the newest batches, in lines; how many metrics were judged, and how many
+    were not for want of batches before. A metric that the newest batch of its table does not have,
+    as of a rule that is gone, is left alone.
+    """
+    newest = {name: batch for name, metric, _, _, batch in measured if metric == "rows"}
+    rows = {(name, batch): value for name, metric, _, value, batch in measured if metric == "rows"}
+    told, judged, young = [], 0, 0
+    for (name, metric, about), alike in groupby(measured, key=lambda each: each[:3]):
+        *earlier, (*_, value, batch) = alike
+        if batch != newest[name]:
+            continue
+        before = [each for *_, each, _ in earlier]
+        if len(before) < watch.LEAST:
+            young += 1
+            continue
+        judged += 1
+        found = watch.unusual(metric, before, value, rows=rows[name, batch])
+        if found:
+            what = " ".join(filter(None, (name, about, metric)))
+            told.append(
+                f"  {what}: {value:,.4g}, expected {found.low:,.4g} to {found.high:,.4g} "
+                f"after {len(before)} batches"
+            )
+    return told, judged, young
 
 
 def _history(line: Line) -> Iterator[_Measured]:
