@@ -24,7 +24,7 @@ from driftline.schedule_section import Schedule
 from driftline.sections import Drift, Prepare, Prices, Train
 from driftline.sla_section import Sla
 from driftline.source_section import Source
-from driftline.split_section import GivenSplit, Split
+from driftline.split_section import GivenSplit, Split, TimeSplit
 
 _TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
 """Columns that stand beside the features on their way through training and scoring."""
@@ -153,6 +153,15 @@ class Problem(Strict):
                 found=self.train.class_weights,
                 allowed="none for regression; none, balanced for classification",
                 hint="remove it",
+            )
+        forward = isinstance(self.split, TimeSplit) and self.split.folds == "forward"
+        if self.prepare.encode == "target" and self.train.folds < 3 and not forward:
+            raise wrong(
+                "a fold is encoded by the others that are fitted on, and of two there are none",
+                key="train.folds",
+                found=f"{self.train.folds} with prepare.encode target",
+                allowed="3 or more; 2 with split.folds forward",
+                hint="folds: 3, or encode: one_hot",
             )
         if "rfm" in self.train.gate.beat and not self.rfm:
             raise wrong(

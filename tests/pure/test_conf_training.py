@@ -240,6 +240,27 @@ def test_one_wrong_line(
     assert said(refusal(tmp_path, change)) == expected
 
 
+def test_encoding_by_the_label_needs_another_fold_that_is_fitted_on(tmp_path) -> None:
+    two = CHURN.replace("scale: standard}", "scale: standard, encode: target}").replace(
+        "folds: 3", "folds: 2"
+    )
+    with pytest.raises(ConfError) as caught:
+        load_problem(written(tmp_path, two))
+    assert said(caught.value) == (
+        "a fold is encoded by the others that are fitted on, and of two there are none",
+        "train.folds",
+        "2 with prepare.encode target",
+        "3 or more; 2 with split.folds forward",
+        "folds: 3, or encode: one_hot",
+    )
+    for good in (
+        two.replace("folds: 2", "folds: 3"),
+        two.replace("encode: target", "encode: one_hot"),
+        two.replace(SPLIT, "{by: time, test: 1, validation: 1, folds: forward}"),
+    ):
+        load_problem(written(tmp_path, good))
+
+
 def test_recency_frequency_and_money_are_to_beat_where_the_features_tell_them(tmp_path) -> None:
     text = CHURN.replace("beat: [constant, best_feature]", "beat: [rfm]")
     assert load_problem(written(tmp_path, text)).train.gate.beat == ("rfm",)
