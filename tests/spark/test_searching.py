@@ -216,6 +216,18 @@ def test_a_worse_model_does_not_follow_the_champion(
     assert train.run(line).endswith(f"; not compared {lost}, now champion")
 
 
+def test_a_fingerprint_tells_where_a_value_is_among_nulls(spark) -> None:
+    """And neither the order of the rows nor that of the columns."""
+
+    def told(*made: tuple, names: str = "a int, b int, c string") -> str:
+        return searching.fingerprint(spark.createDataFrame([*made], names))
+
+    one, other = (None, 5, "x"), (7, None, None)
+    assert told(one, other) == told(other, one)
+    assert told(one) == told((5, None, "x"), names="b int, a int, c string")
+    assert len({told(one), told((5, None, "x")), told((None, 5, None)), told(one, one)}) == 4
+
+
 @pytest.fixture
 def fitted(monkeypatch) -> list[str]:
     """The candidates that were fitted, one after the other."""

@@ -180,7 +180,9 @@ def fingerprint(rows: DataFrame) -> str:
     """Tells rows from any others, in whatever order they come: their number, and the sum and the
     exclusive or of their hashes.
     """
-    hashed = F.xxhash64(*sorted(rows.columns))
+    columns = sorted(rows.columns)
+    # The hash passes over nulls: where they are has to be said.
+    hashed = F.xxhash64(*columns, *(F.isnull(name) for name in columns))
     total = F.sum(hashed.cast("decimal(38,0)"))
     found = rows.agg(F.count("*"), total, F.bit_xor(hashed)).first()
     assert found is not None
