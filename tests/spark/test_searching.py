@@ -8,7 +8,9 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from tests.spark.test_bad_input import FIRST, opened
@@ -138,15 +140,24 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     assert "nothing new" in train.run(line)  # and does not bring version 4 back
     assert registry.champion().number == 2
     assert rollback.run(line, to=4) == "version 4 is champion again, instead of 2"
-    # The features are made again, the old files are vacuumed: the champion can still be rebuilt.
+    # The features are made again, twice; old files are vacuumed, but for those that the champion
+    # came from: it can still be rebuilt.
     name = "gold.features"
     then = registry.champion().tables[name]
-    newest = line.tables.read(name).where("label IS NOT NULL").limit(3)
-    line.tables.overwrite(newest, schemas.features(line.problem), key="other", made_from={})
+    for key in ("other", "another"):
+        newest = line.tables.read(name).where("label IS NOT NULL").limit(3)
+        line.tables.overwrite(newest, schemas.features(line.problem), key=key, made_from={})
+
+    def there(version: int) -> set[bool]:
+        files = line.tables.read(name, version=version).inputFiles()
+        return {Path(urlsplit(file).path).exists() for file in files}
+
+    between, now = then + 1, then + 2
+    assert there(then) == there(between) == there(now) == {True}
     said = vacuum.run(line, hours=0)
     removed, kept = (int(each) for each in re.findall(r"(\d+) (?:files removed|kept)", said))
-    assert kept > 0
-    assert removed >= 0
+    assert kept > 0 and removed > 0
+    assert there(then) == there(now) == {True} and there(between) == {False}
     assert line.tables.read(name, version=then).count() > 100
     said = reproduce.run(line)
     assert said.startswith(f"version 4: the same rows ({name} version {then}), and 13 test metrics")
