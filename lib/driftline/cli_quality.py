@@ -56,7 +56,7 @@ def commands(stage: Stage) -> list[click.Command]:
     @where
     @click.option("--out", required=True, help="Build the pages in this folder, which must be new.")
     def docs(out: str, **options: Any) -> None:
-        """Great Expectations' Data Docs of the newest verdicts; they show no values of rows."""
+        """Great Expectations' Data Docs of the newest verdicts; no values of rows but min, max."""
         stage("docs", options, out=out)
 
     return [watch, suggest, docs]

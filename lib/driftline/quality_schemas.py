@@ -51,7 +51,8 @@ QUALITY = Table(
 VALIDATIONS = Table(
     "ops",
     "validations",
-    "Results of suites as Great Expectations writes them, for its Data Docs; no values of rows",
+    "Results of suites as Great Expectations writes them, for its Data Docs; but for min and max "
+    "no values of rows",
     columns(
         "table string — The table that was guarded",
         "batch string — See ops.deliveries; empty for a table that is made as a whole",

@@ -2,7 +2,8 @@
 
 A compiled rule's numbers come from the one pass over the rows; what they mean (``mostly``, strict
 bounds, dates as text) is decided by Great Expectations' own code, and the results are its own
-objects. Rules that are not compiled it runs by itself. Values of rows are neither fetched nor kept.
+objects. Rules that are not compiled it runs by itself. Of the values of rows only numbers and times
+that are a column's aggregates are fetched and kept.
 """
 
 from __future__ import annotations
@@ -265,13 +266,15 @@ def _kind(trouble: Any) -> str:
 
 
 def _mask(rule: Rule, result: Any) -> None:
-    """Take values of rows out of a result: text that an aggregate observed, lists of values."""
+    """Take values of rows out of a result: text that an aggregate observed, lists of values.
+
+    A number or a time that is a column's least, greatest or quantile is what was asked for.
+    """
     values = result.result
     if rule.type in quality.SCHEMA or not values:
         return
     observed = values.get("observed_value")
-    texts = observed if isinstance(observed, list | set | tuple) else [observed]
-    if any(isinstance(each, str) for each in texts):
+    if observed and isinstance(observed, str | list | set | tuple):
         values["observed_value"] = _MASKED
     for name in [each for each in values if "_list" in each or each == "details"]:
         del values[name]

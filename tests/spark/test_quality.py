@@ -242,17 +242,18 @@ def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tm
         {**WORD, "value_set": ["x"]},
         "why",
     )
+    number = Rule("number", common.type, {**N, "value_set": [1]}, "why")
     meta = {"run_id": {"run_name": "r1", "run_time": "2024-03-01T12:00:00+00:00"}, "batch": "b7"}
-    judged = gate.judge(frame("dirty"), suite(*RULES[:30], first, common), meta=meta)
+    judged = gate.judge(frame("dirty"), suite(*RULES[:30], first, number, common), meta=meta)
     read = ExpectationSuiteValidationResultSchema().load(json.loads(judged.result))
-    assert len(read.results) == 32
+    assert len(read.results) == 33
     assert read.success is False
     assert "abcdef" not in judged.result.replace('"value_set"', "")
-    assert judged.verdicts[-1].observed == "masked"
+    assert [each.observed for each in judged.verdicts[-2:]] == ["masked", "masked"]
     page = suites.data_docs([judged.result], tmp_path / "docs")
     shown = next(page.parent.glob("validations/**/b7.html")).read_text()
     assert page.exists() and "unexpected values" in shown and "abcdef" not in shown
-    assert [each.engine for each in judged.verdicts] == ["plan"] * 31 + ["great_expectations"]
+    assert [each.engine for each in judged.verdicts] == ["plan"] * 31 + ["great_expectations"] * 2
 
 
 REFUSED = [
