@@ -16,6 +16,7 @@ from tests.serving.conftest import FACTS, ROW, ask, asked, onnx
 
 from driftline.errors import DriftlineError
 from driftline.portable.saved import Linear
+from driftline.serving.champion import Champion
 from driftline.serving.limits import Limits, Rate
 from driftline.serving.metrics import _buckets
 from driftline.serving.request_log import RequestLog
@@ -436,6 +437,27 @@ def test_a_champion_that_cannot_be_had_leaves_the_old_one(registry, service, wha
         registry.error = DriftlineError("the registry is away")
     assert not service.refresh()
     assert service.loaded.version == 1
+    assert b'driftline_reloads_total{outcome="failed"} 1.0' in service.metrics.text()
+
+
+def test_a_registry_that_answers_nonsense_is_asked_again(registry, service) -> None:
+    """As a proxy's page in HTML would be answered, once."""
+    find = service._find
+    answers = iter([ValueError("Expecting value: line 1 column 1 (char 0)")])
+
+    def once() -> Champion | None:
+        if error := next(answers, None):
+            raise error
+        return find()
+
+    service._find = once
+    registry.put(onnx())
+    service.watch(0.01)
+    until = time.monotonic() + 30
+    while service.loaded.version == 1 and time.monotonic() < until:
+        time.sleep(0.01)
+    service.close()
+    assert service.loaded.version == 2
     assert b'driftline_reloads_total{outcome="failed"} 1.0' in service.metrics.text()
 
 

@@ -198,6 +198,10 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
         lookup.rows(FACTS, ["c1", "unknown"])
     write_deltalake(folder, table.slice(0, 1), mode="overwrite")
     assert lookup.rows(FACTS, ["c1"]).rows[0]["spend_30d"] == 1.0
+    write_deltalake(folder, table, mode="overwrite")
+    for file in (tmp_path / "features").glob("*.parquet"):
+        file.unlink()  # a newer version that cannot be read leaves the older one
+    assert lookup.rows(FACTS, ["c1"]).version == 1
 
 
 def test_entities_are_answered_by_their_features(tmp_path, service) -> None:

@@ -76,8 +76,9 @@ class Lookup:
                 self._due = time.monotonic() + self._seconds
                 if self._version() != self._held.version:
                     self._held = self._read()
-            except DriftlineError as error:
-                LOGGER.error("features of version %d serve on: %s", self._held.version, error)
+            except Exception as error:  # a file is gone, say: no reason to fail this request
+                said = error if isinstance(error, DriftlineError) else repr(error)
+                LOGGER.error("features of version %d serve on: %s", self._held.version, said)
             finally:
                 self._lock.release()
         return self._held

@@ -105,9 +105,10 @@ class Service:
             if found.number == self.loaded.version:
                 return False
             self.loaded = self._load(found)
-        except DriftlineError as error:
+        except Exception as error:  # whatever a registry answers: who looks must not stop looking
             self.metrics.reloads.labels("failed").inc()
-            LOGGER.error("version %d serves on: %s", self.loaded.version, error)
+            said = error if isinstance(error, DriftlineError) else repr(error)
+            LOGGER.error("version %d serves on: %s", self.loaded.version, said)
             return False
         self.metrics.reloads.labels("done").inc()
         LOGGER.info("version %d serves now", self.loaded.version)
