@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -13,20 +14,28 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.synchronize import Event, Semaphore
 from pathlib import Path
+from typing import Any
 
+import grpc
 import numpy as np
 import pyarrow as pa
 import pytest
 import requests
 from deltalake import write_deltalake
-from tests.serving.conftest import FACTS, ROW, onnx
+from tests.serving.conftest import FACTS, ROW, Registry, onnx
 
 from driftline import sources
 from driftline.portable.saved import Linear
+from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
 from driftline.serving.rows import Wrong
+from driftline.serving.rpc import SERVICE, Messages
+from driftline.serving.server import Settings, serve
+from driftline.serving.service import Scores
 
 PROJECT = Path(__file__).parents[2]
 CHURN = PROJECT / "conf" / "churn.yaml"
@@ -136,6 +145,93 @@ def test_a_server_follows_the_champion_and_ends_well(tmp_path, store) -> None:
     parsed = sources.parse(delivery.read_bytes(), layout, offset=0)  # as ingest reads it
     assert parsed.rejects.num_rows == 0
     assert parsed.rows.column("score").to_pylist() == [line["score"] for line in lines]
+
+
+def slow_server(ports: tuple[int, int], begun: Semaphore, go: Sequence[Event]) -> None:
+    """A server whose first prediction takes until the first ``go``, and so on."""
+    registry = Registry()
+    registry.put(onnx())
+    service = registry.service()
+    predict, waits = service.predict, iter(go)
+
+    def slow(*given: Any) -> Scores:
+        wait = next(waits)
+        begun.release()
+        wait.wait(60)
+        return predict(*given)
+
+    service.predict = slow
+    serve(service, Settings(port=ports[0], grpc_port=ports[1]), Limits(seconds=60))
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def post(port: int) -> list[float]:
+    body = {"rows": [ROW] * 60}  # so many that they are scored in a thread
+    answer = requests.post(f"http://127.0.0.1:{port}/predict", json=body, timeout=60)
+    return [each["score"] for each in answer.json()["predictions"]]
+
+
+def call(port: int) -> list[float]:
+    messages = Messages()
+    request = messages.ModelInferRequest(model_name="churn")
+    for name, (datatype, contents) in {
+        "spend_30d": ("FP64", {"fp64_contents": [20.0] * 60}),
+        "age": ("INT64", {"int64_contents": [30] * 60}),
+        "member": ("BOOL", {"bool_contents": [True] * 60}),
+        "channel": ("BYTES", {"bytes_contents": [b"web"] * 60}),
+    }.items():
+        request.inputs.add(name=name, datatype=datatype, shape=[60], contents=contents)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        infer = channel.unary_unary(
+            f"/{SERVICE}/ModelInfer",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=messages.ModelInferResponse.FromString,
+        )
+        answer = infer(request, timeout=60, wait_for_ready=True)
+    return list(answer.outputs[0].contents.fp64_contents)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_requests_that_are_in_are_answered_before_the_end() -> None:
+    rest, rpc = ports = (free_port(), free_port())
+    new = multiprocessing.get_context("spawn")
+    begun, go = new.Semaphore(0), (new.Event(), new.Event())
+    process = new.Process(target=slow_server, args=(ports, begun, go))
+    process.start()
+    try:
+        wait_until(lambda: listens(rest))
+        with ThreadPoolExecutor(2) as pool:
+            posted = pool.submit(post, rest)
+            assert begun.acquire(timeout=60)
+            called = pool.submit(call, rpc)
+            assert begun.acquire(timeout=60)
+            process.terminate()
+            wait_until(lambda: not listens(rest))
+            go[0].set()
+            assert posted.result(60) == [0.9] * 60
+            wait_until(lambda: not listens(rpc))
+            go[1].set()
+            assert called.result(60) == [0.9] * 60
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
 
 
 def run(folder: Path, *options: object, **more: str) -> tuple[int, str]:

@@ -39,6 +39,22 @@ class Settings:
     log: Path | None = None
 
 
+class _Both(uvicorn.Server):
+    """The server of REST, which takes that of gRPC with it when it stops.
+
+    Not after it: a signal that told it to stop is raised again at the end of ``serve``.
+    """
+
+    def __init__(self, config: uvicorn.Config, rpc: grpc.aio.Server | None) -> None:
+        super().__init__(config)
+        self._rpc = rpc
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests, and let those that are in be answered."""
+        rpc = [self._rpc.stop(_GRACE)] if self._rpc else []
+        await asyncio.gather(super().shutdown(sockets), *rpc)
+
+
 def serve(service: Service, settings: Settings, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT; requests that are in get their answers."""
     facts = service.loaded.facts
@@ -72,9 +88,7 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
         if settings.grpc_port is not None:
             rpc = Rpc(service, limits, admission).server()
             await _start(rpc, settings.host, settings.grpc_port)
-        await uvicorn.Server(config).serve(sockets=[listening])
-        if rpc is not None:
-            await rpc.stop(_GRACE)
+        await _Both(config, rpc).serve(sockets=[listening])
 
     try:
         _run(both())
