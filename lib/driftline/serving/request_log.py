@@ -1,34 +1,41 @@
 """Requests as deliveries: NDJSON files that ``ingest`` reads, so that what was asked can be learnt.
 
 A file is written under a hidden name, which ingest passes over, and gets its own when it is full or
-old enough; what a server that dies had not yet named is named by the next one in the same folder.
+a minute old. Its writer holds its lock. One that nobody holds is finished: left by a server that
+died, or by a rename that failed. Every server of the folder looks for those, and names them.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TextIO
 
+LOGGER = logging.getLogger("driftline.serving")
+
 
 class RequestLog:
-    """Writes each scored row as a line: time, request, version, entity, features, score."""
+    """Writes each scored row as a line: time, request, version, entity, features, score.
+
+    A file has at most about so many ``lines``, and is open for at most so many ``seconds``.
+    """
 
     def __init__(self, folder: Path, *, lines: int = 10_000, seconds: float = 60.0) -> None:
         self._folder, self._lines, self._seconds = folder, lines, seconds
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob(".*.part"):
-            if not _runs(left):
-                os.replace(left, _finished(left))
         self._lock = threading.Lock()
         self._file: TextIO | None = None
-        self._written, self._since = 0, 0.0
+        self._written = 0
+        self._name()
+        self._stop = threading.Event()
+        threading.Thread(target=self._watch, name="request log", daemon=True).start()
 
     def add(
         self,
@@ -50,43 +57,50 @@ class RequestLog:
             file.writelines(lines)
             file.flush()
             self._written += len(lines)
-            if self._written >= self._lines or time.monotonic() - self._since >= self._seconds:
+            if self._written >= self._lines:
                 self._finish()
 
     def close(self) -> None:
         """Name what is written."""
+        self._stop.set()
         with self._lock:
             self._finish()
 
+    def _watch(self) -> None:
+        """Nobody need ask anything for what was asked to be named."""
+        while not self._stop.wait(self._seconds):
+            try:
+                with self._lock:
+                    self._finish()
+            except OSError as error:
+                LOGGER.error("requests were not written down: %s", error.strerror)
+
     def _open(self) -> TextIO:
-        if self._file is None:
+        while self._file is None:
             now = datetime.now(timezone.utc)
-            name = f".requests-{now:%Y%m%dT%H%M%S}-{os.getpid()}-{uuid.uuid4().hex[:8]}.ndjson.part"
-            self._file = (self._folder / name).open("w", encoding="utf-8")
-            self._written, self._since = 0, time.monotonic()
+            part = self._folder / f".requests-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.ndjson.part"
+            file = part.open("x", encoding="utf-8")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if part.exists():
+                self._file, self._written = file, 0
+            else:  # another server has named it before it was locked
+                file.close()
         return self._file
 
     def _finish(self) -> None:
         if self._file is not None:
-            self._file.close()
-            path = Path(self._file.name)
-            os.replace(path, _finished(path))
-            self._file = None
+            file, self._file = self._file, None
+            file.close()  # and gives up the lock
+        self._name()
 
-
-def _finished(part: Path) -> Path:
-    return part.with_name(part.name.removeprefix(".").removesuffix(".part"))
-
-
-def _runs(part: Path) -> bool:
-    """Whether the process that writes it is still there; our own number is an earlier server's."""
-    process = part.name.split("-")[2]
-    if process == str(os.getpid()):
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, PermissionError):
-        return True
-    return True
+    def _name(self) -> None:
+        """Name every file that nobody writes any more."""
+        for part in self._folder.glob(".*.part"):
+            try:
+                with part.open("r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.replace(part, part.with_name(part.name[1:].removesuffix(".part")))
+            except (BlockingIOError, FileNotFoundError):
+                continue  # it is being written, or another server was faster
+            except OSError as error:
+                LOGGER.error("%s is not named yet: %s", part, error.strerror)
