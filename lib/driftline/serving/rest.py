@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -47,8 +47,8 @@ class InferRequest(BaseModel):
 
     id: str | None = Field(default=None, max_length=1000)
     parameters: dict[str, JsonValue] = {}
-    inputs: list[InferInput] = Field(min_length=1, max_length=2000)
-    outputs: list[InferOutput] = []
+    inputs: Annotated[list[InferInput], FailFast()] = Field(min_length=1, max_length=tensors.MOST)
+    outputs: Annotated[list[InferOutput], FailFast()] = Field(default=[], max_length=tensors.MOST)
 
 
 class Rest:

@@ -2,6 +2,8 @@
 
 Every feature must be there; null says that it is missing. A number is a JSON number, not text; NaN
 and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error.
+Reading ends with the first row that is wrong, and before one of very many fields: a request that is
+made to be wrong everywhere must not cost more than a right one.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from typing_extensions import NotRequired, TypedDict
 
 from driftline.errors import did_you_mean
@@ -63,9 +66,9 @@ class Reader:
         fields |= {column.name: _type(column) for column in facts.columns}
         limits = Field(min_length=1, max_length=most)
         row: Any = _strict("Row", fields)
-        body: dict[str, Any] = {"rows": NotRequired[Annotated[list[row], limits]]}
+        body: dict[str, Any] = {"rows": NotRequired[Annotated[list[row], limits, FailFast()]]}
         if look_up:
-            body["entities"] = NotRequired[Annotated[list[entity], limits]]
+            body["entities"] = NotRequired[Annotated[list[entity], limits, FailFast()]]
         self._adapter: TypeAdapter[Any] = TypeAdapter(_strict("Request", body))
         self._ways = list(body)
         self._fields = [*body, *fields]
@@ -122,7 +125,7 @@ def faults(error: ValidationError, known: Sequence[str]) -> Wrong:
     """What pydantic found, without what was sent; 400 for what is no JSON, else 422."""
     found = []
     every = error.errors(include_url=False, include_input=False, include_context=False)
-    for each in every[:_FAULTS]:
+    for each in every[:FAULTS]:
         field = ".".join(_printable(part) for part in each["loc"]) or "body"
         said = each["msg"]
         if each["type"] == "extra_forbidden":
@@ -135,7 +138,7 @@ def faults(error: ValidationError, known: Sequence[str]) -> Wrong:
     return Wrong(found, status=400 if broken else 422)
 
 
-_FAULTS = 20
+FAULTS = 20
 """So many faults of a request are told."""
 
 
@@ -144,7 +147,15 @@ def _strict(name: str, fields: dict[str, Any]) -> Any:
     create: Any = TypedDict
     made = create(name, fields)
     made.__pydantic_config__ = ConfigDict(extra="forbid")
-    return made
+
+    def few(given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > len(fields) + FAULTS:
+            said = "there are {count} fields, but only {known} are known"
+            facts = {"count": len(given), "known": len(fields)}
+            raise PydanticCustomError("too_many_fields", said, facts)
+        return given
+
+    return Annotated[made, BeforeValidator(few)]
 
 
 def _type(column: Column) -> Any:

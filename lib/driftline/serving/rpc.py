@@ -147,7 +147,8 @@ class Rpc:
 
     async def _infer(self, request: Any) -> Any:
         loaded = self._check(request.model_name, request.model_version)
-        asked = tensors.read(loaded.facts, _tensors(request), self._limits.rows)
+        most = self._limits.rows
+        asked = tensors.read(loaded.facts, _tensors(request, most), most)
         outputs = tensors.wanted(loaded.facts, [each.name for each in request.outputs])
         if len(asked.entities) <= INLINE:
             scores = self._service.predict(loaded, asked)
@@ -201,8 +202,9 @@ _RAW = {
 }
 
 
-def _tensors(request: Any) -> list[Tensor]:
+def _tensors(request: Any, most: int) -> list[Tensor]:
     """The inputs, whose data are typed contents or, all of them, raw bytes."""
+    tensors.check_count("inputs", len(request.inputs))
     raw: Sequence[bytes] = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         said = f"{len(raw)} of them, but {len(request.inputs)} inputs"
@@ -213,25 +215,28 @@ def _tensors(request: Any) -> list[Tensor]:
             raise Wrong([(f"inputs.{each.name[:80]}.datatype", "is none of the protocol's")])
         data: Sequence[Any]
         if raw:
-            data = _raw(f"inputs.{each.name[:80]}", each.datatype, raw[place])
+            data = _raw(f"inputs.{each.name[:80]}", each.datatype, raw[place], most)
         else:
             data = list(getattr(each.contents, _CONTENTS[each.datatype]))
         found.append(Tensor(each.name, each.datatype, list(each.shape), data))
     return found
 
 
-def _raw(field: str, datatype: str, content: bytes) -> Sequence[Any]:
+def _raw(field: str, datatype: str, content: bytes, most: int) -> Sequence[Any]:
     """Little-endian numbers, or texts with their length before them in four bytes."""
     if datatype != "BYTES":
         kind = np.dtype(_RAW[datatype])
         if len(content) % kind.itemsize:
             raise Wrong([(field, f"{len(content)} bytes are no whole number of {datatype}")])
         return list(np.frombuffer(content, kind).tolist())
-    found, at = [], 0
+    found: list[bytes] = []
+    at = 0
     while at < len(content):
         length = int.from_bytes(content[at : at + 4], "little")
         if at + 4 + length > len(content):
             raise Wrong([(field, "ends within an element")])
+        if len(found) == most:
+            raise Wrong([(field, f"more than {most} elements")])
         found.append(content[at + 4 : at + 4 + length])
         at += 4 + length
     return found

@@ -16,11 +16,14 @@ import numpy as np
 
 from driftline.errors import did_you_mean
 from driftline.serving.facts import MISSING, Column, Facts
-from driftline.serving.rows import Asked, Wrong
+from driftline.serving.rows import FAULTS, Asked, Wrong
 from driftline.serving.service import Scores
 
 DATATYPES = {"double": "FP64", "bigint": "INT64", "boolean": "BOOL", "string": "BYTES"}
 """The protocol's word for each of our types."""
+
+MOST = 2000
+"""So many inputs, or outputs, a request may name."""
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _TAKEN = {
@@ -52,11 +55,18 @@ OUTPUTS = (("score", "FP64"), ("prediction", "FP64"))
 
 def wanted(facts: Facts, names: Sequence[str]) -> list[str]:
     """The outputs to answer with: those asked for, or all."""
+    check_count("outputs", len(names))
     known = [*(name for name, _ in OUTPUTS), facts.entity]
     unknown = [name[:80] for name in names if name not in known]
     if unknown:
-        raise Wrong([(f"outputs.{name}", "there is no such output") for name in unknown[:20]])
+        raise Wrong([(f"outputs.{name}", "there is no such output") for name in unknown[:FAULTS]])
     return list(names) or known
+
+
+def check_count(name: str, count: int) -> None:
+    """More than :data:`MOST` are not looked at one by one."""
+    if count > MOST:
+        raise Wrong([(name, f"there are {count:,}, more than {MOST:,}")])
 
 
 def answer(entity: str, scores: Scores, outputs: Sequence[str]) -> list[Tensor]:
@@ -82,6 +92,8 @@ def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
     faults: list[tuple[str, str]] = []
     known = [column.name for column in facts.columns]
     for tensor in tensors:
+        if len(faults) == FAULTS:
+            break
         name = f"inputs.{tensor.name[:80]}"
         if tensor.name in given:
             faults.append((name, "is there twice"))
@@ -91,7 +103,7 @@ def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
         given[tensor.name] = tensor
     faults += [(f"inputs.{name}", "is needed") for name in known if name not in given]
     if faults:
-        raise Wrong(faults[:20])
+        raise Wrong(faults[:FAULTS])
     count = _rows(given, known, most)
     numbers = np.empty((count, len(facts.numbers)))
     words = np.empty((count, len(facts.words)), object)
@@ -118,7 +130,7 @@ def _rows(given: Mapping[str, Tensor], known: Sequence[str], most: int) -> int:
     if not faults and not 1 <= len(first.data) <= most:
         faults.append((f"inputs.{known[0]}.shape", f"must be 1 to {most} rows"))
     if faults:
-        raise Wrong(faults[:20])
+        raise Wrong(faults[:FAULTS])
     return len(first.data)
 
 

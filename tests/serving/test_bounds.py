@@ -1,0 +1,117 @@
+"""What a hostile request costs: bounded, counted in what is found and told, not in seconds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.serving.conftest import FACTS, ROW, ask
+
+from driftline.serving import rest, rows, rpc, tensors
+from driftline.serving.limits import Limits
+from driftline.serving.rest import Rest
+from driftline.serving.rows import FAULTS, Reader, Wrong
+
+MANY = {f"a{number}": 1 for number in range(30_000)}
+FEW = {f"a{number}": 1 for number in range(FAULTS)}
+INPUT = {"name": "age", "shape": [1], "datatype": "INT64", "data": [1]}
+INFER = "/v2/models/churn/infer"
+
+
+@pytest.fixture
+def found(monkeypatch) -> list[int]:
+    """How many faults pydantic found in each body that was not right."""
+    counts: list[int] = []
+    faults = rows.faults
+
+    def counted(error: ValidationError, known: Any) -> Wrong:
+        counts.append(error.error_count())
+        return faults(error, known)
+
+    for module in (rows, rest):
+        monkeypatch.setattr(module, "faults", counted)
+    return counts
+
+
+@pytest.fixture
+def hints(monkeypatch) -> list[str]:
+    """The names for which the nearest known one was looked for."""
+    names: list[str] = []
+
+    def noted(name: str, *_: Any, **__: Any) -> str:
+        names.append(name)
+        return "?"
+
+    for module in (rows, tensors):
+        monkeypatch.setattr(module, "did_you_mean", noted)
+    return names
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        MANY,
+        {"rows": [MANY]},
+        {"rows": [ROW | FEW] * 1000},
+        {"rows": [{}] * 1000},
+        {"rows": [[]] * 9000},
+        {"rows": [ROW | {"age": ""}] * 1000},
+        {"entities": [1] * 1000},
+    ],
+    ids=range(7),
+)
+def test_rows_are_read_until_one_is_wrong(found, hints, body) -> None:
+    with pytest.raises(Wrong) as caught:
+        Reader(FACTS, 1000, look_up=True).read(json.dumps(body).encode())
+    assert found[0] <= 2 * FAULTS
+    assert len(caught.value.faults) <= FAULTS
+    assert len(hints) <= FAULTS
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"inputs": [{}] * 2000},
+        {"inputs": [INPUT] * 9000},
+        {"inputs": [INPUT], "outputs": [{}] * 2000},
+        {"inputs": [INPUT], "outputs": [{"name": "a"}] * 9000},
+        {"inputs": [INPUT | {"shape": ["1"] * 1000}]},
+        {"inputs": [INPUT | {"name": f"a{number}"} for number in range(2000)]},
+    ],
+    ids=range(6),
+)
+def test_tensors_are_looked_at_until_enough_is_wrong(service, found, hints, body) -> None:
+    app = Rest(service, Limits(body=100_000_000)).app()
+    answer = ask(app, "POST", INFER, body)
+    assert answer.status == 422
+    assert max(found, default=0) <= FAULTS
+    assert len(answer.json["details"]) <= FAULTS
+    assert len(hints) <= FAULTS
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [(9000, 0, "inputs: there are 9,000"), (2000, 0, "inputs.a0"), (0, 9000, "outputs: there are")],
+)
+def test_so_are_they_by_grpc(service, hints, inputs, outputs, said) -> None:
+    request = rpc.Messages().ModelInferRequest(model_name="churn")
+    for number in range(inputs):
+        request.inputs.add(name=f"a{number}", datatype="FP64", shape=[1])
+    for number in range(outputs):
+        request.outputs.add(name=f"a{number}")
+
+    def read() -> None:
+        tensors.wanted(FACTS, [each.name for each in request.outputs])
+        tensors.read(FACTS, rpc._tensors(request, 1000), 1000)
+
+    with pytest.raises(Wrong, match=said) as caught:
+        read()
+    assert len(caught.value.faults) <= FAULTS
+    assert len(hints) <= FAULTS
+
+
+def test_texts_are_unpacked_until_there_are_too_many() -> None:
+    with pytest.raises(Wrong, match="more than 1000 elements"):
+        rpc._raw("inputs.channel", "BYTES", b"\0" * 4004, 1000)
