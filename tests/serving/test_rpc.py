@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import grpc
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2
+from tests.serving.conftest import FACTS
 
-from driftline.serving import rpc
+from driftline.serving import rpc, tensors
 from driftline.serving.limits import Admission, Limits
 from driftline.serving.request_log import RequestLog
+from driftline.serving.rows import Wrong
 from driftline.serving.rpc import SERVICE, Messages, Rpc
 from driftline.serving.service import Service
 
@@ -186,6 +189,9 @@ BAD = grpc.StatusCode.INVALID_ARGUMENT
         (infer(age=("INT64", [2], [1])), BAD, "inputs.age.data"),
         (infer(age=("INT64", [1, 2], [1, 2])), BAD, "inputs.age.shape"),
         (infer(age=("INT64", [], [1, 2])), BAD, "inputs.age.shape"),
+        (infer(spend_30d=("FP64", [], [1.0, 2.0])), BAD, "inputs.spend_30d.shape"),
+        (infer(spend_30d=("FP64", [-2], [1.0, 2.0])), BAD, "inputs.age.shape"),
+        (infer(age=("UINT64", [2], [1, 2**63])), BAD, "inputs.age.data.1"),
         (infer(spend_30d=("FP64", [2], [float("inf"), 1.0])), BAD, "inputs.spend_30d.data"),
         (infer(channel=("BYTES", [2], [b"\xff", b"web"])), BAD, "inputs.channel.data.0"),
         (infer(raw=True, channel=("BYTES", [2], b"\x09\0\0\0web")), BAD, "inputs.channel"),
@@ -204,6 +210,31 @@ def test_what_is_wrong_is_named(connect, request_, code, said) -> None:
         call(connect(), "ModelInfer", request_)
     assert caught.value.code() == code
     assert said in caught.value.details()
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_an_entity_is_within_what_can_be_answered(raw) -> None:
+    facts = replace(FACTS, entity_type="bigint")
+    for largest in (2**63 - 1, 2**63):
+        request = infer(raw=raw, customer_id=("UINT64", [2], [0, largest]))
+        given = rpc._tensors(request, 5)
+        if largest < 2**63:
+            assert tensors.read(facts, given, 5).entities == [0, largest]
+            continue
+        with pytest.raises(Wrong, match=r"inputs\.customer_id\.data\.1: is no INT64"):
+            tensors.read(facts, given, 5)
+
+
+def test_a_bug_says_nothing_of_itself(connect, service, caplog) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("internal 4711")
+
+    service.predict = broken
+    with pytest.raises(grpc.RpcError) as caught:
+        call(connect(), "ModelInfer", infer())
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "this is a bug in driftline, please report it"
+    assert "ModelInfer failed" in caplog.text
 
 
 def test_limits_hold_here_too(connect) -> None:

@@ -7,6 +7,7 @@ the same protocol in the same process is not in the way.
 from __future__ import annotations
 
 import hmac
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,8 @@ from driftline.serving.limits import Admission, Limits
 from driftline.serving.rows import Wrong
 from driftline.serving.service import INLINE, Loaded, Service
 from driftline.serving.tensors import Tensor
+
+LOGGER = logging.getLogger("driftline.serving")
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -102,6 +105,13 @@ class Rpc:
             except Wrong as wrong:
                 status = _CODES.get(wrong.status, grpc.StatusCode.INVALID_ARGUMENT)
                 await context.abort(status, str(wrong)[:4000])
+            except grpc.aio.AbortError:
+                raise  # said already
+            except Exception:
+                LOGGER.exception("%s failed", name)
+                await context.abort(
+                    grpc.StatusCode.INTERNAL, "this is a bug in driftline, please report it"
+                )
             finally:
                 if code != "OK" and (set_ := context.code()) is not None:
                     code = getattr(set_, "name", code)

@@ -37,7 +37,7 @@ _TAKEN = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A named tensor, its data as a flat list or numpy array."""
+    """A named tensor, its data as a flat list."""
 
     name: str
     datatype: str
@@ -115,38 +115,38 @@ def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
 
 
 def _rows(given: Mapping[str, Tensor], known: Sequence[str], most: int) -> int:
-    first = given[known[0]]
+    """How many rows all tensors have."""
+    odd = [name for name, tensor in given.items() if list(tensor.shape[1:]) not in ([], [1])]
+    odd += [name for name, tensor in given.items() if not tensor.shape]
+    if odd:
+        said = "must be [n] or [n, 1]"
+        raise Wrong([(f"inputs.{name}.shape", said) for name in odd[:FAULTS]])
+    count = given[known[0]].shape[0]
     faults = []
     for name, tensor in given.items():
-        shape = list(tensor.shape)
-        if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
-            faults.append((f"inputs.{name}.shape", "must be [n] or [n, 1]"))
-        elif shape[0] != first.shape[0]:
-            said = f"{shape[0]} rows, but {known[0]} has {first.shape[0]}"
+        if tensor.shape[0] != count:
+            said = f"{tensor.shape[0]} rows, but {known[0]} has {count}"
             faults.append((f"inputs.{name}.shape", said))
-        elif shape[0] != len(tensor.data):
-            said = f"{len(tensor.data)} elements, but the shape says {shape[0]}"
+        elif count != len(tensor.data):
+            said = f"{len(tensor.data)} elements, but the shape says {count}"
             faults.append((f"inputs.{name}.data", said))
-    if not faults and not 1 <= len(first.data) <= most:
+    if not faults and not 1 <= count <= most:
         faults.append((f"inputs.{known[0]}.shape", f"must be 1 to {most} rows"))
     if faults:
         raise Wrong(faults[:FAULTS])
-    return len(first.data)
+    return count
 
 
 def _numbers(column: Column, tensor: Tensor) -> Any:
     _check_type(column, tensor)
-    if isinstance(tensor.data, np.ndarray):
-        values = tensor.data.astype(np.float64)
-    else:
-        for row, value in enumerate(tensor.data):
-            if value is not None and not _fits(column, value):
-                said = f"is no {tensor.datatype} (null where it is not known)"
-                raise Wrong([(f"inputs.{column.name}.data.{row}", said)])
-        try:
-            values = np.asarray(tensor.data, np.float64)
-        except OverflowError:
-            raise Wrong([(f"inputs.{column.name}.data", "a number is too large")]) from None
+    for row, value in enumerate(tensor.data):
+        if value is not None and not _fits(column, value):
+            said = f"is no {DATATYPES[column.type]} (null where it is not known)"
+            raise Wrong([(f"inputs.{column.name}.data.{row}", said)])
+    try:
+        values = np.asarray(tensor.data, np.float64)
+    except OverflowError:
+        raise Wrong([(f"inputs.{column.name}.data", "a number is too large")]) from None
     if np.isinf(values).any():
         raise Wrong([(f"inputs.{column.name}.data", "must be finite; NaN means missing")])
     return values
@@ -155,8 +155,9 @@ def _numbers(column: Column, tensor: Tensor) -> Any:
 def _fits(column: Column, value: Any) -> bool:
     if column.type == "boolean" or isinstance(value, bool):
         return column.type == "boolean" and isinstance(value, bool)
-    if column.type == "bigint" and isinstance(value, float):
-        return value.is_integer()
+    if column.type == "bigint":
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return whole and -(2**63) <= value < 2**63
     return isinstance(value, int | float)
 
 
