@@ -119,6 +119,17 @@ def test_a_function_says_what_is_wrong(handler, monkeypatch) -> None:
         aws.Handler()(HTTP_API, None)
 
 
+def test_a_function_has_the_key_it_was_given_or_none(handler, monkeypatch) -> None:
+    monkeypatch.setenv("DRIFTLINE_API_KEY", "")
+    for _ in range(2):  # and does not open at the second event
+        with pytest.raises(Missing, match="the API key is empty"):
+            handler(HTTP_API, None)
+    monkeypatch.setenv("DRIFTLINE_API_KEY", "secret")
+    assert handler(HTTP_API, None)["statusCode"] == 401
+    headers = {**HTTP_API["headers"], "x-api-key": "secret"}
+    assert handler({**HTTP_API, "headers": headers}, None)["statusCode"] == 200
+
+
 def test_a_function_takes_over_a_new_champion(handler, here, monkeypatch) -> None:
     monkeypatch.setattr(aws, "_SECONDS", 0.0)
     assert json.loads(handler(HTTP_API, None)["body"])["version"] == 1

@@ -2,8 +2,8 @@
 
 Environment: ``DRIFTLINE_PROBLEM`` and ``DRIFTLINE_ENV`` (files in the bundle; the registry has to
 be a tracking server the function reaches, or a SQLite file in the bundle), ``DRIFTLINE_API_KEY`` if
-requests must carry one. The champion is looked for at most every minute, by the request that finds
-it due: between requests a function is frozen.
+requests must carry one (set but empty, no request is answered). The champion is looked for at most
+every minute, by the request that finds it due: between requests a function is frozen.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Handler:
         """One event of API Gateway (REST or HTTP), a load balancer, or a function URL."""
         now = time.monotonic()
         if self._service is None or self._answer is None:
-            self._service = service(_variable("DRIFTLINE_PROBLEM"), _variable("DRIFTLINE_ENV"))
             limits = Limits(key=os.environ.get("DRIFTLINE_API_KEY"))
+            self._service = service(_variable("DRIFTLINE_PROBLEM"), _variable("DRIFTLINE_ENV"))
             app: Any = Rest(self._service, limits).app()
             self._answer = Mangum(app, lifespan="off")
             self._due = now + _SECONDS

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from driftline.errors import Missing
 from driftline.serving.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -47,6 +48,15 @@ class Limits:
     rate: float | None = None
     seconds: float = 10.0
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        """An empty key is one that was lost; it must not open the server to everybody."""
+        if self.key == "":
+            raise Missing(
+                "the API key is empty",
+                where="the variable or secret it is read from",
+                hint="give it a value, or unset it to serve without a key",
+            )
 
 
 class Rate:
