@@ -7,10 +7,13 @@ import threading
 import time
 
 import pytest
+import requests
+from tests.serving.conftest import ROW
 
 from driftline.errors import ConfError, Missing
 from driftline.probing import probe
 from driftline.serving.limits import Limits
+from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
 
 
@@ -32,6 +35,18 @@ def test_a_server_is_asked_as_often_as_planned_and_all_is_answered(service, list
     while answered() < found.asked + 1 and time.monotonic() < deadline:
         time.sleep(0.05)  # an answer is counted after it is given
     assert answered() == found.asked + 1  # one before, to load what is loaded at first use
+
+
+def test_what_is_made_up_is_not_what_customers_are_like(service, listening, tmp_path) -> None:
+    """It would be compared with the rows that trained, and be skew in every feature."""
+    service.log = RequestLog(tmp_path)
+    url = listening(Rest(service, Limits()).app())
+    assert probe(url, "churn", rate=5, seconds=1).failed == 0
+    assert list(tmp_path.iterdir()) == []
+    assert "driftline_feature_values_total{" not in service.metrics.text().decode()
+    assert requests.post(f"{url}/predict", json={"rows": [ROW]}, timeout=10).ok
+    assert len(list(tmp_path.iterdir())) == 1
+    assert "driftline_feature_values_total{" in service.metrics.text().decode()
 
 
 def test_requests_that_are_turned_away_are_no_answers(service, listening) -> None:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from driftline import __version__
+from driftline.probing import MARK
 from driftline.serving import tensors
 from driftline.serving.limits import Admission, App, Gate, Limits, TooLarge, too_large
 from driftline.serving.lookup import Lookup
@@ -115,7 +116,8 @@ class Rest:
                 found = await anyio.to_thread.run_sync(self._lookup.rows, loaded.facts, entities)
                 features = {"as_of": found.as_of, "features_version": found.version}
                 rows = found.rows
-            scores = await self._scores(loaded, reader.asked(rows))
+            asked = reader.asked(rows, made_up=MARK in request.headers)
+            scores = await self._scores(loaded, asked)
         except Wrong as wrong:
             return _wrong(request, wrong)
         id_ = request.state.request_id

@@ -49,11 +49,15 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as read: the model's inputs, and whom each row is about (None: not said)."""
+    """A request as read: the model's inputs, and whom each row is about (None: not said).
+
+    Rows that are ``made_up`` are scored, but neither written down nor counted among what is asked.
+    """
 
     numbers: Floats
     words: Words
     entities: list[Any]
+    made_up: bool = False
 
 
 class Reader:
@@ -89,7 +93,7 @@ class Reader:
             raise Wrong([(" or ".join(self._ways), "exactly one of them is needed")])
         return given.get("rows"), given.get("entities", [])
 
-    def asked(self, rows: Sequence[dict[str, Any]]) -> Asked:
+    def asked(self, rows: Sequence[dict[str, Any]], *, made_up: bool) -> Asked:
         """The model's inputs of rows that were read."""
         facts = self._facts
         numbers = [[row[column.name] for column in facts.numbers] for row in rows]
@@ -100,7 +104,7 @@ class Reader:
                 words[line, place] = MISSING if value is None else value
         # None becomes NaN
         values = np.asarray(numbers, np.float64).reshape(len(rows), len(facts.numbers))
-        return Asked(values, words, [row.get(facts.entity) for row in rows])
+        return Asked(values, words, [row.get(facts.entity) for row in rows], made_up)
 
 
 def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:

@@ -82,12 +82,13 @@ class Service:
             where = np.flatnonzero(~np.isfinite(score))[:20]
             raise Wrong([(f"rows.{row}", "the model has no finite score for it") for row in where])
         self.metrics.rows.inc(len(score))
-        self.metrics.skew.observe(loaded.facts, asked.numbers, asked.words, score)
+        if not asked.made_up:
+            self.metrics.skew.observe(loaded.facts, asked.numbers, asked.words, score)
         return Scores(asked, score, loaded.model.decide(score))
 
     def answered(self, request_id: str, loaded: Loaded, scores: Scores) -> None:
         """Write an answered request down."""
-        if self.log is None:
+        if self.log is None or scores.asked.made_up:
             return
         rows, decisions = told(loaded.facts, scores.asked), scores.decision.tolist()
         try:
