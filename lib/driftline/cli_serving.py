@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,54 @@ from driftline.cli_conf import read_conf
 from driftline.errors import Missing
 
 
+class _Range(click.FloatRange):
+    """A range without NaN, which click finds in every one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value} is no number", param, ctx)
+        return found
+
+
+_PORT = click.IntRange(0, 65_535)
+
+
 @click.command()
 @click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml.")
 @click.option("--env", default="local", show_default=True, help="As for the other commands.")
 @click.option("--warehouse", help="Folder of the tables, instead of the environment's.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", default=8080, show_default=True, help="Of REST; 0 takes a free one.")
-@click.option("--grpc-port", type=int, help="Of gRPC too; 0 takes a free one. Default: none.")
+@click.option(
+    "--port", type=_PORT, default=8080, show_default=True, help="Of REST; 0 takes a free one."
+)
+@click.option("--grpc-port", type=_PORT, help="Of gRPC too; 0 takes a free one. Default: none.")
 @click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
 @click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
 @click.option("--api-key-env", help="Environment variable with the key every request must carry.")
-@click.option("--rate", type=click.FloatRange(1), help="Requests a second. Default: unbounded.")
-@click.option("--concurrency", default=64, show_default=True, help="Requests at the same time.")
-@click.option("--rows", default=1000, show_default=True, help="Rows a request.")
-@click.option("--refresh", default=2.0, show_default=True, help="Seconds between looks.")
+@click.option("--rate", type=_Range(1, 1e6), help="Requests a second. Default: unbounded.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="Requests at the same time.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(1, 100_000),
+    default=1000,
+    show_default=True,
+    help="Rows a request.",
+)
+@click.option(
+    "--refresh",
+    type=_Range(0.05, 86_400),
+    default=2.0,
+    show_default=True,
+    help="Seconds between looks.",
+)
 def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None:
     """Answer predictions by the champion over REST. Starts neither Java nor Spark.
 

@@ -171,11 +171,13 @@ def listening() -> Iterator[Callable[[App], str]]:
 
     import uvicorn
 
+    from driftline.serving.server import configured
+
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def serve(app: App) -> str:
         place = socket.create_server(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))
+        server = uvicorn.Server(configured(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [place]}, daemon=True)
         thread.start()
         running.append((server, thread))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import ValidationError
 from tests.serving.conftest import FACTS, ROW, ask
 
-from driftline.serving import rest, rows, rpc, tensors
+from driftline.serving import rest, rows, rpc, server, tensors
 from driftline.serving.limits import Limits
 from driftline.serving.rest import Rest
 from driftline.serving.rows import FAULTS, Reader, Wrong
@@ -115,3 +119,38 @@ def test_so_are_they_by_grpc(service, hints, inputs, outputs, said) -> None:
 def test_texts_are_unpacked_until_there_are_too_many() -> None:
     with pytest.raises(Wrong, match="more than 1000 elements"):
         rpc._raw("inputs.channel", "BYTES", b"\0" * 4004, 1000)
+
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n", HEALTH[:20]], ids=range(3))
+@pytest.mark.parametrize("before", [b"", HEALTH], ids=["first", "next"])
+def test_a_connection_on_which_no_request_comes_is_closed(
+    service, listening, monkeypatch, before, sent
+) -> None:
+    monkeypatch.setattr(server, "IDLE", 0.2)
+    with connected(listening(Rest(service, Limits()).app())) as connection:
+        connection.sendall(before)
+        answer = connection.recv(65536) if before else b""
+        with contextlib.suppress(ConnectionError):  # closed already
+            connection.sendall(sent)
+            while got := connection.recv(65536):
+                answer += got
+    assert answer.count(b"200 OK") == before.count(HEALTH)
+
+
+def test_a_body_may_take_longer_than_the_next_request(service, listening, monkeypatch) -> None:
+    monkeypatch.setattr(server, "IDLE", 0.5)
+    body = json.dumps({"rows": [ROW]}).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    with connected(listening(Rest(service, Limits()).app())) as connection:
+        connection.sendall(head.encode())
+        time.sleep(1)
+        connection.sendall(body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def connected(url: str) -> socket.socket:
+    place = urlsplit(url)
+    return socket.create_connection((place.hostname, place.port), timeout=20)

@@ -25,10 +25,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import requests
+from click.testing import CliRunner
 from deltalake import write_deltalake
 from tests.serving.conftest import FACTS, ROW, Registry, onnx
 
-from driftline import sources
+from driftline import cli_serving, sources
 from driftline.portable.saved import Linear
 from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
@@ -258,6 +259,28 @@ def test_what_is_missing_is_said_before_it_listens(tmp_path, store) -> None:
     found = run(tmp_path, "--api-key-env", "NOT_SET_HERE")
     assert found[0] == 4
     assert "NOT_SET_HERE" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--refresh", "0"),
+        ("--refresh", "1e9"),
+        ("--refresh", "nan"),
+        ("--rate", "nan"),
+        ("--rate", "inf"),
+        ("--rows", "0"),
+        ("--rows", "1000000"),
+        ("--concurrency", "0"),
+        ("--concurrency", "-1"),
+        ("--port", "65536"),
+        ("--grpc-port", "-1"),
+    ],
+)
+def test_what_makes_no_sense_is_no_setting(option, value) -> None:
+    found = CliRunner().invoke(cli_serving.serve, ["--problem", str(CHURN), option, value])
+    assert found.exit_code == 2
+    assert option in found.output
 
 
 def test_serving_imports_no_spark() -> None:

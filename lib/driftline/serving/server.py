@@ -14,9 +14,10 @@ from typing import Any
 
 import grpc
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from driftline.errors import Missing
-from driftline.serving.limits import Admission, Limits
+from driftline.serving.limits import Admission, App, Limits
 from driftline.serving.lookup import Lookup
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
@@ -25,6 +26,10 @@ from driftline.serving.service import Service
 
 _GRACE = 10
 """Seconds that requests have to finish once the server was told to stop."""
+
+
+IDLE = 30
+"""Seconds within which the head of a request has to come, from the end of the one before it."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,57 @@ class Settings:
     refresh: float = 2.0
     features: str | None = None
     log: Path | None = None
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, closed where no head of a request comes within :data:`IDLE` seconds.
+
+    By itself it waits for the first one, and for the rest of any, for ever. Bodies have their own
+    time, see :class:`~driftline.serving.limits.Gate`.
+    """
+
+    _due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
+
+    def on_headers_complete(self) -> None:
+        """A request is there."""
+        self._cancel()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, unless it is there already."""
+        super().on_response_complete()
+        if self.cycle.response_complete:
+            self._cancel()
+            self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nobody: the timer would keep this."""
+        self._cancel()
+        super().connection_lost(exc)
+
+    def _cancel(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+
+
+def configured(app: App) -> uvicorn.Config:
+    """How uvicorn serves an application."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        loop="none",  # whoever runs it brings it
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_keep_alive=IDLE,
+    )
 
 
 class _Both(uvicorn.Server):
@@ -63,16 +119,7 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     admission = Admission(limits)
     app = Rest(service, limits, admission=admission, lookup=lookup).app()
     listening = _listen(settings.host, settings.port)
-    config = uvicorn.Config(
-        app,
-        loop="none",  # this function brings it
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE,
-        timeout_keep_alive=30,
-    )
+    config = configured(app)
     signal.signal(signal.SIGTERM, _stopped)
     gc.collect()
     gc.freeze()  # what is loaded stays: no request waits for a walk over it
