@@ -107,7 +107,18 @@ def alert(context):
         subprocess.run([*shlex.split(program), *said], check=False, timeout=60)
 
 
+def judged(run):
+    """The moment that promises are judged at: of a turn that began on its day, now that it has
+    ended, however long deliveries were waited for; of a day made up for, that day.
+    """
+    due = run.logical_date or run.run_after
+    if run.start_date - due >= timedelta(days=1):
+        return due.strftime("%Y-%m-%d")
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 AS_OF = "{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}"
+JUDGED = "{{ judged(dag_run) }}"
 PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
 
 '''
@@ -128,6 +139,7 @@ for each in PROBLEMS:
             "execution_timeout": timedelta(seconds=each["timeout"]),
             "on_failure_callback": alert,
         },
+        user_defined_macros={"judged": judged},
         tags=["driftline"],
     ) as dag:
         before = PythonSensor(
@@ -141,11 +153,11 @@ for each in PROBLEMS:
             retries=0,
         )
         for part in PARTS:
-            task = Stage(task_id=part, **stage(each, "cycle", ["--only", part]))
+            task = Stage(task_id=part, **stage(each, "cycle", ["--only", part], AS_OF))
             before >> task
             before = task
         promises = Stage(
-            task_id="sla", trigger_rule="all_done", **stage(each, "sla", [])
+            task_id="sla", trigger_rule="all_done", **stage(each, "sla", [], JUDGED)
         )
         before >> [promises, EmptyOperator(task_id="done")]  # done: a turn that failed has failed
     globals()[dag.dag_id] = dag
@@ -203,10 +215,10 @@ def _bash_stage(turns: Sequence[Turn], master: str | None) -> str:
     return f'''START = {pprint.pformat(begun, width=96)}
 
 
-def stage(problem, command, options):
+def stage(problem, command, options, as_of):
     """The arguments of a stage's operator."""
     given = START[command] + problem["options"] + options
-    line = shlex.join(given) + f' --as-of "{{AS_OF}}"'
+    line = shlex.join(given) + f' --as-of "{{as_of}}"'
     return {{"bash_command": line, "cwd": problem["root"]}}
 '''
 
@@ -215,11 +227,11 @@ def _spark_stage(turns: Sequence[Turn]) -> str:
     python = str(turns[0].program.with_name("python"))
     return f'''
 
-def stage(problem, command, options):
+def stage(problem, command, options, as_of):
     """The arguments of a stage's operator."""
     return {{
         "application": os.path.join(problem["root"], "jobs", f"{{command}}.py"),
-        "application_args": [*problem["options"], *options, "--as-of", AS_OF],
+        "application_args": [*problem["options"], *options, "--as-of", as_of],
         "py_files": os.path.join(problem["root"], "dist", "driftline.zip"),
         "packages": {DELTA!r},
         "env_vars": {{"PYSPARK_PYTHON": {python!r}}},

@@ -28,8 +28,8 @@ def commands(opened: Callable[..., Line]) -> list[click.Command]:
     @where
     @click.option(
         "--as-of",
-        type=click.DateTime(["%Y-%m-%d"]),
-        help="Freshness counts from this day. Default: now.",
+        type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+        help="Freshness counts from this day, or moment (UTC). Default: now.",
     )
     @click.option(
         "--probe", "url", help="Test a running server, and judge what is promised of servers."

@@ -85,8 +85,8 @@ def judge(promise: Promise, found: Found | None) -> Judged:
 
 
 def age(newest: datetime, now: datetime) -> float:
-    """Hours since the newest row; rows of the future are not older than now."""
-    return max((now - newest) / timedelta(hours=1), 0.0)
+    """Hours since the newest row that is not of the future."""
+    return (now - newest) / timedelta(hours=1)
 
 
 def passed(*, judged: int, out: int, duplicate: int) -> float | None:

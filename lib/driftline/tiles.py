@@ -40,6 +40,11 @@ def arrival(column: str | None) -> Column:
     return F.coalesce(moment(column), ingested) if column else ingested
 
 
+def believable(time: str, column: str | None) -> Column:
+    """Whether a row's time is not after its own arrival: one that is was told by a wrong clock."""
+    return moment(time) <= arrival(column)
+
+
 def midnight(time: Column) -> Column:
     """The first midnight that is not before ``time``, as a date; null where none has a year of
     four digits, as after no time.

@@ -9,7 +9,9 @@ import re
 import subprocess
 import time
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -246,7 +248,7 @@ def functions(text: str, *names: str) -> dict:
     tree = ast.parse(text)
     kept = [each for each in tree.body if getattr(each, "name", None) in names]
     space: dict = {"AirflowException": LookupError, "AirflowFailException": ArithmeticError}
-    code = "import glob, os\nfrom datetime import datetime, timedelta\n"
+    code = "import glob, os\nfrom datetime import datetime, timedelta, timezone\n"
     exec(code + ast.unparse(ast.Module(kept, [])), space)
     return space
 
@@ -281,6 +283,20 @@ def test_deliveries_of_the_day_before_the_as_of_are_waited_for(turn, tmp_path) -
         (tmp_path / name).touch()
     assert delivered(str(tmp_path), patterns, "2024-03-01")
     assert not delivered(str(tmp_path), patterns, "2024-03-02")
+
+
+def test_a_turn_that_waited_into_the_next_day_is_judged_as_of_now(turn) -> None:
+    judged = functions(airflow_dag.text([turn], operator="bash", master=None), "judged")["judged"]
+    now = datetime.now(timezone.utc)
+
+    def of(due: datetime | None, began: datetime, after: datetime = now) -> str:
+        return judged(SimpleNamespace(logical_date=due, run_after=after, start_date=began))
+
+    begun = now - timedelta(hours=23)
+    for told in (of(begun, begun), of(None, begun, begun), of(now - timedelta(hours=25), begun)):
+        at = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+        assert timedelta(seconds=-1) < at - now < timedelta(minutes=1)
+    assert of(datetime(2024, 6, 10, 4, tzinfo=timezone.utc), now) == "2024-06-10"
 
 
 def test_what_ingest_takes_has_been_delivered(turn, tmp_path) -> None:

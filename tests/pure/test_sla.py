@@ -100,7 +100,6 @@ def test_shares_and_ages() -> None:
     assert sla.passed(judged=100, out=90, duplicate=5) == 0.95
     assert sla.passed(judged=0, out=0, duplicate=0) is None
     assert sla.age(hour(-36), DAY) == 36
-    assert sla.age(hour(1), DAY) == 0
 
 
 def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:

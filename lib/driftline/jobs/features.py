@@ -21,7 +21,7 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.operations import OPERATIONS
 from driftline.session import utc
-from driftline.tiles import arrival, moment
+from driftline.tiles import arrival, believable, moment
 
 
 def run(line: Line, *, as_of: datetime | None = None) -> str:
@@ -266,8 +266,8 @@ def _time(line: Line, source: str) -> str:
 def _extent(line: Line, rows: DataFrame, source: str) -> tuple[datetime, datetime]:
     """The oldest and the newest event of the source the label is made from."""
     when = moment(_time(line, source))
-    # A time after its own arrival is a wrong clock; it must not make labels mature.
-    sane = rows.where(when <= arrival(line.problem.sources[source].arrival))
+    # A wrong clock must not make labels mature.
+    sane = rows.where(believable(_time(line, source), line.problem.sources[source].arrival))
     found = sane.agg(F.min(when), F.max(when)).first()
     if found is None or found[1] is None:
         raise Refused(

@@ -21,6 +21,7 @@ from driftline.jobs import acting, deciding, ingest, monitor
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
 from driftline.session import utc
+from driftline.tiles import believable, moment
 
 _IF_DECIDED = "if monitor decides so"
 
@@ -140,8 +141,10 @@ def _moved(line: Line, runs: Mapping[str, list[Row]], stage: str) -> str | None:
 def _reaches(line: Line, as_of: datetime | None) -> str | None:
     """Whether the features asked for end at another cut-off, or know other labels."""
     problem = line.problem
-    source = problem.label.source
-    found = line.tables.read(f"silver.{source}").agg(F.max(problem.sources[source].time)).first()
+    source = problem.sources[problem.label.source]
+    rows = line.tables.read(f"silver.{problem.label.source}")
+    sane = rows.where(believable(source.time, source.arrival))
+    found = sane.agg(F.max(moment(source.time))).first()
     if found is None or found[0] is None:
         return None
     newest = utc(found[0])

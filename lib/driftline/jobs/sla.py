@@ -14,6 +14,7 @@ from driftline.probing import Probe
 from driftline.registry import Registry
 from driftline.session import utc
 from driftline.sla import Found, Judged, Promise
+from driftline.tiles import moment
 
 _ENDED = ("done", "unchanged")
 
@@ -60,13 +61,15 @@ def _freshness(line: Line, table: str, now: datetime) -> Found | None:
     version = line.tables.version(table)
     layer, _, source = table.partition(".")
     column = line.problem.sources[source].time if layer == "silver" else "as_of"
-    newest = F.max(F.col(column).cast("timestamp"))
-    row = line.tables.read(table, version=version).agg(newest).first()
+    at = moment(column)
+    # A row of the future, by a wrong clock or as a past day saw it, must not make others fresh.
+    past = line.tables.read(table, version=version).where(at <= F.lit(now))
+    row = past.agg(F.max(at)).first()
     if row is None or row[0] is None:
         return None
-    at = utc(row[0])
-    said = f"newest row of {at:%Y-%m-%d %H:%M}"
-    return Found(sla.age(at, now), said, _writer(line, table), table, version)
+    newest = utc(row[0])
+    said = f"newest row of {newest:%Y-%m-%d %H:%M}"
+    return Found(sla.age(newest, now), said, _writer(line, table), table, version)
 
 
 def _writer(line: Line, table: str) -> str | None:
@@ -101,10 +104,10 @@ def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     found = sla.decided(list(ends), deadline, now)
     if found is None:
         return None
-    hour, moment = found
-    if moment not in ends:
-        return Found(hour, f"no turn has decided until {moment:%Y-%m-%d %H:%M}")
-    return Found(hour, f"a turn decided {moment:%Y-%m-%d %H:%M}", ends[moment].run_id)
+    hour, end = found
+    if end not in ends:
+        return Found(hour, f"no turn has decided until {end:%Y-%m-%d %H:%M}")
+    return Found(hour, f"a turn decided {end:%Y-%m-%d %H:%M}", ends[end].run_id)
 
 
 def _made_up(line: Line) -> set[str]:
