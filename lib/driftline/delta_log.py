@@ -115,7 +115,7 @@ def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any
 
     Read from the commit's own file: asking for the history starts a Spark job each time.
     """
-    text = _text(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+    text = content(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
     for line in text.split("\n"):  # str.splitlines would cut at what JSON leaves raw, too
         action = json.loads(line) if line.strip() else {}
         if "commitInfo" in action:
@@ -134,7 +134,7 @@ class Listed:
 def listed(spark: SparkSession, folder: str) -> Listed:
     """The versions of which the log has the commit, or a checkpoint."""
     commits, checkpoints = {}, set()
-    for path, modified in _entries(spark, f"{folder}/_delta_log"):
+    for path, modified in entries(spark, f"{folder}/_delta_log"):
         number, _, kind = path.rpartition("/")[2].partition(".")
         if not number.isdigit():
             continue
@@ -147,12 +147,12 @@ def listed(spark: SparkSession, folder: str) -> Listed:
 
 def commit_text(spark: SparkSession, folder: str, version: int) -> str:
     """The lines of a commit, an action each."""
-    return _text(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+    return content(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
 
 
 def listed_files(spark: SparkSession, folder: str) -> list[str]:
     """The paths of the files in a folder, none if there is no such folder."""
-    return [path for path, _ in _entries(spark, folder)]
+    return [path for path, _ in entries(spark, folder)]
 
 
 def put_if(
@@ -214,7 +214,10 @@ def names(spark: SparkSession, root: str) -> list[str]:
     ]
 
 
-def _entries(spark: SparkSession, folder: str) -> list[tuple[str, int]]:
+def entries(spark: SparkSession, folder: str) -> list[tuple[str, int]]:
+    """What is in a folder, each path with when it was written (ms since 1970); none if there is no
+    such folder.
+    """
     path, system = _system(spark, folder)
     if not system.exists(path):
         return []
@@ -240,7 +243,7 @@ def keys(spark: SparkSession, folder: str, snapshot: Any) -> frozenset[str]:
 
 
 def _checksum(spark: SparkSession, folder: str, version: int) -> dict[str, Any] | None:
-    text = _text(spark, f"{folder}/_delta_log/{version:020d}.crc")
+    text = content(spark, f"{folder}/_delta_log/{version:020d}.crc")
     try:
         found = json.loads(text or "null")
     except ValueError:  # torn, or being written
@@ -254,7 +257,8 @@ def _system(spark: SparkSession, file: str) -> tuple[Any, Any]:
     return path, path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
 
 
-def _text(spark: SparkSession, file: str) -> str | None:
+def content(spark: SparkSession, file: str) -> str | None:
+    """The text of a file; None if there is none."""
     path, system = _system(spark, file)
     if not system.exists(path):
         return None

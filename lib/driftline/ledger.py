@@ -8,7 +8,6 @@ the bytes written.
 from __future__ import annotations
 
 import json
-import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,17 +18,16 @@ from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from driftline import __version__
+from driftline import __version__, running
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Refused
 from driftline.logs import LOGGER, Progress
+from driftline.prices import GIB, money
 from driftline.problem import Problem
 from driftline.schemas import RUNS
-from driftline.sections import Prices
 from driftline.tables import Tables, Written
-
-GIB = 1024**3
 
 _PATIENCE = 120.0
 """Seconds to wait for another stage that writes its own row."""
@@ -124,10 +122,12 @@ class Ledger:
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
-        """Measure a stage; its row is written also when the stage fails or refuses."""
+        """Measure a stage; its row is written also when the stage fails or refuses, and of one
+        that was killed by the next stage that begins.
+        """
         spark = self._tables.spark
-        with Progress(stage).shown() as progress:
-            run = Run(stage, progress)
+        self._write_killed()
+        with Progress(stage).shown() as progress, self._marked(Run(stage, progress)) as (run, mark):
             self.last_run_id = run.run_id
             before, started = _mark(spark), time.monotonic()
             LOGGER.info("%s started", stage, extra={"facts": _facts(run)})
@@ -138,11 +138,11 @@ class Ledger:
                 run.status = "refused" if isinstance(error, Refused) else "failed"
                 run.message = _said(error)
                 try:
-                    self._finish(run, before, started)
+                    self._finish(run, before, started, mark)
                 except Exception as other:  # what is told is why the stage ended, not this
                     LOGGER.error("%s: the ledger has no row of it: %s", stage, _said(other))
                 raise
-            self._finish(run, before, started)
+            self._finish(run, before, started, mark)
 
     @contextmanager
     def between(self, stage: str) -> Iterator[None]:
@@ -161,7 +161,51 @@ class Ledger:
             run = Run(stage, Progress(stage), message="between its stages")
             self._write(run, rest, wall)
 
-    def _finish(self, run: Run, before: Mark, started: float) -> None:
+    @contextmanager
+    def _marked(self, run: Run) -> Iterator[tuple[Run, running.Mark]]:
+        """What is to be known of a run, should it be killed."""
+        said = {
+            "stage": run.stage,
+            "started_at": run.started_at.isoformat(),
+            "cores": self._environment.cores,
+            "memory_gib": self._environment.memory_gib,
+            "problem": self._problem.digest,
+        }
+        root = self._tables.root
+        with running.marked(self._tables.spark, root, run.run_id, json.dumps(said)) as mark:
+            yield run, mark
+
+    def _write_killed(self) -> None:
+        """Rows of runs that were killed: they took until they were last alive, and what their tasks
+        did nobody knows.
+        """
+        spark, root = self._tables.spark, self._tables.root
+        dead = running.killed(spark, root)
+        if not dead:
+            return
+        with self._tables.lock(RUNS.full_name, wait=_PATIENCE):
+            self._tables.ensure(RUNS)
+            ids = F.col("run_id").isin([each.name for each in dead])
+            # One may have been killed with its row in, or be written down by another stage by now.
+            known = {row.run_id for row in self._tables.read(RUNS.full_name).where(ids).collect()}
+            rows = [self._killed(each) for each in dead if each.name not in known]
+            if rows:
+                self._tables.append_values(rows, RUNS, key=None)
+        for each in dead:
+            running.forget(spark, root, each)
+
+    def _killed(self, dead: running.Killed) -> tuple[object, ...]:
+        said = json.loads(dead.said)
+        begun = datetime.fromisoformat(said["started_at"])
+        run = Run(said["stage"], Progress(said["stage"]), dead.name, begun, "killed")
+        run.message = f"killed, or could not write its row: last alive {dead.at:%Y-%m-%d %H:%M:%S}"
+        wall = max((dead.at - begun).total_seconds(), 0.0)
+        cores, gib = (said[each] * wall / 3600 for each in ("cores", "memory_gib"))
+        cost = money(self._problem.prices, core_hours=cores, gib_hours=gib, gib_months=0)
+        _log(run, wall, cost)
+        return self._row(run, Metrics(), wall, cost, said["problem"])
+
+    def _finish(self, run: Run, before: Mark, started: float, mark: running.Mark) -> None:
         wall = time.monotonic() - started
         used = metrics(self._tables.spark, after=before)
         self._used = self._used.plus(used)
@@ -171,6 +215,7 @@ class Ledger:
             bytes_written=used.bytes_written + run.bytes_written,
         )
         self._write(run, used, wall)
+        mark.over = True
 
     def _write(self, run: Run, used: Metrics, wall: float) -> None:
         environment, prices = self._environment, self._problem.prices
@@ -182,7 +227,15 @@ class Ledger:
         )
         self.seconds += wall
         self.money += cost
-        row = (
+        row = self._row(run, used, wall, cost, self._problem.digest)
+        with self._tables.lock(RUNS.full_name, wait=_PATIENCE):
+            self._tables.append_values([row], RUNS, key=None)
+        _log(run, wall, cost)
+
+    def _row(
+        self, run: Run, used: Metrics, wall: float, cost: float, problem: str
+    ) -> tuple[object, ...]:
+        return (
             run.run_id,
             run.stage,
             run.status,
@@ -202,15 +255,11 @@ class Ledger:
             used.spill_bytes,
             used.jobs,
             cost,
-            prices.currency,
-            self._problem.digest,
+            self._problem.prices.currency,
+            problem,
             __version__,
             run.message,
         )
-        with self._tables.lock(RUNS.full_name, wait=_PATIENCE):
-            self._tables.append_values([row], RUNS, key=None)
-        facts = _facts(run) | {"seconds": round(wall, 3), "money": cost}
-        LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
 
 
 def _said(error: Exception) -> str:
@@ -223,19 +272,9 @@ def _said(error: Exception) -> str:
     return type(error).__name__ + (f" {condition}" if condition else "")
 
 
-def money(prices: Prices, *, core_hours: float, gib_hours: float, gib_months: float) -> float:
-    """What the resources cost by the price book, in its currency."""
-    return (
-        core_hours * prices.core_hour + gib_hours * prices.gib_hour + gib_months * prices.gib_month
-    )
-
-
-def affordable(prices: Prices, amount: float, *, cores: float, memory_gib: float) -> float:
-    """Seconds for which cores and memory can be held for an amount of money; without end where
-    they cost nothing. What is written is not known before, and comes on top.
-    """
-    an_hour = money(prices, core_hours=cores, gib_hours=memory_gib, gib_months=0)
-    return 3600 * amount / an_hour if an_hour else math.inf
+def _log(run: Run, seconds: float, cost: float) -> None:
+    facts = _facts(run) | {"seconds": round(seconds, 3), "money": cost}
+    LOGGER.info("%s %s: %s", run.stage, run.status, run.message, extra={"facts": facts})
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -70,13 +70,16 @@ def registry(
     money = gauge("stage_money", "Its cost by the price book", "stage")
     ended = gauge("stage_ended_timestamp_seconds", "When it ended", "stage")
     failed = gauge(
-        "stage_failed", "1 if it failed or was refused in the newest turn", "stage", "status"
+        "stage_failed",
+        "1 if it failed, was refused or killed in the newest turn",
+        "stage",
+        "status",
     )
     for each in stages:
         seconds.labels(problem, each.name).set(each.seconds)
         money.labels(problem, each.name).set(each.money)
         ended.labels(problem, each.name).set(each.ended.timestamp())
-        wrong = each.status in ("failed", "refused") and not each.past
+        wrong = each.status in ("failed", "refused", "killed") and not each.past
         failed.labels(problem, each.name, each.status).set(float(wrong))
     if champion is not None:
         gauge("champion_version", "The champion's version").labels(problem).set(champion)

@@ -206,9 +206,9 @@ RUNS = Table(
     columns(
         "run_id string — One stage of one run",
         "stage string — ingest, validate, features, train, rollback, score, drift, monitor, …",
-        "status string — done, unchanged (nothing new to do), refused, failed",
+        "status string — done, unchanged (nothing new to do), refused, failed; or killed",
         "started_at timestamp — UTC",
-        "wall_seconds double — From start to end of the stage",
+        "wall_seconds double — From start to end of the stage; killed: until it was last alive",
         "rows_in bigint — Records or rows read",
         "rows_out bigint — Rows written to the stage's table",
         "rows_rejected bigint — Kept out, with a reason, in ops.rejects or ops.quarantine",

@@ -89,6 +89,27 @@ def age(newest: datetime, now: datetime) -> float:
     return (now - newest) / timedelta(hours=1)
 
 
+def timed(
+    runs: Iterable[tuple[str, datetime, float]], limit: float, now: datetime
+) -> tuple[int, float] | None:
+    """Of the runs of a stage (status, when it began, seconds), the newest first: the place of the
+    one that tells how long the stage takes, and the seconds.
+
+    That is the newest that was done, or a newer one that took too long: which was refused or failed
+    only after the limit, or was killed and, as no run has ended since, takes until now. One refused
+    or failed before, or killed within the limit from now, tells nothing.
+    """
+    ended = False
+    for place, (status, begun, seconds) in enumerate(runs):
+        if status == "done" or (status in ("refused", "failed") and seconds > limit):
+            return place, seconds
+        until_now = (now - begun).total_seconds()
+        if status == "killed" and not ended and until_now > limit:
+            return place, until_now
+        ended = ended or status == "unchanged"
+    return None
+
+
 def passed(*, judged: int, out: int, duplicate: int) -> float | None:
     """Share of judged rows that broke no rule and were of no refused batch; None of no rows."""
     return (out + duplicate) / judged if judged else None

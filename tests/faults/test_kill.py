@@ -177,3 +177,6 @@ def test_told_to_stop_it_stops_cleanly(started, lined, undisturbed, multiset, tm
     assert process.returncode == 75, said
     assert "told to stop" in said
     assert finished(lined, tmp_path, multiset) == undisturbed
+    killed = lined(tmp_path).tables.read("ops.runs").where("status = 'killed'").collect()
+    assert [row.stage for row in killed] == ["ingest"]
+    assert 0 < killed[0].wall_seconds < 60 and killed[0].money > 0

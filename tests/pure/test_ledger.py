@@ -8,8 +8,9 @@ import re
 import pytest
 
 from driftline.errors import DriftlineError
-from driftline.ledger import Run, affordable, money
+from driftline.ledger import Run
 from driftline.logs import Progress
+from driftline.prices import affordable, money
 from driftline.sections import Prices
 from driftline.tables import Written
 

@@ -96,6 +96,27 @@ def test_a_day_made_up_for_is_not_the_turn_of_today() -> None:
     assert sla.made_up([]) == set()
 
 
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([("done", -1, 40), ("done", -2, 90)], (0, 40)),
+        ([("unchanged", -1, 1), ("done", -2, 90)], (1, 90)),
+        ([("failed", -1, 59), ("refused", -1, 60), ("done", -2, 40)], (2, 40)),  # tell nothing
+        ([("failed", -1, 61), ("done", -2, 40)], (0, 61)),
+        ([("killed", -1, 0), ("done", -2, 40)], (0, 3600)),  # and nothing has ended since
+        ([("killed", -0.01, 30), ("done", -2, 40)], (1, 40)),  # it may be in time yet
+        ([("failed", -0.5, 5), ("killed", -1, 30), ("done", -2, 40)], (1, 3600)),
+        ([("unchanged", -0.5, 5), ("killed", -1, 30), ("done", -2, 40)], (2, 40)),
+        ([("done", -0.5, 5), ("killed", -1, 30)], (0, 5)),
+        ([("unchanged", -1, 1), ("failed", -2, 1)], None),
+        ([], None),
+    ],
+)
+def test_a_stage_takes_what_its_newest_telling_run_took(runs, expected) -> None:
+    told = [(status, hour(begun), seconds) for status, begun, seconds in runs]
+    assert sla.timed(told, 60, hour(0)) == expected
+
+
 def test_shares_and_ages() -> None:
     assert sla.passed(judged=100, out=90, duplicate=5) == 0.95
     assert sla.passed(judged=0, out=0, duplicate=0) is None

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from driftline import ledger as ledgers
-from driftline import schemas
+from driftline import running, schemas
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Missing, Refused
 from driftline.jobs import cost
-from driftline.ledger import Ledger
+from driftline.ledger import Ledger, Run
+from driftline.logs import Progress
 from driftline.problem import load_problem
 from driftline.report.words import money
 from driftline.session import utc
@@ -131,6 +132,48 @@ def test_a_stage_that_fails_is_written_down_too(ledger) -> None:
         ("failed", caught.value.what),
     ]
     assert [tuple(each) for each in found[0].tables_written] == [("silver.x", 7)]
+
+
+def test_a_run_that_was_killed_is_written_down_by_the_next(ledger) -> None:
+    """It took until it was last alive, with the cores it had; and it is there once."""
+    folder = Path(ledger._tables.root, "_running")
+    begun = datetime(2026, 1, 1, 4, tzinfo=timezone.utc)
+    lost = Run("train", Progress("train"), "lost", begun)
+    with ledger._marked(lost):
+        pass  # it ends without a row
+    os.utime(folder / "lost", (begun.timestamp() + 90,) * 2)
+    ledger._environment = ledger._environment.model_copy(update={"cores": 1})
+    with ledger.run("score") as run:
+        assert [path.name for path in folder.iterdir()] == [run.run_id]
+    assert list(folder.iterdir()) == []
+    killed, own = rows(ledger)
+    found = (killed.run_id, killed.stage, killed.status, killed.wall_seconds, killed.problem)
+    assert found == ("lost", "train", "killed", 90.0, ledger._problem.digest)
+    prices = ledger._problem.prices
+    held = 90 / 3600 * (3 * prices.core_hour + 2 * prices.gib_hour)
+    assert killed.money == pytest.approx(held, rel=1e-9)
+    assert "last alive 2026-01-01 04:01:30" in killed.message
+    assert (own.run_id, own.status) == (run.run_id, "unchanged")
+    # One that was killed with its row in already.
+    with ledger._marked(run):
+        pass
+    with ledger.run("score"):
+        pass
+    assert [row.status for row in rows(ledger)] == ["killed", "unchanged", "unchanged"]
+
+
+def test_marks_in_a_store_are_files_of_hadoop(spark, tmp_path, monkeypatch) -> None:
+    root = f"file://{tmp_path}"
+    monkeypatch.setattr(running, "LEASE", 0.0)
+    assert list(running._dead_in_store(spark, f"{root}/_running")) == []
+    with running._in_store(spark, f"{root}/_running", "r1", "said", running.Mark()):
+        pass
+    [dead] = running._dead_in_store(spark, f"{root}/_running")
+    assert (dead.name, dead.said) == ("r1", "said")
+    assert abs(dead.at.timestamp() - time.time()) < 60
+    with running._in_store(spark, f"{root}/_running", "r1", "said", running.Mark(over=True)):
+        pass
+    assert list(running._dead_in_store(spark, f"{root}/_running")) == []
 
 
 def test_a_row_is_not_lost_when_two_stages_end_together(ledger) -> None:

@@ -40,6 +40,7 @@ def quality(run_id: str, table: str, batch: str, rows: int, at: datetime) -> tup
 def line(open_line, repository, tmp_path):
     conf = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
     conf["sla"]["freshness"] = {"silver.orders": "36h", "silver.visits": "1h"}
+    conf["sla"]["duration"]["score"] = "10m"
     path = tmp_path / "churn.yaml"
     path.write_text(yaml.safe_dump(conf), "utf-8")
     return open_line(load_problem(path), data=tmp_path, warehouse=tmp_path / "w")
@@ -61,7 +62,7 @@ def verdicts(judged) -> dict:
 def test_nothing_has_run_yet_and_so_nothing_is_known(line, monkeypatch) -> None:
     monkeypatch.setattr(job, "Registry", lambda *_: SimpleNamespace(champion=lambda: None))
     judged = job.run(line)
-    assert len(judged) == 10
+    assert len(judged) == 11
     assert {each.verdict for each in judged} == {"unknown"}
     rows = line.tables.read("ops.sla").collect()
     assert {row.verdict for row in rows} == {"unknown"}
@@ -88,6 +89,8 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("i3", "ingest", "failed", started_at=NOW, wall_seconds=9.0),
             run("v1", "validate", "refused", tables_written=wrote, **refused),
             run("f1", "features", wall_seconds=901.0),
+            run("s1", "score", wall_seconds=1.0),
+            run("s2", "score", "killed", started_at=NOW - timedelta(hours=29), wall_seconds=5.0),
             run("t2", "train"),
             run("t3", "train", "refused", started_at=NOW - timedelta(hours=2), wall_seconds=3601.0),
             run("t4", "train", "failed", started_at=NOW - timedelta(hours=1), wall_seconds=9.0),
@@ -126,6 +129,8 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     found = verdicts(job.run(line, as_of=DAY))
     deadline = found.pop("deadline cycle")
     assert deadline[0] == "broken" and deadline[1] > 6 and deadline[2] is None
+    killed = found.pop("duration score")
+    assert killed[0] == "broken" and killed[1] > 29 * 3600 and killed[2] == "s2"
     assert found == {
         "freshness silver.orders": ("kept", 12.0, "v1", 1),
         "freshness silver.visits": ("unknown", None, None, None),
@@ -172,6 +177,7 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     counts = {key: (row.judged, row.broken, row.worst_by) for key, row in told.items()}
     late = counts.pop(("deadline", "cycle"))
     assert late[:2] == (2, 2) and late[2] > 0
+    assert counts.pop(("duration", "score"))[:2] == (2, 2)
     assert counts == {
         ("duration", "features"): (2, 2, 1.0),
         ("duration", "train"): (2, 2, 1.0),
@@ -206,8 +212,8 @@ def test_the_command_says_it_and_ends_with_3(command, line, tmp_path) -> None:
     assert done.returncode == 3, done.stderr
     said = " ".join(done.stdout.split())
     assert "duration features broken 901.0 s ≤ 900.0 s" in said
-    assert "run f1" in said and "sla 0 kept, 1 broken, 9 unknown" in said
-    assert "1 of 10 promises are broken" in done.stderr and "duration features" in done.stderr
+    assert "run f1" in said and "sla 0 kept, 1 broken, 10 unknown" in said
+    assert "1 of 11 promises are broken" in done.stderr and "duration features" in done.stderr
 
 
 @pytest.mark.slow

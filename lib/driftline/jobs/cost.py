@@ -12,7 +12,7 @@ from rich.table import Table as Grid
 from driftline import delta_files, schemas, spending
 from driftline.errors import Missing
 from driftline.jobs.line import Line
-from driftline.ledger import GIB
+from driftline.prices import GIB
 from driftline.report.words import MISSING, duration, money, plain, size
 from driftline.session import utc
 from driftline.spending import Spent

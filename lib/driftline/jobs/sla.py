@@ -44,7 +44,7 @@ def _found(line: Line, promise: Promise, as_of: datetime | None) -> Found | None
     if promise.kind == "freshness":
         return _freshness(line, promise.subject, as_of or now)
     if promise.kind == "duration":
-        return _duration(line, promise)
+        return _duration(line, promise, now)
     if promise.kind == "deadline":
         assert line.problem.sla.deadline is not None
         return _deadline(line, line.problem.sla.deadline, now)
@@ -79,17 +79,16 @@ def _writer(line: Line, table: str) -> str | None:
     return None
 
 
-def _duration(line: Line, promise: Promise) -> Found | None:
-    """Of the newest run that was done; or of a newer one that was not, and took too long for that.
-
-    A run that was refused or failed before tells nothing, one that was killed has no row.
-    """
-    too_long = f"status IN ('refused', 'failed') AND wall_seconds > {promise.limit!r}"
-    where = f"stage = '{promise.subject}' AND (status = 'done' OR {too_long})"
-    for row in _runs(line, where, 1):
-        said = f"{row.status}, begun {row.started_at:%Y-%m-%d %H:%M}"
-        return Found(row.wall_seconds, said, row.run_id)
-    return None
+def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
+    rows = _runs(line, f"stage = '{promise.subject}'", 10_000)
+    runs = ((row.status, utc(row.started_at), row.wall_seconds) for row in rows)
+    found = sla.timed(runs, promise.limit, now)
+    if found is None:
+        return None
+    row = rows[found[0]]
+    said = f"{row.status}, begun {row.started_at:%Y-%m-%d %H:%M}"
+    said += ", and not ended since" if row.status == "killed" else ""
+    return Found(found[1], said, row.run_id)
 
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:

@@ -28,9 +28,10 @@ from driftline.calibration import Calibration
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain
 from driftline.jobs import certifying, judging, proving, searching
 from driftline.jobs.line import Line
-from driftline.ledger import Run, affordable
+from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
+from driftline.prices import affordable
 from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
 from driftline.serving.model import Portable

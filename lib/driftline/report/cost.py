@@ -77,7 +77,7 @@ def _finding(facts: Facts, found: list[Row]) -> str:
     return sentence + "."
 
 
-_BAD_ENDS = {"refused": "was refused", "failed": "failed"}
+_BAD_ENDS = {"refused": "was refused", "failed": "failed", "killed": "was killed"}
 
 
 def _stopped(facts: Facts) -> list[Block]:
@@ -88,7 +88,7 @@ def _stopped(facts: Facts) -> list[Block]:
         verb = _BAD_ENDS.get(past[-1]["status"]) if past else None
         if verb:
             said = f": {past[-1]['message']}" if past[-1]["message"] else "."
-            tone: Tone = "bad" if verb == "failed" else "watch"
+            tone: Tone = "watch" if past[-1]["status"] == "refused" else "bad"
             notes.append(Note(f"The last {stage} run {verb}{said}", tone))
     return notes
 

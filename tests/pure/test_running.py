@@ -1,0 +1,107 @@
+"""Marks of runs: what a killed process leaves, and what one that goes on or has ended does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from driftline import delta_log, running
+
+HOLDER = """
+import sys, time
+from driftline import running
+with running.marked(None, sys.argv[1], "r1", "what it said"):
+    print("marked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_process_that_is_killed_leaves_its_mark(tmp_path: Path) -> None:
+    """SIGKILL; the mark tells until when it lived, to the second or two."""
+    root = str(tmp_path)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, root], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "marked\n"
+        mark = tmp_path / "_running" / "r1"
+        made = mark.stat().st_mtime
+        while mark.stat().st_mtime == made:  # it is touched
+            time.sleep(0.05)
+        assert running.killed(None, root) == []  # it goes on
+    finally:
+        os.kill(holder.pid, signal.SIGKILL)
+        holder.communicate()
+    at = datetime.now(timezone.utc)
+    [dead] = running.killed(None, root)
+    assert (dead.name, dead.said) == ("r1", "what it said")
+    assert timedelta(0) <= at - dead.at < timedelta(seconds=5)
+    assert running.killed(None, root) == [dead]  # until it is forgotten
+    running.forget(None, root, dead)
+    running.forget(None, root, dead)
+    assert running.killed(None, root) == []
+    assert list((tmp_path / "_running").iterdir()) == []
+
+
+def test_a_run_that_is_over_leaves_nothing(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    with running.marked(None, root, "r1", "") as mark:
+        mark.over = True
+    with pytest.raises(ZeroDivisionError), running.marked(None, root, "r2", "") as mark:
+        mark.over = True
+        raise ZeroDivisionError
+    assert list((tmp_path / "_running").iterdir()) == []
+
+
+def test_a_run_whose_row_could_not_be_written_leaves_its_mark(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), running.marked(None, str(tmp_path), "r1", ""):
+        raise KeyboardInterrupt
+    [dead] = running.killed(None, str(tmp_path))
+    assert dead.name == "r1"
+
+
+def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch) -> None:
+    objects: dict[str, tuple[int, str]] = {}
+
+    def put(_: None, path: str, content: bytes, *, replace: bool) -> None:
+        objects[path] = int(time.time() * 1000), content.decode()
+
+    def age(seconds: float) -> None:
+        for path, (at, content) in objects.items():
+            objects[path] = at - int(seconds * 1000), content
+
+    monkeypatch.setattr(delta_log, "put", put)
+    monkeypatch.setattr(delta_log, "remove", lambda _, path: objects.pop(path))
+    monkeypatch.setattr(delta_log, "content", lambda _, path: objects[path][1])
+    monkeypatch.setattr(
+        delta_log, "entries", lambda _, folder: [(path, at) for path, (at, _) in objects.items()]
+    )
+    monkeypatch.setattr(running, "RENEWED", 0.05)
+    root, said = "s3a://bucket/churn", json.dumps({"stage": "ingest"})
+    with running.marked(None, root, "r1", said) as mark:
+        age(30)
+        assert running.killed(None, root) == []
+        age(30)
+        until = time.monotonic() + 10
+        while running.killed(None, root):  # it is touched before long
+            assert time.monotonic() < until
+        mark.over = True
+    assert objects == {}
+    with running.marked(None, root, "r2", said):
+        pass
+    age(59)
+    assert running.killed(None, root) == []
+    age(1)
+    [dead] = running.killed(None, root)
+    assert (dead.name, dead.said) == ("r2", said)
+    assert abs(dead.at - datetime.now(timezone.utc) + timedelta(seconds=60)) < timedelta(seconds=5)
+    running.forget(None, root, dead)
+    assert objects == {}
