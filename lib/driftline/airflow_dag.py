@@ -6,10 +6,8 @@ import pprint
 from collections.abc import Sequence
 from typing import Any
 
+from driftline import jars
 from driftline.schedules import Turn, start
-
-DELTA = "io.delta:delta-spark_4.2_2.13:4.4.0"
-"""What a SparkSubmitOperator is given as packages."""
 
 _HEAD = '''"""Written by `driftline schedule --airflow`; write it again when a problem file changes.
 
@@ -163,21 +161,31 @@ for each in PROBLEMS:
     globals()[dag.dag_id] = dag
 """
 
+_BASH_STAGE = '''
+
+def stage(problem, command, options, as_of):
+    """The arguments of a stage's operator."""
+    line = shlex.join(problem["start"][command] + problem["options"] + options)
+    return {"bash_command": f'{line} --as-of "{as_of}"', "cwd": problem["root"]}
+'''
+
 
 def text(turns: Sequence[Turn], *, operator: str, master: str | None) -> str:
     """The DAG file; with ``operator`` spark, tasks are SparkSubmitOperators, else bash commands,
     of spark-submit to ``master`` if there is one.
     """
-    problems = [_facts(turn) for turn in turns]
-    told = pprint.pformat(problems, width=96, sort_dicts=False)
     spark = operator == "spark"
+    problems = [
+        _facts(turn) | (_packages(turn) if spark else _start(turn, master)) for turn in turns
+    ]
+    told = pprint.pformat(problems, width=96, sort_dicts=False)
     return "".join(
         [
             _HEAD,
             _SPARK if spark else _BASH,
             _FUNCTIONS,
             f"PROBLEMS = {told}\n",
-            _spark_stage(turns) if spark else _bash_stage(turns, master),
+            _spark_stage(turns) if spark else _BASH_STAGE,
             _DAGS,
         ]
     )
@@ -210,17 +218,12 @@ def _anything(turn: Turn) -> list[str]:
     return [path.replace("%", "%%") for path in found]
 
 
-def _bash_stage(turns: Sequence[Turn], master: str | None) -> str:
-    begun = {command: start(turns[0], command, master) for command in ("cycle", "sla")}
-    return f'''START = {pprint.pformat(begun, width=96)}
+def _start(turn: Turn, master: str | None) -> dict[str, Any]:
+    return {"start": {command: start(turn, command, master) for command in ("cycle", "sla")}}
 
 
-def stage(problem, command, options, as_of):
-    """The arguments of a stage's operator."""
-    given = START[command] + problem["options"] + options
-    line = shlex.join(given) + f' --as-of "{{as_of}}"'
-    return {{"bash_command": line, "cwd": problem["root"]}}
-'''
+def _packages(turn: Turn) -> dict[str, Any]:
+    return {"packages": ",".join([jars.COORDINATES, *turn.packages])}
 
 
 def _spark_stage(turns: Sequence[Turn]) -> str:
@@ -233,7 +236,7 @@ def stage(problem, command, options, as_of):
         "application": os.path.join(problem["root"], "jobs", f"{{command}}.py"),
         "application_args": [*problem["options"], *options, "--as-of", as_of],
         "py_files": os.path.join(problem["root"], "dist", "driftline.zip"),
-        "packages": {DELTA!r},
+        "packages": problem["packages"],
         "env_vars": {{"PYSPARK_PYTHON": {python!r}}},
     }}
 '''

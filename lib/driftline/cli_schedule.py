@@ -70,7 +70,7 @@ def schedule(
     ):
         if without_effect:
             raise click.UsageError(said)
-    from driftline import airflow_dag, schedules
+    from driftline import airflow_dag, jars, schedules
 
     turns = []
     for problem in problems:
@@ -89,6 +89,8 @@ def schedule(
         for name, folder in (("--warehouse", warehouse), ("--data", data)):
             if folder:
                 options += [name, folder if "://" in folder else str(Path(folder).resolve())]
+        databases = any(source.database for source in asked.sources.values())
+        needed = jars.drivers(environment.warehouse, databases=databases)
         turns.append(
             schedules.Turn(
                 asked,
@@ -97,6 +99,7 @@ def schedule(
                 Path(sys.executable).with_name("driftline"),
                 Path(environment.data),
                 Path(logs).resolve() if logs else root / "logs",
+                tuple(each.coordinates for each in needed),
             )
         )
     if cron:

@@ -71,6 +71,13 @@ S3 = Driver(
     },
 )
 
+
+def drivers(warehouse: str, *, databases: bool) -> list[Driver]:
+    """What Spark needs besides Delta for a warehouse there, and to ask databases."""
+    wanted = [POSTGRESQL] if databases else []
+    return wanted + ([S3] if warehouse.startswith("s3a://") else [])
+
+
 # What a first job does, so that the archive holds the classes it will load.
 _WARM_UP = """
 from driftline.session import build, warm_up

@@ -30,6 +30,8 @@ class Turn:
     """The command ``driftline``."""
     data: Path
     logs: Path
+    packages: tuple[str, ...] = ()
+    """What a spark-submit is given as packages: what Spark needs besides Delta."""
 
 
 def script(name: str) -> Path:
@@ -50,7 +52,8 @@ def start(turn: Turn, command: str, master: str | None) -> list[str]:
     """
     if master is None:
         return [str(turn.program), command]
-    return [str(script("submit")), command, "--master", master, "--"]
+    packages = ["--packages", ",".join(turn.packages)] if turn.packages else []
+    return [str(script("submit")), command, "--master", master, *packages, "--"]
 
 
 def crontab(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from driftline import airflow_dag, schedules
+from driftline import airflow_dag, jars, schedules
 from driftline.errors import ConfError, Missing
 from driftline.problem import load_problem
 from driftline.schedules import Turn
@@ -241,6 +241,11 @@ def test_the_command_prints_both(command, tmp_path) -> None:
     done = command("schedule", "--problem", CHURN, "--cron", "--env", cluster, "--master", "yarn")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"scripts/submit cycle --master yarn -- --problem {CHURN} --env {cluster}" in done.stdout
+    more = ("--master", "yarn", "--warehouse", "s3a://lake/w")
+    done = command("schedule", "--problem", CHURN, "--cron", "--env", cluster, *more)
+    assert (done.returncode, done.stderr) == (0, "")
+    submit = "scripts/submit cycle --master yarn --packages org.apache.hadoop:hadoop-aws:3.5.0 -- "
+    assert submit in done.stdout
 
 
 def functions(text: str, *names: str) -> dict:
@@ -253,6 +258,35 @@ def functions(text: str, *names: str) -> dict:
     return space
 
 
+def problems(text: str) -> list[dict]:
+    """What a DAG file knows of each problem."""
+    [told] = [
+        ast.literal_eval(each.value)
+        for each in ast.parse(text).body
+        if isinstance(each, ast.Assign) and each.targets[0].id == "PROBLEMS"
+    ]
+    return told
+
+
+def test_what_spark_needs_besides_delta_is_a_package_of_each_problem(turn) -> None:
+    """A store, a database: on a cluster Spark gets them by spark-submit alone."""
+    asked = jars.drivers("s3a://lake/w", databases=True)
+    assert jars.drivers("/srv/w", databases=False) == []
+    there = replace(turn, packages=tuple(each.coordinates for each in asked))
+    named = "org.postgresql:postgresql:42.7.7,org.apache.hadoop:hadoop-aws:3.5.0"
+    begun = f"cycle --master yarn --packages {named} -- --problem"
+    [(_, line), _] = commands(there, master="yarn")
+    assert begun in line
+    assert "--packages" not in schedules.crontab([turn], master="yarn")
+    both = [turn, there]
+    plain, more = problems(airflow_dag.text(both, operator="bash", master="yarn"))
+    assert plain["start"]["cycle"][1:] == ["cycle", "--master", "yarn", "--"]
+    assert more["start"]["sla"][1:] == ["sla", "--master", "yarn", "--packages", named, "--"]
+    plain, more = problems(airflow_dag.text(both, operator="spark", master=None))
+    assert plain["packages"] == jars.COORDINATES
+    assert more["packages"] == f"{jars.COORDINATES},{named}"
+
+
 @pytest.mark.parametrize("operator", ["bash", "spark"])
 def test_a_dag_file_is_python_and_knows_what_to_retry(turn, operator) -> None:
     text = airflow_dag.text([turn], operator=operator, master=None)
@@ -263,12 +297,7 @@ def test_a_dag_file_is_python_and_knows_what_to_retry(turn, operator) -> None:
     for code in (1, 2, 3, 4, 124, -15):
         with pytest.raises(ArithmeticError):
             judge(code)
-    tree = ast.parse(text)
-    [told] = [
-        ast.literal_eval(each.value)
-        for each in tree.body
-        if isinstance(each, ast.Assign) and each.targets[0].id == "PROBLEMS"
-    ]
+    told = problems(text)
     assert (told[0]["cron"], told[0]["retries"], told[0]["catchup"]) == ("5 3 * * *", 2, False)
     assert told[0]["options"] == list(turn.options)
 

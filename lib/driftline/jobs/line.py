@@ -43,16 +43,13 @@ def open_line(
 ) -> Line:
     """Start Spark and open the problem's tables."""
     folder = f"{environment.warehouse}/{problem.name}"
-    asked = any(source.database for source in problem.sources.values())
-    drivers = [jars.POSTGRESQL] if asked else []
-    if folder.startswith("s3a://"):
-        drivers.append(jars.S3)
+    databases = any(source.database for source in problem.sources.values())
     spark = session.build(
         master=environment.master,
         cores=environment.cores,
         memory_gib=environment.memory_gib,
         settings=environment.spark,
-        drivers=drivers,
+        drivers=jars.drivers(folder, databases=databases),
         log=None if "://" in folder else Path(folder, "_logs", "spark.log"),
         verbose=verbose,
     )
