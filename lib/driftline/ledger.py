@@ -64,6 +64,7 @@ class Run:
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     started_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     status: str = "unchanged"
+    as_of: datetime | None = None
     rows_in: int | None = None
     rows_out: int | None = None
     rows_rejected: int | None = None
@@ -118,6 +119,8 @@ class Ledger:
         self.seconds = 0.0
         """Wall time of all stages of this process, and what they cost."""
         self.money = 0.0
+        self.as_of: datetime | None = None
+        """The day that the next stages are asked for, if they are."""
         self._used = Metrics()
 
     @contextmanager
@@ -128,7 +131,7 @@ class Ledger:
         spark = self._tables.spark
         self._write_killed()
         with Progress(stage).shown() as progress, self._marked(Run(stage, progress)) as (run, mark):
-            self.last_run_id = run.run_id
+            self.last_run_id, run.as_of = run.run_id, self.as_of
             before, started = _mark(spark), time.monotonic()
             LOGGER.info("%s started", stage, extra={"facts": _facts(run)})
             try:
@@ -240,6 +243,7 @@ class Ledger:
             run.stage,
             run.status,
             run.started_at,
+            run.as_of,
             wall,
             run.rows_in,
             run.rows_out,

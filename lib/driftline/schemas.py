@@ -208,6 +208,7 @@ RUNS = Table(
         "stage string — ingest, validate, features, train, rollback, score, drift, monitor, …",
         "status string — done, unchanged (nothing new to do), refused, failed; or killed",
         "started_at timestamp — UTC",
+        "as_of timestamp — The day it was asked for (--as-of), UTC; null without",
         "wall_seconds double — From start to end of the stage; killed: until it was last alive",
         "rows_in bigint — Records or rows read",
         "rows_out bigint — Rows written to the stage's table",

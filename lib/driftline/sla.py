@@ -138,16 +138,18 @@ def decided(
     return (moment - due) / timedelta(hours=1), moment
 
 
-def made_up(decisions: Iterable[tuple[str, datetime, datetime]]) -> set[str]:
-    """Of decisions (run, as-of, when it was made): the runs that made up for a day in the past, as
-    backfills do, when a later one had been decided. They are no turn of the day they run on.
+def made_up(runs: Iterable[tuple[str, datetime | None, datetime]]) -> set[str]:
+    """Of runs (id, the as-of it was asked for, when it began): those asked for a day whose turn, or
+    a later one's, had been before, as backfills are and turns made again. They are no turn of the
+    day they run on. Asked for none, or for one to come, a run is of the day it begins on.
     """
     found: set[str] = set()
     newest: datetime | None = None
-    for run, as_of, _ in sorted(decisions, key=lambda each: each[2]):
-        if newest is not None and as_of < newest:
+    for run, asked, began in sorted(runs, key=lambda each: each[2]):
+        day = min(asked or began, began).replace(hour=0, minute=0, second=0, microsecond=0)
+        if asked is not None and newest is not None and day <= newest:
             found.add(run)
-        newest = as_of if newest is None else max(newest, as_of)
+        newest = day if newest is None else max(newest, day)
     return found
 
 

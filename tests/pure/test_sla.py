@@ -83,16 +83,23 @@ def test_a_deadline_is_met_by_the_first_turn_since_the_one_before(ends, now, exp
     assert found == (None if expected is None else (expected[0], hour(expected[1])))
 
 
-def test_a_day_made_up_for_is_not_the_turn_of_today() -> None:
-    decisions = [
+def test_a_day_made_up_for_or_made_again_is_not_the_turn_of_today() -> None:
+    runs = [
         ("first", hour(-48), hour(-43)),
-        ("backfill", hour(-240), hour(5.5)),
-        ("again", hour(-216), hour(5.6)),
-        ("yesterday", hour(-24), hour(-19)),
-        ("same day", hour(-24), hour(5.7)),
+        ("as of what there is", None, hour(-26)),  # of two days ago, too
+        ("late", hour(-24), hour(1)),  # yesterday's, by the first try that ended
+        ("again", hour(-24), hour(5.5)),
+        ("backfill", hour(-240), hour(5.6)),
+        ("next of it", hour(-216), hour(5.7)),
         ("today", hour(0), hour(6)),
+        ("today, as of what there is", None, hour(7)),
+        ("today again", hour(0), hour(8)),
+        ("to come", hour(240), hour(30)),  # is of tomorrow
+        ("tomorrow", hour(24), hour(31)),
+        ("after", hour(48), hour(50)),
     ]
-    assert sla.made_up(decisions) == {"backfill", "again"}
+    made_up = {"again", "backfill", "next of it", "today again", "tomorrow"}
+    assert sla.made_up(reversed(runs)) == made_up
     assert sla.made_up([]) == set()
 
 

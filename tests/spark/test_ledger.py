@@ -44,6 +44,7 @@ def test_a_stage_becomes_a_row(ledger) -> None:
         run.count(in_=10, out=6, rejected=3, duplicate=1)
         run.count(in_=5, out=5)
         run.message = "fine"
+    ledger.as_of = datetime(2026, 1, 1, tzinfo=timezone.utc)
     with ledger.run("score") as second:
         pass
     one, two = rows(ledger)
@@ -58,6 +59,7 @@ def test_a_stage_becomes_a_row(ledger) -> None:
     assert [tuple(each) for each in one.tables_written] == [("silver.x", 7)]
     assert one.problem == ledger._problem.digest
     assert (two.status, two.rows_in, two.jobs) == ("unchanged", None, 0)
+    assert (one.as_of, two.as_of) == (None, datetime(2026, 1, 1))
     assert ledger.last_run_id == second.run_id == two.run_id
     prices = ledger._problem.prices
     hours = one.wall_seconds / 3600

@@ -22,6 +22,7 @@ from driftline.problem import load_problem
 
 NOW = datetime.now(timezone.utc)
 DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
+DAYS = timedelta(days=1)
 
 
 def run(run_id: str, stage: str, status: str = "done", **more) -> tuple:
@@ -94,7 +95,8 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("t2", "train"),
             run("t3", "train", "refused", started_at=NOW - timedelta(hours=2), wall_seconds=3601.0),
             run("t4", "train", "failed", started_at=NOW - timedelta(hours=1), wall_seconds=9.0),
-            run("m2", "monitor", started_at=NOW - timedelta(minutes=2)),
+            # A day made up for is not today's turn.
+            run("m2", "monitor", started_at=NOW - timedelta(minutes=2), as_of=NOW - 30 * DAYS),
             run("m1", "monitor", started_at=NOW - timedelta(hours=80)),
         ],
         schemas.RUNS,
@@ -112,13 +114,6 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
         schemas.QUALITY,
         key=None,
     )
-    decision = dict.fromkeys(schemas.DECISIONS.column_names)
-    decided = [
-        {"run_id": "m1", "as_of": DAY, "at": NOW - timedelta(hours=80)},
-        {"run_id": "m2", "as_of": DAY - timedelta(days=30), "at": NOW},  # a day made up for
-    ]
-    rows = [tuple((decision | each).values()) for each in decided]
-    tables.append_values(rows, schemas.DECISIONS, key=None)
     evaluation = dict.fromkeys(schemas.EVALUATIONS.column_names)
     evaluation |= {"part": "test", "model": "model", "metric": "roc_auc", "value": 0.7}
     evaluation |= {"model_version": 2, "low": 0.61, "high": 0.8, "run_id": "t1"}

@@ -50,8 +50,10 @@ def test_a_stage_whose_forecast_exceeds_its_budget_is_not_begun(opened, monkeypa
     assert caught.value.where == "10 of 9 minutes, by 3 runs"
     assert ran == []
     due[0] = False  # nothing to do costs nothing
-    assert bounded(line, "features", job, {"as_of": None}) == "did it"
+    assert bounded(line, "features", job, {"as_of": NOW}) == "did it"
+    assert line.ledger.as_of == NOW  # the row notes what was asked for
     assert bounded(line, "score", job, {}) == "did it"
+    assert line.ledger.as_of is None
     # Training ends by itself, with the best so far: the smaller bound counts.
     bounded(line, "train", job, {"budget": None, "budget_money": None})
     bounded(line, "train", job, {"budget": 3.0, "budget_money": None})

@@ -93,8 +93,10 @@ def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     """A turn comes to its decision where monitor ends; what that asks for takes its time."""
-    past = _made_up(line)
     rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
+    past = sla.made_up(
+        (row.run_id, row.as_of and utc(row.as_of), utc(row.started_at)) for row in rows
+    )
     ends = {
         utc(row.started_at) + timedelta(seconds=row.wall_seconds): row
         for row in rows
@@ -107,14 +109,6 @@ def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     if end not in ends:
         return Found(hour, f"no turn has decided until {end:%Y-%m-%d %H:%M}")
     return Found(hour, f"a turn decided {end:%Y-%m-%d %H:%M}", ends[end].run_id)
-
-
-def _made_up(line: Line) -> set[str]:
-    name = schemas.DECISIONS.full_name
-    if not line.tables.exists(name):
-        return set()
-    rows = line.tables.read(name).select("run_id", "as_of", "at").collect()
-    return sla.made_up((row.run_id, row.as_of, row.at) for row in rows)
 
 
 def _quality(line: Line) -> Found | None:

@@ -20,8 +20,9 @@ would refuse it for ever: what is refused adds no run that says otherwise."""
 def bounded(line: Line, stage: str, job: Callable[..., str], arguments: dict[str, Any]) -> str:
     """Run a job within the budget of its stage; :class:`OverBudget` if its forecast exceeds it.
 
-    Training is not refused: it ends by itself, with the best so far.
+    Training is not refused: it ends by itself, with the best so far. The ledger notes the as-of.
     """
+    line.ledger.as_of = arguments.get("as_of")
     budgets = line.problem.budgets
     budget = budgets.stages.get(stage)
     if budget is None:
