@@ -24,7 +24,10 @@ from driftline.errors import ConfError
 @click.option("--data", help="As for the other commands.")
 @click.option("--cron", is_flag=True, help="Print lines for crontab.")
 @click.option("--airflow", is_flag=True, help="Print a DAG file for Airflow 3.")
-@click.option("--environment-file", help="cron: NAME=value lines, read before each command.")
+@click.option(
+    "--environment-file",
+    help="cron: NAME=value lines, taken as they are, read before each command.",
+)
 @click.option("--logs", help="cron: folder of the logs. Default: logs beside conf.")
 @click.option(
     "--operator",

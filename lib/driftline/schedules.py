@@ -64,8 +64,8 @@ def crontab(
     A turn is as of its day, as an Airflow DAG's is: as of the data's end, which a turn takes by
     itself, a source that has fallen silent is never late.
 
-    ``variables`` is a file of ``NAME=value`` lines that is read before each command: cron has
-    hardly any environment. Where it is missing, nothing is run, and cron says so. With a
+    ``variables`` is a file of ``NAME=value`` lines, literal ones, that is read before each command:
+    cron has hardly any environment. Where it is missing, nothing is run, and cron says so. With a
     ``master`` commands are spark-submits to it.
 
     What a line does around its command (one at a time, time-out, retries, logs) is in

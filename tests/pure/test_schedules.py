@@ -176,14 +176,20 @@ def test_what_cron_does_not_know_is_in_a_file(turn) -> None:
     text = schedules.crontab([turn], variables)
     line = next(each for each in text.splitlines() if " cycle " in each)
     command = line.split(" ", 5)[5].replace("\\%", "%")
-    (turn.root / "driftline").write_text('#!/bin/sh\necho "key $KEY"\n')
+    (turn.root / "driftline").write_text('#!/bin/sh\nprintf "%s\\n" "$KEY" "$last"\n')
     failed = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert failed.returncode and "the night's.env" in failed.stderr
     assert not (turn.root / "logs").exists()  # without its variables nothing is run
-    variables.write_text("KEY='a b'\n")
+    # Each as it is: no shell reads them.
+    value = " pa$$word 'a b' `id` \\n = #1 "
+    variables.write_text(f"# keys\n\nKEY={value}\nlast=\"no line break\"")
     assert run(command) == ""
     [log] = (turn.root / "logs").glob("churn-*.log")
-    assert log.read_text() == "key a b\n"
+    assert log.read_text() == f'{value}\n"no line break"\n'
+    variables.write_text("KEY=a\nsecret word\n")
+    wrong = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "not all lines of" in wrong.stderr and "secret" not in wrong.stderr
 
 
 def test_old_logs_are_removed(turn) -> None:
