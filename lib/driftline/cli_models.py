@@ -67,7 +67,7 @@ def commands(stage: Stage) -> list[click.Command]:
         """The ledger added up: runs, time, bytes and money; or what the tables hold.
 
         Money is cores and memory held while a stage ran plus a month of the bytes it wrote, by the
-        prices in the problem file. A run that failed costs, too.
+        prices in the problem file. A run that failed or was killed costs, too.
         """
         stage("cost", options, by=by, since=utc(since))
 

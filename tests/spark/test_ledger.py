@@ -309,3 +309,11 @@ def test_what_was_spent_on_writing_a_table(open_line, repository, tmp_path) -> N
         assert (f"spent since {second:%Y-%m-%d}" in said) is (since is not None)
         [told] = [each for each in said.splitlines() if each.startswith("ops.trials")]
         assert told.endswith(f"  {money(spent, 'EUR')}")
+    # What VACUUM took costs no storage any more.
+    gone, left = sorted(Path(line.tables.path("ops.trials")).glob("*.parquet"))
+    gone.unlink()
+    [fewer] = [
+        each for each in cost.run(line, by="table").splitlines() if each.startswith("ops.trials")
+    ]
+    words = fewer.replace("\u202f", " ").replace("\xa0", " ")
+    assert f"  {left.stat().st_size / 1000:.1f} kB  " in words, words

@@ -109,8 +109,9 @@ def _cells(spent: Spent, currency: str) -> list[str]:
 
 def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     """Of every table: bytes of its newest version, and of the one 30 days before that by its own
-    commits; bytes of all files its log still names, and what storing those costs a month; and what
-    the runs that wrote it cost, each shared by its tables as it added bytes to them.
+    commits; bytes of all files its log names that VACUUM has not taken, and what storing those
+    costs a month; and what the runs that wrote it cost, each shared by its tables as it added bytes
+    to them.
     """
     names, prices = line.tables.names(), line.problem.prices
 
@@ -129,7 +130,9 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
         else:  # there was no table yet; or its log was cleaned up, and nobody knows
             then = MISSING if oldest else size(0)
         held = size(_bytes(delta_files.version(commits, newest)))
-        bytes_ = sum({file.path: file.size for each in commits for file in each.added}.values())
+        files = {file.path: file for each in commits for file in each.added}
+        there = line.tables.present(files.values())
+        bytes_ = sum(file.size for path, file in files.items() if path in there)
         everything += bytes_
         cells[name] = (f"{newest + 1:,}", held, then, size(bytes_), monthly(bytes_))
         # A log that begins later begins with all the files there were.
@@ -140,11 +143,11 @@ def _tables(line: Line, since: datetime | None) -> tuple[str, str]:
     spent: dict[str, list[str]] = {}
     for (name, currency), each in spending.added_up(shared, "table").items():
         spent.setdefault(name, []).append(money(each.money, currency))
-    figures = ("versions", "newest holds", "30 days before", "named by the log", "a month")
+    figures = ("versions", "newest holds", "30 days before", "stored", "a month")
     grid = _grid("table", *figures, "spent on writing")
     for name in names:
         grid.add_row(name, *cells[name], ", ".join(spent.get(name, [MISSING])))
-    said = f"{len(names)} tables, {size(everything)} of data files named by their logs"
+    said = f"{len(names)} tables, {size(everything)} of data files"
     said += f": {monthly(everything)} a month"
     return plain(grid), said + (f"; spent since {since:%Y-%m-%d}" if since else "")
 
