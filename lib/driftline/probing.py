@@ -61,6 +61,14 @@ def probe(
     cannot be reached is a finding (``error``); one that serves another model, or wants a key, is
     :class:`Missing`.
     """
+    if "@" in url:  # it would be in ops.sla, and on the screen
+        raise ConfError(
+            "a secret in an address",
+            file="--probe",
+            found="…@…",
+            allowed="http://HOST:PORT or https://HOST, without user and password",
+            hint="--api-key-env names the variable with a server's key",
+        )
     try:
         TypeAdapter(HttpUrl).validate_python(url)
     except ValidationError as error:

@@ -78,6 +78,10 @@ def test_nobody_there_is_a_finding_and_another_model_is_not(service, listening) 
     for wrong in (*bare, "http://127.0.0.1:80800", "http://h:x", "http://[::1"):
         with pytest.raises(ConfError):
             probe(wrong, "churn", rate=5, seconds=1)
+    for wrong in ("http://user:secret@127.0.0.1:8080", "htp:/user:secret@127.0.0.1"):
+        with pytest.raises(ConfError, match="a secret in an address") as caught:
+            probe(wrong, "churn", rate=5, seconds=1)
+        assert "secret@" not in str(caught.value) and "user" not in caught.value.found
 
 
 def test_a_server_that_hangs_up_does_not_hold_the_probe(service, listening) -> None:
