@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timezone
 
 import duckdb
 import numpy as np
 import polars
+import pyarrow as pa
 from deltalake import DeltaTable
-from pyspark.sql import functions as F
 
 from driftline import query
 from driftline.jobs.line import Line
@@ -17,19 +18,43 @@ from driftline.tables import Tables
 
 
 def assert_read_by_four(tables: Tables, name: str) -> None:
-    """Each engine decodes every column: the same names, rows, and values that are null."""
+    """Each engine reads the same: names of columns, and rows, value by value, as often."""
     path = tables.path(name)
     rows = tables.read(name)
     for field in rows.schema.fields:
         assert field.metadata.get("comment"), f"{name} {field.name}"
-    nulls = [F.count_if(F.col(f"`{column}`").isNull()) for column in rows.columns]
-    total, *absent = rows.agg(F.count(F.lit(1)), *nulls).first()
+    by_spark = rows.toArrow()
+    held = _held(by_spark)
     dataset = DeltaTable(path).to_pyarrow_dataset()
-    by_duckdb = duckdb.sql("from dataset").to_arrow_table()
+    analyst = duckdb.connect()
+    analyst.sql("set timezone = 'UTC'")
+    analyst.register("given", dataset)
+    by_duckdb = analyst.sql("from given").to_arrow_table()
     for each in (dataset.to_table(), by_duckdb, polars.read_delta(path).to_arrow()):
-        assert each.column_names == rows.columns, name
-        assert each.num_rows == total, name
-        assert [column.null_count for column in each.columns] == absent, name
+        assert each.column_names == by_spark.column_names, name
+        assert _held(each) == held, name
+
+
+def _held(table: pa.Table) -> Counter[str]:
+    """The rows of a table, however ordered: values as Python spells them, times in UTC. A map is
+    pairs, for which Polars has structs of key and value.
+    """
+
+    def value(each: object) -> object:
+        if isinstance(each, datetime):
+            return each.astimezone(timezone.utc).replace(tzinfo=None)
+        if isinstance(each, dict):
+            pair = list(each) == ["key", "value"]
+            return value(list(each.values() if pair else each.items()))
+        return [value(held) for held in each] if isinstance(each, (list, tuple)) else each
+
+    def values(column: pa.ChunkedArray) -> list:
+        if pa.types.is_nested(column.type):
+            return list(map(value, column.to_pylist()))
+        plain = pa.timestamp("us") if pa.types.is_timestamp(column.type) else column.type
+        return column.cast(plain).to_pylist()
+
+    return Counter(map(repr, zip(*map(values, table.columns), strict=True)))
 
 
 def answers(line: Line, name: str) -> tuple[list[tuple], list[tuple]]:
