@@ -182,7 +182,7 @@ def test_what_cron_does_not_know_is_in_a_file(turn) -> None:
     assert not (turn.root / "logs").exists()  # without its variables nothing is run
     # Each as it is: no shell reads them.
     value = " pa$$word 'a b' `id` \\n = #1 "
-    variables.write_text(f"# keys\n\nKEY={value}\nlast=\"no line break\"")
+    variables.write_text(f'# keys\n\nKEY={value}\nlast="no line break"')
     assert run(command) == ""
     [log] = (turn.root / "logs").glob("churn-*.log")
     assert log.read_text() == f'{value}\n"no line break"\n'
