@@ -10,7 +10,7 @@ import click
 
 from driftline import spending
 from driftline.options import utc, where
-from driftline.query import ready
+from driftline.query import check_new, ready
 
 Stage = Callable[..., None]
 """(name of the job, options of :func:`where`, arguments of the job)."""
@@ -89,6 +89,8 @@ def commands(stage: Stage) -> list[click.Command]:
         A file holds one SELECT that calls tables by their names, as ops.runs or gold.features.
         DuckDB, Polars and delta-rs can ask the same tables without Spark, see README.
         """
+        if out is not None:
+            check_new(out)
         stage("query", options, asked=name, out=out)
 
     @click.command()

@@ -51,6 +51,23 @@ def text(asked: str) -> str:
         ) from None
 
 
+def check_new(out: str) -> None:
+    """Raise :class:`ConfError` unless a file of that name can be made."""
+    path = Path(out)
+    for wrong, found, hint in (
+        (path.exists(), "it is there already", "choose another name, or remove it"),
+        (not path.parent.is_dir(), "its folder is not there", f"mkdir -p {path.parent}"),
+    ):
+        if wrong:
+            raise ConfError(
+                "the rows cannot be written there",
+                file=f"--out {out}",
+                found=found,
+                allowed="a new file in a folder that is there",
+                hint=hint,
+            )
+
+
 def tables(sql: str) -> list[str]:
     """The tables that a query names, each once, in order."""
     return list(dict.fromkeys(each["name"] for each in _TOKENS.finditer(sql) if each["name"]))

@@ -55,3 +55,14 @@ def test_texts_that_are_no_formulas_stay_as_they_are() -> None:
     for cell in ("", "a=b", " =1", "2024-01-01", "é", "1-2"):
         assert query.neutral(cell) == cell
     assert visible("a\x1b[2J\u202eb\r") == "a\\x1b[2J\\u202eb\\r"
+
+
+def test_a_file_that_cannot_be_made_is_said_before_anything_starts(command, tmp_path) -> None:
+    old = tmp_path / "old.csv"
+    old.write_text("mine")
+    for out, found in ((old, "it is there already"), (tmp_path / "no" / "x.csv", "its folder is")):
+        done = command("query", "failing_rules", "--problem", "conf/churn.yaml", "--out", out)
+        assert done.returncode == 2, done.stderr
+        assert found in done.stderr and "Traceback" not in done.stderr
+    assert old.read_text() == "mine"
+    query.check_new(str(tmp_path / "new.csv"))

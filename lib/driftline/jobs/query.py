@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from pyspark.sql import DataFrame
 from rich.table import Table as Grid
 from rich.text import Text
 
-from driftline import query
+from driftline import query, storage
 from driftline.errors import ConfError, Missing
 from driftline.jobs.line import Line
 from driftline.logs import visible
@@ -27,10 +30,11 @@ _WIDE = 1_000_000
 def run(line: Line, *, asked: str, out: str | None = None) -> str:
     """Answer a ready query or one of a file; ``out`` is a CSV file that gets all rows."""
     rows = answer(line, query.text(asked), asked)
-    if out is not None:
-        written = _write(rows, Path(out))
-        return f"{written:,} rows in {out}"
-    found = rows.limit(_SHOWN + 1).collect()
+    with _explained(asked):
+        if out is not None:
+            written = _write(rows, Path(out))
+            return f"{written:,} rows in {out}"
+        found = rows.limit(_SHOWN + 1).collect()
     grid = Grid(*(visible(each, kept="") for each in rows.columns), box=None, pad_edge=False)
     for row in found[:_SHOWN]:
         grid.add_row(*(Text(visible(_cell(each), kept="")) for each in row))
@@ -49,34 +53,49 @@ def answer(line: Line, sql: str, asked: str) -> DataFrame:
                 hint="driftline run, monitor and drift make the tables; see their --help",
             )
     named = query.renamed(sql, lambda name: f"delta.`{line.tables.path(name)}`")
-    try:
+    with _explained(asked):
         # As a subquery, so that it can only read.
         return line.spark.sql(f"SELECT * FROM (\n{named}\n)")
+
+
+@contextmanager
+def _explained(asked: str) -> Iterator[None]:
+    """What Spark has against a query, also once it runs: without its words, which quote rows."""
+    try:
+        yield
     except PySparkException as error:
+        if storage.explained(f"{type(error).__name__} {error}"):
+            raise
         raise ConfError(
             "the query cannot be run",
             file=asked,
             found=str(error.getCondition() or type(error).__name__),
             allowed="one SELECT over bronze.*, silver.*, gold.*, ops.*",
-            hint="DESCRIBE or README tell the columns; ready ones: driftline query --list",
+            hint="DESCRIBE or README tell the columns; try_cast and try_divide bear any value; "
+            "driftline query --list has ready ones",
         ) from None
 
 
 def _write(rows: DataFrame, path: Path) -> int:
+    """All rows or no file; returns how many there are."""
+    part = path.with_name(path.name + ".part")
     written = 0
-    with path.open("x", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(map(query.neutral, rows.columns))
-        for row in rows.toLocalIterator():
-            # A number may well begin with a minus; only texts can be formulas.
-            writer.writerow(
-                [
-                    each if isinstance(each, (int, float, Decimal)) else query.neutral(_cell(each))
-                    for each in row
-                ]
-            )
-            written += 1
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(map(query.neutral, rows.columns))
+            for row in rows.toLocalIterator():
+                writer.writerow(map(_csv, row))
+                written += 1
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
     return written
+
+
+def _csv(value: Any) -> Any:
+    # A number may well begin with a minus; only texts can be formulas.
+    return value if isinstance(value, (int, float, Decimal)) else query.neutral(_cell(value))
 
 
 def _cell(value: Any) -> str:
