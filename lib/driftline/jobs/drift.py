@@ -150,8 +150,8 @@ def compared(
         ),
     ]
     for name, segment_key in zip(segments, new.wanted.schema.keys(segments), strict=True):
-        if name == "as_of":
-            continue
+        if name == "as_of" and new.slice == sides.NEWEST:
+            continue  # cut by it to find the newest one
         for value in _values(known, pair, segment_key):
             where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in same)
@@ -194,7 +194,15 @@ def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
             where=line.tables.path(table),
             hint=f"it has {', '.join(sorted(names))}",
         )
-    return tuple(sorted(wanted | ({"as_of"} if pair.current.slice == sides.NEWEST else set())))
+    if pair.current.slice != sides.NEWEST:
+        return tuple(sorted(wanted))
+    if "as_of" in wanted:
+        raise Missing(
+            f"{table} is compared at its newest as-of: there are no others to compare by",
+            where=line.tables.path(table),
+            hint="leave as_of out of --by, or of drift.segments in the problem file",
+        )
+    return tuple(sorted(wanted | {"as_of"}))
 
 
 def _profile(

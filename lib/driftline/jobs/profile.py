@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline import delta_files, schemas
-from driftline.jobs import profiling
+from driftline.jobs import profiling, sides
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 
@@ -25,7 +25,8 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     else:
         version = delta_files.version(commits, newest)
         wanted = [profiling.wanted(table, version, version.files)]
-    declared = {*line.problem.drift.segments.get(table, ()), "as_of"}
+    declared = {*line.problem.drift.segments.get(table, ())}
+    declared |= {"as_of"} if table in sides.AS_OFS else set()
     segments = commits[-1].schema.keys(sorted(declared))
     known = profiling.profiles(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}

@@ -23,18 +23,17 @@ Against = Literal["previous", "same-weekday", "training"]
 NEWEST = "newest as-of"
 """The slice of a table with as-ofs: the rows of its newest one."""
 
+_SCORED = ("as_of", "entity", "problem", "run_id", "features_version", "model_version")
+
 _APART = {
     "gold.features": ("as_of", "label"),
-    "gold.predictions": (
-        "as_of",
-        "entity",
-        "problem",
-        "run_id",
-        "features_version",
-        "model_version",
-    ),
+    "gold.predictions": _SCORED,
+    "gold.shadow": _SCORED,
 }
 """Columns that tell rows apart or say when they were made: they differ by design."""
+
+AS_OFS = frozenset(_APART)
+"""The tables with as-ofs; in any other one a column of that name is a column like others."""
 
 _WEEK = timedelta(days=7)
 
@@ -175,7 +174,7 @@ def _versions(
     """
     old, new = (delta_files.version(commits, number) for number in (reference, current))
     files, slice_ = new.files, "whole"
-    if "as_of" in (each.name for each in new.schema.fields):
+    if table in AS_OFS:
         slice_ = NEWEST
     elif {each.key for each in old.files} < {each.key for each in new.files}:
         known = {each.key for each in old.files}
