@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -51,11 +51,13 @@ def compare(
     current: Mapping[str, Profile],
     rule: Drift,
     *,
+    keys: Collection[str] = (),
     segment: str = "",
 ) -> list[Statistic]:
     """All statistics of the columns that both sides have, column by column, without verdicts.
 
-    By name: what was renamed in between goes by the new one, see :func:`profile.renamed`.
+    By name: what was renamed in between goes by the new one, see :func:`profile.renamed`. Of
+    ``keys``, columns of values that are others in any rows, only nulls are compared.
     """
     found: list[Statistic] = []
     for name, before in reference.items():
@@ -68,6 +70,12 @@ def compare(
             if not alike:
                 what = f"{before.type} → {after.type}: no comparison"
             found.append(Statistic(name, "skipped", 0.0, None, what))
+            continue
+        if before.column in keys:
+            if not before.part:
+                said = "a key or a time: only its nulls are compared"
+                found.append(_nulls(before, after, rule))
+                found.append(Statistic(name, "skipped", 0.0, None, said))
             continue
         found += _column(before, after, rule)
     return [replace(each, segment=segment) for each in found] if segment else found

@@ -122,12 +122,14 @@ def compared(
     names: Sequence[Mapping[str, str]] = ({}, {}),
     removed: Mapping[int, Sequence[str]] = {},
     moving: Sequence[int] = (),
+    keys: Sequence[str] = (),
 ) -> tuple[list[Statistic], list[Cause]]:
     """What the job says of a table that had some files, to which commits added others.
 
     A file is called by its commit, from 1, and place in it: ``1-0``. ``names`` are what columns are
     called before and after, of those that are not called as in the files; ``removed`` the files
-    that commits removed; ``moving`` those commits that changed no rows.
+    that commits removed; ``moving`` those commits that changed no rows; ``keys`` the columns of
+    which only nulls are compared.
     """
     known: dict[tuple[str, int, str], FileProfile] = {}
     types: dict[str, str] = {}
@@ -166,7 +168,9 @@ def compared(
         (new, "added since 0", added) if grew else (new, "whole", new.files),
     ):
         wanted = profiling.Wanted("t", version.number, version.schema, files)
-        sides.append(Side("t", version.number, at, said, files, version.schema.fields, wanted))
+        fields = version.schema.fields
+        told_by = frozenset(keys)
+        sides.append(Side("t", version.number, at, said, files, fields, wanted, told_by))
     pair = Pair(sides[0], sides[1], log)
     line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
     statistics, found = drift.compared(line, pair, known, segments)

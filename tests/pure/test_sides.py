@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from profiles import compared, file_of, numeric, words
 
+from driftline import schemas
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.errors import Missing
 from driftline.jobs import drift, sides
@@ -85,3 +88,68 @@ def test_segments_of_a_column_that_is_called_as_our_as_ofs() -> None:
     found, _ = compared(files[:1], [files[1:]], rule, segments=["as_of"])
     drifted = {each.segment for each in found if each.column == "x" and each.drifted}
     assert drifted == {"", "as_of=10"}
+
+
+def test_which_columns_are_compared_by_their_nulls_alone() -> None:
+    """Those the problem declares so, of its own tables; of any other table it knows nothing."""
+    told = line(columns=fields(customer_id="bigint", time="timestamp", amount="double"))
+    for table, keys in (
+        ("silver.orders", {"customer_id", "time"}),
+        ("bronze.orders", {"customer_id", "time"}),
+        ("silver.orders_2", {"customer_id"}),
+        ("/lake/silver.orders", set()),
+        ("s3a://lake/silver/orders", set()),
+    ):
+        for side in (pair := sides.pair(told, table, Asked("0", "1"))).reference, pair.current:
+            assert side.keys == keys
+            assert [each.name for each in side.fields] == ["customer_id", "time", "amount"]
+    told = line(columns=fields(customer_id="bigint", as_of="timestamp", label="int", x="double"))
+    features = sides.pair(told, "gold.features", Asked("0", "1")).current
+    assert [each.name for each in features.fields] == ["customer_id", "x"]
+    assert features.keys == {"customer_id"}
+
+
+def test_keys_and_times_move_on_and_only_their_nulls_are_drift() -> None:
+    """A delivery a day of a key that grows; in the last one the customer is missing more often."""
+
+    def day(number: int, nulls: int = 0) -> Any:
+        first = 1000 * number
+        ids = numeric(np.arange(first, first + 1000 - nulls), nulls=nulls, name="who")
+        at = numeric(86_400.0 * number + np.arange(1000), name="at", type="timestamp")
+        weekday = replace(
+            words({str(number % 7): 1000}, name="at", type="timestamp"), part="weekday"
+        )
+        half = words({"a": 1000}, name="half")
+        cell = {"half": "a"}
+        return file_of([(cell, [ids, at, weekday, half, numeric(np.arange(1000) % 50)])])
+
+    rule = load_problem(CONF / "churn.yaml").drift.model_copy(update={"freshness": 0.5})
+    asked: dict[str, Any] = {"keys": ("who", "at"), "segments": ["half"]}
+    calm, moved = compared([day(0)], [[day(1)], [day(2)]], rule, **asked)
+    assert not [each for each in calm if each.drifted] + moved
+    told = {(each.column, each.statistic) for each in calm if each.column in ("who", "at")}
+    assert told == {(name, what) for name in ("who", "at") for what in ("null_rate", "skipped")} | {
+        ("at", "freshness")
+    }
+    assert not [each for each in calm if each.column == "at:weekday"]
+    off, moved = compared([day(0)], [[day(1)], [day(2, nulls=100)]], rule, **asked)
+    assert {(each.column, each.statistic) for each in off if each.drifted} == {("who", "null_rate")}
+    assert [(each.column, each.name, each.share) for each in moved][:1] == [("who", "2", 1.0)]
+
+
+def test_values_of_keys_are_not_drawn() -> None:
+    """The most frequent ones would be listed by name."""
+    pair = sides.pair(
+        line(columns=fields(customer_id="string", kind="string")), "silver.orders", Asked("0", "1")
+    )
+    found = {
+        side: {name: words({f"{name} 7": 9}, name=name) for name in ("customer_id", "kind")}
+        for side in (pair.reference, pair.current)
+    }
+    drawn: list[Any] = []
+    told: Any = SimpleNamespace(
+        tables=SimpleNamespace(append_values=lambda values, *_, **__: drawn.extend(values))
+    )
+    ledger: Any = SimpleNamespace(run_id="r", wrote=lambda _: None)
+    drift._draw(told, ledger, found)
+    assert {row[schemas.HISTOGRAMS.column_names.index("category")] for row in drawn} == {"kind 7"}

@@ -126,7 +126,7 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
 
 
 def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None:
-    """Also freshness of a source's own time, of which nothing else is compared."""
+    """Also freshness of a source's own time, of which nothing else is compared but nulls."""
     rule = line.problem.drift.model_copy(
         update={"volume": 0.5, "freshness": 3.0, "segments": {}, "tables": ("silver.orders",)}
     )
@@ -140,7 +140,8 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     said = drift.run(line, asked=Asked("0", "1"), table="silver.orders")
     assert said == "silver.orders 0 → 1 (added since 0): 1 drifted: time"
     told = {key[1:]: row for key, row in found(line, version=1).items()}
-    assert [key for key in told if key[0].partition(":")[0] == "time"] == [("time", "freshness")]
+    of_time = {statistic for column, statistic in told if column.partition(":")[0] == "time"}
+    assert of_time == {"null_rate", "skipped", "freshness"}
     row = told["time", "freshness"]
     assert (row.value, row.threshold) == pytest.approx((4.0, 3.0))
     assert row.detail == "newest 2.0 days before → 6.0 days before the version"

@@ -18,7 +18,7 @@ from driftline.jobs.causes import causes
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
-from driftline.profile import Cell, Field, FileProfile, Profile
+from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry
 
 _SEGMENTS = 100
@@ -135,18 +135,16 @@ def compared(
     old, new = pair.reference, pair.current
     same = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
     before, after = (_profile(line, side, known) for side in same)
-    times = [_profile(line, side, known, fields=side.times) for side in (old, new)]
     rule, at = line.problem.drift, (old.at, new.at)
     volume = rule.volume if pair.alike else None
     found = [
         drift.schema(old.fields, new.fields),
         drift.volume(_rows(before), _rows(after), volume),
-        *drift.compare(before, after, rule),
+        *drift.compare(before, after, rule, keys=new.keys),
         *(
             told
-            for then, now in ((before, after), times)
-            for name in then
-            if name in now and (told := drift.freshness(then[name], now[name], at, rule.freshness))
+            for name, then in before.items()
+            if name in after and (told := drift.freshness(then, after[name], at, rule.freshness))
         ),
     ]
     for name, segment_key in zip(segments, new.wanted.schema.keys(segments), strict=True):
@@ -160,7 +158,7 @@ def compared(
             found.append(replace(counted, segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
             if _rows(then) and _rows(now):
-                found += drift.compare(then, now, rule, segment=segment)
+                found += drift.compare(then, now, rule, keys=new.keys, segment=segment)
     learnt = verdicts.learnt(calm, found, steps=pair.steps)
     return verdicts.judged(learnt), {old: before, new: after}
 
@@ -210,12 +208,9 @@ def _profile(
     side: Side,
     known: Mapping[Key, FileProfile],
     where: Cell | None = None,
-    *,
-    fields: Sequence[Field] | None = None,
 ) -> dict[str, Profile]:
     where = {**_newest(line, side, known), **(where or {})}
-    fields = side.fields if fields is None else fields
-    return profiling.of(side.files, fields, known, table=side.table, where=where)
+    return profiling.of(side.files, side.fields, known, table=side.table, where=where)
 
 
 def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
@@ -290,8 +285,13 @@ def _write_causes(line: Line, ledger: Run, pair: Pair, moved: list[Cause], key: 
 
 
 def _draw(line: Line, ledger: Run, found: Mapping[Side, Mapping[str, Profile]]) -> None:
-    """Bins of the compared columns, the same ones for both sides."""
-    names = dict.fromkeys(name for profiles in found.values() for name in profiles)
+    """Bins of the columns whose values are compared, the same ones for both sides."""
+    names = dict.fromkeys(
+        name
+        for side, profiles in found.items()
+        for name, each in profiles.items()
+        if each.column not in side.keys
+    )
     values = []
     for name in names:
         present = {side: profiles[name] for side, profiles in found.items() if name in profiles}

@@ -30,7 +30,7 @@ _APART = {
     "gold.predictions": _SCORED,
     "gold.shadow": _SCORED,
 }
-"""Columns that tell rows apart or say when they were made: they differ by design."""
+"""Columns that say by whom, when or of what rows were made: they differ by design, nulls too."""
 
 AS_OFS = frozenset(_APART)
 """The tables with as-ofs; in any other one a column of that name is a column like others."""
@@ -64,8 +64,8 @@ class Side:
     files: tuple[DataFile, ...]
     fields: tuple[Field, ...]
     wanted: profiling.Wanted = field(compare=False, repr=False)
-    times: tuple[Field, ...] = ()
-    """Columns that are not compared, for time always moves on, but how fresh they are."""
+    keys: frozenset[str] = frozenset()
+    """Columns of values that are others in any rows: only nulls are compared, and freshness."""
 
 
 @dataclass(frozen=True)
@@ -246,13 +246,18 @@ def _said(moment: datetime) -> str:
 def _side(
     line: Line, table: str, version: Version, slice_: str, files: tuple[DataFile, ...]
 ) -> Side:
-    layer, _, name = table.partition(".")
-    landed = layer in ("bronze", "silver") and name in line.problem.sources
-    time = line.problem.sources[name].time if landed else None
-    apart = {*_APART.get(table, ()), line.problem.entity, time}
+    apart = _APART.get(table, ())
     every = profiling.profiled(version.schema)
     fields = [each for each in every if each.name not in apart]
-    times = [each for each in every if each.name == time]
     wanted = profiling.Wanted(table, version.number, version.schema, files)
     at = (table, version.number, version.at)
-    return Side(*at, slice_, files, tuple(fields), wanted, tuple(times))
+    return Side(*at, slice_, files, tuple(fields), wanted, _keys(line, table))
+
+
+def _keys(line: Line, table: str) -> frozenset[str]:
+    """What the problem says of its own tables: whom rows are of, and when they happened."""
+    if "/" in table:
+        return frozenset()
+    layer, _, name = table.partition(".")
+    source = line.problem.sources.get(name) if layer in ("bronze", "silver") else None
+    return frozenset({line.problem.entity, *((source.time,) if source else ())})
