@@ -93,9 +93,13 @@ def test_segments_of_a_column_that_is_called_as_our_as_ofs() -> None:
 def test_which_columns_are_compared_by_their_nulls_alone() -> None:
     """Those the problem declares so, of its own tables; of any other table it knows nothing."""
     told = line(columns=fields(customer_id="bigint", time="timestamp", amount="double"))
+    orders = told.problem.sources["orders"].model_copy(update={"arrival": "sent"})
+    sources = {**told.problem.sources, "orders": orders}
+    told.problem = told.problem.model_copy(update={"sources": sources})
     for table, keys in (
-        ("silver.orders", {"customer_id", "time"}),
-        ("bronze.orders", {"customer_id", "time"}),
+        ("silver.orders", {"customer_id", "time", "order_id", "sent"}),
+        ("bronze.orders", {"customer_id", "time", "order_id", "sent"}),
+        ("silver.visits", {"customer_id", "time"}),
         ("silver.orders_2", {"customer_id"}),
         ("/lake/silver.orders", set()),
         ("s3a://lake/silver/orders", set()),

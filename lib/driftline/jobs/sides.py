@@ -255,9 +255,12 @@ def _side(
 
 
 def _keys(line: Line, table: str) -> frozenset[str]:
-    """What the problem says of its own tables: whom rows are of, and when they happened."""
+    """What the problem says of its own tables: whom rows are of, what tells them apart, and when
+    they happened and arrived.
+    """
     if "/" in table:
         return frozenset()
     layer, _, name = table.partition(".")
     source = line.problem.sources.get(name) if layer in ("bronze", "silver") else None
-    return frozenset({line.problem.entity, *((source.time,) if source else ())})
+    known = (*source.key, source.time, source.arrival) if source else ()
+    return frozenset(filter(None, (line.problem.entity, *known)))
