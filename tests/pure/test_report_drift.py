@@ -50,6 +50,21 @@ def test_causes_are_those_of_the_newest_comparison() -> None:
     assert "commit 4 83 %" in said and "commit FR" not in said
 
 
+def test_a_column_that_did_not_drift_has_no_causes() -> None:
+    """Compared again with higher thresholds: what once was found to move it is no longer said."""
+    told = drift()
+    mine = told["column"].isin(["spend_90d", "visits_14d"]) & (told["to_version"] == 4)
+    again = told[mine].assign(at=START + timedelta(days=1))
+    again["drifted"] = again["column"] == "visits_14d"
+    both = causes().assign(run_id="old")
+    both = pd.concat([both, both.assign(column="visits_14d", name="FR")])
+    facts = replace(full(), drift=pd.concat([told, again]), causes=both)
+    page = render(facts)
+    assert "spend_90d commit" not in plainly(Page(page).says("drift"))
+    assert "visits_14d commit FR" in plainly(Page(page).says("drift"))
+    assert len(re.findall(r'href="#moved-', page)) == 1
+
+
 def test_a_part_that_has_all_values_is_said_to_leave_none() -> None:
     alone = causes().assign(without=None)
     assert "83 % no value is left 2,100" in plainly(
