@@ -71,12 +71,10 @@ def test_too_many_values_are_refused_before_they_are_kept(spark, line, tmp_path)
 def test_a_column_that_is_called_as_our_as_ofs(spark, line, tmp_path) -> None:
     """It is one like others: may come later, have any number of values, and be compared by."""
     folder = str(tmp_path / "t")
-    write(spark, folder, 2000)
-    late = spark.range(0, 2000, 1, 1).selectExpr(
-        "id", "concat('r', id % 3) region", "double(id % 10) x"
-    )
-    late = late.withColumn("as_of", F.col("id"))
-    late.write.format("delta").mode("append").option("mergeSchema", "true").save(folder)
+    for more in ({}, {"as_of": F.col("id")}):
+        frame = spark.range(0, 2000, 1, 1).withColumns({"x": F.col("id") % 10, **more})
+        writer = frame.write.format("delta").mode("append")
+        writer.option("mergeSchema", "true").save(folder)
     profile.run(line, table=folder)
     said = drift.run(line, table=folder, asked=Asked("0", "1"))
     assert said.startswith(f"{folder} 0 → 1 (added since 0): ")
