@@ -31,11 +31,15 @@ class Versions:
         return f"{self.root}/{name.replace('.', '/')}"
 
     def called(self, name: str) -> str:
-        """The one name of a table that may be called by its folder in many ways."""
+        """The one name of a table that may be called by its folder in many ways; of the problem's
+        own ones it is ``layer.name``.
+        """
         if "/" not in name:
             return name
-        local = name.removeprefix("file://")
-        return local.rstrip("/") if "://" in local else os.path.abspath(local)
+        folder, root = _plain(name), _plain(self.root)
+        inside = folder.removeprefix(f"{root}/")
+        own = inside != folder and inside.count("/") == 1 and "." not in inside
+        return inside.replace("/", ".") if own else folder
 
     def exists(self, name: str) -> bool:
         """Whether there is such a Delta table."""
@@ -164,3 +168,9 @@ class Versions:
         log = delta_log.log_of(self.spark, self.path(name))
         nothing = jvm.scala.Option.empty()
         return log.update(False, nothing, nothing)
+
+
+def _plain(folder: str) -> str:
+    """A folder as it is spelt in one way only."""
+    local = folder.removeprefix("file://")
+    return local.rstrip("/") if "://" in local else os.path.abspath(local)

@@ -20,6 +20,7 @@ from driftline.jobs import drift, sides
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
 from driftline.profile import Field
+from driftline.versions import Versions
 
 CONF = Path(__file__).parents[2] / "conf"
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -157,3 +158,36 @@ def test_values_of_keys_are_not_drawn() -> None:
     ledger: Any = SimpleNamespace(run_id="r", wrote=lambda _: None)
     drift._draw(told, ledger, found)
     assert {row[schemas.HISTOGRAMS.column_names.index("category")] for row in drawn} == {"kind 7"}
+
+
+class Recorded(list[str]):
+    """Keys that were looked up; each is said to be there."""
+
+    def __contains__(self, key: object) -> bool:
+        self.append(str(key))
+        return True
+
+
+def test_a_copy_of_a_table_is_another_one() -> None:
+    """A folder that was copied has the identity and the versions of the first one."""
+    told, asked = line(columns=fields(x="double")), Recorded()
+    told.tables.identity = lambda table: "the same"
+    told.tables.committed = lambda table: asked
+    ledger: Any = SimpleNamespace(read=lambda table, version: None)
+    for table in ("/lake/a", "/lake/a", "/lake/b"):
+        said = drift._table(told, ledger, table, Asked("0", "1"))
+        assert said == f"{table}: 0 → 1 compared before"
+    first, again, copy = asked
+    assert first == again != copy
+
+
+@pytest.mark.parametrize("root", ["/lake/churn", "/lake/churn/", "file:///lake/churn", "s3a://l/c"])
+def test_a_table_of_ours_is_the_same_by_its_folder(root: str) -> None:
+    tables = Versions(Any, root)
+    plain = tables.path("silver.orders")
+    for name in ("silver.orders", plain, f"{plain}/", f"{root}/silver/orders"):
+        assert tables.called(name) == "silver.orders"
+    base = root.removeprefix("file://").rstrip("/")
+    for name in (f"{base}/orders", f"{base}/a/b/c", f"{base}/silver/a.b", f"{base}2/silver/orders"):
+        assert tables.called(name) == name
+    assert tables.called("/lake/x/../orders/") == "/lake/orders"

@@ -61,7 +61,9 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
     spans = [(each.version, each.slice) for each in (old, new)]
     table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
-    key = "drift:" + digest([table_id, spans, segments, rule, asked.learn, champion])[:16]
+    # Its name, too: a folder that was copied has the identity of the first one.
+    question = [table, table_id, spans, segments, rule, asked.learn, champion]
+    key = f"drift:{digest(question)[:16]}"
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
     past = sides.steps(line, table, old.version, asked.learn)
