@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from driftline import sketches
 from driftline.sketches import Counts, Distribution
@@ -26,6 +26,7 @@ _NUMERIC = ("double", "float", *WHOLE, *TIMES)
 
 Kind = Literal["numeric", "categorical", "skipped"]
 PartName = Literal["", "length", "hour", "weekday"]
+_ENDS = tuple(f":{part}" for part in get_args(PartName) if part)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,13 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """The column, and which part of it."""
-        return f"{self.column}:{self.part}" if self.part else self.column
+        """The column, and which part of it; a column in backticks that is called as if it was one
+        of another.
+        """
+        column = self.column
+        if column.startswith("`") or column.endswith(_ENDS):
+            column = "`" + column.replace("`", "``") + "`"
+        return f"{column}:{self.part}" if self.part else column
 
     @property
     def is_time(self) -> bool:
@@ -217,7 +223,8 @@ def together(
             parts[field.key, ""].type for parts in cells if (field.key, "") in parts
         }
         if len({family(each) for each in types}) > 1:
-            found[field.name] = _changed(field, types, cells)
+            changed = _changed(field, types, cells)
+            found[changed.name] = changed
             continue
         for part in parts_of(field.type):
             empty = Profile(field.name, field.type, kind_of(field.type), 0, 0, part=part)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from profiles import compared, file_of, numeric, words
+from profiles import compared, file_of, lengths, numeric, words
 
 from driftline import profile
 from driftline.attribution import all_but_one, causes
@@ -16,7 +16,7 @@ from driftline.delta_files import Commit, DataFile, Schema, version
 from driftline.jobs.causes import _taken
 from driftline.jobs.profiling import Wanted
 from driftline.jobs.sides import Pair, Side
-from driftline.profile import Profile
+from driftline.profile import FileProfile, Profile
 from driftline.sections import Drift
 
 RULE = Drift(tables=())
@@ -86,6 +86,27 @@ def test_a_hundred_and_one_commits_are_taken_apart() -> None:
     _, moved = compared([file_of([({}, [numeric([1.0, 2.0] * 2000)])])], added, RULE)
     assert {each.kind for each in moved} == {"commit"}  # a file each
     assert (moved[0].name, moved[0].share) == ("70", 1.0)
+
+
+def test_columns_whose_names_look_like_parts_of_others() -> None:
+    """A column may have a colon in its name, and be called as the lengths of another one."""
+    names = ("ns:amount", "w:length", "`w`")
+
+    def file(off: str = "") -> FileProfile:
+        moved = {name: numeric([7.0 if name == off else 1.0] * 100, name=name) for name in names}
+        long = {"a" if off != "w" else "aaaa": 100}
+        return file_of([({}, [words(long), lengths(long), *moved.values()])])
+
+    for off, said in (
+        ("ns:amount", {"ns:amount"}),
+        ("w:length", {"`w:length`"}),
+        ("`w`", {"```w```"}),
+        ("w", {"w", "w:length"}),
+    ):
+        statistics, moved = compared([file()], [[file()], [file(off)], [file()]], RULE)
+        assert {each.column for each in statistics if each.drifted} == said
+        first = {each.column: each.name for each in reversed(moved) if each.kind == "commit"}
+        assert first == dict.fromkeys(said, "2")
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])

@@ -41,9 +41,9 @@ def causes(
     taken, rest = _taken(pair)
     found: list[Cause] = []
     for worst in _worst(statistics):
-        field = fields.get(worst.column.partition(":")[0])
-        if field is None or worst.column not in before:
+        if worst.column not in before:
             continue
+        field = fields[before[worst.column].column]
         for kind, members in groups.items():
             parts = {
                 name: _part(files, known, field, {**where, **cell})[worst.column]
