@@ -175,9 +175,10 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
 def drift(table: str | None, by: str | None, **options: Any) -> None:
     """Two versions of a table → ops.drift: what changed, column by column.
 
-    Without versions: what the champion was trained on against the newest. A table with as-ofs is
-    compared at the newest as-of of each version; one that only grew, by what was added. Files that
-    have a profile (see profile) are not read again. Times without a zone are UTC.
+    Without versions: what the champion was trained on against the newest; of a table that none was
+    trained on, the first version with rows. A table with as-ofs is compared at the newest as-of of
+    each version; one that only grew, by what was added. Files that have a profile (see profile) are
+    not read again. Times without a zone are UTC.
     """
     asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)

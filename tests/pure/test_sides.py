@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,9 +18,10 @@ from driftline import schemas
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.errors import Missing
 from driftline.jobs import drift, sides
-from driftline.jobs.sides import Asked
+from driftline.jobs.sides import Asked, Untrained
 from driftline.problem import load_problem
 from driftline.profile import Field
+from driftline.registry import Version
 from driftline.versions import Versions
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -47,7 +49,11 @@ def line(problem: str = "churn", *, columns: Sequence[Field] = (), commits: int 
         commits=lambda table, *, since, until: log[since : until + 1],
         path=lambda table: f"/warehouse/{table}",
     )
-    return SimpleNamespace(problem=load_problem(CONF / f"{problem}.yaml"), tables=tables)
+    return SimpleNamespace(
+        problem=load_problem(CONF / f"{problem}.yaml"),
+        tables=tables,
+        environment=SimpleNamespace(mlflow="nowhere"),
+    )
 
 
 def fields(**types: str) -> tuple[Field, ...]:
@@ -191,3 +197,36 @@ def test_a_table_of_ours_is_the_same_by_its_folder(root: str) -> None:
     for name in (f"{base}/orders", f"{base}/a/b/c", f"{base}/silver/a.b", f"{base}2/silver/orders"):
         assert tables.called(name) == name
     assert tables.called("/lake/x/../orders/") == "/lake/orders"
+
+
+def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> None:
+    """Without being asked for, the first version with rows does, which is said."""
+    told = line(columns=fields(x="double"), commits=3)
+    seen = Version(1, "run", "", {"tables": '{"silver.orders": 1}'})
+    day = timedelta(days=1)
+    for champion, table in ((None, "silver.orders"), (seen, "silver.visits")):
+        models = SimpleNamespace(champion=lambda found=champion: found)
+        monkeypatch.setattr(sides, "Registry", lambda *_, known=models: known)
+        for asked in (Asked(against="training"), Asked(window=day, against="training")):
+            with pytest.raises(Untrained, match=f"no champion was trained on {table}") as caught:
+                sides.pair(told, table, asked)
+            assert (caught.value.exit_code, bool(caught.value.hint)) == (4, True)
+        pair = sides.pair(told, table, Asked())
+        assert (pair.reference.version, pair.champion) == (0, None)
+        assert drift._stood_in(Asked(), pair) == "; no champion was trained on it"
+        for asked in (Asked("0"), Asked(window=day)):
+            assert drift._stood_in(asked, sides.pair(told, table, asked)) == ""
+    for asked in (Asked(), Asked(against="training"), Asked(window=day, against="training")):
+        pair = sides.pair(told, "silver.orders", asked)
+        assert (pair.reference.version, pair.champion) == (1, seen)
+        assert drift._stood_in(asked, pair) == ""
+
+    rule = told.problem.drift.model_copy(update={"tables": ("silver.visits",)})
+    told.problem = told.problem.model_copy(update={"drift": rule})
+    told.ledger = SimpleNamespace(run=lambda stage: nullcontext(SimpleNamespace()))
+    told.tables.lock = lambda *names: nullcontext()
+    told.tables.called = lambda name: name
+    said = "silver.visits: nothing to compare, no champion was trained on silver.visits"
+    assert drift.run(told, asked=Asked(against="training")) == said
+    with pytest.raises(Untrained):  # who names the table is told by the exit code, too
+        drift.run(told, table="silver.visits", asked=Asked(against="training"))

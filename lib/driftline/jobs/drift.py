@@ -29,8 +29,8 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     """Compare versions of the watched tables, or of ``table``.
 
     Without versions: those the champion was trained on against the newest. Where nobody asked for
-    a table, and what the champion saw of it cannot be told any more, that is said, and the others
-    are compared: a turn of the cycle has to come to what would train again.
+    a table, and what the champion saw of it cannot be told, that is said, and the others are
+    compared: a turn of the cycle has to come to what would train again.
     """
     tables = (line.tables.called(table),) if table else line.problem.drift.tables
     books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
@@ -40,7 +40,7 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
         for each in tables:
             try:
                 said.append(_table(line, ledger, each, asked or Asked()))
-            except sides.Forgotten as gone:
+            except (sides.Forgotten, sides.Untrained) as gone:
                 if table:
                     raise
                 said.append(f"{each}: nothing to compare, {gone.what}")
@@ -99,7 +99,14 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     if main:
         parts = [f"{each.kind} {each.name}" for each in main if each.column == main[0].column]
         verdict += f"; {main[0].share:.0%} of {main[0].column} from {', '.join(parts)}"
-    return f"{table} {old.version} → {new.version} ({new.slice}{_taught(asked, past)}): {verdict}"
+    how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
+    return f"{table} {old.version} → {new.version} ({how}): {verdict}"
+
+
+def _stood_in(asked: Asked, pair: Pair) -> str:
+    """That the reference is the first version with rows, where nobody chose it."""
+    chosen = pair.champion or asked.first is not None or asked.window is not None
+    return "" if chosen else "; no champion was trained on it"
 
 
 def _taught(asked: Asked, past: Sequence[Pair]) -> str:

@@ -110,7 +110,7 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
     if asked.first is not None:
         reference = version_of(line, table, asked.first)
     else:
-        reference, champion = training(line, table, current)
+        reference, champion = _reference(line, table, current, asked.against)
     ends = sorted((reference, current))
     commits = line.tables.commits(table, since=ends[0], until=ends[1])
     return replace(_versions(line, table, commits, reference, current), champion=champion)
@@ -145,6 +145,10 @@ class Forgotten(Missing):
     """The log of a table does not tell any more what the champion was trained on."""
 
 
+class Untrained(Missing):
+    """No champion was trained on a table that was to be compared with what one was trained on."""
+
+
 def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
     """The version the champion saw, and the champion; without one the first version with rows.
 
@@ -164,6 +168,20 @@ def training(line: Line, table: str, current: int) -> tuple[int, Champion | None
         return seen, champion
     commits = line.tables.commits(table, since=line.tables.oldest(table), until=current)
     return next((each.number for each in commits if each.added), current), None
+
+
+def _reference(
+    line: Line, table: str, current: int, against: Against
+) -> tuple[int, Champion | None]:
+    """The same; nothing stands in for a training that was asked for by name."""
+    number, champion = training(line, table, current)
+    if champion is None and against == "training":
+        raise Untrained(
+            f"no champion was trained on {table}",
+            where=line.tables.path(table),
+            hint="train first, or name a version by --from",
+        )
+    return number, champion
 
 
 def _versions(
@@ -192,7 +210,7 @@ def _spans(line: Line, table: str, current: int, window: timedelta, against: Aga
     """What was written in a span up to a version, against another span, or what was trained on."""
     champion, number = None, current
     if against == "training":
-        number, champion = training(line, table, current)
+        number, champion = _reference(line, table, current, against)
     since = min(line.tables.oldest(table), number)
     all_ = line.tables.commits(table, since=since, until=max(current, number))
     commits = [each for each in all_ if each.number <= current]
