@@ -40,6 +40,11 @@ class Statistic:
         return self.threshold is not None and self.value >= self.threshold
 
     @property
+    def path(self) -> str:
+        """Column and statistic; the statistic alone where it is the table's."""
+        return self.statistic if self.column == "*" else f"{self.column}/{self.statistic}"
+
+    @property
     def cells(self) -> tuple[object, ...]:
         """Its part of a row of ``ops.drift`` and of ``ops.skew``, in their order."""
         numbers = (self.value, self.bound, self.threshold, self.p)

@@ -59,11 +59,11 @@ def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
 
 def metric_name(said: str) -> str:
     """One that MLflow takes: few characters, a path as it would write it itself, and short enough;
-    a digest tells apart what is cut.
+    a digest tells apart what is cut, or written otherwise.
     """
-    parts = re.sub(r"[^\w\-. /]", "_", said).split("/")
+    parts = re.sub(r"[^\w\-. :/]", "_", said).split("/")
     name = "/".join("_" if part in ("", ".", "..") else part for part in parts)
-    if len(name) <= MAX_ENTITY_KEY_LENGTH:
+    if name == said and len(name) <= MAX_ENTITY_KEY_LENGTH:
         return name
     end = "-" + hashlib.sha256(said.encode()).hexdigest()[:16]
     return name[: MAX_ENTITY_KEY_LENGTH - len(end)] + end

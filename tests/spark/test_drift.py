@@ -378,15 +378,17 @@ def test_what_the_champion_was_trained_on_is_the_reference(spark, line, monkeypa
     assert said.startswith(f"silver.orders 2 → 4 ({written}): ")
 
     told = logged(line, version)
-    as_mlflow = str.maketrans("*:", "__")
     # Of 3,000 rows a third lies 0.6 higher; of what came after, all or none.
-    for step, slice_, ks in ((3, "added since 2", 0.6 * 2 / 3), (4, written, 0.6 / 3)):
+    for step, what, slice_, ks in (
+        (3, "drift", "added since 2", 0.6 * 2 / 3),
+        (4, "drift 24h", written, 0.6 / 3),
+    ):
         rows = found(line, version=step)
         assert {row.from_version for row in rows.values()} == {2}
         assert rows[slice_, "x", "ks"].value == pytest.approx(ks, abs=0.02)
         assert (f"{slice_}, half=odd", "x", "ks") in rows  # not among what is logged
         judged = {
-            f"drift/silver.orders/{column}/{statistic}".translate(as_mlflow): row.value
+            f"{what}/silver.orders/{column}/{statistic}".replace("/*/", "/"): row.value
             for (said_of, column, statistic), row in rows.items()
             if said_of == slice_ and row.threshold is not None
         }

@@ -84,7 +84,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     _draw(line, ledger, found)
     if pair.champion:
         named = {
-            f"drift/{table}/{each.column}/{each.statistic}": each.value
+            f"{asked.called}/{table}/{each.path}": each.value
             for each in statistics
             if each.threshold and not each.segment
         }

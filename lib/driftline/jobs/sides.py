@@ -52,6 +52,16 @@ class Asked:
     """So many steps from version to version, up to the reference, are calm: thresholds are what
     they showed."""
 
+    @property
+    def called(self) -> str:
+        """Tells apart, of comparisons up to one version, those that find other values.
+
+        That is of spans, and volumes are held against those of calm steps.
+        """
+        if self.window is not None:
+            return f"drift {self.window / timedelta(hours=1):g}h"
+        return f"drift learn {self.learn}" if self.learn else "drift"
+
 
 @dataclass(frozen=True)
 class Side:
