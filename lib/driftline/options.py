@@ -67,8 +67,14 @@ def span(_: click.Context, __: click.Parameter, text: str | None) -> timedelta |
     found = re.fullmatch(r"([1-9]\d{0,4})([hdw])", text)
     if not found:
         raise click.BadParameter(f"'{text}' is no span: say 12h, 7d or 2w")
-    return int(found[1]) * timedelta(hours={"h": 1, "d": 24, "w": 168}[found[2]])
+    length = int(found[1]) * timedelta(hours={"h": 1, "d": 24, "w": 168}[found[2]])
+    if length > _LONGEST:
+        raise click.BadParameter(f"'{text}' is more than a hundred years")
+    return length
 
+
+_LONGEST = timedelta(days=36_525)
+"""No log goes back further, and two of it before now are times that a calendar here knows."""
 
 COMPARED = ("first", "last", "window", "against", "learn")
 

@@ -202,6 +202,10 @@ def test_an_interrupted_command_ends_as_shells_expect(
             "'7' is no span: say 12h, 7d or 2w",
         ),
         (
+            ["drift", "--problem", CHURN, "--window", "60000w"],
+            "'60000w' is more than a hundred years",
+        ),
+        (
             ["drift", "--problem", CHURN, "--against", "same-weekday"],
             "--against same-weekday is of spans: give a --window, e.g. 7d",
         ),

@@ -19,6 +19,7 @@ from driftline.delta_files import Commit, DataFile, Schema
 from driftline.errors import Missing
 from driftline.jobs import drift, sides
 from driftline.jobs.sides import Asked, Untrained
+from driftline.options import span
 from driftline.problem import load_problem
 from driftline.profile import Field
 from driftline.registry import Version
@@ -230,3 +231,11 @@ def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> Non
     assert drift.run(told, asked=Asked(against="training")) == said
     with pytest.raises(Untrained):  # who names the table is told by the exit code, too
         drift.run(told, table="silver.visits", asked=Asked(against="training"))
+
+
+@pytest.mark.parametrize("against", ["previous", "same-weekday"])
+def test_the_longest_span_there_is(against: Any) -> None:
+    """As far back as to before the table was made: an answer, and no error of the calendar."""
+    longest = span(Any, Any, "36525d")
+    with pytest.raises(Missing, match=r"nothing was written .* from 182\d-"):
+        sides.pair(line(), "silver.orders", Asked(window=longest, against=against))
