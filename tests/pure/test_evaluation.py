@@ -30,7 +30,7 @@ from driftline.evaluation import (
     slices,
     threshold,
 )
-from driftline.jobs import judging
+from driftline.jobs import gating, judging
 from driftline.metrics import METRICS, SMALLER_IS_BETTER
 from driftline.problem import load_problem
 from driftline.sections import Costs, Decide, Gate
@@ -194,7 +194,7 @@ def test_the_gate_refuses_scores_that_are_no_numbers_and_draws_none(repository, 
     tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
     line = SimpleNamespace(problem=asked, tables=tables)
     measured = measure(label, score, task=task, seed=1)
-    refused = judging.reasons(line, measured, judging.beaten(line, test), [], None)
+    refused = gating.reasons(line, measured, judging.beaten(line, test), [], None)
     assert refused[0] == f"{metric} is not a number"
     assert "does not beat constant" in refused[1]
     ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
@@ -464,7 +464,7 @@ def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monk
     assert large > 30
     whole = METRICS["classification"]["roc_auc"](label, score)
     got = {"roc_auc": Interval(whole, whole, whole)}
-    assert any("(6,000 rows)" in each for each in judging.reasons(line, got, {}, found, None))
+    assert any("(6,000 rows)" in each for each in gating.reasons(line, got, {}, found, None))
     ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
     judging.write_slices(line, ledger, found, 1)
     assert [row[2] for row in written] == [each.value for each in found[:30]]
@@ -499,7 +499,7 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
         beaten = {"constant": Interval(0.2, low, 0.3)}
         if champion is not None:
             beaten["champion"] = Interval(*champion)
-        return judging.reasons(line, got, beaten, slices, 3, unscored)
+        return gating.reasons(line, got, beaten, slices, 3, unscored)
 
     def part(low: float, high: float) -> Slice:
         return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
@@ -548,7 +548,7 @@ def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -
         train = flagship.train.model_copy(update={"seed": seed})
         after = flagship.model_copy(update={"split": now or then, "train": train})
         made = json.loads(before.model_dump_json(by_alias=True))
-        return judging.unlike(SimpleNamespace(problem=after), facts, made)
+        return gating.unlike(SimpleNamespace(problem=after), facts, made)
 
     assert why() == why(random) == ""
     assert why(now=TimeSplit(by="time", recent=6, folds="forward"), seed=8) == ""

@@ -20,7 +20,7 @@ from driftline import losses, metrics, monitor, schemas
 from driftline.certificate import Evidence
 from driftline.errors import Missing, Refused, TryAgain
 from driftline.evaluation import Interval
-from driftline.jobs import cycle, deciding, judging
+from driftline.jobs import cycle, deciding, gating
 from driftline.jobs import monitor as job
 from driftline.logs import LOGGER
 from driftline.prepare import Numeric, Preparation
@@ -316,7 +316,7 @@ def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> No
     judged = {"roc_auc": Interval(0.8, 0.78, 0.82)}
     beaten = {"constant": Interval(0.3, 0.28, 0.32), "champion": Interval(-0.021, -0.04, -0.002)}
     beaten["best_feature"] = Interval(0.05, 0.03, 0.07)
-    (why,) = judging.reasons(line, judged, beaten, [], one)
+    (why,) = gating.reasons(line, judged, beaten, [], one)
     trained: list[str] = []
     killed = True
 

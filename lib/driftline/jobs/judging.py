@@ -1,4 +1,4 @@
-"""A model on rows it never saw, beside its baselines: scores, rows for ``ops``, the gate."""
+"""A model on rows it never saw, beside its baselines: scores, and rows for ``ops``."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from driftline.errors import Refused
 from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.metrics import SMALLER_IS_BETTER, Floats
+from driftline.metrics import Floats
 from driftline.problem import Problem
-from driftline.serving.facts import Facts
 from driftline.serving.model import Portable
 from driftline.split_section import GivenSplit
 
@@ -88,7 +87,7 @@ def judged(
 ) -> tuple[dict[str, Judged], str]:
     """Scores of the model and the baselines on validation and test, and which feature was best.
 
-    A champion that can be scored (see :func:`unlike`) is a baseline, too.
+    A champion that can be scored (see :func:`gating.unlike`) is a baseline, too.
     """
     task = line.problem.task
     numbers = [name for name, type_ in feature_columns(line) if type_ in ("double", "bigint")]
@@ -143,26 +142,6 @@ def judged(
     return judged, name
 
 
-def unlike(line: Line, champion: Facts, problem: Mapping[str, Any]) -> str:
-    """Why a champion of ``problem``, as JSON, is not scored on today's test rows; or nothing."""
-    if champion.task != line.problem.task:
-        return f"its task is {champion.task}"
-    if _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):
-        return "split or seed were others then, it may have learnt from the test rows"
-    there = {(name, type_ == "string") for name, type_ in feature_columns(line)}
-    if {(each.name, each.is_word) for each in champion.columns} <= there:
-        return ""
-    return "not all of its features are there"
-
-
-def _testing(problem: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """What decides which rows test."""
-    rule = {
-        name: each for name, each in problem["split"].items() if name not in ("recent", "folds")
-    }
-    return rule, None if rule["by"] == "time" else problem["train"]["seed"]
-
-
 def beaten(line: Line, test: Judged) -> dict[str, Interval]:
     """By how much the model beats each baseline on the same test rows."""
     train = line.problem.train
@@ -178,67 +157,6 @@ def beaten(line: Line, test: Judged) -> dict[str, Interval]:
         for name in test.scores
         if name not in ("model", UNCALIBRATED)
     }
-
-
-def reasons(
-    line: Line,
-    metrics: Mapping[str, Interval],
-    beaten: Mapping[str, Interval],
-    slices: Sequence[Slice],
-    champion: int | None,
-    unscored: str = "",
-) -> list[str]:
-    """Why the gate says no; empty when it says yes.
-
-    ``champion``: its version, if there is one; ``unscored``: why it could not be scored.
-    """
-    train = line.problem.train
-    got, floor = metrics[train.metric].value, train.gate.floor
-    reasons = []
-    if not np.isfinite(got):
-        reasons.append(f"{train.metric} is not a number")
-    if floor is not None:
-        smaller = train.metric in SMALLER_IS_BETTER
-        if got > floor if smaller else got < floor:
-            reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
-    reasons += [
-        f"does not beat {name}: {_better(beaten[name])}"
-        for name in train.gate.beat
-        if name in beaten and not beaten[name].low > 0
-    ]
-    if "champion" in train.gate.beat:
-        if unscored:  # by default it is only said: it would else be champion for ever
-            reasons.append(f"cannot be compared with champion version {champion}: {unscored}")
-    elif "champion" in beaten and not beaten["champion"].high >= 0:
-        reasons.append(
-            f"is worse than champion version {champion} on the same rows: "
-            + _better(beaten["champion"])
-        )
-    if train.gate.slices is not None:
-        reasons += [
-            f"{train.metric} is {each.metric.value:.4f} [{each.metric.low:.4f}, "
-            f"{each.metric.high:.4f}] where {each.column} is {_said(each)}, more than "
-            f"{train.gate.slices} worse than the {got:.4f} of all rows"
-            for each in slices
-            if _worse(each, got, train.metric) > train.gate.slices
-        ]
-    return reasons
-
-
-def _better(found: Interval) -> str:
-    return f"better by {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
-
-
-def _said(found: Slice) -> str:
-    """A quartile, or nothing: a word may be a row's value, and ``ops.slices`` has it."""
-    return found.value if found.value[:1] in "[(" else f"one of its values ({found.rows:,} rows)"
-
-
-def _worse(found: Slice, whole: float, metric: str) -> float:
-    """By how much the better end of a slice's interval is worse than the metric of all rows."""
-    if metric in SMALLER_IS_BETTER:
-        return found.metric.low - whole
-    return whole - found.metric.high
 
 
 def papers(line: Line, test: Judged, known: card.Known) -> dict[str, bytes]:

@@ -26,7 +26,7 @@ from driftline import (
 )
 from driftline.calibration import Calibration
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain
-from driftline.jobs import certifying, judging, proving, searching
+from driftline.jobs import certifying, gating, judging, proving, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
@@ -218,7 +218,7 @@ def _train(
     judging.write_slices(line, ledger, slices, version.number)
     importance = training.importances(model, learnt.names)
     judging.write_curves(line, ledger, judged["test"], importance, permutation, version.number)
-    reasons = judging.reasons(
+    reasons = gating.reasons(
         line,
         measured["test", "model"],
         beaten,
@@ -317,7 +317,7 @@ def _before(line: Line, models: Registry, champion: Version | None) -> tuple[Por
         return None, error.what
     there = Portable((folder / portable.FILE).read_bytes())
     problem = json.loads((folder / "problem.json").read_text("utf-8"))
-    unscored = judging.unlike(line, there.facts, problem)
+    unscored = gating.unlike(line, there.facts, problem)
     return (None, unscored) if unscored else (there, "")
 
 

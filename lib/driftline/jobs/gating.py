@@ -1,0 +1,94 @@
+"""The gate: whether a model that was judged may become champion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from driftline.evaluation import Interval, Slice
+from driftline.jobs.judging import feature_columns
+from driftline.jobs.line import Line
+from driftline.metrics import SMALLER_IS_BETTER
+from driftline.serving.facts import Facts
+
+
+def unlike(line: Line, champion: Facts, problem: Mapping[str, Any]) -> str:
+    """Why a champion of ``problem``, as JSON, is not scored on today's test rows; or nothing."""
+    if champion.task != line.problem.task:
+        return f"its task is {champion.task}"
+    if _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):
+        return "split or seed were others then, it may have learnt from the test rows"
+    there = {(name, type_ == "string") for name, type_ in feature_columns(line)}
+    if {(each.name, each.is_word) for each in champion.columns} <= there:
+        return ""
+    return "not all of its features are there"
+
+
+def _testing(problem: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """What decides which rows test."""
+    rule = {
+        name: each for name, each in problem["split"].items() if name not in ("recent", "folds")
+    }
+    return rule, None if rule["by"] == "time" else problem["train"]["seed"]
+
+
+def reasons(
+    line: Line,
+    metrics: Mapping[str, Interval],
+    beaten: Mapping[str, Interval],
+    slices: Sequence[Slice],
+    champion: int | None,
+    unscored: str = "",
+) -> list[str]:
+    """Why the gate says no; empty when it says yes.
+
+    ``champion``: its version, if there is one; ``unscored``: why it could not be scored.
+    """
+    train = line.problem.train
+    got, floor = metrics[train.metric].value, train.gate.floor
+    reasons = []
+    if not math.isfinite(got):
+        reasons.append(f"{train.metric} is not a number")
+    if floor is not None:
+        smaller = train.metric in SMALLER_IS_BETTER
+        if got > floor if smaller else got < floor:
+            reasons.append(f"{train.metric} {got:.4f} does not reach the floor {floor}")
+    reasons += [
+        f"does not beat {name}: {_better(beaten[name])}"
+        for name in train.gate.beat
+        if name in beaten and not beaten[name].low > 0
+    ]
+    if "champion" in train.gate.beat:
+        if unscored:  # by default it is only said: it would else be champion for ever
+            reasons.append(f"cannot be compared with champion version {champion}: {unscored}")
+    elif "champion" in beaten and not beaten["champion"].high >= 0:
+        reasons.append(
+            f"is worse than champion version {champion} on the same rows: "
+            + _better(beaten["champion"])
+        )
+    if train.gate.slices is not None:
+        reasons += [
+            f"{train.metric} is {each.metric.value:.4f} [{each.metric.low:.4f}, "
+            f"{each.metric.high:.4f}] where {each.column} is {_said(each)}, more than "
+            f"{train.gate.slices} worse than the {got:.4f} of all rows"
+            for each in slices
+            if _worse(each, got, train.metric) > train.gate.slices
+        ]
+    return reasons
+
+
+def _better(found: Interval) -> str:
+    return f"better by {found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
+
+
+def _said(found: Slice) -> str:
+    """A quartile, or nothing: a word may be a row's value, and ``ops.slices`` has it."""
+    return found.value if found.value[:1] in "[(" else f"one of its values ({found.rows:,} rows)"
+
+
+def _worse(found: Slice, whole: float, metric: str) -> float:
+    """By how much the better end of a slice's interval is worse than the metric of all rows."""
+    if metric in SMALLER_IS_BETTER:
+        return found.metric.low - whole
+    return whole - found.metric.high
