@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ class JsonLines(logging.Formatter):
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         line = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
         line |= getattr(record, "facts", {})
+        line |= {"trace": _trace(record)} if record.exc_info else {}
         return json.dumps(line, default=str)
 
 
@@ -36,7 +38,15 @@ class Plain(logging.Formatter):
         """Return the message, control characters made visible, further lines set in: none of them
         can be taken for a line of its own.
         """
-        return visible(record.getMessage()).replace("\n", "\n    ")
+        message = record.getMessage() + (f"\n{_trace(record)}" if record.exc_info else "")
+        return visible(message).replace("\n", "\n    ")
+
+
+def _trace(record: logging.LogRecord) -> str:
+    """Through which lines an exception came, and its kind: its text may be a value of the data."""
+    assert record.exc_info
+    kind, _, trace = record.exc_info
+    return "".join(traceback.format_tb(trace)) + (kind.__name__ if kind else "")
 
 
 def visible(text: str, *, kept: str = "\n\t") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 
 import pytest
 
@@ -35,6 +36,20 @@ def test_no_line_is_forged(said: str) -> None:
     first, *further = Plain().format(record).split("\n")
     assert all(each.startswith("    ") for each in further)
     assert all(c.isprintable() for each in (first, *further) for c in each)
+
+
+def test_an_exception_is_told_by_its_place_and_kind_without_its_text() -> None:
+    try:
+        int("4711 Main Street")
+    except ValueError:
+        caught = sys.exc_info()
+    record = logging.LogRecord("driftline", logging.ERROR, "", 0, "failed", (), caught)
+    told = json.loads(JsonLines().format(record))
+    assert told["message"] == "failed"
+    for text in (told["trace"], Plain().format(record)):
+        assert "test_logs.py" in text
+        assert text.endswith("ValueError")
+        assert "invalid literal" not in text
 
 
 def test_there_are_a_dozen() -> None:
