@@ -7,6 +7,7 @@ before, and their latency counts from when they were due (no coordinated omissio
 import contextlib
 import json
 import os
+import selectors
 import signal
 import socket
 import sqlite3
@@ -70,6 +71,37 @@ class Client:
         self._together(run, connections)
         return count / (time.perf_counter() - started)
 
+    def flooded(self, rate: float, seconds: float, connections: int = 32) -> None:
+        """As :meth:`paced`, in one thread: so many a second that threads would be the bottleneck.
+
+        Where no connection is free, a request waits for one, and its latency counts that too.
+        """
+        count, asked, free = int(rate * seconds), 0, []
+        waiting: dict[socket.socket, tuple[float, bytes]] = {}
+        with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
+            for _ in range(connections):
+                free.append(opened.enter_context(self._opened()))
+                selector.register(free[-1], selectors.EVENT_READ)
+            start = time.perf_counter()
+            while asked < count or waiting:
+                while free and asked < count and start + asked / rate <= time.perf_counter():
+                    connection = free.pop()
+                    connection.sendall(self._request)
+                    waiting[connection] = (start + asked / rate, b"")
+                    asked += 1
+                ready = selector.select(0)
+                for key, _ in ready:
+                    connection = key.fileobj
+                    due, answer = waiting.pop(connection)
+                    answer += connection.recv(65536)
+                    if (status := _status(answer)) is None:
+                        waiting[connection] = (due, answer)
+                        continue
+                    self.seconds.append((status, time.perf_counter() - due))
+                    free.append(connection)
+                if not ready:
+                    time.sleep(0.00005)
+
     def statuses(self) -> Counter:
         """How often each status was answered."""
         return Counter(status for status, _ in self.seconds)
@@ -83,28 +115,36 @@ class Client:
         with ThreadPoolExecutor(connections) as pool:
             list(pool.map(run, range(connections)))
 
+    def _opened(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self._port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator:
-        with socket.create_connection(("127.0.0.1", self._port)) as connection:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._opened() as connection:
 
             def ask() -> int:
                 connection.sendall(self._request)
                 answer = b""
-                while b"\r\n\r\n" not in answer:
+                while (status := _status(answer)) is None:
                     got = connection.recv(65536)
                     if not got:
                         return 0
                     answer += got
-                head, _, body = answer.partition(b"\r\n\r\n")
-                length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-                while len(body) < length:
-                    body += connection.recv(65536)
-                if b'"version":' in body:
-                    self.versions.add(body.split(b'"version":')[1].split(b",")[0])
-                return int(head[9:12])
+                if b'"version":' in answer:
+                    self.versions.add(answer.split(b'"version":')[1].split(b",")[0])
+                return status
 
             yield ask
+
+
+def _status(answer: bytes) -> int | None:
+    """The status of an answer; None until it is all there."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if not end or len(body) < int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]):
+        return None
+    return int(head[9:12])
 
 
 def _ready(port: int, process: subprocess.Popen, ask) -> None:
@@ -194,6 +234,7 @@ def rows(quick: bool) -> list[Row]:
                 raise RuntimeError(f"not all answered: {calm.statuses()}")
             alone = Client(port, "/predict", body)
             capacity = alone.flat_out(2_000, 1)
+            most = max(capacity, Client(port, "/predict", body).flat_out(5_000, 8))
             rolling = Client(port, "/predict", body)
             moving = threading.Thread(target=rolling.paced, args=(_RATE, seconds))
             moving.start()
@@ -214,7 +255,7 @@ def rows(quick: bool) -> list[Row]:
         with _server(_ours(store, port, "--rate", str(_RATE)), port, ask):
             Client(port, "/predict", body).paced(_RATE / 2, 2)
             hard = Client(port, "/predict", body)
-            hard.paced(5 * _RATE, seconds, 32)
+            hard.flooded(5 * most, seconds)
         if set(hard.statuses()) != {200, 429}:
             raise RuntimeError(f"overload: {hard.statuses()}")
         theirs_body = json.dumps({"dataframe_records": [record]}).encode()
@@ -247,7 +288,8 @@ def rows(quick: bool) -> list[Row]:
     found.append(Row("p50, one after the other", "ms", single, their_p50, peer, "<= 0.02", met))
     found.append(Row("cold start", "s", start, their_start, peer, "<= 2 s", start <= 2))
     found.append(Row("capacity, one connection", "1/s", capacity, _RATE, "the rate", ">= 1", True))
-    name = f"p99 of accepted, {5 * _RATE}/s offered, {_RATE}/s let in ({shed:.0%} shed)"
+    offered = f"{5 * most:,.0f}/s offered (5 x the {most:,.0f}/s it can do)"
+    name = f"p99 of accepted, {offered}, {_RATE}/s let in ({shed:.0%} shed)"
     found.append(
         Row(name, "ms", accepted, p99, "p99 of the same rate", "<= 3", accepted <= 3 * p99)
     )

@@ -12,8 +12,8 @@ import json
 import logging
 import math
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +119,7 @@ class Gate:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
-        id_ = given if _ID.fullmatch(given) else uuid.uuid4().hex.encode()
+        id_ = given if _ID.fullmatch(given) else secrets.token_hex(16).encode()
         scope.setdefault("state", {})["request_id"] = id_.decode()
         way = _way(scope["path"])
         code = 500
