@@ -29,7 +29,8 @@ from click.testing import CliRunner
 from deltalake import write_deltalake
 from tests.serving.conftest import FACTS, ROW, Registry, onnx
 
-from driftline import cli_serving, sources
+from driftline import sources
+from driftline.cli import cli
 from driftline.portable.saved import Linear
 from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
@@ -278,7 +279,7 @@ def test_what_is_missing_is_said_before_it_listens(tmp_path, store) -> None:
     ],
 )
 def test_what_makes_no_sense_is_no_setting(option, value) -> None:
-    found = CliRunner().invoke(cli_serving.serve, ["--problem", str(CHURN), option, value])
+    found = CliRunner().invoke(cli, ["serve", "--problem", str(CHURN), option, value])
     assert found.exit_code == 2
     assert option in found.output
 
