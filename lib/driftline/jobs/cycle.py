@@ -35,8 +35,9 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | 
 
     ``only`` one of its :data:`PARTS`, for a scheduler that calls them in turn. A turn that was
     killed goes on where it was: each stage does only what is new, and a decision is carried out
-    once. Raises :class:`Refused` where there is no champion after all. Its metrics are told at the
-    end, and where it fails: that is what an alert is for.
+    once. Raises :class:`Refused` where there is no champion after all, :class:`Missing` where only
+    train is asked for and nothing was decided. Its metrics are told at the end, and where it fails:
+    that is what an alert is for.
     """
     wanted = PARTS if only is None else (only,)
     with line.tables.lock(LOCK), line.ledger.between("cycle"):
