@@ -142,7 +142,10 @@ def trials(families: list[tuple[str, dict[str, Any], float]], metric: str) -> pd
             }
         )
     made.append(
-        {**made[0], "family": "decision_stump", "run_id": "old", "at": START - timedelta(days=9)}
+        {
+            **{**made[0], "family": "decision_stump", "run_id": "old", "search": "before"},
+            "at": START - timedelta(days=9),
+        }
     )
     return frame("trials", made)
 

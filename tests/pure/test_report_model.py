@@ -43,6 +43,16 @@ def test_of_a_race_the_last_round_is_shown() -> None:
     assert ranked(raced) == ranked(full())
 
 
+def test_a_search_that_goes_on_is_one_and_each_candidate_is_as_it_was_last() -> None:
+    last = full().trials
+    cut = last.assign(error="the budget ended", mean=0.0, run_id="r", chosen=False)
+    cut["at"] -= timedelta(hours=1)
+    later = last[:1].assign(run_id="later", at=last["at"][0] + timedelta(hours=1))
+    found = ranked(replace(full(), trials=pd.concat([cut, last, later], ignore_index=True)))
+    assert [row["mean"] for row in found] == [row["mean"] for row in ranked(full())]
+    assert {row["run_id"] for row in found} == {"later", "train-2"}
+
+
 def test_origin_says_what_the_champion_was_fitted_with() -> None:
     said = page("full").says("origin")
     assert "fitted with no native BLAS, Java's own (VectorBLAS)" in said

@@ -318,7 +318,9 @@ def test_a_budget_given_again_registers_nothing_again_and_goes_on(
         train.run(line, budget=1 / 60)
     assert [(len(row.folds), row.error) for row in trials(line)] == [(1, CUT)]
     assert spent(3) == ("version 1", 3 + 1)  # two folds, one of the next; and the winner
+    made = trials(line)
     assert spent(0) == ("nothing new", 0)
+    assert trials(line) == made
     assert spent(1) == ("nothing new", 1)  # another fold, which is kept
     assert spent(1) == ("version 2", 1 + 1)
     assert spent(9) == ("version 3", 3 + 1)

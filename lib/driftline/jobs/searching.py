@@ -30,10 +30,11 @@ _JUDGES = {"gate", "decide", "calibrate"}
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search came to."""
+    """What a search came to, and by which name it is in ``ops.trials``."""
 
+    name: str
     trials: Sequence[Trial]
-    winner: Candidate
+    winner: Trial
     stopped: str
     """How far the search came when its budget ended; empty where it went through."""
 
@@ -92,17 +93,20 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         if not trials and race:  # the best so far is that of the race
             trials, name = race.trials, _round(name, race.part)
             stopped = f"{_measured(trials)} candidates on one in {race.part} entities"
-        winner = best(trials)
-        _choose(line, ledger, trials, winner, name)
     finally:
         folded.unpersist()
-    return Searched(trials, winner.candidate, stopped)
+    return Searched(name, trials, best(trials), stopped)
 
 
 def refit(
-    line: Line, ledger: Run, rows: DataFrame, winner: Candidate
+    line: Line, ledger: Run, rows: DataFrame, found: Searched
 ) -> tuple[PipelineModel, Preparation]:
-    """The best candidate, fitted on all training rows; see :func:`training.refit`."""
+    """The best candidate, fitted on all training rows; see :func:`training.refit`.
+
+    The trials become those of the model that is made of them.
+    """
+    _choose(line, ledger, found)
+    winner = found.winner.candidate
     ledger.progress(f"refitting {winner}")
     folded = fitting(line.problem, rows)
     try:
@@ -252,14 +256,15 @@ def _write(line: Line, ledger: Run, trial: Trial, name: str) -> None:
     ledger.wrote(line.tables.append_values([row], schemas.TRIALS, key=once))
 
 
-def _choose(line: Line, ledger: Run, trials: Sequence[Trial], winner: Trial, name: str) -> None:
+def _choose(line: Line, ledger: Run, found: Searched) -> None:
     """All trials of the search become those of this run, and the winner is marked.
 
     Where one had failed or was cut in an earlier run, this run's trial takes its place.
     """
     rows = [
-        (each.candidate.family, _parameters(each.candidate), name, each is winner, ledger.run_id)
-        for each in trials
+        (each.candidate.family, _parameters(each.candidate), found.name, each is found.winner)
+        + (ledger.run_id,)
+        for each in found.trials
     ]
     ddl = "family string, parameters string, search string, chosen boolean, run_id string"
     changes = line.spark.createDataFrame(rows, ddl)

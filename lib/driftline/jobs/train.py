@@ -121,7 +121,7 @@ def _train(
     stopped, trials = "", list[Trial]()
     if not unfinished:
         found = searching.search(line, ledger, rows, search, until=until)
-        trials, stopped, winner = list(found.trials), found.stopped, found.winner
+        trials, stopped, winner = list(found.trials), found.stopped, found.winner.candidate
         if stopped:  # another run may find a better one: it is not what this key stands for
             key = f"{key} after {stopped}"
             unfinished = models.trained_on(key)
@@ -132,7 +132,7 @@ def _train(
         train = rows.where(F.col("part") == "train")
         learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
-        model, learnt = searching.refit(line, ledger, rows, winner)
+        model, learnt = searching.refit(line, ledger, rows, found)
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
     champion = models.champion()

@@ -8,7 +8,7 @@ from typing import Any
 from driftline.report import words
 from driftline.report.blocks import Block, Cell, Chart, Grid, Section, Table
 from driftline.report.charts import BLUE, GREY, intervals
-from driftline.report.facts import Facts, Row, latest_run, newest, rows
+from driftline.report.facts import Facts, Row, newest, rows
 
 _SHOWN = 14
 
@@ -16,11 +16,14 @@ _SHOWN = 14
 def ranked(facts: Facts) -> list[Row]:
     """Candidates of the newest search, best first; those without a value last.
 
-    Of a race, those of its last round: others were measured on other rows.
+    Of a race, those of its last round: others were measured on other rows. Of a candidate that was
+    tried again, the last time.
     """
-    found = latest_run(rows(facts.trials))
-    last = newest(found)
-    found = [row for row in found if row["search"] == last[0]["search"]]
+    known = rows(facts.trials)
+    last = newest(known)
+    found = newest(
+        (row for row in known if row["search"] == last[0]["search"]), "family", "parameters"
+    )
     sign = 1 if words.smaller_is_better(facts.problem.train.metric) else -1
     return sorted(found, key=lambda row: (row["mean"] is None, sign * (row["mean"] or 0)))
 
