@@ -331,7 +331,10 @@ def test_a_turn_that_waited_into_the_next_day_is_judged_as_of_now(turn) -> None:
     for told in (of(begun, begun), of(None, begun, begun), of(now - timedelta(hours=25), begun)):
         at = datetime.strptime(told, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
         assert timedelta(seconds=-1) < at - now < timedelta(minutes=1)
-    assert of(datetime(2024, 6, 10, 4, tzinfo=timezone.utc), now) == "2024-06-10"
+    past = datetime(2024, 6, 10, 4, tzinfo=timezone.utc)
+    assert of(past, now) == of(past, past) == "2024-06-10"
+    yesterday = now - timedelta(hours=25)
+    assert of(yesterday, now) == f"{yesterday:%Y-%m-%d}"
 
 
 def test_what_ingest_takes_has_been_delivered(turn, tmp_path) -> None:
