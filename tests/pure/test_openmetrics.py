@@ -55,6 +55,13 @@ def samples(text: str) -> dict[tuple, float]:
     }
 
 
+def test_a_stage_that_was_killed_has_failed() -> None:
+    found = samples(told(None, [Stage("score", "killed", NOW, 1.0, 0.001)]))
+    assert found[
+        "driftline_stage_failed", ("problem", "churn"), ("stage", "score"), ("status", "killed")
+    ]
+
+
 def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     found = samples(told(STATE, STAGES))
     problem = ("problem", "churn")

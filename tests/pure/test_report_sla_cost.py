@@ -37,10 +37,18 @@ def test_a_stage_that_stopped_is_named_with_its_message() -> None:
                 "started_at": START + timedelta(hours=1),
                 "message": "too few rows",
             },
+            {
+                "run_id": "y",
+                "stage": "features",
+                "status": "killed",
+                "started_at": START + timedelta(hours=2),
+                "message": "last alive then",
+            },
         ],
     )
     said = Page(render(replace(ingest_only(), runs=stopped))).says("cost")
     assert "The last validate run was refused: too few rows" in said
+    assert "The last features run was killed: last alive then" in said
 
 
 # --- promises ----------------------------------------------------------------------------------
