@@ -339,3 +339,51 @@ def test_a_lease(repository, store) -> None:
         "stolen",
     ]
     assert "another process has it" in done.stderr
+
+
+MARKS = """
+import json, sys, time
+from driftline import delta_log, jars, running, session
+
+root, settings = sys.argv[1], json.loads(sys.argv[2])
+spark = session.build(cores=1, memory_gib=1, settings=settings, drivers=[jars.S3])
+running.LEASE, running.RENEWED = 6.0, 1.0
+
+def killed():
+    return [(each.name, each.said) for each in running.killed(spark, root)]
+
+print("none yet:", killed())
+with running.marked(spark, root, "r1", "said") as mark:
+    time.sleep(9)
+    print("alive:", killed())
+    mark.over = True
+print("over:", delta_log.listed_files(spark, root + "/_running"))
+with running.marked(spark, root, "r2", "said"):
+    pass
+print("just now:", killed())
+time.sleep(8)
+print("killed:", killed())
+for each in running.killed(spark, root):
+    running.forget(spark, root, each)
+print("forgotten:", killed())
+"""
+
+
+def test_a_mark_of_a_run(repository, store) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MARKS, f"s3a://{BUCKET}/marks", json.dumps(settings(store))],
+        env={**os.environ, **store.environment, "AWS_EC2_METADATA_DISABLED": "true"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.splitlines()[-6:] == [
+        "none yet: []",
+        "alive: []",
+        "over: []",
+        "just now: []",
+        "killed: [('r2', 'said')]",
+        "forgotten: []",
+    ]
