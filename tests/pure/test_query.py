@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
+
 import duckdb
 import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import ArithmeticException
 
 from driftline import query
 from driftline.errors import ConfError
+from driftline.jobs import query as job
 from driftline.logs import visible
 
 
@@ -66,3 +72,63 @@ def test_a_file_that_cannot_be_made_is_said_before_anything_starts(command, tmp_
         assert found in done.stderr and "Traceback" not in done.stderr
     assert old.read_text() == "mine"
     query.check_new(str(tmp_path / "new.csv"))
+
+
+class FromJava(Py4JJavaError):
+    """An exception as PySpark hands it on, without a JVM to ask for its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (ArithmeticException("Division by zero", errorClass="DIVIDE_BY_ZERO"), "DIVIDE_BY_ZERO"),
+        (
+            FromJava(
+                "An error occurred while calling o1.getResult.\n: SparkException: Exception thrown "
+                "in awaitResult: \nCaused by: org.apache.spark.SparkNumberFormatException: "
+                "[CAST_INVALID_INPUT] The value '[PRIVATE]' of the type STRING"
+            ),
+            "CAST_INVALID_INPUT",
+        ),
+        (FromJava("An error occurred: java.lang.Exception: of '[PRIVATE]'"), "FromJava"),
+    ],
+)
+def test_what_fails_while_it_runs_is_told_without_a_row(error, found) -> None:
+    with (
+        pytest.raises(ConfError, match="the query cannot be run") as caught,
+        job._explained("mine"),
+    ):
+        raise error
+    assert caught.value.found == found
+    assert "PRIVATE" not in str(caught.value)
+
+
+def test_a_lost_file_is_no_fault_of_the_query() -> None:
+    lost = FromJava("SparkException: [FAILED_READ_FILE.FILE_NOT_EXIST] file:/w/runs/a.parquet")
+    with pytest.raises(FromJava), job._explained("mine"):
+        raise lost
+
+
+def test_there_are_all_rows_or_no_file(tmp_path) -> None:
+    def rows(*, fail: bool) -> SimpleNamespace:
+        def each() -> Iterator[tuple]:
+            yield "=1", 1
+            if fail:
+                raise FromJava("it ended")
+            yield None, -1
+
+        return SimpleNamespace(columns=["a", "b"], toLocalIterator=each)
+
+    out = tmp_path / "rows.csv"
+    with pytest.raises(FromJava):
+        job._write(rows(fail=True), out)
+    assert list(tmp_path.iterdir()) == []
+    assert job._write(rows(fail=False), out) == 2
+    assert out.read_text() == "a,b\n'=1,1\n,-1\n"
+    assert list(tmp_path.iterdir()) == [out]

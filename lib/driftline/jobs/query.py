@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from rich.table import Table as Grid
@@ -60,16 +62,25 @@ def answer(line: Line, sql: str, asked: str) -> DataFrame:
 
 @contextmanager
 def _explained(asked: str) -> Iterator[None]:
-    """What Spark has against a query, also once it runs: without its words, which quote rows."""
+    """What Spark has against a query, also once it runs: without its words, which quote rows.
+
+    PySpark hands on as it came from Java what an iterator's own thread met.
+    """
     try:
         yield
-    except PySparkException as error:
-        if storage.explained(f"{type(error).__name__} {error}"):
+    except (PySparkException, Py4JJavaError) as error:
+        told = f"{type(error).__name__} {error}"
+        if storage.explained(told):
             raise
+        if isinstance(error, PySparkException):
+            condition = error.getCondition()
+        else:
+            named = re.search(r"(?:Exception|Error): \[([A-Z][A-Z0-9_.]*)\]", told)
+            condition = named and named[1]
         raise ConfError(
             "the query cannot be run",
             file=asked,
-            found=str(error.getCondition() or type(error).__name__),
+            found=condition or type(error).__name__,
             allowed="one SELECT over bronze.*, silver.*, gold.*, ops.*",
             hint="DESCRIBE or README tell the columns; try_cast and try_divide bear any value; "
             "driftline query --list has ready ones",
