@@ -30,7 +30,7 @@ class Statistic:
     """How likely such a value is when nothing changed."""
     drifted: bool = False
     segment: str = ""
-    """``column=value``: the rows that were compared, where not all were."""
+    """``column=value`` or ``column is null``: the rows that were compared, where not all were."""
     rows: int = 0
     """Of a volume: the rows of the current side."""
 

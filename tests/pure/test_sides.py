@@ -98,6 +98,23 @@ def test_segments_of_a_column_that_is_called_as_our_as_ofs() -> None:
     assert drifted == {"", "as_of=10"}
 
 
+def test_rows_without_a_value_are_a_segment_of_their_own() -> None:
+    """Beside those of the word null."""
+    files = [
+        file_of(
+            [
+                ({"kind": kind}, [numeric([x] * 90), words({"a": 90}, name="kind")])
+                for kind, x in (("null", 0.0), (None, last))
+            ]
+        )
+        for last in (0.0, 7.0)
+    ]
+    rule = load_problem(CONF / "churn.yaml").drift
+    found, _ = compared(files[:1], [files[1:]], rule, segments=["kind"])
+    told = {each.segment: each.drifted for each in found if each.statistic == "ks"}
+    assert told == {"": True, "kind=null": False, "kind is null": True}
+
+
 def test_which_columns_are_compared_by_their_nulls_alone() -> None:
     """Those the problem declares so, of its own tables; of any other table it knows nothing."""
     told = line(columns=fields(customer_id="bigint", time="timestamp", amount="double"))

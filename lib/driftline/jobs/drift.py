@@ -162,7 +162,7 @@ def compared(
         for value in _values(known, pair, segment_key):
             where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in same)
-            segment = f"{name}={'null' if value is None else value}"
+            segment = f"{name} is null" if value is None else f"{name}={value}"
             counted = drift.volume(_rows(then), _rows(now), volume)
             found.append(replace(counted, segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
