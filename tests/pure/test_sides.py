@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from profiles import compared, file_of, numeric, words
+from pyspark.sql import Row
 
 from driftline import schemas
 from driftline.delta_files import Commit, DataFile, Schema
@@ -256,3 +257,32 @@ def test_the_longest_span_there_is(against: Any) -> None:
     longest = span(Any, Any, "36525d")
     with pytest.raises(Missing, match=r"nothing was written .* from 182\d-"):
         sides.pair(line(), "silver.orders", Asked(window=longest, against=against))
+
+
+def judged(at: datetime, slice_: str = sides.NEWEST, **columns: bool) -> list[Row]:
+    return [
+        Row(slice=slice_, column=name, drifted=drifted, at=at) for name, drifted in columns.items()
+    ]
+
+
+def test_drift_is_that_of_the_newest_comparison() -> None:
+    """The same versions again, with a threshold raised: what had drifted before does not count."""
+    later = START + timedelta(hours=1)
+    before = judged(START, spend=True, visits=True, age=False)
+    after = judged(later, spend=False, visits=True, age=False)
+    length = Row(slice=sides.NEWEST, column="kind:length", drifted=True, at=later)
+    table = Row(slice=sides.NEWEST, column="*", drifted=True, at=later)
+    assert sides._newest_of(before) == ["spend", "visits"]
+    assert sides._newest_of([*after, length, table, *before]) == ["kind", "visits"]
+    assert sides._newest_of(judged(later, spend=False) + before) == []
+
+
+def test_segments_and_spans_are_other_questions() -> None:
+    later = START + timedelta(hours=1)
+    others = [
+        *judged(START, f"{sides.NEWEST}, country=DE", spend=True),
+        *judged(later, "written 2025-12-31 00:00 to 2026-01-01 00:00", spend=True),
+    ]
+    assert sides._newest_of([*judged(START, spend=False, age=True), *others]) == ["age"]
+    assert sides._newest_of(others) is None
+    assert sides._newest_of([]) is None

@@ -15,6 +15,7 @@ from driftline import decision, schemas
 from driftline.decision import Decision, Economics, Turn
 from driftline.digests import digest
 from driftline.evaluation import Interval
+from driftline.jobs import sides
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
 from driftline.jobs.skewing import Skew
@@ -143,7 +144,7 @@ def _turn(
     newest = mine[-1] if mine else None
     labelled = [each for each in mine if metric in each.real]
     judged = labelled[-1] if labelled else None
-    drifted = None if champion is None else _drifted(line, champion, features_version)
+    drifted = None if champion is None else sides.drifted(line, champion, features_version)
     weight = _importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
     turn = Turn(
@@ -191,26 +192,6 @@ def _share(features: Sequence[str] | None, weight: Mapping[str, float]) -> float
     if features is None or (features and not weight):
         return None
     return sum(weight.get(name, 0.0) for name in features)
-
-
-def _drifted(line: Line, champion: Version, features_version: int) -> list[str] | None:
-    """The features that drifted since the champion's training; None where nobody looked."""
-    features = schemas.features(line.problem).full_name
-    reference = champion.tables.get(features)
-    if reference == features_version:
-        return []
-    if not line.tables.exists(schemas.DRIFT.full_name):
-        return None
-    rows = line.tables.read(schemas.DRIFT.full_name).where(
-        (F.col("table") == features)
-        & (F.col("from_version") == reference)
-        & (F.col("to_version") == features_version)
-        & ~F.col("slice").contains(",")  # no segment
-    )
-    found = rows.select("column", "drifted").collect()
-    if not found:
-        return None
-    return sorted({row.column.partition(":")[0] for row in found if row.drifted} - {"*"})
 
 
 def _importance(line: Line, champion: Version) -> dict[str, float]:

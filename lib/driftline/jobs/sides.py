@@ -9,7 +9,10 @@ from datetime import datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Literal
 
-from driftline import delta_files
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from driftline import delta_files, schemas
 from driftline.delta_files import Commit, DataFile, Version
 from driftline.errors import Missing
 from driftline.jobs import profiling
@@ -192,6 +195,32 @@ def _reference(
             hint="train first, or name a version by --from",
         )
     return number, champion
+
+
+def drifted(line: Line, champion: Champion, features_version: int) -> list[str] | None:
+    """The features that drifted since the champion's training; None where nobody looked."""
+    features = schemas.features(line.problem).full_name
+    reference = champion.tables.get(features)
+    if reference == features_version:
+        return []
+    if not line.tables.exists(schemas.DRIFT.full_name):
+        return None
+    rows = line.tables.read(schemas.DRIFT.full_name).where(
+        (F.col("table") == features)
+        & (F.col("from_version") == reference)
+        & (F.col("to_version") == features_version)
+    )
+    return _newest_of(rows.select("slice", "column", "drifted", "at").collect())
+
+
+def _newest_of(rows: Sequence[Row]) -> list[str] | None:
+    """The columns that drifted by the newest comparison of as-ofs, none of segments or of spans:
+    what older ones called drift, by other thresholds, is none any more.
+    """
+    mine = [row for row in rows if row.slice == NEWEST]
+    last = max((row.at for row in mine), default=None)
+    found = {row.column.partition(":")[0] for row in mine if row.drifted and row.at == last}
+    return sorted(found - {"*"}) if mine else None
 
 
 def _versions(
