@@ -80,6 +80,11 @@ class Commit:
     changes: bool
     """Whether rows changed: compaction only moves them."""
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may have brought rows: what a DELETE writes, it has kept."""
+        return self.changes and self.operation != "DELETE"
+
 
 @dataclass(frozen=True)
 class Version:

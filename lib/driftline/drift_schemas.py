@@ -74,7 +74,7 @@ CAUSES = Table(
         "column string — Column that drifted",
         "statistic string — The one furthest beyond its threshold",
         "kind string — commit, delivery, file, or a column whose value all rows of the part have",
-        "name string — Which commit, file or value; of a delivery its path; or the other n; with "
+        "name string — Which commits, file or value; of a delivery its path; or the other n; with "
         "(removed files) or (replaced files) commits that took rows of the reference away",
         "share double — Share of the drift that goes without this part; of all that goes, if more",
         "without double — The statistic without this part; null where it cannot be told",

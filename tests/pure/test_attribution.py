@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import datetime, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from profiles import compared, file_of, lengths, numeric, words
 from driftline import profile
 from driftline.attribution import all_but_one, causes
 from driftline.delta_files import Commit, DataFile, Schema, version
+from driftline.jobs import causes as job
+from driftline.jobs import drift
 from driftline.jobs.causes import _taken
 from driftline.jobs.profiling import Wanted
 from driftline.jobs.sides import Pair, Side
-from driftline.profile import FileProfile, Profile
+from driftline.profile import Field, FileProfile, Profile
 from driftline.sections import Drift
 
 RULE = Drift(tables=())
@@ -260,6 +263,58 @@ def test_a_deletion_vector_is_of_its_own_file() -> None:
         "2, 3 (replaced files)",
         "2, 4 (replaced files)",
     }
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_rows_came_with_the_commit_that_wrote_them(vectors: bool) -> None:
+    """A row is deleted of the file that is off, by a deletion vector or by writing the others
+    again; then what is there is compacted; then restored.
+    """
+    at, schema = (
+        datetime(2026, 1, 1, tzinfo=timezone.utc),
+        Schema((Field("x", "string", "x"),), None),
+    )
+    calm, off, more = (DataFile(f"/t/{number}", 1, "", {}, {}) for number in range(3))
+    less = DataFile(off.path, 1, "d", {}, {}) if vectors else DataFile("/t/3", 1, "", {}, {})
+    both = DataFile("/t/4", 1, "", {}, {})
+    known = {each.key: file_of([({}, [CALM])]) for each in (calm, more)}
+    known |= {each.key: file_of([({}, [OFF])]) for each in (off, less)}
+    known[both.key] = file_of([({}, [words({"a": 600, "b": 400, "c": 500}, name="x")])])
+
+    def gone(*files: DataFile) -> tuple[tuple[str, int, str], ...]:
+        return tuple((each.path, 0, each.deleted) for each in files)
+
+    log = (
+        Commit(0, at, "WRITE", (calm,), (), schema, True),
+        Commit(1, at, "WRITE", (off,), (), schema, True),
+        Commit(2, at, "WRITE", (more,), (), schema, True),
+        Commit(3, at, "DELETE", (less,), gone(off), schema, True),
+        Commit(4, at, "OPTIMIZE", (both,), gone(less, more), schema, False),
+        Commit(5, at, "RESTORE", (less, more), gone(both), schema, True),
+    )
+    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=RULE))
+
+    def against_0(number: int, commits: tuple[Commit, ...]) -> tuple[int, list[tuple[str, float]]]:
+        """Over how many steps rows were added, and the commits that moved ``x``."""
+        new, old = (version(commits, each) for each in (number, commits[0].number))
+        sides = [
+            Side("t", each.number, at, said, files, schema.fields, Wanted("t", 0, schema, files))
+            for each, said, files in (
+                (old, "whole", (calm,)),
+                (new, "added since 0", tuple(f for f in new.files if f != calm)),
+            )
+        ]
+        pair = Pair(*sides, commits)
+        statistics, found = drift.compared(line, pair, known)
+        moved = job.causes(line, pair, known, statistics, found[sides[0]], {})
+        named = [(each.name, each.share) for each in moved if each.kind == "commit"]
+        return pair.steps, named
+
+    for number in (3, 5):
+        assert against_0(number, log[: number + 1]) == (2, [("1", 1.0), ("2", 0.0)])
+    assert job._brought(log[:5])[both.path] == "1, 2"
+    ground = Commit(2, at, "", (calm, off, more), (), schema, False)
+    assert job._brought([ground, *log[3:5]])[both.path] == "2 or before"
 
 
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:

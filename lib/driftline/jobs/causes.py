@@ -24,7 +24,7 @@ _KEPT = 5
 """Causes of a kind that are kept a column."""
 
 _NAMED = 3
-"""Commits that are named of those that can only be undone together."""
+"""Commits that are named of those that cannot be told apart."""
 
 
 def causes(
@@ -121,11 +121,7 @@ def _groups(
 ) -> dict[str, Members]:
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
-    # The commit that brought a file first: RESTORE brings it again.
-    commits = {file.key: str(each.number) for each in reversed(pair.commits) for file in each.added}
-    first = pair.commits[0]
-    if first.number:  # the log begins there: what it has came with it, or before
-        commits |= {file.key: f"{first.number} or before" for file in first.added}
+    commits = _brought(pair.commits)
     groups: dict[str, Members] = {}
     names = {each.key: each.name for each in pair.current.wanted.schema.fields}
 
@@ -133,7 +129,7 @@ def _groups(
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
 
     for file in files:
-        put("commit", commits[file.key], file, {})
+        put("commit", commits[file.path], file, {})
         put("file", file.path.rpartition("/")[2], file, {})
         segments = {
             (key, value)
@@ -151,6 +147,32 @@ def _groups(
     if len(groups.get("file", {})) == len(groups.get("commit", {})):
         groups.pop("file", None)  # says nothing more
     return groups
+
+
+def _brought(commits: Sequence[Commit]) -> dict[str, str]:
+    """The commits that the rows of each file came with, as they are called, by its path.
+
+    It is the one that wrote the file first: a deletion vector only hides rows of it, and RESTORE
+    brings it again. What a DELETE or compaction wrote has rows of the files that it removed.
+    """
+    found: dict[str, set[int]] = {}
+    for each in commits:
+        gone = set().union(*(found.get(path, ()) for path, *_ in each.removed))
+        came = {each.number} if each.writes or not gone else gone
+        for file in each.added:
+            found.setdefault(file.path, came)
+    first = commits[0].number
+    # Where the log begins there, what it has came with it, or before.
+    words = {first: f"{first} or before"} if first else {}
+    return {
+        path: _called([words.get(number, str(number)) for number in sorted(numbers)])
+        for path, numbers in found.items()
+    }
+
+
+def _called(numbers: Sequence[str]) -> str:
+    more = len(numbers) - _NAMED
+    return ", ".join(numbers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]], list[DataFile]]:
@@ -180,10 +202,9 @@ def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]]
         numbers = sorted(set().union(*(changed.get(n, ()) for n in chains.subset(first))))
         if not numbers:
             continue
-        called = ", ".join(map(str, numbers[:_NAMED]))
-        called += f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
         what = "replaced" if first in now else "removed"
-        came, went = found.setdefault(f"{called} ({what} files)", ([], []))
+        called = f"{_called([str(each) for each in numbers])} ({what} files)"
+        came, went = found.setdefault(called, ([], []))
         came += now.get(first, [])
         went += files
     parts = {file.key for files, _ in found.values() for file in files}

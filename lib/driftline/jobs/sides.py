@@ -109,9 +109,14 @@ class Pair:
         if self.alike:
             return 1
         old, new = self.reference.version, self.current.version
-        return sum(
-            each.changes and bool(each.added) for each in self.commits if old < each.number <= new
-        )
+        known: set[str] = set()
+        count = 0
+        for each in self.commits:
+            paths = {file.path for file in each.added}
+            # Of files that were there before, rows are hidden by a deletion vector, or come back.
+            count += old < each.number <= new and each.writes and not paths <= known
+            known |= paths
+        return count
 
 
 def pair(line: Line, table: str, asked: Asked) -> Pair:
@@ -280,11 +285,7 @@ def _written(
             hint="choose a shorter --window, or versions with --from and --to",
         )
     before = {file.path for each in commits if each.at <= after for file in each.added}
-    found = [
-        each
-        for each in commits
-        if after < each.at <= until and each.changes and each.operation != "DELETE"
-    ]
+    found = [each for each in commits if after < each.at <= until and each.writes]
     files = {file.path: file for each in found for file in each.added if file.path not in before}
     if not files:
         raise Missing(
