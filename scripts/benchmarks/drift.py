@@ -168,7 +168,7 @@ def rows(quick: bool) -> list[Row]:
             def compared(folder: str) -> list[Statistic]:
                 pair = sides.pair(line, folder, Asked("0", "1"))
                 known = profiling.profiles(
-                    line, ledger, [pair.reference.wanted, pair.current.wanted]
+                    line, ledger, [*pair.reference.wanted, *pair.current.wanted]
                 )
                 return list(drift.compared(line, pair, known)[0])
 

@@ -18,7 +18,7 @@ from driftline import delta_files, profile, scan
 from driftline.attribution import Cause
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
-from driftline.jobs import causes, drift, profiling
+from driftline.jobs import causes, drift
 from driftline.jobs.sides import Pair, Side
 from driftline.profile import Cell, Field, FileProfile, Profile
 from driftline.sections import Drift
@@ -167,10 +167,9 @@ def compared(
         (old, "whole", old.files),
         (new, "added since 0", added) if grew else (new, "whole", new.files),
     ):
-        wanted = profiling.Wanted("t", version.number, version.schema, files)
-        fields = version.schema.fields
-        told_by = frozenset(keys)
-        sides.append(Side("t", version.number, at, said, files, fields, wanted, told_by))
+        schema, told_by = version.schema, frozenset(keys)
+        one = Side("t", version.number, at, said, files, schema.fields, schema, keys=told_by)
+        sides.append(one)
     pair = Pair(sides[0], sides[1], log)
     line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
     statistics, found = drift.compared(line, pair, known, segments)

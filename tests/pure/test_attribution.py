@@ -17,7 +17,6 @@ from driftline.delta_files import Commit, DataFile, Schema, version
 from driftline.jobs import causes as job
 from driftline.jobs import drift
 from driftline.jobs.causes import _taken
-from driftline.jobs.profiling import Wanted
 from driftline.jobs.sides import Pair, Side
 from driftline.profile import Field, FileProfile, Profile
 from driftline.sections import Drift
@@ -219,7 +218,7 @@ def test_nothing_is_undone_of_what_came_back_or_of_a_step_back() -> None:
         for number, (added, removed) in enumerate(actions)
     )
     old, lost, back = (
-        Side("t", number, at, "whole", version(log, number).files, (), Wanted("t", 0, schema, ()))
+        Side("t", number, at, "whole", version(log, number).files, (), schema)
         for number in range(3)
     )
     named, rest = _taken(Pair(old, lost, log[:2]))
@@ -252,7 +251,7 @@ def test_a_deletion_vector_is_of_its_own_file() -> None:
         Commit(4, at, "", (file(first, "f"),), ((first, 0, "d"),), schema, True),
     )
     sides = [
-        Side("t", number, at, "whole", version(log, number).files, (), Wanted("t", 0, schema, ()))
+        Side("t", number, at, "whole", version(log, number).files, (), schema)
         for number in range(5)
     ]
     named, rest = _taken(Pair(sides[0], sides[3], log[:4]))
@@ -298,7 +297,7 @@ def test_rows_came_with_the_commit_that_wrote_them(vectors: bool) -> None:
         """Over how many steps rows were added, and the commits that moved ``x``."""
         new, old = (version(commits, each) for each in (number, commits[0].number))
         sides = [
-            Side("t", each.number, at, said, files, schema.fields, Wanted("t", 0, schema, files))
+            Side("t", each.number, at, said, files, schema.fields, schema)
             for each, said, files in (
                 (old, "whole", (calm,)),
                 (new, "added since 0", tuple(f for f in new.files if f != calm)),

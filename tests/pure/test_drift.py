@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from profiles import Values, compared, file_of, numeric, words
 from scipy.stats import binomtest
 
 from driftline import profile
-from driftline.delta_files import Schema
+from driftline.delta_files import Commit, DataFile, Schema
 from driftline.distances import counts_p, js, psi
 from driftline.drift import Statistic, compare, freshness, schema, volume
 from driftline.jobs import drift as job
-from driftline.jobs.profiling import Wanted
+from driftline.jobs import sides
 from driftline.jobs.sides import Pair, Side
 from driftline.profile import Field, Profile
 from driftline.sections import Drift
@@ -425,18 +426,42 @@ def test_a_name_given_to_another_column_is_not_the_same_column() -> None:
     )
 
 
+def test_a_file_of_a_span_is_read_by_the_columns_it_was_written_with() -> None:
+    """A table is overwritten without a column; then a file only gets a deletion vector."""
+    wide, narrow = (
+        Schema(tuple(Field(name, "int", name) for name in names), None) for names in ("xyz", "xy")
+    )
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    at = [start + timedelta(hours=number) for number in range(4)]
+    early, old, new, kept = (DataFile(f"/t/{n}", 1, "", {}, {}) for n in range(4))
+    less = replace(new, deleted="d")
+    commits = [
+        Commit(0, at[0], "WRITE", (early,), (), wide, True),
+        Commit(1, at[1], "WRITE", (old,), (), wide, True),
+        Commit(2, at[2], "WRITE", (new,), (early.key, old.key), narrow, True),
+        Commit(3, at[3], "UPDATE", (less, kept), (new.key,), narrow, True),
+    ]
+    line: Any = SimpleNamespace(problem=SimpleNamespace(sources={}, entity="who"))
+    side = sides._written(line, "/t", commits, at[0], at[3])
+    assert [(each.version, each.schema, each.files) for each in side.wanted] == [
+        (1, wide, (old,)),
+        (2, narrow, ()),
+        (3, narrow, (less, kept)),
+    ]
+    assert (side.schema, set(side.files)) == (narrow, {old, less, kept})
+
+
 def test_calm_history_is_of_the_columns_not_of_their_names() -> None:
     """A step is compared by the names of the version that is judged, in which two were swapped."""
     then = (Field("a", "double", "k"), Field("b", "double", "l"))
     now = (Field("b", "double", "k"), Field("a", "double", "l"))
     at = datetime(2026, 1, 1, tzinfo=timezone.utc)
     old, new = (
-        Side("t", 1, at, "whole", (), fields, Wanted("t", 1, Schema(fields, None), ()))
-        for fields in (then, now)
+        Side("t", 1, at, "whole", (), fields, Schema(fields, None)) for fields in (then, now)
     )
     step = job._as_now(Pair(old, old, ()), new)
     assert (step.current.fields, step.reference.fields) == (now, then)
-    assert step.current.wanted.schema.keys(["a"]) == ("l",)  # segments, too
+    assert step.current.schema.keys(["a"]) == ("l",)  # segments, too
 
 
 def test_the_volume_is_said_without_a_verdict() -> None:

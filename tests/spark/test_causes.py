@@ -154,7 +154,7 @@ def test_the_planted_delivery_comes_first(spark, line, tmp_path) -> None:
         pair = sides.pair(line, folder, Asked(str(number - 1), str(number)))
         pair = sides.Pair(whole.reference, pair.current, pair.commits)
         with line.ledger.run("drift") as ledger:
-            wanted = [pair.reference.wanted, pair.current.wanted]
+            wanted = [*pair.reference.wanted, *pair.current.wanted]
             known = profiling.profiles(line, ledger, wanted)
         statistics, profiles = drift.compared(line, pair, known)
         found = causes(line, pair, known, statistics, profiles[pair.reference], {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,38 @@ def test_a_table_that_is_partitioned_by_another_column(spark, line, tmp_path) ->
         found = profiling.of(version.files, wanted.fields, known, table=folder)
         assert found["region"].counts.values == {"r0": 20, "r1": 20, "r2": 20}
         assert found["x"].counts.values == {"0.0": 30, "1.0": 30}
+
+
+def test_a_span_in_which_a_table_was_overwritten_by_others(spark, line, tmp_path) -> None:
+    """Without a column that it had, apart by none, then with another type of one: its files are
+    read as they were written, and tell of it later.
+    """
+    folder = str(tmp_path / "t")
+    calm = spark.range(0, 60, 1, 1).selectExpr("id", "concat('r', id % 3) region", "id % 2 x")
+    retyped = calm.selectExpr("concat('k', id) id", "region")
+    options = {"overwriteSchema": "true"}
+    calm.write.format("delta").partitionBy("region").save(folder)
+    calm.write.format("delta").mode("append").save(folder)
+    for frame in (calm.drop("x"), retyped):
+        frame.write.format("delta").mode("overwrite").options(**options).save(folder)
+    times = [each.at for each in line.tables.commits(folder, since=0, until=3)]
+    for number, hours in enumerate((30, 2, 1, 0)):
+        moment = (times[3] - timedelta(hours=hours)).timestamp()
+        os.utime(Path(folder, "_delta_log", f"{number:020}.json"), (moment, moment))
+
+    drift.run(line, table=folder, asked=Asked(window=timedelta(days=1)))
+    remove_data(folder)
+    rows = line.tables.read(schemas.DRIFT.full_name).collect()
+    told = {(row.column, row.statistic): row for row in rows}
+    assert told["*", "volume"].detail == "60 → 180 rows"
+    assert told["id", "skipped"].detail == "bigint → bigint and string: no comparison"
+    assert told["region", "total_variation"].value == 0.0
+    assert told["region", "null_rate"].value == 0.0
+    assert drift.run(line, table=folder, asked=Asked("0", "1")).endswith(": calm")
+    rows = line.tables.read(schemas.DRIFT.full_name).where("to_version = 1").collect()
+    told = {(row.column, row.statistic): row for row in rows}
+    assert {told[name, "null_rate"].value for name in ("x", "id", "region")} == {0.0}
+    assert told["x", "total_variation"].value == 0.0
 
 
 def test_profiles_that_were_lost_are_made_again(spark, line, tmp_path) -> None:

@@ -415,7 +415,7 @@ def test_rows_that_lie_on_are_not_written_again(spark, line, tmp_path) -> None:
     assert kept.deleted  # as the UPDATE left it: what it wrote anew is not counted twice
     profile.run(line, table=folder)
     with line.ledger.run("drift") as ledger:
-        known = profiling.profiles(line, ledger, [current.wanted])
+        known = profiling.profiles(line, ledger, current.wanted)
     told = profiling.of(current.files, current.fields, known, table=folder)
     assert told["kind"].rows == 1000 - 91
 

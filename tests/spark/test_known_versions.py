@@ -43,7 +43,7 @@ def by_month(line: Line, folder: str, months: Sequence[str]) -> dict[str, list[S
     for number in range(1, len(months)):
         pair = sides.pair(line, folder, Asked(str(number - 1), str(number)))
         with line.ledger.run("drift") as ledger:
-            wanted = [pair.reference.wanted, pair.current.wanted]
+            wanted = [*pair.reference.wanted, *pair.current.wanted]
             known = profiling.profiles(line, ledger, wanted)
         found[months[number]], _ = drift.compared(line, pair, known)
     return found
@@ -101,7 +101,7 @@ def test_a_year_of_a_shop(spark, line, tmp_path, public_data: Callable[[str], Pa
     remove_data(folder)
     pair = sides.pair(line, folder, Asked("0", "0"))
     with line.ledger.run("drift") as ledger:
-        known = profiling.profiles(line, ledger, [pair.current.wanted])
+        known = profiling.profiles(line, ledger, pair.current.wanted)
     found = profiling.of(pair.current.files, pair.current.fields, known, table=folder)
     assert found["Quantity"].rows == 541_909
     assert found["CustomerID"].nulls == 135_080

@@ -123,7 +123,7 @@ def _groups(
     files = pair.current.files
     commits = _brought(pair.commits)
     groups: dict[str, Members] = {}
-    names = {each.key: each.name for each in pair.current.wanted.schema.fields}
+    names = {each.key: each.name for each in pair.current.schema.fields}
 
     def put(kind: str, name: str | None, file: DataFile, cell: Cell) -> None:
         groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)

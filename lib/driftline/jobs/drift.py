@@ -53,9 +53,9 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     old, new = pair.reference, pair.current
     ledger.read(table, new.version)
     segments = _segments(line, pair, asked)
-    cut = new.wanted.schema.keys(segments)
+    cut = new.schema.keys(segments)
     if pair.same:
-        known = profiling.profiles(line, ledger, [new.wanted], segments=cut)
+        known = profiling.profiles(line, ledger, new.wanted, segments=cut)
         _draw(line, ledger, {new: _profile(line, new, known)})
         return f"{table}: nothing to compare, version {new.version} is the reference itself"
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
@@ -73,8 +73,12 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
             where=line.tables.path(table),
             hint="name a later version by --from, or leave --learn out",
         )
-    wanted = [side.wanted for each in past for side in (each.reference, each.current)]
-    wanted += [old.wanted, new.wanted]
+    wanted = [
+        each
+        for one in (*past, pair)
+        for side in (one.reference, one.current)
+        for each in side.wanted
+    ]
     known = profiling.profiles(line, ledger, wanted, segments=cut)
     calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
@@ -156,7 +160,7 @@ def compared(
             if name in after and (told := drift.freshness(then, after[name], at, rule.freshness))
         ),
     ]
-    for name, segment_key in zip(segments, new.wanted.schema.keys(segments), strict=True):
+    for name, segment_key in zip(segments, new.schema.keys(segments), strict=True):
         if name == "as_of" and new.slice == sides.NEWEST:
             continue  # cut by it to find the newest one
         for value in _values(known, pair, segment_key):
@@ -175,8 +179,7 @@ def compared(
 def _as_now(step: Pair, now: Side) -> Pair:
     """A step of the past by the names of now, by which thresholds are looked up."""
     fields = profile.renamed(step.current.fields, now.fields)
-    wanted = replace(step.current.wanted, schema=now.wanted.schema)
-    return replace(step, current=replace(step.current, fields=fields, wanted=wanted))
+    return replace(step, current=replace(step.current, fields=fields, schema=now.schema))
 
 
 def _values(known: Mapping[Key, FileProfile], pair: Pair, segment: str) -> list[str | None]:
@@ -191,7 +194,7 @@ def _values(known: Mapping[Key, FileProfile], pair: Pair, segment: str) -> list[
 
 def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
     table = pair.current.table
-    names = {each.name for each in pair.current.wanted.schema.fields}
+    names = {each.name for each in pair.current.schema.fields}
     # A declared one that the table has lost, or not yet, is said as a change of the schema.
     wanted = {*line.problem.drift.segments.get(table, ())} & names
     wanted |= {asked.by} if asked.by else set()
@@ -225,7 +228,7 @@ def _profile(
 def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
     """The newest as-of, where that is what is compared."""
     if side.slice == sides.NEWEST:
-        (as_of,) = side.wanted.schema.keys(["as_of"])
+        (as_of,) = side.schema.keys(["as_of"])
         made = [
             cell[as_of]
             for each in side.files

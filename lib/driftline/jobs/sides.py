@@ -13,7 +13,7 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import delta_files, schemas
-from driftline.delta_files import Commit, DataFile, Version
+from driftline.delta_files import Commit, DataFile, Schema, Version
 from driftline.errors import Missing
 from driftline.jobs import profiling
 from driftline.jobs.line import Line
@@ -76,7 +76,9 @@ class Side:
     slice: str
     files: tuple[DataFile, ...]
     fields: tuple[Field, ...]
-    wanted: profiling.Wanted = field(compare=False, repr=False)
+    schema: Schema = field(compare=False, repr=False)
+    wanted: tuple[profiling.Wanted, ...] = field(default=(), compare=False, repr=False)
+    """The files by the versions whose columns they have."""
     keys: frozenset[str] = frozenset()
     """Columns of values that are others in any rows: only nulls are compared, and freshness."""
 
@@ -294,7 +296,17 @@ def _written(
             hint="choose a longer --window, or versions with --from and --to",
         )
     version = Version(found[-1].number, found[-1].at, found[-1].schema, tuple(files.values()))
-    return _side(line, table, version, f"written {_said(after)} to {_said(until)}", version.files)
+    side = _side(line, table, version, f"written {_said(after)} to {_said(until)}", version.files)
+    wanted = (
+        profiling.Wanted(
+            table,
+            each.number,
+            each.schema,
+            tuple(file for file in each.added if files.get(file.path) is file),
+        )
+        for each in found
+    )
+    return replace(side, wanted=tuple(wanted))
 
 
 def _said(moment: datetime) -> str:
@@ -307,9 +319,10 @@ def _side(
     apart = _APART.get(table, ())
     every = profiling.profiled(version.schema)
     fields = [each for each in every if each.name not in apart]
-    wanted = profiling.Wanted(table, version.number, version.schema, files)
+    wanted = profiling.wanted(table, version, files)
     at = (table, version.number, version.at)
-    return Side(*at, slice_, files, tuple(fields), wanted, _keys(line, table))
+    keys = _keys(line, table)
+    return Side(*at, slice_, files, tuple(fields), version.schema, (wanted,), keys)
 
 
 def _keys(line: Line, table: str) -> frozenset[str]:
