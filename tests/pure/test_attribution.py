@@ -316,6 +316,22 @@ def test_rows_came_with_the_commit_that_wrote_them(vectors: bool) -> None:
     assert job._brought([ground, *log[3:5]])[both.path] == "2 or before"
 
 
+def test_a_segment_takes_rows_apart_where_all_files_are_cut_by_it() -> None:
+    """Else the rows of a file that was not cut are in no part; one without rows has no cells."""
+    before = [file_of([({}, [words({"a": 600, "b": 400}, name="x")])])]
+    even = ({"half": "even"}, [words({"a": 300, "b": 200}, name="x")])
+    odd = ({"half": "odd"}, [words({"a": 300, "b": 200, "z": 5}, name="x")])
+    off = words({"a": 300, "b": 200, "z": 300}, name="x")
+    none = file_of([({}, [words({}, name="x")])])
+    added = [[file_of([even, odd])], [file_of([({}, [off])]), none]]
+    _, moved = compared(before, added, RULE)
+    assert {each.kind for each in moved} == {"commit", "file"}
+    added[1][0] = file_of([({"half": "odd"}, [off])])
+    _, moved = compared(before, added, RULE)
+    halves = [(each.name, each.rows) for each in moved if each.kind == "half"]
+    assert halves == [("odd", 1305), ("even", 500)]
+
+
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:
     """The name of the part that is off, and those the job gives, the first cause first.
 

@@ -44,7 +44,7 @@ def causes(
         if worst.column not in before:
             continue
         field = fields[before[worst.column].column]
-        for kind, members in groups.items():
+        for kind, members in groups:
             parts = {
                 name: _part(files, known, field, {**where, **cell})[worst.column]
                 for name, (files, cell) in members.items()
@@ -118,35 +118,46 @@ def _paths(line: Line, pair: Pair, known: Mapping[Key, FileProfile]) -> dict[str
 
 def _groups(
     pair: Pair, known: Mapping[Key, FileProfile], where: Cell, paths: Mapping[str, str]
-) -> dict[str, Members]:
+) -> list[tuple[str, Members]]:
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
     commits = _brought(pair.commits)
-    groups: dict[str, Members] = {}
-    names = {each.key: each.name for each in pair.current.schema.fields}
+    cells = {
+        file.key: [
+            cell
+            for cell, parts in known[file.key].cells
+            if parts["*", ""].rows and where.items() <= cell.items()
+        ]
+        for file in files
+    }
+    # A file that was not cut by a column may have rows of any part.
+    keys = [set(cell) for each in cells.values() for cell in each]
+    segments: dict[str, Members] = {
+        key: {} for key in sorted(set.intersection(*keys).difference(where) if keys else ())
+    }
+    by_commit: Members = {}
+    by_file: Members = {}
 
-    def put(kind: str, name: str | None, file: DataFile, cell: Cell) -> None:
-        groups.setdefault(kind, {}).setdefault(name, ([], cell))[0].append(file)
+    def put(members: Members, name: str | None, file: DataFile, cell: Cell) -> None:
+        members.setdefault(name, ([], cell))[0].append(file)
 
     for file in files:
-        put("commit", commits[file.path], file, {})
-        put("file", file.path.rpartition("/")[2], file, {})
-        segments = {
-            (key, value)
-            for cell, _ in known[file.key].cells
-            for key, value in cell.items()
-            if key not in where
-        }
-        for key, value in segments:
-            if key != profiling.DELIVERY:
-                put(names.get(key, key), value, file, {key: value})
-            elif value is None:
-                put("delivery", "in files of many", file, {key: value})
-            else:
-                put("delivery", paths.get(value, value), file, {key: value})
-    if len(groups.get("file", {})) == len(groups.get("commit", {})):
-        groups.pop("file", None)  # says nothing more
-    return groups
+        put(by_commit, commits[file.path], file, {})
+        put(by_file, file.path.rpartition("/")[2], file, {})
+        for key, members in segments.items():
+            for value in dict.fromkeys(cell[key] for cell in cells[file.key]):
+                if key != profiling.DELIVERY:
+                    put(members, value, file, {key: value})
+                elif value is None:
+                    put(members, "in files of many", file, {key: value})
+                else:
+                    put(members, paths.get(value, value), file, {key: value})
+    groups = [("commit", by_commit)]
+    if len(by_file) > len(by_commit):  # else it says nothing more
+        groups.append(("file", by_file))
+    names = {each.key: each.name for each in pair.current.schema.fields}
+    names |= {profiling.DELIVERY: "delivery"}
+    return groups + [(names.get(key, key), members) for key, members in segments.items()]
 
 
 def _brought(commits: Sequence[Commit]) -> dict[str, str]:
