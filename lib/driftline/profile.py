@@ -219,9 +219,9 @@ def together(
     ]
     found: dict[str, Profile] = {}
     for field in fields:
-        types = {field.type} | {
-            parts[field.key, ""].type for parts in cells if (field.key, "") in parts
-        }
+        there = [parts[field.key, ""] for parts in cells if (field.key, "") in parts]
+        # A file has no value of a column that was added, and taken back, after it was written.
+        types = {field.type} | {each.type for each in there if not each.is_empty}
         if len({family(each) for each in types}) > 1:
             changed = _changed(field, types, cells)
             found[changed.name] = changed

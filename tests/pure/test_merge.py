@@ -140,6 +140,18 @@ def test_a_column_that_was_something_else_in_some_files_is_skipped(types) -> Non
     )
 
 
+def test_a_type_of_which_no_file_has_a_value_is_no_other_type() -> None:
+    """A column is added when a file is profiled, taken back by RESTORE, and added as another."""
+    old = file(largest=None, columns={"x": numeric([], nulls=2)})
+    new = file(largest=None, columns={"x": words({"abc": 2}, name="x")})
+    found = together([old, new], [Field("x", "string", "x")])
+    assert {name: (each.kind, each.rows, each.nulls) for name, each in found.items()} == {
+        "x": ("categorical", 4, 2),
+        "x:length": ("numeric", 4, 4),  # the file of words has no lengths here
+    }
+    assert found["x"].counts.values == {"abc": 2}
+
+
 def test_a_column_that_was_dropped_when_a_file_was_profiled_is_not_guessed() -> None:
     seen = file(largest=2, columns={"x-1": numeric([1.0, 2.0])})
     assert not seen.tells([X, LATER])
