@@ -18,6 +18,7 @@ from driftline import profile
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.distances import counts_p, js, psi
 from driftline.drift import Statistic, compare, freshness, schema, volume
+from driftline.errors import Missing
 from driftline.jobs import drift as job
 from driftline.jobs import sides
 from driftline.jobs.sides import Pair, Side
@@ -462,6 +463,19 @@ def test_calm_history_is_of_the_columns_not_of_their_names() -> None:
     step = job._as_now(Pair(old, old, ()), new)
     assert (step.current.fields, step.reference.fields) == (now, then)
     assert step.current.schema.keys(["a"]) == ("l",)  # segments, too
+
+
+@pytest.mark.parametrize(("by", "said"), [([], ""), (["half", "w"], " by half, w")])
+def test_by_what_files_that_are_gone_were_not_profiled_is_said(by: list[str], said: str) -> None:
+    """They may well have been profiled, but not cut by those columns; as-ofs are not asked."""
+    fields = (Field("half", "string", "h"), Field("w", "string", "w"))
+    at, file = datetime(2026, 1, 1, tzinfo=timezone.utc), DataFile("/t/0", 1, "", {}, {})
+    side = Side("t", 1, at, sides.NEWEST, (file,), fields, Schema(fields, None))
+    line: Any = None
+    with pytest.raises(Missing) as caught:
+        job.compared(line, Pair(side, side, ()), {}, by)
+    assert caught.value.what == f"1 of 1 files were removed before they were profiled{said}"
+    assert ("drift.segments" in str(caught.value.hint)) is bool(by)
 
 
 def test_the_volume_is_said_without_a_verdict() -> None:

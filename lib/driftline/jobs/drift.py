@@ -146,6 +146,8 @@ def compared(
     Columns are what the files call them, and go by the names of the current side.
     """
     old, new = pair.reference, pair.current
+    for side in (old, new):
+        profiling.require(side.files, known, table=side.table, by=segments)
     same = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
     before, after = (_profile(line, side, known) for side in same)
     rule, at = line.problem.drift, (old.at, new.at)

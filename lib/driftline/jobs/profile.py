@@ -31,5 +31,6 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     known = profiling.profiles(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)
-    said = f"; {gone:,} were removed before they were profiled" if gone else ""
+    by = profiling.cut_by(each.name for each in commits[-1].schema.fields if each.key in segments)
+    said = f"; {gone:,} were removed before they were profiled{by}" if gone else ""
     return f"{table}: {len(known):,} of {len(files):,} files have a profile{said}"

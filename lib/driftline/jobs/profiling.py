@@ -89,14 +89,32 @@ def of(
     where: Cell | None = None,
 ) -> dict[str, Profile]:
     """The profile of a set of files, by name of column and part."""
+    require(files, known, table=table)
+    return profile.together([known[each.key] for each in files], fields, where=where)
+
+
+def require(
+    files: Sequence[DataFile],
+    known: Mapping[Key, FileProfile],
+    *,
+    table: str,
+    by: Sequence[str] = (),
+) -> None:
+    """Raise :class:`Missing` unless all files have a profile, cut by the columns of these names."""
     gone = [each for each in files if each.key not in known]
     if gone:
+        hint = "compare other versions; `driftline profile --history` profiles files in time"
         raise Missing(
-            f"{len(gone)} of {len(files)} files were removed before they were profiled",
+            f"{len(gone)} of {len(files)} files were removed before they were profiled{cut_by(by)}",
             where=table,
-            hint="compare other versions; `driftline profile --history` profiles them in time",
+            hint=hint + (", by the columns of drift.segments in the problem file" if by else ""),
         )
-    return profile.together([known[each.key] for each in files], fields, where=where)
+
+
+def cut_by(names: Iterable[str]) -> str:
+    """What to say of columns that files are cut by; nothing of none."""
+    said = ", ".join(names)
+    return f" by {said}" if said else ""
 
 
 def _known(
