@@ -73,7 +73,8 @@ CAUSES = Table(
         "slice string — Which rows of the two versions were compared",
         "column string — Column that drifted",
         "statistic string — The one furthest beyond its threshold",
-        "kind string — commit, delivery, file, or a column whose value all rows of the part have",
+        "kind string — commit, delivery, file, or a column whose value all rows of the part have; "
+        "one of those names is said as column file",
         "name string — Which commits, file or value; of a delivery its path; or the other n; with "
         "(removed files) or (replaced files) commits that took rows of the reference away",
         "share double — Share of the drift that goes without this part; of all that goes, if more",

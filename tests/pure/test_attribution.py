@@ -332,6 +332,23 @@ def test_a_segment_takes_rows_apart_where_all_files_are_cut_by_it() -> None:
     assert halves == [("odd", 1305), ("even", 500)]
 
 
+def test_a_column_that_is_called_like_another_kind_of_part() -> None:
+    """Its values are not files, commits or deliveries, and no row counts twice."""
+    cells = [({"file": "a", "commit": "1", "delivery": "x"}, [part]) for part in (CALM, OFF)]
+    cells[1][0]["file"] = "b"
+    added = [[file_of([cells[0]])], [file_of([cells[1]]), file_of([cells[0]])]]
+    _, moved = compared([file_of([({}, [CALM])])], added, RULE)
+    assert {(each.kind, each.name, each.rows) for each in moved} == {
+        ("commit", "1", 1000),
+        ("commit", "2", 1500),
+        ("file", "1-0", 1000),
+        ("file", "2-0", 500),
+        ("file", "2-1", 1000),
+        ("column file", "a", 2000),
+        ("column file", "b", 500),
+    }
+
+
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:
     """The name of the part that is off, and those the job gives, the first cause first.
 

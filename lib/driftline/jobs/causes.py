@@ -156,8 +156,14 @@ def _groups(
     if len(by_file) > len(by_commit):  # else it says nothing more
         groups.append(("file", by_file))
     names = {each.key: each.name for each in pair.current.schema.fields}
-    names |= {profiling.DELIVERY: "delivery"}
-    return groups + [(names.get(key, key), members) for key, members in segments.items()]
+    return groups + [(_kind(key, names), members) for key, members in segments.items()]
+
+
+def _kind(key: str, names: Mapping[str, str]) -> str:
+    if key == profiling.DELIVERY:
+        return "delivery"
+    name = names.get(key, key)
+    return f"column {name}" if name in ("commit", "delivery", "file") else name
 
 
 def _brought(commits: Sequence[Commit]) -> dict[str, str]:
