@@ -25,9 +25,6 @@ from driftline.profile import Field
 _FAR = 200
 """From so many commits on a snapshot (about a second) costs less than reading them."""
 
-FILE = "_metadata.file_path"
-"""Spark's column of the file that a row was read from."""
-
 Key = tuple[str, int, str]
 
 
@@ -170,8 +167,13 @@ def read(spark: SparkSession, folder: str, number: int, files: Iterable[DataFile
     return DataFrame(frame, spark)
 
 
+def file_of(rows: DataFrame) -> Column:
+    """The path of the file that each row was read from, as Spark spells it."""
+    return rows.metadataColumn("_metadata")["file_path"]
+
+
 def path_of(spelt: Column) -> Column:
-    """The path of a file as :class:`DataFile` spells it, of how Spark does (``FILE``).
+    """The path of a file as :class:`DataFile` spells it, of how Spark does (:func:`file_of`).
 
     For after rows were grouped by file: for each row it would cost as much as all sketches do. It
     is never null to Spark either, which else has each row asked whether it is, before a join.

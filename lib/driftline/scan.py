@@ -85,7 +85,7 @@ def scan(
     # Sketches evaluate what they are given row by row, uncompiled: they are given columns.
     given = [path.alias("_path")]
     given += [
-        (F.lit(None) if name is None else F.col(f"`{name}`")).cast("string").alias(alias)
+        (F.lit(None) if name is None else called(name)).cast("string").alias(alias)
         for alias, name in zip(named, (segments or {}).values(), strict=True)
     ]
     seen = [F.count(F.lit(1)).alias("rows"), F.expr(_seen("skipped", {"v": "1"})).alias("_")]
@@ -116,9 +116,14 @@ def scan(
     )
 
 
+def called(name: str) -> Column:
+    """The column of that name, whatever characters it has."""
+    return F.col("`" + name.replace("`", "``") + "`")
+
+
 def _parts(name: str, type_: str) -> dict[PartName, tuple[str, dict[str, Column]]]:
     """The kind of each part of a column, and what :data:`_SEEN` asks of a row."""
-    column = F.col(f"`{name}`")
+    column = called(name)
     kind = kind_of(type_)
     if kind == "skipped":
         return {"": (kind, {"v": column})}
@@ -167,7 +172,7 @@ def _found(column: str, part: str, type_: str, kind: str, seen: str) -> Column:
 
 def as_double(name: str, type_: str) -> Column:
     """A numeric column as a double, NaN as null; a time in seconds since 1970."""
-    column = F.col(f"`{name}`")
+    column = called(name)
     if type_ == "date":
         return F.unix_date(column).cast("double") * 86_400.0
     if type_ in TIMES:

@@ -34,7 +34,7 @@ def whole(line) -> None:
     units = profiles.groupBy("file", "bytes", "deleted", "cell", "column", "part").count()
     assert units.where("count > 1").count() == 0
     rows = line.tables.read(TABLE)
-    path = delta_files.path_of(F.col(delta_files.FILE)).alias("file")
+    path = delta_files.path_of(delta_files.file_of(rows)).alias("file")
     number = F.col("unit_price").cast("double")
     of_rows = [F.count("*"), F.count_if(number.isNull()), F.min(number), F.max(number)]
     expected = set(rows.select("*", path).groupBy("file").agg(*of_rows).collect())

@@ -164,6 +164,20 @@ def test_a_column_that_was_dropped_when_its_file_was_profiled(spark, line, tmp_p
     assert ledger.status == "unchanged"  # the second time
 
 
+def test_columns_that_are_called_as_nobody_would(spark, line, tmp_path) -> None:
+    """One is Spark's own name of where a row is from."""
+    folder = str(tmp_path / "t")
+    for off in (0, 100):
+        rows = spark.range(0, 300, 1, 1).selectExpr(
+            "concat('r', id % 3) AS `re``gion`", f"id % 10 + {off}.0 AS _metadata", "id AS `a.b`"
+        )
+        rows.write.format("delta").mode("append").save(folder)
+    said = drift.run(line, table=folder, asked=Asked("0", "1", by="re`gion"))
+    assert said.endswith(
+        "4 drifted: _metadata, " + ", ".join(f"_metadata (re`gion=r{n})" for n in range(3))
+    )
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
 def test_a_value_that_python_takes_for_the_end_of_a_line(spark, line, tmp_path, mark: str) -> None:
     """Delta writes it as it is into the statistics of a file, one JSON a line."""

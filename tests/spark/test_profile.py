@@ -260,8 +260,8 @@ def test_more_columns_start_no_more_jobs(spark, small) -> None:
 
 
 def test_columns_with_awkward_names(spark) -> None:
-    rows = spark.createDataFrame([(1.0, "a")], "`a.b` double, `c d` string")
-    assert list(columns(rows)) == ["a.b", "c d", "c d:length"]
+    rows = spark.createDataFrame([(1.0, "a", 2)], "`a.b` double, `c d` string, `e``f` int")
+    assert list(columns(rows)) == ["a.b", "c d", "c d:length", "e`f"]
 
 
 def test_infinite_values_are_values(spark) -> None:

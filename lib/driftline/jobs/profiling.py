@@ -230,10 +230,11 @@ def _cut(
     if not any(by.values()):
         return [(wanted, by)]
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
-    asked = [F.col(f"`{by[key]}`") for key in segments if by.get(key)]
-    deliveries = F.count_distinct(f"`{by[DELIVERY]}`") if by.get(DELIVERY) else F.lit(0)
+    asked = [scan.called(name) for key in segments if (name := by.get(key))]
+    landed = by.get(DELIVERY)
+    deliveries = F.count_distinct(scan.called(landed)) if landed else F.lit(0)
     told = (
-        rows.groupBy(F.col(delta_files.FILE).alias("file"))
+        rows.groupBy(delta_files.file_of(rows).alias("file"))
         .agg(
             deliveries.alias("deliveries"),
             F.approx_count_distinct(F.struct(F.lit(0), *asked)).alias("cells"),
@@ -264,7 +265,7 @@ def _cut(
 def _scan(line: Line, wanted: Wanted, by: Mapping[str, str | None]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
     keys = {each.name: each.key for each in wanted.fields}
-    found = scan.scan(rows, keys, path=F.col(delta_files.FILE), segments=by)
+    found = scan.scan(rows, keys, path=delta_files.file_of(rows), segments=by)
     found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted) for each in wanted.files],
