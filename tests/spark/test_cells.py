@@ -144,6 +144,28 @@ def test_profiles_that_were_lost_are_made_again(spark, line, tmp_path) -> None:
         spark.sql(f"DELETE FROM delta.`{line.tables.path(schemas.PROFILES.full_name)}`")
 
 
+def test_two_at_once_where_nothing_can_be_locked(spark, line, tmp_path, monkeypatch) -> None:
+    """As on HDFS: another one makes the same profiles between the look for them and the write."""
+    folder = str(tmp_path / "t")
+    write(spark, folder, 10)
+    commits = line.tables.commits(folder, since=0, until=0)
+    version = delta_files.version(commits, 0)
+    wanted = [profiling.wanted(folder, version, version.files)]
+    look = profiling._there
+
+    def late(line, lacking):
+        monkeypatch.setattr(profiling, "_there", look)
+        profiling.profiles(line, ledger, wanted)
+        return look(line, lacking)
+
+    monkeypatch.setattr(profiling, "_there", late)
+    with line.ledger.run("profile") as ledger:
+        known = profiling.profiles(line, ledger, wanted)
+    rows = line.tables.read(schemas.PROFILES.full_name).where("column = '*'").collect()
+    assert [row["rows"] for row in rows] == [10]
+    assert len(known) == 1
+
+
 def test_a_column_that_was_dropped_when_its_file_was_profiled(spark, line, tmp_path) -> None:
     """A version that still has it is what the file is read by, whatever else wants the file."""
     folder = str(tmp_path / "t")

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import delta_files, profile, scan, schemas
 from driftline.delta_files import DataFile, Key, Schema, Version
+from driftline.digests import digest
 from driftline.errors import Missing, Refused
 from driftline.jobs.line import Line
 from driftline.ledger import Run
@@ -65,6 +66,8 @@ def profiles(
     profile. Raises :class:`Refused` where segments have too many values to tell apart. Needs the
     lock of ``ops.profiles``.
     """
+    books = schemas.PROFILES.full_name
+    version = line.tables.version(books) if line.tables.exists(books) else None
     found = _known(line, wanted, segments)
     lacking = [_without(each, found) for each in wanted]
     lacking = [each for each in _there(line, lacking) if each.files]
@@ -75,8 +78,10 @@ def profiles(
     scans = (_scan(line, *part) for each in lacking for part in _cut(line, each, segments))
     made = reduce(DataFrame.unionByName, scans)
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
-    # No key: what is there already was looked for above, under the lock.
-    ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=None))
+    # Of two at once where no lock keeps one away, both lack the same files of the same version.
+    keys = sorted(file.key for each in lacking for file in each.files)
+    key = f"profiles:{digest([keys, segments, version])[:16]}"
+    ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=key))
     return _known(line, wanted, segments)
 
 
