@@ -18,9 +18,11 @@ from driftline.sketches import Counts, Distribution
 
 WHOLE = ("bigint", "int", "smallint", "tinyint")
 TIMES = ("timestamp", "timestamp_ntz", "date")
+FIRST = -62_135_596_800.0
+"""The first second of year 1; Spark has times before it, which no calendar here knows."""
 LAST = 253_402_300_799.0
 """The last second of 9999, with which Spark's times end; rounded to a double, its microseconds are
-those of 10000, which no calendar here knows.
+those of 10000, which is beyond the calendar, too.
 """
 _NUMERIC = ("double", "float", *WHOLE, *TIMES)
 
@@ -302,8 +304,10 @@ def edges(reference: Distribution, *, bins: int = 10) -> list[float]:
 
 
 def moment(seconds: float) -> str:
-    """``2024-03-01 12:30`` or, at midnight, ``2024-03-01`` for a time in seconds since 1970."""
-    at = datetime(1970, 1, 1) + timedelta(seconds=min(seconds, LAST))
+    """``2024-03-01 12:30`` or, at midnight, ``2024-03-01`` for a time in seconds since 1970; the
+    ends of the calendar for times beyond it.
+    """
+    at = datetime(1970, 1, 1) + timedelta(seconds=min(max(seconds, FIRST), LAST))
     return at.isoformat(" ", "minutes").removesuffix(" 00:00")
 
 

@@ -22,6 +22,7 @@ EXTREME = {
     "civil": "IF({odd}, TIMESTAMP_NTZ'0001-01-01 00:00:00', TIMESTAMP_NTZ'9999-12-31 12:00:00')",
     "spread_at": "timestamp_seconds(-62135596800L + id * 315000)",
     "day": "IF({odd}, DATE'9999-12-31', DATE'0001-01-01')",
+    "ancient": "date_add(DATE'0000-01-01', CAST(id % 300 AS int))",
     "days": "date_add(DATE'0001-01-01', CAST(id * 3 AS int))",
     "infinite": "double(element_at(array('Infinity', '-Infinity', 'NaN', '1'), int(id % 4 + 1)))",
     "finite": "IF({odd}, 1.7976931348623157E308D, -1.7976931348623157E308D)",
@@ -46,7 +47,7 @@ EXTREME = {
 CALM = {
     **dict.fromkeys(("at", "civil"), "TIMESTAMP'2024-03-01 12:30:00'"),
     "spread_at": "TIMESTAMP'2024-03-01 12:30:00' + make_interval(0, 0, 0, 0, 0, 0, id)",
-    "day": "DATE'2024-03-01'",
+    **dict.fromkeys(("day", "ancient"), "DATE'2024-03-01'"),
     "days": "date_add(DATE'2024-03-01', CAST(id % 100 AS int))",
     **dict.fromkeys(
         ("infinite", "finite", "undefined", "tiny", "single", "whole", "decimal"), "id % 100"
@@ -107,6 +108,7 @@ def test_the_ends_of_every_type(spark, open_line, repository, tmp_path) -> None:
     assert first["at", "range"] == f"{ends} 23:59 → 2024-03-01 12:30 … 2024-03-01 12:30"
     assert first["civil", "range"] == f"{ends} 12:00 → 2024-03-01 12:30 … 2024-03-01 12:30"
     assert first["day", "range"] == f"{ends} → 2024-03-01 … 2024-03-01"
+    assert first["ancient", "range"] == "0001-01-01 … 0001-01-01 → 2024-03-01 … 2024-03-01"
     assert back["day", "new"] == "new 0001-01-01, 9999-12-31; lost 2024-03-01"
     assert back["day", "freshness"].endswith(" days after the version")
     assert first["infinite", "range"] == "-∞ … ∞ → 0 … 99"
@@ -115,7 +117,7 @@ def test_the_ends_of_every_type(spark, open_line, repository, tmp_path) -> None:
     bars = line.tables.read(schemas.HISTOGRAMS.full_name).collect()
     kinds = {(bar.column, bar.kind) for bar in bars}
     assert {name for name, kind in kinds if kind == "time"} == {
-        *("at", "civil", "spread_at", "day", "days")
+        *("at", "civil", "spread_at", "day", "ancient", "days")
     }
     for bar in bars:
         ends = [each for each in (bar.low, bar.high, bar.share) if each is not None]
