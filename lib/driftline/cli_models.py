@@ -96,7 +96,11 @@ def commands(stage: Stage) -> list[click.Command]:
     @click.command()
     @where
     @click.option("--entity", "named", multiple=True, help="Whom, as the tables have them; again.")
-    @click.option("--entities", type=click.File(), help="A file of them, one a line; - is stdin.")
+    @click.option(
+        "--entities",
+        type=click.File(encoding="utf-8-sig"),  # spreadsheets begin a text with a mark
+        help="A file of them, one a line; - is stdin.",
+    )
     @click.option("--request", required=True, help="What the certificate calls this, not the name.")
     @click.confirmation_option(prompt="Their rows go for ever, and with them all old versions. Go?")
     def erase(

@@ -103,6 +103,12 @@ def in_bytes(raw: Column, words: Collection[str], encodings: Iterable[str]) -> C
     return held
 
 
+def rejected(problem: Problem, words: Collection[str]) -> Column:
+    """Whether a rejected record (``raw``) holds a word, in an encoding that deliveries have."""
+    encodings = {source.encoding for source in problem.sources.values()}
+    return in_bytes(F.col("raw"), words, encodings)
+
+
 def _spelled(word: str, encoding: str) -> str | None:
     """A character for each of its bytes; None for what the encoding has no bytes for."""
     try:

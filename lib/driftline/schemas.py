@@ -172,6 +172,7 @@ ERASURES = Table(
         "request string — What the request was called; the only name of it that is kept",
         "status string — begun, complete, or left: something still holds the person",
         "entities int — How many persons",
+        "absent int — How many of them no row named, as they were written",
         "deliveries array<string> — Delivered files that held them: they are not driftline's",
         "tables array<struct<table:string,version:bigint,rows:bigint,files:bigint>> "
         "— Version that holds them no more, rows taken out, old files removed; when begun: the "

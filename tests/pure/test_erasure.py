@@ -7,7 +7,7 @@ import re
 from types import SimpleNamespace
 
 from driftline import erasure, pins
-from driftline.jobs import erase
+from driftline.jobs import remaining
 from driftline.registry import Version
 
 
@@ -20,7 +20,7 @@ def test_a_model_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
 
     known = [model(1, True, 3), model(2, True, 4), model(3, False, 3), model(4, False, 4)]
     models = SimpleNamespace(versions=lambda: known)
-    found = erase._keeping(SimpleNamespace(tables=None), models, ["gold.features"])
+    found = remaining.keeping(SimpleNamespace(tables=None), models, ["gold.features"])
     assert found == ["model version 1, which keeps rows that it was fitted on"]
 
 

@@ -6,24 +6,21 @@ last, because only its rows tell which words were a person's alone.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from pathlib import Path
+from functools import reduce
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, pseudonyms, rewriting, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import pulls
+from driftline.jobs import pulls, remaining
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.pulls import spool
-from driftline.registry import Registry, Version
+from driftline.registry import Registry
 
 
 def run(line: Line, *, entities: Sequence[str], request: str) -> str:
@@ -33,19 +30,20 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
     """
     pins.require_disk(line.tables, instead="erase in a copy on a disk, and put that in its place")
     names = line.tables.names()
-    count = len(entities)
-    entities = _as_kept(line, entities)
+    kept = _as_kept(line, entities)
+    people = sorted({each for ways in kept.values() for each in ways})
     with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model"):
         personal = erasure.personal(line.problem, names)
-        wanted = _wanted(line, entities)
-        words = _words(line, personal, wanted, entities)
-        theirs = _kept_out(line, names, words, entities)
+        wanted = _wanted(line, people)
+        words = _words(line, personal, wanted, people)
+        theirs = _kept_out(line, names, words, people)
         theirs |= {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
-            "entities": count,
+            "entities": len(kept),
+            "absent": _absent(line, personal, wanted, kept),
             "deliveries": _deliveries(line, personal, wanted),
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
         }
@@ -73,9 +71,9 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         ]
         _unspool(line, ledger)
         models = Registry(line.environment.mlflow, line.problem.name)
-        said["models"] = _not_reproducible(line, models, names)
+        said["models"] = remaining.not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
-        said["left"] = _left(line, models, names, entities) + _keeping(line, models, names)
+        said["left"] = remaining.found(line, models, names, people)
         _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
         ledger.status = "done"
         ledger.message = _told(said)
@@ -96,6 +94,8 @@ def _told(said: Mapping[str, Any]) -> str:
         f"request {said['request']}, {said['entities']} erased: {rows:,} rows and {files:,} old "
         f"files of {len(said['tables'])} tables"
     )
+    if said["absent"]:
+        text += f"; {said['absent']} of them in no row: are they written as the tables have them?"
     if said["models"]:
         listed = ", ".join(map(str, said["models"]))
         text += f"; cannot be reproduced any more: model versions {listed}"
@@ -104,22 +104,16 @@ def _told(said: Mapping[str, Any]) -> str:
     return text
 
 
-def _as_kept(line: Line, entities: Sequence[str]) -> list[str]:
-    """Their names, and their pseudonyms where the tables have those."""
-    declared = line.problem.sources[line.problem.population.source].columns[line.problem.entity]
-    if not declared.pseudonym:
-        return [*entities]
-    key = pseudonyms.key()
-    return [*entities, *(pseudonyms.pseudonym(each, key) for each in entities)]
-
-
-def _wanted(line: Line, entities: Sequence[str]) -> dict[str, DataFrame]:
-    """Column → the persons as rows of it, by the column's type."""
+def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
+    """Whom → how tables have them: by the entity's type as text, as pseudonym, and as given, which
+    what was delivered may have.
+    """
     problem = line.problem
     type_ = schemas.type_of(problem, problem.population.source, problem.entity)
-    texts = line.spark.createDataFrame([(each,) for each in entities], "entity string")
-    typed = texts.select(F.col("entity").try_cast(type_).alias(problem.entity))
-    wrong = typed.where(F.col(problem.entity).isNull()).count()
+    given = line.spark.createDataFrame([(each,) for each in entities], "given string")
+    typed = given.select("given", F.col("given").try_cast(type_).cast("string").alias("text"))
+    rows = typed.collect()
+    wrong = sum(row.text is None for row in rows)
     if wrong:
         raise ConfError(
             f"{wrong} of {len(entities)} cannot be a {problem.entity}",
@@ -127,7 +121,46 @@ def _wanted(line: Line, entities: Sequence[str]) -> dict[str, DataFrame]:
             allowed=f"values of type {type_}",
             hint="say them as the tables have them",
         )
-    return {"entity": texts, problem.entity: typed}
+    kept = {row.given: [row.given, row.text] for row in rows}
+    if problem.sources[problem.population.source].columns[problem.entity].pseudonym:
+        key = pseudonyms.key()
+        for given_, ways in kept.items():
+            ways.append(pseudonyms.pseudonym(given_, key))
+    return kept
+
+
+def _wanted(line: Line, people: Sequence[str]) -> dict[str, DataFrame]:
+    """Column → the persons as rows of it, by the column's type."""
+    problem = line.problem
+    type_ = schemas.type_of(problem, problem.population.source, problem.entity)
+    texts = line.spark.createDataFrame([(each,) for each in people], "entity string")
+    typed = texts.select(F.col("entity").try_cast(type_).alias(problem.entity))
+    return {"entity": texts, problem.entity: typed.dropna().distinct()}
+
+
+def _absent(
+    line: Line,
+    personal: Mapping[str, str],
+    wanted: Mapping[str, DataFrame],
+    kept: Mapping[str, Sequence[str]],
+) -> int:
+    """How many of the persons no row names, of the tables or of quarantine."""
+    named = [
+        line.tables.read(table).select(F.col(column).cast("string").alias("entity"))
+        for table, column in personal.items()
+    ]
+    if line.tables.exists(schemas.QUARANTINE.full_name):
+        rows = line.tables.read(schemas.QUARANTINE.full_name)
+        named.append(rows.select(_entity(line).alias("entity")))
+    every = reduce(DataFrame.union, named, wanted["entity"].limit(0))
+    found = every.join(F.broadcast(wanted["entity"]), on="entity", how="left_semi").distinct()
+    there = {row.entity for row in found.collect()}
+    return sum(there.isdisjoint(ways) for ways in kept.values())
+
+
+def _entity(line: Line) -> Column:
+    """Whose a row of quarantine is, as text."""
+    return F.get_json_object("row", f"$['{line.problem.entity}']")
 
 
 def _deliveries(
@@ -201,10 +234,10 @@ def _kept_out(
 ) -> dict[str, DataFrame]:
     """Which rows are theirs of rejects, which have them as bytes, and quarantine, as JSON."""
     every = {word for said in words.values() for word in said}
-    entity = F.get_json_object("row", f"$['{line.problem.entity}']").isin(*entities)
+    entity = _entity(line).isin(*entities)
     guarded = [f"silver.{name}" for name in erasure.sources(line.problem)]
     chosen: dict[str, Column] = {
-        schemas.REJECTS.full_name: _raw(line, every),
+        schemas.REJECTS.full_name: erasure.rejected(line.problem, every),
         schemas.QUARANTINE.full_name: F.col("table").isin(*guarded) & entity,
     }
     return {
@@ -214,84 +247,10 @@ def _kept_out(
     }
 
 
-def _raw(line: Line, words: Collection[str]) -> Column:
-    """Whether a rejected record holds a word, in an encoding that deliveries have."""
-    encodings = {source.encoding for source in line.problem.sources.values()}
-    return erasure.in_bytes(F.col("raw"), words, encodings)
-
-
 def _count(line: Line, table: str, matching: DataFrame) -> int:
     """How many rows of a table have the same values."""
     rows = line.tables.read(table)
     return rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
-
-
-def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
-    """Tables, old data files, and files of any other kind in which a name still stands."""
-    named = erasure.pattern(entities)
-    found = []
-    for name in names:
-        rows = line.tables.read(name)
-        told = (F.col(f"`{column}`") for column, type_ in rows.dtypes if type_ != "binary")
-        held = F.to_json(F.struct(*told)).rlike(named)
-        if name == schemas.REJECTS.full_name:
-            held |= _raw(line, entities)
-        if rows.where(held).limit(1).count():
-            found.append(name)
-        found += map(str, sorted(pins.past(line.tables, name)))
-    places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
-    if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
-        store = Path(line.environment.mlflow.removeprefix("sqlite:///"))
-        places += [store, store.with_name("mlartifacts")]
-    else:
-        found += [what for what, words in models.words() if re.search(named, words)]
-    said = re.compile(named.encode())
-    tables = {Path(line.tables.path(name)) for name in names}
-    files = {path for place in places for path in _files(place, tables)}
-    return found + [str(path) for path in sorted(files) if _holds(path, said)]
-
-
-def _files(place: Path, tables: Set[Path]) -> list[Path]:
-    """All files but the data of tables, which were read as rows."""
-    if place.is_file():
-        return [place]
-
-    def is_data(path: Path) -> bool:
-        inside = path.suffix == ".parquet" and "_delta_log" not in path.parts
-        return inside and not tables.isdisjoint(path.parents)
-
-    return [path for path in place.rglob("*") if path.is_file() and not is_data(path)]
-
-
-def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
-    if path.suffix == ".parquet":  # a checkpoint of a table's log, or what was pulled
-        try:
-            return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
-        except pa.ArrowInvalid:  # half a file, which may hold them: it is told
-            return True
-    return bool(said.search(path.read_bytes()))
-
-
-def _not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list[int]:
-    """The model versions that came from a table's version which is not whole any more."""
-    return [model.number for model in models.passed() if not _whole(line, model, names)]
-
-
-def _keeping(line: Line, models: Registry, names: Sequence[str]) -> list[str]:
-    """Model versions in which rows that they were fitted on stand, theirs perhaps among them."""
-    return [
-        f"model version {model.number}, which keeps rows that it was fitted on"
-        for model in models.versions()
-        if model.tags.get("keeps_rows") == "True" and not _whole(line, model, names)
-    ]
-
-
-def _whole(line: Line, model: Version, names: Sequence[str]) -> bool:
-    return all(
-        pins.whole(line.tables, name, version)
-        for name, version in model.tables.items()
-        if name in names
-    )
 
 
 def _since(line: Line, request: str) -> dict[str, Any]:
@@ -306,6 +265,7 @@ def _since(line: Line, request: str) -> dict[str, Any]:
         versions.setdefault(each.table, each.version)
         rows[each.table] = max(rows.get(each.table, 0), each.rows)
     return {
+        "absent": min(row.absent for row in tries),
         "deliveries": sorted({path for row in tries for path in row.deliveries}),
         "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
     }

@@ -1,0 +1,88 @@
+"""Where a person still stands once their rows are gone: tables, files, models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence, Set
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import functions as F
+
+from driftline import erasure, pins, schemas
+from driftline.jobs.line import Line
+from driftline.registry import Registry, Version
+
+
+def found(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
+    """Everything in which a name still stands, and the models that keep rows."""
+    return _left(line, models, names, entities) + keeping(line, models, names)
+
+
+def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
+    """Tables, old data files, and files of any other kind in which a name still stands."""
+    named = erasure.pattern(entities)
+    found = []
+    for name in names:
+        rows = line.tables.read(name)
+        told = (F.col(f"`{column}`") for column, type_ in rows.dtypes if type_ != "binary")
+        held = F.to_json(F.struct(*told)).rlike(named)
+        if name == schemas.REJECTS.full_name:
+            held |= erasure.rejected(line.problem, entities)
+        if rows.where(held).limit(1).count():
+            found.append(name)
+        found += map(str, sorted(pins.past(line.tables, name)))
+    places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
+    if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
+        store = Path(line.environment.mlflow.removeprefix("sqlite:///"))
+        places += [store, store.with_name("mlartifacts")]
+    else:
+        found += [what for what, words in models.words() if re.search(named, words)]
+    said = re.compile(named.encode())
+    tables = {Path(line.tables.path(name)) for name in names}
+    files = {path for place in places for path in _files(place, tables)}
+    return found + [str(path) for path in sorted(files) if _holds(path, said)]
+
+
+def _files(place: Path, tables: Set[Path]) -> list[Path]:
+    """All files but the data of tables, which were read as rows."""
+    if place.is_file():
+        return [place]
+
+    def is_data(path: Path) -> bool:
+        inside = path.suffix == ".parquet" and "_delta_log" not in path.parts
+        return inside and not tables.isdisjoint(path.parents)
+
+    return [path for path in place.rglob("*") if path.is_file() and not is_data(path)]
+
+
+def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
+    if path.suffix == ".parquet":  # a checkpoint of a table's log, or what was pulled
+        try:
+            return bool(said.search(str(pq.read_table(path).to_pylist()).encode()))
+        except pa.ArrowInvalid:  # half a file, which may hold them: it is told
+            return True
+    return bool(said.search(path.read_bytes()))
+
+
+def not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list[int]:
+    """The model versions that came from a table's version which is not whole any more."""
+    return [model.number for model in models.passed() if not _whole(line, model, names)]
+
+
+def keeping(line: Line, models: Registry, names: Sequence[str]) -> list[str]:
+    """Model versions in which rows that they were fitted on stand, theirs perhaps among them."""
+    return [
+        f"model version {model.number}, which keeps rows that it was fitted on"
+        for model in models.versions()
+        if model.tags.get("keeps_rows") == "True" and not _whole(line, model, names)
+    ]
+
+
+def _whole(line: Line, model: Version, names: Sequence[str]) -> bool:
+    return all(
+        pins.whole(line.tables, name, version)
+        for name, version in model.tables.items()
+        if name in names
+    )
