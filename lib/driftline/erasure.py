@@ -36,6 +36,9 @@ DESCRIBING = {
 ALONE = {"ops.profiles": f"exists(map_values(cell), each -> each <=> '{ERASED}')"}
 """Which rows, in SQL, described nobody else's: cells of their own, once :func:`changes` is made."""
 
+NUMBERING = ("ops.exploration", "ops.histograms")
+"""Tables that tell a column's values as numbers: its smallest, its largest, where bins end."""
+
 
 def sources(problem: Problem) -> list[str]:
     """The sources whose rows are somebody's."""
@@ -129,10 +132,15 @@ def describes(table: str, columns: Iterable[str]) -> Column:
     return told
 
 
+def described(column: str) -> Column:
+    """Which rows of a table that describes columns describe one, or a part of it."""
+    return F.split("column", ":")[0] == column
+
+
 def _of(table: str, column: str) -> Column:
     """Which rows describe a column or, of causes, what moved others by its values."""
-    described = F.split("column", ":")[0] == column
-    return described | (F.col("kind") == column) if table == "ops.causes" else described
+    told = described(column)
+    return told | (F.col("kind") == column) if table == "ops.causes" else told
 
 
 def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]:
@@ -163,6 +171,15 @@ def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]
                 less = F.regexp_replace(kept, pattern(said), ERASED)
             changed[field] = F.when(here, less).otherwise(kept)
     return changed
+
+
+def uncounted(column: str) -> tuple[Column, dict[str, Column]]:
+    """Which rows of ``ops.profiles`` tell a column's numbers, and their fields without any: a
+    sketch of numbers, unlike a text, has nothing that could be taken out.
+    """
+    told = described(column) & (F.col("kind") != "skipped")
+    fields = ("min", "max", "mean", "spread", "sketch", "values", "unlisted", "excess", "distinct")
+    return told, {"kind": F.lit("skipped"), **{name: F.lit(None) for name in fields}}
 
 
 def _unless(segment: str, words: Iterable[str]) -> Callable[[Column, Column], Column]:

@@ -211,7 +211,8 @@ def together(
     """The profile of all rows of some files, or of those in the cells that match ``where``.
 
     By the name of the column and part. A column that is younger than a file is null there. One that
-    was something else in some of the files is ``skipped``, its type all that it was.
+    was something else in some of the files is ``skipped``, its type all that it was; and so is one
+    whose numbers were taken out of some (driftline.erasure).
     """
     cells = [
         parts
@@ -223,8 +224,10 @@ def together(
     for field in fields:
         there = [parts[field.key, ""] for parts in cells if (field.key, "") in parts]
         # A file has no value of a column that was added, and taken back, after it was written.
-        types = {field.type} | {each.type for each in there if not each.is_empty}
-        if len({family(each) for each in types}) > 1:
+        said = [each for each in there if not each.is_empty]
+        types = {field.type} | {each.type for each in said}
+        kinds = {kind_of(field.type)} | {each.kind for each in said}
+        if len({family(each) for each in types}) > 1 or len(kinds) > 1:
             changed = _changed(field, types, cells)
             found[changed.name] = changed
             continue

@@ -20,6 +20,6 @@ def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Co
     found.update(where, {f"`{field}`": value for field, value in changes.items()})
 
 
-def delete(tables: Tables, name: str, *, where: str) -> None:
-    """Take away the rows for which ``where``, in SQL, holds."""
+def delete(tables: Tables, name: str, *, where: Column | str) -> None:
+    """Take away the rows for which ``where``, perhaps in SQL, holds."""
     DeltaTable.forPath(tables.spark, tables.path(name)).delete(where)

@@ -152,6 +152,18 @@ def test_a_type_of_which_no_file_has_a_value_is_no_other_type() -> None:
     assert found["x"].counts.values == {"abc": 2}
 
 
+def test_a_column_whose_numbers_were_taken_out_of_a_file_is_compared_no_more() -> None:
+    """As an erasure does to a profile of people's numbers: its rows alone are told."""
+    emptied = Profile("x", "double", "skipped", 2, 0)
+    files = [file(largest=None, columns={"x": each}) for each in (emptied, numeric([1.0, 2.0]))]
+    for some, rows in ((files, 4), (files[:1], 2)):
+        found = together(some, [Field("x", "double", "x")])
+        assert (found["x"].kind, found["x"].rows, found["x"].max) == ("skipped", rows, None)
+    whole = together(files[1:], [Field("x", "double", "x")])
+    [said] = compare(found, whole, Drift(tables=()))
+    assert (said.statistic, said.drifted) == ("skipped", False)
+
+
 def test_a_column_that_was_dropped_when_a_file_was_profiled_is_not_guessed() -> None:
     seen = file(largest=2, columns={"x-1": numeric([1.0, 2.0])})
     assert not seen.tells([X, LATER])

@@ -1,10 +1,23 @@
-"""What Spark finds of a person: in a reject's bytes, and in what tables tell of columns."""
+"""What Spark finds of a person: in rejects' bytes, in what tables tell of columns, by a number."""
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from click.testing import CliRunner
 from pyspark.sql import functions as F
 
-from driftline import erasure, schemas
+from driftline import cli_models, erasure, schemas
+from driftline.jobs import drift, erase, explore, ingest, validate
+from driftline.jobs.sides import Asked
+from driftline.problem import load_problem
 from driftline.schema import Table
 
 
@@ -64,3 +77,105 @@ def test_a_record_is_theirs_in_whatever_encoding_it_came(spark) -> None:
     assert [tuple(row) for row in found if row.whose == "ours"] == [row[:2] for row in rows[:9]]
     # In UTF-16 a longer name is told apart by nothing: its record goes, too.
     assert {tuple(row) for row in found if row.whose == "others"} <= {("others", "utf-16-le")}
+
+
+GONE, KEPT = 21345678, 87654321
+"""Numbers of people that a double's text has as 2.1345678E7 and 8.7654321E7."""
+JUNE = datetime(1998, 6, 1, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def numbered(open_line, repository, tmp_path):
+    """Purchases of people who have numbers, in two deliveries, with what tables tell of them."""
+    told = yaml.safe_load((repository / "conf" / "cdnow.yaml").read_text("utf-8"))
+    told["sources"]["purchases"]["path"] = "*.txt"
+    told["drift"]["tables"] = ["silver.purchases"]
+    conf = tmp_path / "cdnow.yaml"
+    conf.write_text(yaml.safe_dump(told), "utf-8")
+    line = open_line(load_problem(conf), data=tmp_path, warehouse=tmp_path / "w")
+    head = "customer_id date number_of_cds dollar_value"
+    for month, people in (("03", (GONE, KEPT)), ("04", (KEPT, 55555555))):
+        rows = [f"{each} 1997{month}{day:02d} 1 9.50" for each in people for day in range(1, 9)]
+        rows += [f"{people[0]} 1997{month}09 0 9.50"]  # out of the suite's range
+        rows += [f"{60000000 + each} 1997{month}03 2 5.00" for each in range(90)]
+        (tmp_path / f"{month}.txt").write_text("\n".join([head, *rows]) + "\n")
+        ingest.run(line)
+        validate.run(line)
+    explore.run(line, table="silver.purchases")
+    newest = line.tables.version("silver.purchases")
+    drift.run(line, table="silver.purchases", asked=Asked(str(newest - 1), str(newest)))
+    for table in (schemas.PREDICTIONS, schemas.SHADOW):
+        empty = dict.fromkeys(table.column_names)
+        rows = [empty | {"entity": str(each), "as_of": JUNE} for each in (GONE, KEPT)]
+        values = [tuple(row.values()) for row in rows]
+        line.tables.append_values(values, table, key=None)
+    return line
+
+
+def values(warehouse: Path) -> Iterator[tuple[str, Any]]:
+    """Every value of every Parquet file, with the file's table; what is nested one by one."""
+
+    def flat(value: Any) -> Iterator[Any]:
+        inside = [*value, *value.values()] if isinstance(value, dict) else value
+        if isinstance(inside, (list, tuple)):
+            for each in inside:
+                yield from flat(each)
+        else:
+            yield value
+
+    for path in warehouse.rglob("*.parquet"):
+        table = ".".join(path.relative_to(warehouse).parts[1:3])
+        for row in pq.ParquetFile(path).read().to_pylist():
+            yield from ((table, each) for each in flat(list(row.values())))
+
+
+def tables_with(number: int, warehouse: Path) -> set[str]:
+    """The tables whose files have a number: as one, as any text of it, or in a sketch's bytes."""
+    texts = {str(number), f"{number}.0", f"{number / 1e7}E7"}
+    inside = struct.pack("<d", number)
+    found = set()
+    for table, value in values(warehouse):
+        if isinstance(value, bytes):
+            held = inside in value or str(number).encode() in value
+        elif isinstance(value, str):
+            held = any(each in value for each in texts)
+        else:
+            held = isinstance(value, (int, float)) and value == number
+        if held:
+            found.add(table)
+    return found
+
+
+@pytest.mark.slow
+def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
+    """Given as +021345678, it is 21345678 in rows, and 2.1345678E7 in profiles."""
+    line, warehouse = numbered, tmp_path / "w"
+    before = tables_with(GONE, warehouse)
+    assert before >= {"bronze.purchases", "silver.purchases", "gold.predictions", "gold.shadow"}
+    assert before >= {"ops.profiles", "ops.exploration", "ops.drift", "ops.quarantine"}
+    said = erase.run(line, entities=[f"+0{GONE}", "99999999"], request="R-1")
+    assert tables_with(GONE, warehouse) == set()
+    assert tables_with(KEPT, warehouse) >= {"bronze.purchases", "silver.purchases"}
+    assert "1 of them in no row: are they written as the tables have them?" in said
+    last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
+    assert (last.status, last.entities, last.absent) == ("complete", 2, 1)
+    # What is gone of the profiles is of that column alone: versions are still compared.
+    newest = line.tables.version("silver.purchases")
+    assert "silver.purchases" in drift.run(
+        line, table="silver.purchases", asked=Asked("1", str(newest))
+    )
+
+
+def test_a_list_of_people_may_come_from_a_spreadsheet(tmp_path) -> None:
+    """Which begins a text with a byte order mark."""
+    asked: list[Any] = []
+    (command,) = [
+        each
+        for each in cli_models.commands(lambda name, options, **asks: asked.append(asks))
+        if each.name == "erase"
+    ]
+    (tmp_path / "people.csv").write_text("anna\r\nben \r\n", "utf-8-sig")
+    given = ["--problem", "p.yaml", "--entities", str(tmp_path / "people.csv")]
+    done = CliRunner().invoke(command, [*given, "--request", "R-1", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert asked == [{"entities": ["anna", "ben"], "request": "R-1"}]

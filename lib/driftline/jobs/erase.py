@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import erasure, pins, pseudonyms, rewriting, schemas
+from driftline import erasure, pins, profile, pseudonyms, rewriting, scan, schemas
 from driftline.errors import ConfError, Refused
 from driftline.jobs import pulls, remaining
 from driftline.jobs.line import Line
@@ -52,6 +52,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
             _untell(line, table, words)
+        _uncount(line, names)
         for table, matching in theirs.items():
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
@@ -105,15 +106,17 @@ def _told(said: Mapping[str, Any]) -> str:
 
 
 def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
-    """Whom → how tables have them: by the entity's type as text, as pseudonym, and as given, which
-    what was delivered may have.
+    """Whom → how tables have them: by the entity's type as text, a number as profiles have it, too,
+    as pseudonym, and as given, which what was delivered may have.
     """
-    problem = line.problem
-    type_ = schemas.type_of(problem, problem.population.source, problem.entity)
+    problem, type_ = line.problem, _type(line)
     given = line.spark.createDataFrame([(each,) for each in entities], "given string")
-    typed = given.select("given", F.col("given").try_cast(type_).cast("string").alias("text"))
-    rows = typed.collect()
-    wrong = sum(row.text is None for row in rows)
+    typed = given.select("given", F.col("given").try_cast(type_).alias("typed"))
+    ways = [F.col("typed").cast("string")]
+    if profile.kind_of(type_) == "numeric":
+        ways.append(scan.as_double("typed", type_).cast("string"))
+    rows = typed.select("given", F.array(*ways).alias("ways")).collect()
+    wrong = sum(None in row.ways for row in rows)
     if wrong:
         raise ConfError(
             f"{wrong} of {len(entities)} cannot be a {problem.entity}",
@@ -121,21 +124,25 @@ def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
             allowed=f"values of type {type_}",
             hint="say them as the tables have them",
         )
-    kept = {row.given: [row.given, row.text] for row in rows}
+    kept = {row.given: [row.given, *row.ways] for row in rows}
     if problem.sources[problem.population.source].columns[problem.entity].pseudonym:
         key = pseudonyms.key()
-        for given_, ways in kept.items():
-            ways.append(pseudonyms.pseudonym(given_, key))
+        for whom, spelled in kept.items():
+            spelled.append(pseudonyms.pseudonym(whom, key))
     return kept
 
 
 def _wanted(line: Line, people: Sequence[str]) -> dict[str, DataFrame]:
     """Column → the persons as rows of it, by the column's type."""
-    problem = line.problem
-    type_ = schemas.type_of(problem, problem.population.source, problem.entity)
+    entity = line.problem.entity
     texts = line.spark.createDataFrame([(each,) for each in people], "entity string")
-    typed = texts.select(F.col("entity").try_cast(type_).alias(problem.entity))
-    return {"entity": texts, problem.entity: typed.dropna().distinct()}
+    typed = texts.select(F.col("entity").try_cast(_type(line)).alias(entity))
+    return {"entity": texts, entity: typed.dropna().distinct()}
+
+
+def _type(line: Line) -> str:
+    """Of the entity, in Spark SQL's words."""
+    return schemas.type_of(line.problem, line.problem.population.source, line.problem.entity)
 
 
 def _absent(
@@ -227,6 +234,18 @@ def _untell(line: Line, table: str, words: Mapping[str, set[str]]) -> None:
     )
     if table in erasure.ALONE:
         rewriting.delete(line.tables, table, where=erasure.ALONE[table])
+
+
+def _uncount(line: Line, names: Sequence[str]) -> None:
+    """Take the entity's numbers out of what tables tell of it, where it is a number."""
+    entity = line.problem.entity
+    if profile.kind_of(_type(line)) != "numeric":
+        return
+    if schemas.PROFILES.full_name in names:
+        told, changes = erasure.uncounted(entity)
+        rewriting.update(line.tables, schemas.PROFILES.full_name, where=told, changes=changes)
+    for table in (each for each in erasure.NUMBERING if each in names):
+        rewriting.delete(line.tables, table, where=erasure.described(entity))
 
 
 def _kept_out(
