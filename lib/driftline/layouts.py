@@ -35,8 +35,18 @@ def layout(source: Source, added: Iterable[str] = ()) -> Layout:
         max_line=source.limits.line,
         max_depth=source.limits.depth,
         max_expansion=source.limits.expansion,
-        pseudonyms=tuple(name for name, column in source.columns.items() if column.pseudonym),
+        # What is pulled is kept in the spool: it has its pseudonyms from there on.
+        pseudonyms=() if source.pull else _hidden(source),
     )
+
+
+def _hidden(source: Source) -> tuple[str, ...]:
+    return tuple(name for name, column in source.columns.items() if column.pseudonym)
+
+
+def hidden(source: Source) -> tuple[str, ...]:
+    """What nobody may read of a source that is pulled, by the names it has there, each once."""
+    return tuple({source.columns[name].source or name: None for name in _hidden(source)})
 
 
 def keyed(source: Source, added: Iterable[str] = ()) -> Layout:

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
+from driftline import pseudonyms
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.pulls import http
 from driftline.pulls.client import Client, Patience, Service
 from driftline.pulls.sections import Api
+from driftline.sources import Field, Layout, parse
 
 from .server import Answer, Handler, Server, says, serving
 
 AT = datetime(2025, 1, 31, 12, tzinfo=timezone.utc)
 TOKEN = "s3cr3t-t0k3n"
+KEY = b"k" * 32
 PAGES = {"by": "page", "parameter": "page"}
 CURSOR = {"by": "cursor", "parameter": "after", "next": "next"}
 QUICK = Patience(tries=4, connect=2, silence=2, answer=2, page=100_000)
@@ -52,6 +55,7 @@ def ask(
     rate: float = 1e9,
     watermark: Any = None,
     section: Any = None,
+    hidden: tuple[str, ...] = (),
     **keys: Any,
 ) -> http.Pulled:
     keys |= section or {}
@@ -59,7 +63,7 @@ def ask(
     service = Service("desk", server.url, token, "DESK_TOKEN" if token else None, rate)
     waits = Waits() if waits is None else waits
     with Client(service, patience, clock=waits.clock, sleep=waits) as client:
-        return http.pull(api, client, folder=folder, at=AT, since=watermark)
+        return http.pull(api, client, folder=folder, at=AT, since=watermark, hidden=hidden, key=KEY)
 
 
 def refused(server: Server, folder: Path, kind: type[DriftlineError], **options: Any) -> str:
@@ -86,6 +90,37 @@ def test_one_page_is_one_file_and_again_none(tmp_path: Path) -> None:
     assert (again.path, again.records) == (None, 2)
     assert list(tmp_path.iterdir()) == [first.path]
     assert server.tokens == [f"Bearer {TOKEN}"] * 2
+
+
+def test_of_what_nobody_may_read_the_pseudonym_is_kept_that_its_parser_would_make(
+    tmp_path: Path,
+) -> None:
+    body = rb"""[{"a": 1.10, "id": "anna", "b": "anna"}, {"id" : 41.0}, {"id": true}, {"id": ""},
+      {"id": null}, {"id": {"x": [1, "anna"]}}, {"b": 1}, {"id": "x", "id": "anna"},
+      {"id": "anna", "id": null}, {"i\u0064": "\u0061nna"}, {"id": 12345678901234567890123}]"""
+    layout = Layout("ndjson", (Field("id", "string"), Field("b", "string")))
+    with serving(says(body), says(body)) as server:
+        plain = ask(server, tmp_path / "plain")
+        kept = ask(server, tmp_path / "kept", hidden=("id", "none"))
+    assert plain.path is not None and kept.path is not None
+    found = [parse(each.path.read_bytes(), layout, offset=0) for each in (plain, kept)]
+    assert [each.rejects.num_rows for each in found] == [0, 0]
+    as_if_read = pseudonyms.replaced(found[0].rows, ("id",), KEY)
+    assert as_if_read["id"].to_pylist() == found[1].rows["id"].to_pylist()
+    assert found[1].rows["id"][0].as_py() == pseudonyms.pseudonym("anna", KEY)
+    assert lines(kept)[0] == f'{{"a": 1.10, "id": "{found[1].rows["id"][0]}", "b": "anna"}}'
+    assert all("anna" not in each for each in lines(kept)[1:])
+
+
+def test_what_no_parser_takes_is_kept_as_it_came(tmp_path: Path) -> None:
+    body = b"""[["anna"], {"id": NaN}, {"id": "\\ud800"}, {"id": "\xff"}]"""
+    with serving(says(body)) as server:
+        kept = ask(server, tmp_path, hidden=("id",))
+    assert kept.path is not None
+    assert (
+        kept.path.read_bytes().splitlines()
+        == body[1:-1].replace(b"}, ", b"}\n").replace(b"], ", b"]\n").splitlines()
+    )
 
 
 def test_no_records_are_no_file(tmp_path: Path) -> None:

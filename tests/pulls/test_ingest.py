@@ -1,19 +1,23 @@
 """The whole stage over a real PostgreSQL: rows land once, later ones follow, none at the border is
-lost or doubled.
+lost or doubled, and of customers nothing but pseudonyms is written.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from driftline import pseudonyms
 from driftline.jobs.line import Line
 
 from .postgres import PASSWORD
 
 pytestmark = pytest.mark.slow
+
+KEY = "k" * 32
 
 
 def write(folder: Path, repository: Path, url: str) -> Path:
@@ -21,6 +25,7 @@ def write(folder: Path, repository: Path, url: str) -> Path:
     orders = told["sources"]["orders"]
     del orders["path"], orders["format"]
     orders["database"] = {"connection": "shop", "table": "orders", "watermark": "time"}
+    orders["columns"]["customer_id"] = {"type": "string", "pseudonym": True}
     told["sources"] = {"orders": orders}
     del told["profile"]
     told["features"] = [each for each in told["features"] if each["source"] == "orders"]
@@ -38,6 +43,18 @@ def write(folder: Path, repository: Path, url: str) -> Path:
     return path
 
 
+def files_with(name: bytes, folder: Path) -> list[str]:
+    """Files that hold a name: text as it is, Parquet by its values."""
+    found = []
+    for path in (each for each in folder.rglob("*") if each.is_file()):
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content += str(pq.ParquetFile(path).read().to_pylist()).encode()
+        if name in content:
+            found.append(str(path))
+    return found
+
+
 def test_rows_of_a_database_land_once(
     postgres, command, repository, tmp_path, monkeypatch, open_line
 ) -> None:
@@ -52,6 +69,7 @@ def test_rows_of_a_database_land_once(
     )
     monkeypatch.setenv("SHOP_USER", "shop")
     monkeypatch.setenv("SHOP_PASSWORD", PASSWORD)
+    monkeypatch.setenv(pseudonyms.VARIABLE, KEY)
     conf = write(tmp_path, repository, postgres.url)
 
     def landed() -> str:
@@ -78,13 +96,16 @@ def test_rows_of_a_database_land_once(
     assert rows.select("order_id").distinct().count() == rows.count()
     # Whom an erasure forgets is forgotten by the pulled files, too.
     warehouse = tmp_path / "warehouse" / "churn"
+    made = {n: pseudonyms.pseudonym(f"buyer{n}", KEY.encode()) for n in range(50)}
+    assert files_with(b"buyer", tmp_path / "warehouse") == []
+    assert len(files_with(made[1].encode(), warehouse / "_spool")) == 2
     assert len(list(warehouse.glob("_spool/orders/*.parquet"))) == 2
     done = command("erase", "--problem", conf, "--entity", "buyer7", "--request", "r", "--yes")
     assert done.returncode == 0, done.stderr
     assert "delivered files" not in done.stdout
     assert not list(warehouse.glob("_spool/orders/*"))
     assert set(tables.read("bronze.orders").toPandas().customer_id) == {
-        f"buyer{n}" for n in range(50) if n != 7
+        each for n, each in made.items() if n != 7
     }
     assert "nothing new" in landed()
     postgres.run("DROP TABLE orders")

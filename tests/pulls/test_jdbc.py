@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from driftline import jars
+from driftline import jars, pseudonyms
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.pulls import jdbc
 from driftline.pulls.jdbc import Server
@@ -24,6 +24,7 @@ from .postgres import PASSWORD, Postgres
 
 slow = pytest.mark.slow
 
+KEY = b"k" * 32
 AT = datetime(2025, 1, 31, 12, tzinfo=timezone.utc)
 ORDERS = (
     Field("order_id", "string", "id"),
@@ -67,6 +68,7 @@ def pull(spark, driver: None, database: Postgres, tmp_path: Path) -> Pull:
         since: Any = None,
         landed: list[tuple[Any, ...]] | None = None,
         at: Server | None = None,
+        hidden: tuple[str, ...] = (),
         **section: Any,
     ) -> Pulled:
         chosen = Database.model_validate({"connection": "shop", **(section or WATERMARK)})
@@ -74,9 +76,8 @@ def pull(spark, driver: None, database: Postgres, tmp_path: Path) -> Pull:
         ddl = ", ".join(f"{each.name} {types.get(each.type, each.type)}" for each in fields)
         rows = None if landed is None else spark.createDataFrame(landed, ddl)
         asked = at or server(database)
-        return jdbc.pull(
-            spark, chosen, fields, asked, folder=tmp_path, at=AT, since=since, landed=rows
-        )
+        named = {"folder": tmp_path, "at": AT, "since": since, "landed": rows}
+        return jdbc.pull(spark, chosen, fields, asked, **named, hidden=hidden, key=KEY)
 
     return pulled
 
@@ -150,6 +151,30 @@ def test_from_a_watermark_on_with_ties(pull: Pull, database: Postgres) -> None:
         ("4", "4", "2025-01-03 00:00:00+00"),
         ("5", None, "2025-01-03 00:00:00.000001+00"),
     ]
+
+
+@slow
+def test_of_what_nobody_may_read_the_pseudonym_is_kept_and_compared(
+    pull: Pull, database: Postgres
+) -> None:
+    """The rows at the watermark have landed as pseudonyms: they come once."""
+    database.run(
+        """ALTER TABLE orders ALTER id TYPE text;
+        INSERT INTO orders VALUES ('anna', 1, '2025-01-01Z'), (NULL, 2, '2025-01-01Z')"""
+    )
+    anna, ben = (pseudonyms.pseudonym(each, KEY) for each in ("anna", "ben"))
+    at = moment("2025-01-01")
+    first = pull(hidden=("id",))
+    assert set(rows(first)) == {
+        (anna, "1", "2025-01-01 00:00:00+00"),
+        (None, "2", "2025-01-01 00:00:00+00"),
+    }
+    landed = [(anna, 1.0, at), (None, 2.0, at)]
+    assert pull(hidden=("id",), since=at, landed=landed).path is None
+    database.run("INSERT INTO orders VALUES ('ben', 1, '2025-01-01Z'), ('anna', 1, '2025-01-01Z')")
+    again = pull(hidden=("id",), since=at, landed=landed)
+    assert {each[0] for each in rows(again)} == {anna, ben}
+    assert again.records == 2
 
 
 @slow

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from driftline import schemas
+from driftline import layouts, pseudonyms, schemas
 from driftline.environment import Environment
 from driftline.errors import ConfError, Missing
 from driftline.jobs import pulls
 from driftline.jobs.line import Line
 from driftline.problem import Problem, load_problem
 from driftline.pulls import spool
+from driftline.sources import read, splits
 
 from .postgres import PASSWORD, Postgres
 from .server import says, serving
@@ -32,7 +33,7 @@ DATABASE = {"connection": "shop", "table": "orders", "watermark": "time"}
 API = {"connection": "desk", "path": "/orders", "since": "after", "watermark": "time"}
 
 
-def problem(folder: Path, repository: Path, **origin: Any) -> Problem:
+def problem(folder: Path, repository: Path, *, hide: bool = False, **origin: Any) -> Problem:
     content = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
     orders = content["sources"]["orders"]
     orders["columns"] = {"order_id": "string", "customer_id": "string", "time": "timestamp"}
@@ -40,6 +41,12 @@ def problem(folder: Path, repository: Path, **origin: Any) -> Problem:
         key: each for key, each in orders.items() if key not in ("path", "format")
     } | origin
     content["features"] = [{**content["features"][0]}]
+    if hide:
+        hidden = {"type": "string", "from": "customer", "pseudonym": True}
+        orders["columns"]["customer_id"] = hidden
+        content["sources"] = {"orders": content["sources"]["orders"]}
+        content["drift"]["tables"] = ["silver.orders"]
+        del content["profile"]
     (folder / "x.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     return load_problem(folder / "x.yaml")
 
@@ -97,6 +104,27 @@ def test_an_api_from_the_watermark_in_bronze(
         assert spool.files(first.parent) == [first, second]
         assert pulls.pull(line, "orders", known=ids(first, second)) is None
     assert server.tokens == ["Bearer t0k3n"] * 3
+
+
+def test_what_is_kept_of_an_api_has_pseudonyms_which_are_not_made_again(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.delenv(pseudonyms.VARIABLE, raising=False)
+    with serving(says([{"order_id": "anna", "customer": "anna"}])) as server:
+        line = opened({"desk": {"url": server.url}}, hide=True, api=API)
+        with pytest.raises(Missing, match=f"{pseudonyms.VARIABLE} is not set"):
+            pulls.pull(line, "orders", known=())
+        assert server.asked == []
+        monkeypatch.setenv(pseudonyms.VARIABLE, "k" * 32)
+        kept = pulls.pull(line, "orders", known=())
+    assert kept is not None
+    made = pseudonyms.pseudonym("anna", b"k" * 32)
+    assert json.loads(kept.read_bytes()) == {"order_id": "anna", "customer": made}
+    layout = layouts.keyed(line.problem.sources["orders"])
+    (split,) = splits(str(kept), kept.stat().st_size, layout)
+    (parsed,) = read(split, layout)
+    assert parsed.rows["customer_id"].to_pylist() == [made]
 
 
 def test_nothing_is_pulled_for_a_source_of_files(opened: Opened) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import functions as F
 
-from driftline import connections, layouts
+from driftline import connections, layouts, pseudonyms
 from driftline.connections import Connection, secret
 from driftline.errors import Missing
 from driftline.jobs.line import Line
@@ -93,6 +94,7 @@ def _from_database(
         at=now,
         since=since,
         landed=None if since is None else line.tables.read(f"bronze.{source}"),
+        **_hidden(line, source),
     )
 
 
@@ -110,7 +112,21 @@ def _from_api(
     columns = line.problem.sources[source].columns
     format = columns[section.watermark].format if section.watermark else None
     with Client(service) as client:
-        return http.pull(section, client, folder=target, at=now, since=since, format=format)
+        return http.pull(
+            section,
+            client,
+            folder=target,
+            at=now,
+            since=since,
+            format=format,
+            **_hidden(line, source),
+        )
+
+
+def _hidden(line: Line, source: str) -> dict[str, Any]:
+    """What nobody may read, and the key of its pseudonyms; :class:`Missing` where there is none."""
+    hidden = layouts.hidden(line.problem.sources[source])
+    return {"hidden": hidden, "key": pseudonyms.key()} if hidden else {}
 
 
 def _since(

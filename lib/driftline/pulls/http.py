@@ -1,4 +1,5 @@
-"""An API's pages → one NDJSON file in the spool: a line a record, as the server wrote it.
+"""An API's pages → one NDJSON file in the spool: a line a record, as the server wrote it but for
+values that nobody may read.
 
 What ``since`` includes is the server's affair. Records that come again are told apart by the
 source's key in silver, and a file that says nothing new by its content. Records that move from one
@@ -8,18 +9,20 @@ against that, page numbers are not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from driftline import pseudonyms
 from driftline.errors import DriftlineError, Missing
 from driftline.logs import LOGGER
 from driftline.pulls import json_text, spool
 from driftline.pulls.client import Answer, Client, resolved
 from driftline.pulls.sections import Api, Cursor, Link, PageNumber
 from driftline.pulls.spool import Pulled
-from driftline.sources.layout import EPOCHS
+from driftline.sources import ndjson
+from driftline.sources.layout import DEEPEST, EPOCHS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -32,9 +35,12 @@ def pull(
     at: datetime,
     since: datetime | date | int | None = None,
     format: str | None = None,
+    hidden: Sequence[str] = (),
+    key: bytes = b"",
 ) -> Pulled:
     """Fetch all pages into one file of ``folder``, or none if they are empty or known.
 
+    Of the members ``hidden`` only pseudonyms under ``key`` are kept.
     ``since`` is sent as the API's parameter of that name, in the ``format`` of the watermark's
     column (ISO-8601 without one). Raises :class:`TryAgain` if the server does not recover in time,
     :class:`Missing` if it refuses or says something else than the problem file expects.
@@ -45,10 +51,24 @@ def pull(
         with part.open("wb") as file:
             for page in _pages(api, client, asked):
                 for record in json_text.items(page, api.records):
-                    file.write(record.encode("utf-8", "surrogateescape") + b"\n")
+                    kept = _without(record, hidden, key) if hidden else record
+                    file.write(kept.encode("utf-8", "surrogateescape") + b"\n")
                     records += 1
         path = spool.keep(part, folder, at=at, suffix=".ndjson") if records else None
     return Pulled(path, records, client.requests, client.retries)
+
+
+def _without(record: str, hidden: Sequence[str], key: bytes) -> str:
+    """A record with the pseudonyms that its parser would make; one it rejects stays as it is."""
+    try:
+        record.encode()
+    except UnicodeEncodeError:  # bytes that are no text
+        return record
+    found = ndjson.line(record, hidden, DEEPEST)
+    if found is None:
+        return record
+    made = (value and pseudonyms.pseudonym(value, key) for value in found[0])
+    return json_text.replaced(record, dict(zip(hidden, made, strict=True)))
 
 
 def written(since: datetime | date | int, format: str | None) -> str:

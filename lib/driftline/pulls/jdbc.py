@@ -1,4 +1,5 @@
-"""A table or query of a database → one Parquet file in the spool, every column a text.
+"""A table or query of a database → one Parquet file in the spool, every column a text, or its
+pseudonym where nobody may read it.
 
 The same rows give the same bytes, so a second full snapshot of an unchanged table is a known
 duplicate. Where a watermark says from where to go on, the rows at it that have landed are taken
@@ -24,7 +25,7 @@ from py4j.java_gateway import is_instance_of
 from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession, Window
 from pyspark.sql import functions as F
 
-from driftline import jars
+from driftline import jars, pseudonyms
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.logs import LOGGER
 from driftline.pulls import spool, sql
@@ -68,9 +69,12 @@ def pull(
     at: datetime,
     since: datetime | date | int | None = None,
     landed: DataFrame | None = None,
+    hidden: Sequence[str] = (),
+    key: bytes = b"",
 ) -> Pulled:
     """Read the columns that ``fields`` name into one file of ``folder``, or none if nothing is new.
 
+    Of the columns ``hidden``, by their names there, only pseudonyms under ``key`` are kept.
     ``since`` is the highest watermark among ``landed``, rows with the fields' names and types.
     Raises :class:`TryAgain` if the database cannot be reached, :class:`Missing` if it refuses or
     has no such table or column.
@@ -87,6 +91,8 @@ def pull(
         if mark:
             _warn_of_unmarked(reader, database, mark, server)
         rows = reader.option("query", statement).load()
+        if hidden:
+            rows = _without(rows, tuple(columns[name] for name in hidden), key)
         if mark and since is not None and landed is not None:
             texts = [columns[each.source] for each in fields]
             rows = _not_landed(rows, fields, texts, landed.where(_open(mark, since)))
@@ -98,6 +104,16 @@ def pull(
             return Pulled(None, 0)
         ((records, file),) = files
         return Pulled(spool.keep(file, folder, at=at, suffix=".parquet"), records)
+
+
+def _without(rows: DataFrame, hidden: tuple[str, ...], key: bytes) -> DataFrame:
+    """Rows with pseudonyms in the place of texts: what has landed has those, too."""
+
+    def replace(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield pseudonyms.replaced(batch, hidden, key)
+
+    return rows.mapInArrow(replace, rows.schema)
 
 
 def _warn_of_unmarked(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Numbers as they were written; NaN and the infinities are for the record's own parser to judge.
@@ -58,6 +58,25 @@ def items(text: str, path: str | None) -> Iterator[str]:
         place = _skip(text, end)
         if text[place] == ",":
             place = _skip(text, place + 1)
+
+
+def replaced(record: str, texts: Mapping[str, str | None]) -> str:
+    """An object with these texts in the place of its members' values, null for None; all else as it
+    was written. ``record`` is one that ``items`` gave.
+    """
+    parts: list[str] = []
+    kept, place = 0, _skip(record, 1)
+    while record[place] != "}":
+        key, end = _DECODER.raw_decode(record, place)
+        value = _skip(record, _skip(record, end) + 1)
+        _, end = _DECODER.raw_decode(record, value)
+        if key in texts:
+            parts += [record[kept:value], json.dumps(texts[key])]
+            kept = end
+        place = _skip(record, end)
+        if record[place] == ",":
+            place = _skip(record, place + 1)
+    return "".join([*parts, record[kept:]])
 
 
 def _member(text: str, place: int, wanted: str) -> int:
