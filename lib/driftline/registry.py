@@ -24,16 +24,15 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import mlflow
-import mlflow.artifacts
 import mlflow.spark
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from driftline import __version__
 from driftline.digests import of_files
 from driftline.errors import DriftlineError, Missing
-from driftline.registry_client import Client, metric_name, reached
+from driftline.registry_client import Client, fetched, metric_name, run_of, runs
 
 CHAMPION = "champion"
 
@@ -233,19 +232,22 @@ class Registry:
         """What MLflow keeps in words of each run and version: parameters, tags, names of metrics.
         Runs that were deleted, which it keeps until ``mlflow gc``, are among them.
         """
-        experiment = self._client.get_experiment_by_name(self._name)
-        page = None if experiment is not None else ""
-        while page != "":
-            runs = self._client.search_runs(
-                [experiment.experiment_id], run_view_type=ViewType.ALL, page_token=page
-            )
-            for run in runs:
-                data = run.data
-                said = [*_both(data.params), *_both(data.tags), *data.metrics]
-                yield f"MLflow run {run.info.run_id}", "\n".join(said)
-            page = runs.token or ""
+        for each in runs(self._client, self._name):
+            said = [*_both(each.data.params), *_both(each.data.tags), *each.data.metrics]
+            yield f"MLflow run {each.info.run_id}", "\n".join(said)
         for version in self.versions():
             yield f"model version {version.number}", "\n".join(_both(version.tags))
+
+    def trainings(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """The tags of each version, and of each training whose version is not there, or not any
+        more: its files are kept until ``mlflow gc``.
+        """
+        versions = self.versions()
+        yield from ((f"model version {version.number}", version.tags) for version in versions)
+        known = {version.run_id for version in versions}
+        for each in runs(self._client, self._name):
+            if each.info.run_id not in known and "tables" in each.data.tags:
+                yield f"MLflow run {each.info.run_id}", each.data.tags
 
     def metrics(self, version: Version) -> dict[str, float]:
         """What was measured when a version was trained."""
@@ -285,15 +287,14 @@ class Registry:
                 where=self._uri,
                 hint="train it with `driftline train`; other models are not loaded",
             )
-        run = self._client.get_run(version.run_id).info if version.run_id else None
-        if run is None or version.source != f"{run.artifact_uri}/model":
+        made = run_of(self._client, version.run_id)
+        if made is None or version.source != f"{made.artifact_uri}/model":
             raise DriftlineError(
                 f"model {self._name} version {version.number} lies where its training put nothing",
                 where=version.source,
                 hint="nothing was fetched from there. Train again",
             )
-        fetch = reached(mlflow.artifacts.download_artifacts, self._uri)
-        folder = Path(fetch(version.source))
+        folder = fetched(version.source, self._uri)
         if of_files(folder) != expected:
             raise DriftlineError(
                 f"model {self._name} version {version.number} is not what was recorded",

@@ -1,15 +1,20 @@
 """MLflow's client for :mod:`driftline.registry`, with what goes wrong there in our own words,
-and the names it takes.
+the names it takes, all of its runs, and copies of its artifacts.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import mlflow
+import mlflow.artifacts
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
@@ -46,15 +51,52 @@ def reached(asked: Callable[..., Any], uri: str) -> Callable[..., Any]:
                     where=re.sub(r"//[^/@]*@", "//", uri),
                     hint="the champion is the one it was; give the same command again",
                 ) from error
-            if "No such artifact" in str(error):
-                raise DriftlineError(
-                    "files of a model version are gone",
-                    where=re.sub(r"//[^/@]*@", "//", uri),
-                    hint="put them back from a copy, or train again",
-                ) from error
             raise
 
     return ask
+
+
+@functools.cache
+def _copies() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="driftline-models-")
+
+
+def fetched(source: str, uri: str) -> Path:
+    """Artifacts where they lie on a disk; else a copy, which goes when this process ends."""
+    on_disk = source.startswith(("file:", "/"))
+    copy = None if on_disk else tempfile.mkdtemp(dir=_copies().name)
+    try:
+        return Path(reached(mlflow.artifacts.download_artifacts, uri)(source, dst_path=copy))
+    except (MlflowException, OSError) as error:
+        if storage.explained(f"{type(error).__name__} {error}"):
+            raise
+        raise DriftlineError(
+            "files of a model version are gone",
+            where=source,
+            hint="put them back from a copy, or train again",
+        ) from error
+
+
+def run_of(client: Any, run_id: str) -> Any:
+    """What MLflow says of a run; None where there is none, or none any more."""
+    try:
+        return client.get_run(run_id).info if run_id else None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def runs(client: Any, experiment: str) -> Iterator[Any]:
+    """Every run of an experiment; those that were deleted, too, until ``mlflow gc``."""
+    found = client.get_experiment_by_name(experiment)
+    page = None if found is not None else ""
+    while page != "":
+        some = client.search_runs(
+            [found.experiment_id], run_view_type=ViewType.ALL, page_token=page
+        )
+        yield from some
+        page = some.token or ""
 
 
 def metric_name(said: str) -> str:

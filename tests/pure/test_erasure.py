@@ -4,24 +4,49 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from driftline import erasure, pins
+from driftline.errors import DriftlineError, TryAgain
 from driftline.jobs import remaining
 from driftline.registry import Version
 
 
-def test_a_model_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
+def test_a_training_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
+    """Its version may be deleted: the run, and with it the rows, is there until `mlflow gc`."""
     monkeypatch.setattr(pins, "whole", lambda tables, name, version: version > 3)
 
-    def model(number: int, keeps: bool, features: int) -> Version:
+    def tags(keeps: bool, features: int) -> dict[str, str]:
         made = json.dumps({"gold.features": features, "silver.other": 1})
-        return Version(number, "", "", {"tables": made, "keeps_rows": str(keeps)})
+        return {"tables": made, "keeps_rows": str(keeps)}
 
-    known = [model(1, True, 3), model(2, True, 4), model(3, False, 3), model(4, False, 4)]
-    models = SimpleNamespace(versions=lambda: known)
+    known = {"model version 1": tags(True, 3), "model version 2": tags(True, 4)}
+    known |= {"model version 3": tags(False, 3), "MLflow run f00": tags(True, 2)}
+    models = SimpleNamespace(trainings=known.items)
     found = remaining.keeping(SimpleNamespace(tables=None), models, ["gold.features"])
-    assert found == ["model version 1, which keeps rows that it was fitted on"]
+    kept = "which keeps rows that it was fitted on"
+    assert found == [f"model version 1, {kept}", f"MLflow run f00, {kept}"]
+
+
+def test_a_version_that_cannot_be_looked_into_is_left_and_the_others_are_looked_into() -> None:
+    def folder(version: Version) -> Path:
+        if version.number == 2:
+            raise DriftlineError("files of a model version are gone")
+        if version.number == 4:
+            raise TryAgain("the model registry cannot be reached")
+        return Path(str(version.number))
+
+    known = [Version(number, "", "", {}) for number in (1, 2, 3)]
+    models = SimpleNamespace(versions=lambda: known, folder=folder)
+    paths, left = remaining.folders(models)
+    assert paths == [Path("1"), Path("3")]
+    assert left == ["model version 2, whose files cannot be looked into"]
+    known.append(Version(4, "", "", {}))
+    with pytest.raises(TryAgain):
+        remaining.folders(models)
 
 
 def test_a_name_is_found_as_json_writes_it_and_alone_only() -> None:

@@ -7,6 +7,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -267,6 +270,47 @@ def test_a_model_of_somebody_else_is_not_loaded(registry, model, monkeypatch) ->
         with pytest.raises(DriftlineError, match="lies where its training put nothing"):
             registry.load(registry.version(number))
     assert (loaded, fetched) == ([], [])
+
+
+def test_what_is_lost_is_told_of_the_version_alone(registry, model) -> None:
+    """A run that `mlflow gc` has removed, and files that somebody has."""
+    first, second = record(registry, model), record(registry, model)
+    assert [what for what, _ in registry.trainings()] == ["model version 1", "model version 2"]
+    shutil.rmtree(folder(first))
+    with pytest.raises(DriftlineError, match="are gone"):
+        registry.folder(first)
+    gone = replace(second, run_id="0" * 32)
+    with pytest.raises(DriftlineError, match="lies where its training put nothing"):
+        registry.folder(gone)
+    assert registry.folder(second)
+    registry._client.delete_model_version(registry._name, "2")
+    registry._client.delete_run(second.run_id)
+    told = [("model version 1", 4), (f"MLflow run {second.run_id}", 4)]
+    found = [(what, json.loads(tags["tables"])) for what, tags in registry.trainings()]
+    assert [(what, made["gold.features"]) for what, made in found] == told
+
+
+FETCHED = """
+import sys
+from pathlib import Path
+from driftline import registry_client as client
+
+def download(source, dst_path):
+    print(dst_path)
+    Path(dst_path, "model").write_text("x")
+    return dst_path
+
+client.mlflow.artifacts.download_artifacts = download
+assert (client.fetched("mlflow-artifacts:/1/model", "http://127.0.0.1:1") / "model").exists()
+"""
+
+
+@pytest.mark.slow
+def test_a_copy_from_a_server_goes_when_the_process_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FETCHED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() and not Path(done.stdout.strip()).exists()
 
 
 def test_artifacts_are_beside_the_store_not_in_the_working_directory(registry, model, uri) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, schemas
+from driftline.errors import DriftlineError, TryAgain
 from driftline.jobs.line import Line
-from driftline.registry import Registry, Version
+from driftline.logs import LOGGER
+from driftline.registry import Registry
 
 
 def found(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
@@ -33,7 +36,9 @@ def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence
         if rows.where(held).limit(1).count():
             found.append(name)
         found += map(str, sorted(pins.past(line.tables, name)))
-    places = [Path(line.tables.root), *(models.folder(each) for each in models.versions())]
+    kept, closed = folders(models)
+    found += closed
+    places = [Path(line.tables.root), *kept]
     if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
         store = Path(line.environment.mlflow.removeprefix("sqlite:///"))
         places += [store, store.with_name("mlartifacts")]
@@ -68,21 +73,34 @@ def _holds(path: Path, said: re.Pattern[bytes]) -> bool:
 
 def not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list[int]:
     """The model versions that came from a table's version which is not whole any more."""
-    return [model.number for model in models.passed() if not _whole(line, model, names)]
+    return [model.number for model in models.passed() if not _whole(line, model.tables, names)]
+
+
+def folders(models: Registry) -> tuple[list[Path], list[str]]:
+    """Where the files of model versions are, and the versions that cannot be looked into."""
+    kept, closed = [], []
+    for version in models.versions():
+        try:
+            kept.append(models.folder(version))
+        except TryAgain:
+            raise
+        except DriftlineError as error:
+            LOGGER.warning("model version %d: %s", version.number, error)
+            closed.append(f"model version {version.number}, whose files cannot be looked into")
+    return kept, closed
 
 
 def keeping(line: Line, models: Registry, names: Sequence[str]) -> list[str]:
-    """Model versions in which rows that they were fitted on stand, theirs perhaps among them."""
+    """Trainings whose models keep rows that they were fitted on, theirs perhaps among them."""
     return [
-        f"model version {model.number}, which keeps rows that it was fitted on"
-        for model in models.versions()
-        if model.tags.get("keeps_rows") == "True" and not _whole(line, model, names)
+        f"{what}, which keeps rows that it was fitted on"
+        for what, tags in models.trainings()
+        if tags.get("keeps_rows") == "True" and not _whole(line, json.loads(tags["tables"]), names)
     ]
 
 
-def _whole(line: Line, model: Version, names: Sequence[str]) -> bool:
+def _whole(line: Line, tables: Mapping[str, int], names: Sequence[str]) -> bool:
+    """Whether versions of tables that a model came from can be read as they were."""
     return all(
-        pins.whole(line.tables, name, version)
-        for name, version in model.tables.items()
-        if name in names
+        pins.whole(line.tables, name, version) for name, version in tables.items() if name in names
     )
