@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pyspark.sql import functions as F
 
 from driftline import cli_models, erasure, schemas
+from driftline.errors import ConfError
 from driftline.jobs import drift, erase, explore, ingest, validate
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
@@ -101,9 +102,15 @@ def numbered(open_line, repository, tmp_path):
         (tmp_path / f"{month}.txt").write_text("\n".join([head, *rows]) + "\n")
         ingest.run(line)
         validate.run(line)
+    rows = [head, f"{KEPT} 19970401 1 9.50", f"{KEPT} 19970402 1 9.50", f"{GONE} soon 1 9.50"]
+    (tmp_path / "05.txt").write_text("\n".join(rows) + "\n")  # of them a reject alone
+    ingest.run(line)
     explore.run(line, table="silver.purchases")
     newest = line.tables.version("silver.purchases")
     drift.run(line, table="silver.purchases", asked=Asked(str(newest - 1), str(newest)))
+    told = dict.fromkeys(schemas.DRIFT.column_names) | {"column": "customer_id"}
+    told |= {"detail": f"new {KEPT / 1e7}E7, {GONE / 1e7}E7", "statistic": "new"}
+    line.tables.append_values([tuple(told.values())], schemas.DRIFT, key=None)
     for table in (schemas.PREDICTIONS, schemas.SHADOW):
         empty = dict.fromkeys(table.column_names)
         rows = [empty | {"entity": str(each), "as_of": JUNE} for each in (GONE, KEPT)]
@@ -153,12 +160,17 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     before = tables_with(GONE, warehouse)
     assert before >= {"bronze.purchases", "silver.purchases", "gold.predictions", "gold.shadow"}
     assert before >= {"ops.profiles", "ops.exploration", "ops.drift", "ops.quarantine"}
-    said = erase.run(line, entities=[f"+0{GONE}", "99999999"], request="R-1")
+    assert "ops.rejects" in before
+    people = [f"+0{GONE}", "99999999"]
+    with pytest.raises(ConfError, match="the request names a person"):
+        erase.run(line, entities=people, request=f"of {GONE}")
+    said = erase.run(line, entities=people, request="R-1")
     assert tables_with(GONE, warehouse) == set()
     assert tables_with(KEPT, warehouse) >= {"bronze.purchases", "silver.purchases"}
     assert "1 of them in no row: are they written as the tables have them?" in said
     last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
     assert (last.status, last.entities, last.absent) == ("complete", 2, 1)
+    assert [Path(each).name for each in last.deliveries] == ["03.txt", "05.txt"]
     # What is gone of the profiles is of that column alone: versions are still compared.
     newest = line.tables.version("silver.purchases")
     assert "silver.purchases" in drift.run(

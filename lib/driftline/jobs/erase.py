@@ -6,6 +6,7 @@ last, because only its rows tell which words were a person's alone.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import reduce
@@ -32,19 +33,26 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
     names = line.tables.names()
     kept = _as_kept(line, entities)
     people = sorted({each for ways in kept.values() for each in ways})
+    if re.search(erasure.pattern(people), request):
+        raise ConfError(
+            "the request names a person, and is kept",
+            file="--request",
+            allowed="what tells one request from another, and nobody from anybody",
+            hint="call it by its number",
+        )
     with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model"):
         personal = erasure.personal(line.problem, names)
         wanted = _wanted(line, people)
         words = _words(line, personal, wanted, people)
-        theirs = _kept_out(line, names, words, people)
-        theirs |= {table: wanted[column] for table, column in personal.items()}
+        kept_out = _kept_out(line, names, words, people)
+        theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
             "entities": len(kept),
             "absent": _absent(line, personal, wanted, kept),
-            "deliveries": _deliveries(line, personal, wanted),
+            "deliveries": _deliveries(line, personal, wanted, kept_out),
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
         }
         _certify(line, ledger, begun)
@@ -83,8 +91,9 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
                 where=", ".join(said["left"][:5]),
                 hint="ops.erasures lists all; a short number may be found where it is no name; a "
-                "model that keeps rows has to be trained again, and its version deleted; what was "
-                "pulled and has not landed (_spool) has to be ingested first",
+                "model that keeps rows or cannot be looked into has to be trained "
+                "again, and its version deleted; what was pulled and has not landed (_spool) has "
+                "to be ingested first",
             )
         return ledger.message
 
@@ -171,24 +180,31 @@ def _entity(line: Line) -> Column:
 
 
 def _deliveries(
-    line: Line, personal: Mapping[str, str], wanted: Mapping[str, DataFrame]
+    line: Line,
+    personal: Mapping[str, str],
+    wanted: Mapping[str, DataFrame],
+    kept_out: Mapping[str, DataFrame],
 ) -> list[str]:
-    """Paths of the delivered files that their rows came from, but for those that were pulled."""
+    """Paths of the delivered files that rows of theirs came from, or rejects, or what is kept in
+    quarantine; but for those that were pulled.
+    """
     if not line.tables.exists(schemas.DELIVERIES.full_name):
         return []
-    known = line.tables.read(schemas.DELIVERIES.full_name).select("delivery", "path").distinct()
-    found: set[str] = set()
+    pulled = [name for name in line.problem.sources if pulls.folder(line, name) is not None]
+    known = line.tables.read(schemas.DELIVERIES.full_name).where(~F.col("source").isin(pulled))
+    found = [rows.select("delivery") for rows in kept_out.values()]
     for table, column in _bronze(personal):
-        if pulls.folder(line, table.removeprefix("bronze.")) is not None:
-            continue
-        theirs = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
-        paths = known.join(theirs, known["delivery"] == theirs["_delivery"], "left_semi")
-        found |= {row.path for row in paths.collect()}
-    return sorted(found)
+        rows = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
+        found.append(rows.select(F.col("_delivery").alias("delivery")))
+    every = reduce(DataFrame.union, found, known.select("delivery").limit(0)).distinct()
+    paths = known.join(every, on="delivery", how="left_semi").select("path").distinct()
+    return sorted(row.path for row in paths.collect())
 
 
 def _unspool(line: Line, ledger: Run) -> None:
-    """Remove the pulled files that have landed: bronze has what was in them."""
+    """Remove the pulled files that were dealt with, those that were refused, too: who has them can
+    be asked again. Of their rejects only what is in ops.rejects is left.
+    """
     if not line.tables.exists(schemas.DELIVERIES.full_name):
         return
     rows = line.tables.read(schemas.DELIVERIES.full_name).where(
