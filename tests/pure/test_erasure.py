@@ -11,7 +11,7 @@ import pytest
 
 from driftline import erasure, pins
 from driftline.errors import DriftlineError, TryAgain
-from driftline.jobs import remaining
+from driftline.jobs import erase, remaining
 from driftline.registry import Version
 
 
@@ -47,6 +47,14 @@ def test_a_version_that_cannot_be_looked_into_is_left_and_the_others_are_looked_
     known.append(Version(4, "", "", {}))
     with pytest.raises(TryAgain):
         remaining.folders(models)
+
+
+@pytest.mark.parametrize(
+    ("set_", "told"), [({"spark.eventLog.enabled": "true"}, True), ({}, False)]
+)
+def test_that_spark_logs_the_names_is_said(set_: dict[str, str], told: bool) -> None:
+    line = SimpleNamespace(spark=SimpleNamespace(conf=set_))
+    assert bool(erase._logged(line)) == told
 
 
 def test_a_name_is_found_as_json_writes_it_and_alone_only() -> None:

@@ -85,7 +85,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         said["left"] = remaining.found(line, models, names, people)
         _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
         ledger.status = "done"
-        ledger.message = _told(said)
+        ledger.message = _told(said) + _logged(line)
         if said["left"]:
             raise Refused(
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
@@ -112,6 +112,13 @@ def _told(said: Mapping[str, Any]) -> str:
     if said["deliveries"]:
         text += f"; {len(said['deliveries'])} delivered files, which are yours, still have them"
     return text
+
+
+def _logged(line: Line) -> str:
+    """What Spark logs of its plans has the names in it: they are what is looked for."""
+    if line.spark.conf.get("spark.eventLog.enabled", "false") != "true":
+        return ""
+    return "; the log of Spark's events, which is yours, has their names"
 
 
 def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
