@@ -108,10 +108,11 @@ def commands(stage: Stage) -> list[click.Command]:
     ) -> None:
         """Persons → out of every table, old file, log and text; ops.erasures has the certificate.
 
-        Words that only they used go, too, where tables describe columns. Old versions of all tables
-        can no longer be read, so that models made from them cannot be reproduced. Delivered files
-        are yours: the certificate lists those that hold them. Killed? Give the command again. In an
-        object store it refuses: it could not look into every file.
+        Words that only they used go, too, where tables describe columns, and report.html, which
+        `report` makes anew. Old versions of all tables can no longer be read, so that models made
+        from them cannot be reproduced. Delivered files are yours: the certificate lists those that
+        hold them. Killed? Give the command again. In an object store it refuses: it could not look
+        into every file.
         """
         whom = {*named, *(line.strip() for line in entities or ())} - {""}
         if not whom:

@@ -28,9 +28,11 @@ DESCRIBING = {
     "ops.quality": ("observed",),
     "ops.slices": ("value",),
     "ops.exploration": ("detail",),
+    "ops.curves": ("name",),
 }
 """Tables whose rows describe a ``column``, and where such a row may tell values: of that column;
 ``cell`` and ``slice`` of segments, and a cause's ``name`` of the column that is its ``kind``, too.
+What is drawn of a model's place for one value has the column in its ``name``, as column=value.
 """
 
 ALONE = {"ops.profiles": f"exists(map_values(cell), each -> each <=> '{ERASED}')"}
@@ -139,6 +141,8 @@ def described(column: str) -> Column:
 
 def _of(table: str, column: str) -> Column:
     """Which rows describe a column or, of causes, what moved others by its values."""
+    if table == "ops.curves":
+        return F.startswith("name", F.lit(f"{column}="))
     told = described(column)
     return told | (F.col("kind") == column) if table == "ops.causes" else told
 

@@ -178,7 +178,8 @@ ERASURES = Table(
         "— Version that holds them no more, rows taken out, old files removed; when begun: the "
         "version that holds them, and rows to take out",
         "models array<int> — Model versions that cannot be reproduced any more",
-        "left array<string> — Where their names were still found",
+        "left array<string> — Where their names were still found, and models that know their words "
+        "or rows",
         WHICH_RUN,
         AT,
     ),

@@ -42,11 +42,25 @@ def test_a_version_that_cannot_be_looked_into_is_left_and_the_others_are_looked_
     known = [Version(number, "", "", {}) for number in (1, 2, 3)]
     models = SimpleNamespace(versions=lambda: known, folder=folder)
     paths, left = remaining.folders(models)
-    assert paths == [Path("1"), Path("3")]
+    assert paths == {"model version 1": Path("1"), "model version 3": Path("3")}
     assert left == ["model version 2, whose files cannot be looked into"]
     known.append(Version(4, "", "", {}))
     with pytest.raises(TryAgain):
         remaining.folders(models)
+
+
+def test_a_model_that_knows_a_word_of_theirs_is_told(tmp_path) -> None:
+    """As a vocabulary has it, in Spark's JSON or in ONNX's bytes; another's longer word is none."""
+    for number, content in enumerate([b'["DE", "Malta"]', b"\x00Malta\x12", b"Maltanien"], 1):
+        (tmp_path / str(number) / "stages").mkdir(parents=True)
+        (tmp_path / str(number) / "stages" / "part-0").write_bytes(content)
+    known = [Version(number, "", "", {}) for number in (1, 2, 3)]
+    models = SimpleNamespace(
+        versions=lambda: known, folder=lambda version: tmp_path / str(version.number)
+    )
+    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
+    assert remaining.knowing(models, {"Malta"}) == told
+    assert remaining.knowing(models, set()) == []
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,10 @@ def test_segments_and_causes_tell_no_words_either(spark) -> None:
     found = [tuple(row.values()) for row in rewritten(spark, schemas.CAUSES, rows, words)]
     assert found == causes + [(*each[:2], "(erased)") for each in theirs]
 
+    places = [{"name": each} for each in ("agent", "agent=ab", "half=a", "agent=a")]
+    found = rewritten(spark, schemas.CURVES, places, words)
+    assert found == [*places[:3], {"name": "agent=(erased)"}]
+
 
 def test_a_record_is_theirs_in_whatever_encoding_it_came(spark) -> None:
     texts = {
@@ -161,10 +165,13 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     assert before >= {"bronze.purchases", "silver.purchases", "gold.predictions", "gold.shadow"}
     assert before >= {"ops.profiles", "ops.exploration", "ops.drift", "ops.quarantine"}
     assert "ops.rejects" in before
+    page = Path(line.beside("report.html"))
+    page.write_text("made before, of what tables told then")
     people = [f"+0{GONE}", "99999999"]
     with pytest.raises(ConfError, match="the request names a person"):
         erase.run(line, entities=people, request=f"of {GONE}")
     said = erase.run(line, entities=people, request="R-1")
+    assert not page.exists()
     assert tables_with(GONE, warehouse) == set()
     assert tables_with(KEPT, warehouse) >= {"bronze.purchases", "silver.purchases"}
     assert "1 of them in no row: are they written as the tables have them?" in said

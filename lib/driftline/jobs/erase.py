@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row
@@ -47,6 +48,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         kept_out = _kept_out(line, names, words, people)
         theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
+        models = Registry(line.environment.mlflow, line.problem.name)
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
@@ -54,6 +56,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             "absent": _absent(line, personal, wanted, kept),
             "deliveries": _deliveries(line, personal, wanted, kept_out),
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
+            "left": remaining.knowing(models, _learnt(line, words)),
         }
         _certify(line, ledger, begun)
         said = begun | _since(line, request)
@@ -79,7 +82,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             if files[name] or name in changed
         ]
         _unspool(line, ledger)
-        models = Registry(line.environment.mlflow, line.problem.name)
+        Path(line.beside("report.html")).unlink(missing_ok=True)
         said["models"] = remaining.not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
         said["left"] = remaining.found(line, models, names, people)
@@ -91,7 +94,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
                 where=", ".join(said["left"][:5]),
                 hint="ops.erasures lists all; a short number may be found where it is no name; a "
-                "model that keeps rows or cannot be looked into has to be trained "
+                "model that keeps rows, knows a word or cannot be looked into has to be trained "
                 "again, and its version deleted; what was pulled and has not landed (_spool) has "
                 "to be ingested first",
             )
@@ -206,6 +209,12 @@ def _deliveries(
     every = reduce(DataFrame.union, found, known.select("delivery").limit(0)).distinct()
     paths = known.join(every, on="delivery", how="left_semi").select("path").distinct()
     return sorted(row.path for row in paths.collect())
+
+
+def _learnt(line: Line, words: Mapping[str, set[str]]) -> set[str]:
+    """Words of theirs that models may have learnt: of columns that are features as they are."""
+    known = line.problem.profile.attributes if line.problem.profile else ()
+    return {word for name in known for word in words.get(name, ())}
 
 
 def _unspool(line: Line, ledger: Run) -> None:

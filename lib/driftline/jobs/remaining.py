@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,13 +17,45 @@ from driftline.jobs.line import Line
 from driftline.logs import LOGGER
 from driftline.registry import Registry
 
+KNOWS = ", which knows a word that was theirs alone"
+"""What is written down of such a model version, behind its number."""
+
 
 def found(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
-    """Everything in which a name still stands, and the models that keep rows."""
-    return _left(line, models, names, entities) + keeping(line, models, names)
+    """Everything in which a name still stands, and the models that keep rows or know words."""
+    kept, closed = folders(models)
+    told = line.tables.read(schemas.ERASURES.full_name).select(F.explode("left").alias("what"))
+    known = {row.what for row in told.where(F.endswith("what", F.lit(KNOWS))).collect()}
+    return [
+        *_left(line, models, names, entities, kept.values()),
+        *closed,
+        *sorted(known & {what + KNOWS for what in kept}),
+        *keeping(line, models, names),
+    ]
 
 
-def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
+def knowing(models: Registry, words: Collection[str]) -> list[str]:
+    """Model versions whose files hold a word. Once a person's rows are gone nothing tells their
+    words any more, so this has to be asked, and written down, before.
+    """
+    if not words:
+        return []
+    said = re.compile(erasure.pattern(words).encode())
+    kept, _ = folders(models)
+    return [
+        what + KNOWS
+        for what, place in kept.items()
+        if any(_holds(path, said) for path in _files(place, set()))
+    ]
+
+
+def _left(
+    line: Line,
+    models: Registry,
+    names: Sequence[str],
+    entities: Sequence[str],
+    kept: Iterable[Path],
+) -> list[str]:
     """Tables, old data files, and files of any other kind in which a name still stands."""
     named = erasure.pattern(entities)
     found = []
@@ -36,8 +68,6 @@ def _left(line: Line, models: Registry, names: Sequence[str], entities: Sequence
         if rows.where(held).limit(1).count():
             found.append(name)
         found += map(str, sorted(pins.past(line.tables, name)))
-    kept, closed = folders(models)
-    found += closed
     places = [Path(line.tables.root), *kept]
     if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
         store = Path(line.environment.mlflow.removeprefix("sqlite:///"))
@@ -76,17 +106,18 @@ def not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list
     return [model.number for model in models.passed() if not _whole(line, model.tables, names)]
 
 
-def folders(models: Registry) -> tuple[list[Path], list[str]]:
-    """Where the files of model versions are, and the versions that cannot be looked into."""
-    kept, closed = [], []
+def folders(models: Registry) -> tuple[dict[str, Path], list[str]]:
+    """Model version → where its files are; and the versions that cannot be looked into."""
+    kept, closed = {}, []
     for version in models.versions():
+        what = f"model version {version.number}"
         try:
-            kept.append(models.folder(version))
+            kept[what] = models.folder(version)
         except TryAgain:
             raise
         except DriftlineError as error:
-            LOGGER.warning("model version %d: %s", version.number, error)
-            closed.append(f"model version {version.number}, whose files cannot be looked into")
+            LOGGER.warning("%s: %s", what, error)
+            closed.append(f"{what}, whose files cannot be looked into")
     return kept, closed
 
 
