@@ -35,7 +35,7 @@ from executors import FOR_CLASSES, LIBRARIES, link
 
 PROJECT = Path(__file__).parents[2]
 
-SENT = {"ingest": 3, "features": 1, "scoring": 1, "adapter": 2, "pulls.jdbc": 1, "session": 1}
+SENT = {"ingest": 3, "features": 1, "scoring": 1, "adapter": 2, "pulls.jdbc": 2, "session": 1}
 """How many functions a module sends; that of ``session`` warms up a Spark of one process."""
 
 EXECUTOR = """
@@ -150,6 +150,12 @@ def not_landed(folder: Path) -> Sent:
     return mapped(rows), [pa.RecordBatch.from_pydict({"n": ["1", "x"]})]
 
 
+def without(folder: Path) -> Sent:
+    rows = frame()
+    jdbc._without(rows, ("n",), b"k" * 32)
+    return mapped(rows), [pa.RecordBatch.from_pydict({"n": ["1", None]})]
+
+
 def fit(name: str) -> Callable[[Path], Sent]:
     def sent(folder: Path) -> Sent:
         made = adapter.Adapted(name, {}, task="classification", seed=1, weighted=False)
@@ -172,6 +178,7 @@ ALWAYS = {
     "features.windowed": windowed,
     "scoring.predicted": predicted,
     "pulls.jdbc": not_landed,
+    "pulls.jdbc, pseudonyms": without,
 }
 OF_CLASSES = {
     "fit of numbers": fit("sklearn.linear_model.LogisticRegression"),
