@@ -44,7 +44,7 @@ _ONLY_NUMBERS = (
 )
 _PLAIN_QUERY = (
     *("Project", "Filter", "Aggregate", "UnresolvedHaving", "Distinct", "Sort", "SubqueryAlias"),
-    *("GlobalLimit", "LocalLimit", "UnresolvedRelation"),
+    *("GlobalLimit", "LocalLimit", "Offset", "UnresolvedRelation"),
 )
 _RUNS_CODE = ("CallMethodViaReflection", "RaiseError", "PythonUDF", "ScalaUDF")
 _TELLS_THE_TIME = ("CurrentDate", "CurrentTime", "CurrentTimestamp", "LocalTimestamp", "Now")
