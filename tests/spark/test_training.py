@@ -244,11 +244,13 @@ def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
     asked = problem("roc_auc", {"logistic_regression": grid}, RAW)
     fitted = []
     how = How(split.sides(asked.split, [], folds=FOLDS, horizon=30), 2, fitted.append)
-    left = racing.race(rows, asked, COLUMNS, how)
+    left, last = racing.race(rows, asked, COLUMNS, how)
     assert [dict(each.parameters)["regParam"] for each in left] == [0.01, 0.1]
     assert len(fitted) == 6  # once each, instead of once a fold; two that are left race no more
     # No time: nobody was compared, nobody is left out.
-    assert len(racing.race(rows, asked, COLUMNS, replace(how, until=0.0))) == 6
+    assert last is not None and (last.part, len(last.trials)) == (9, 6)
+    nobody, none = racing.race(rows, asked, COLUMNS, replace(how, until=0.0))
+    assert (len(nobody), none) == (6, None)
     trials = training.search(rows, asked, COLUMNS, how, wanted=left)
     assert [each.candidate for each in trials] == left
 
