@@ -40,6 +40,10 @@ class Known:
     slices: Sequence[Slice]
     checks: Sequence[Mapping[str, object]]
     details: Mapping[str, str]
+    seconds: float
+    """From the training's beginning until the card was written, and what that cost by the price
+    book."""
+    money: float
 
 
 def sections(problem: Problem, known: Known) -> list[Section]:
@@ -78,7 +82,7 @@ def sections(problem: Problem, known: Known) -> list[Section]:
             _measured(known),
         ),
         Section("Weakest", _weakest(problem, known), _slices(known.slices)),
-        Section("The search", (_searched(known),), _trials(known.trials)),
+        Section("The search", _searched(problem, known), _trials(known.trials)),
         Section("Limits", _limits(problem, known)),
     ]
 
@@ -115,9 +119,13 @@ def _slices(slices: Sequence[Slice]) -> list[Sequence[str]]:
     return rows[: _SLICES + 1]
 
 
-def _searched(known: Known) -> str:
+def _searched(problem: Problem, known: Known) -> Sequence[str]:
     seconds = sum(trial.seconds for trial in known.trials)
-    return f"{len(known.trials)} candidates were measured, in {seconds:.0f} s of fitting."
+    return (
+        f"{len(known.trials)} candidates were measured, in {seconds:.0f} s of fitting.",
+        f"Until this was written the training took {known.seconds:.0f} s and cost "
+        f"{known.money:.2g} {problem.prices.currency} by the price book, without what it wrote.",
+    )
 
 
 def _trials(trials: Sequence[Trial]) -> list[Sequence[str]]:

@@ -195,13 +195,17 @@ class Problem(Strict):
                     allowed=", ".join(known),
                     hint="remove it from train.candidates",
                 )
-        for table in self.drift.tables:
+        named = {
+            "drift.tables": self.drift.tables,
+            "drift.segments": [each for each in self.drift.segments if "/" not in each],
+        }
+        for key, table in ((key, table) for key, tables in named.items() for table in tables):
             layer, _, name = table.partition(".")
             names = ("features", "predictions") if layer == "gold" else tuple(self.sources)
             if name not in names:
                 raise wrong(
                     "no such table to watch",
-                    key="drift.tables",
+                    key=key,
                     found=table,
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),

@@ -224,10 +224,13 @@ class Drift(Strict):
     freshness: float | None = Field(default=None, gt=0)
     """Days by which the newest time of a column falls further behind."""
 
-    @field_validator("tables")
+    @field_validator("tables", "segments")
     @classmethod
     def _layer_and_name(cls, tables: Any) -> Any:
+        """Segments may be of a table by its folder, too, for `driftline drift --table`."""
         for table in tables:
+            if isinstance(tables, dict) and "/" in table:
+                continue
             if table.partition(".")[0] not in ("bronze", "silver", "gold") or "." not in table:
                 raise wrong(
                     "not a table that can be watched",

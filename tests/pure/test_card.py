@@ -38,6 +38,8 @@ def known() -> card.Known:
         [Slice("country", EVIL, 60, Interval(0.6, 0.5, 0.64), True)],
         [{"check": "events", "holds": True, "detail": "none after"}],
         {"decision": "score at least 0.3"},
+        seconds=61.4,
+        money=0.00213,
     )
 
 
@@ -74,6 +76,7 @@ def test_a_card_says_every_fact_in_both_forms(repository, known) -> None:
     assert "PythonException" in page.cells
     assert "0.9999" not in text  # validation rows have chosen: they do not judge
     assert "1 of 1 slices are worse" in text
+    assert "took 61 s and cost 0.0021 EUR by the price book" in text
     assert problem.question in text
     assert "script" not in page.tags
     assert {"h1", "h2", "table"} <= set(page.tags)

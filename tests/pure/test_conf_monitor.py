@@ -65,6 +65,26 @@ CHANGES = {
             "choose one of these",
         ),
     ),
+    "segments of a table without a layer": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  segments: {orders: [channel]}"),
+        (
+            "not a table that can be watched",
+            "drift.segments",
+            "orders",
+            "bronze.<source>, silver.<source>, gold.features, gold.predictions",
+            "write layer.name",
+        ),
+    ),
+    "segments of a table that is none": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  segments: {silver.order: [channel]}"),
+        (
+            "no such table to watch",
+            "drift.segments",
+            "silver.order",
+            WATCHED,
+            "did you mean 'orders'?",
+        ),
+    ),
     "threshold of 15": (
         ("ks: 0.15", "ks: 15"),
         ("out of range", "drift.ks", "15", "1 or less", "a share of 15 % is written 0.15"),

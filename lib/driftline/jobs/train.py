@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -31,7 +32,7 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
-from driftline.prices import affordable
+from driftline.prices import affordable, money
 from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
 from driftline.serving.model import Portable
@@ -80,6 +81,14 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
             )
         finally:
             rows.unpersist()
+
+
+def _spent(line: Line, ledger: Run) -> tuple[float, float]:
+    """Seconds since the stage began, and what the cores and the memory held cost for them."""
+    seconds = (datetime.now(timezone.utc) - ledger.started_at).total_seconds()
+    held, hours = line.environment, seconds / 3600
+    cores, gib = held.cores * hours, held.memory_gib * hours
+    return seconds, money(line.problem.prices, core_hours=cores, gib_hours=gib, gib_months=0)
 
 
 def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) -> str:
@@ -178,6 +187,7 @@ def _train(
             slices,
             json.loads(proof)["checks"],
             details,
+            *_spent(line, ledger),
         )
         papers = judging.papers(line, judged["test"], known)
         made = _Made(
