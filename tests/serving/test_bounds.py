@@ -10,11 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 from pydantic import ValidationError
 from tests.serving.conftest import FACTS, ROW, ask
 
 from driftline.serving import rest, rows, rpc, server, tensors
-from driftline.serving.limits import Limits
+from driftline.serving.limits import Gate, Limits
 from driftline.serving.rest import Rest
 from driftline.serving.rows import FAULTS, Reader, Wrong
 
@@ -154,3 +155,59 @@ def test_a_body_may_take_longer_than_the_next_request(service, listening, monkey
 def connected(url: str) -> socket.socket:
     place = urlsplit(url)
     return socket.create_connection((place.hostname, place.port), timeout=20)
+
+
+def test_who_has_to_wait_is_told_before_a_task_is_made(service, listening, monkeypatch) -> None:
+    tasks = []
+    called = Gate.__call__
+
+    async def counted(self, scope, receive, send) -> None:
+        tasks.append(scope["path"])
+        await called(self, scope, receive, send)
+
+    monkeypatch.setattr(Gate, "__call__", counted)
+    limits = Limits(rate=0.001, key="secret")
+    body = json.dumps({"rows": [ROW]}).encode()
+    with requests.Session() as one:  # one connection all along
+        one.headers["X-API-Key"] = "secret"
+        url = listening(Rest(service, limits).app())
+        assert one.post(f"{url}/predict", body).status_code == 200
+        for id_ in ("mine", "with space"):
+            busy = one.post(f"{url}/predict?a=b", body, headers={"X-Request-Id": id_})
+            assert (busy.status_code, busy.json()["error"]) == (429, "too many requests")
+            assert int(busy.headers["retry-after"]) > 100
+            assert busy.headers["x-request-id"] == busy.json()["request_id"] != "with space"
+            assert (busy.headers["x-request-id"] == "mine") is (id_ == "mine")
+        assert tasks == ["/predict"]
+        assert one.head(f"{url}/predict").text == ""
+        assert one.post(f"{url}/predict", body, headers={"X-API-Key": ""}).status_code == 401
+        assert one.get(f"{url}/healthz").status_code == 200
+        told = one.get(f"{url}/metrics").text
+        assert 'driftline_requests_total{code="429",way="/predict"} 3.0' in told
+        assert 'driftline_request_seconds_count{way="/predict"} 5.0' in told
+
+
+def test_requests_sent_at_once_are_answered_in_turn(service, listening) -> None:
+    body = json.dumps({"rows": [ROW]}).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with connected(listening(Rest(service, Limits(rate=0.001)).app())) as connection:
+        connection.sendall(head + body[:5])
+        time.sleep(0.2)  # it was let in, and the others are behind it
+        connection.sendall(body[5:] + head + body + HEALTH)
+        assert statuses(connection) == [200, 429, 200]
+        for part in (head[:30], head[30:], body[:9], body[9:], HEALTH):  # in pieces, all the same
+            connection.sendall(part)
+            time.sleep(0.05)
+        assert statuses(connection) == [429, 200]
+        connection.sendall(HEALTH.replace(b"GET /healthz", b"HEAD /predict"))
+        assert connection.recv(65536).endswith(b"\r\n\r\n")  # and no body
+
+
+def statuses(connection: socket.socket) -> list[int]:
+    """Of the answers up to that of :data:`HEALTH`, one right after the other."""
+    answer = b""
+    while not answer.endswith(b'{"status":"ok"}'):
+        answer += connection.recv(65536)
+    first, *answers = answer.split(b"HTTP/1.1 ")
+    assert first == b""
+    return [int(each[:3]) for each in answers]

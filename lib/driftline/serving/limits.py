@@ -14,7 +14,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+Headers = list[tuple[bytes, bytes]]
 
 LOGGER = logging.getLogger("driftline.serving")
 
@@ -69,13 +70,17 @@ class Rate:
 
     def wait(self) -> float:
         """0 and a token is taken, or the seconds until there will be one."""
+        wait = self.ahead()
+        if not wait:
+            self._tokens -= 1
+        return wait
+
+    def ahead(self) -> float:
+        """The same, and nothing is taken."""
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self._rate
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate
 
 
 class Admission:
@@ -87,9 +92,16 @@ class Admission:
 
     def wait(self) -> int | None:
         """None: come in. Else the whole seconds after which to ask again."""
+        return self._whole(self._rate.wait if self._rate else None)
+
+    def ahead(self) -> int | None:
+        """The same of somebody who is not at the door yet: takes nothing of the rate."""
+        return self._whole(self._rate.ahead if self._rate else None)
+
+    def _whole(self, seconds: Callable[[], float] | None) -> int | None:
         if self._inside >= self._most:
             return 1
-        wait = self._rate.wait() if self._rate else 0.0
+        wait = seconds() if seconds else 0.0
         return max(1, math.ceil(wait)) if wait else None
 
     def __enter__(self) -> None:
@@ -111,6 +123,28 @@ class Gate:
         self._admission = admission
         self._key = limits.key.encode() if limits.key else None
 
+    def turned_away(
+        self, path: str, headers: Sequence[tuple[bytes, bytes]]
+    ) -> tuple[Headers, bytes] | None:
+        """Headers and body of 429 where there is no room for a request; None where it may come in,
+        or is to hear something else.
+
+        For a server to ask before it makes a task of a request. Where five times as many come as
+        it can answer, most hear no, and each no keeps waiting those that were let in.
+        """
+        started = time.perf_counter()
+        wait = self._admission.ahead()
+        if wait is None or path in _OPEN or path == _UNCOUNTED:
+            return None
+        given = dict(headers)
+        if not self._knows(given):
+            return None
+        way, id_ = _way(path), _id(given)
+        told, body = _too_many(wait, id_)
+        self._metrics.requests.labels(way, "429").inc()
+        self._metrics.seconds.labels(way).observe(time.perf_counter() - started)
+        return [*told, (b"x-request-id", id_.encode())], body
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or say why not."""
         if scope["type"] != "http":
@@ -118,9 +152,7 @@ class Gate:
             return
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        id_ = given if _ID.fullmatch(given) else secrets.token_hex(16).encode()
-        scope.setdefault("state", {})["request_id"] = id_.decode()
+        id_ = scope.setdefault("state", {})["request_id"] = _id(headers)
         way = _way(scope["path"])
         code = 500
 
@@ -128,7 +160,7 @@ class Gate:
             nonlocal code
             if message["type"] == "http.response.start":
                 code = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", id_)]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", id_.encode())]
             await send(message)
 
         try:
@@ -144,13 +176,12 @@ class Gate:
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         id_ = scope["state"]["request_id"]
-        if self._key is not None and not hmac.compare_digest(_given_key(headers), self._key):
+        if not self._knows(headers):
             await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
             return
         wait = None if scope["path"] == _UNCOUNTED else self._admission.wait()
         if wait is not None:
-            retry = str(wait).encode()
-            await _say(send, id_, 429, "too many requests", [(b"retry-after", retry)])
+            await _send(send, 429, *_too_many(wait, id_))
             return
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._limits.body:
@@ -176,6 +207,16 @@ class Gate:
             LOGGER.exception("request %s failed", id_)
             if not begun:
                 await _say(send, id_, 500, "this is a bug in driftline, please report it")
+
+    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether who asks has the key, where there is one."""
+        return self._key is None or hmac.compare_digest(_given_key(headers), self._key)
+
+
+def _id(headers: dict[bytes, bytes]) -> str:
+    """The id that came with a request, if it may be said again, or one of its own."""
+    given = headers.get(b"x-request-id", b"")
+    return given.decode() if _ID.fullmatch(given) else secrets.token_hex(16)
 
 
 def too_large(limits: Limits) -> str:
@@ -211,11 +252,22 @@ def _bounded(receive: Receive, most: int) -> Receive:
     return bounded
 
 
-async def _say(
-    send: Send, id_: str, status: int, said: str, headers: list[tuple[bytes, bytes]] | None = None
-) -> None:
+def _too_many(wait: int, id_: str) -> tuple[Headers, bytes]:
+    return _answer(id_, "too many requests", [(b"retry-after", str(wait).encode())])
+
+
+def _answer(id_: str, said: str, headers: Headers | None = None) -> tuple[Headers, bytes]:
     body = json.dumps({"error": said, "request_id": id_}).encode()
     given = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    start = {"type": "http.response.start", "status": status, "headers": given + (headers or [])}
-    await send(start)
+    return given + (headers or []), body
+
+
+async def _say(
+    send: Send, id_: str, status: int, said: str, headers: Headers | None = None
+) -> None:
+    await _send(send, status, *_answer(id_, said, headers))
+
+
+async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

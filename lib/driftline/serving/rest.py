@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from driftline import __version__
 from driftline.probing import MARK
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, App, Gate, Limits, TooLarge, too_large
+from driftline.serving.limits import Admission, Gate, Limits, TooLarge, too_large
 from driftline.serving.lookup import Lookup
 from driftline.serving.rows import Asked, Reader, Wrong, faults
 from driftline.serving.service import INLINE, Loaded, Scores, Service
@@ -67,7 +67,7 @@ class Rest:
         self._admission = admission or Admission(limits)
         self._reader: tuple[Loaded, Reader] | None = None
 
-    def app(self) -> App:
+    def app(self) -> Gate:
         """The ASGI application, gate included."""
         app = FastAPIOffline(
             title=f"driftline: {self._service.loaded.facts.name}",

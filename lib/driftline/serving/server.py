@@ -10,14 +10,19 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import grpc
+import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from driftline.errors import Missing
-from driftline.serving.limits import Admission, App, Limits
+from driftline.serving.limits import Admission, Gate, Limits
 from driftline.serving.lookup import Lookup
 from driftline.serving.request_log import RequestLog
 from driftline.serving.rest import Rest
@@ -44,11 +49,22 @@ class Settings:
     log: Path | None = None
 
 
+class _Answered:
+    """In place of uvicorn's record of a request, of one that was answered as soon as it came."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
+_ANSWERED = cast(RequestResponseCycle, _Answered())
+
+
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, closed where no head of a request comes within :data:`IDLE` seconds.
 
     By itself it waits for the first one, and for the rest of any, for ever. Bodies have their own
-    time, see :class:`~driftline.serving.limits.Gate`.
+    time, see :class:`~driftline.serving.limits.Gate`. A request for which the gate has no room is
+    told so before it is made a task.
     """
 
     _due: asyncio.TimerHandle | None = None
@@ -56,31 +72,65 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
-        self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
+        self._wait()
 
     def on_headers_complete(self) -> None:
         """A request is there."""
         self._cancel()
-        super().on_headers_complete()
+        if not self._turned_away():
+            super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request, unless it is there already."""
         super().on_response_complete()
         if self.cycle.response_complete:
-            self._cancel()
-            self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nobody: the timer would keep this."""
         self._cancel()
         super().connection_lost(exc)
 
+    def _turned_away(self) -> bool:
+        """Whether there was no room for the request, and it was told so.
+
+        Of plain requests only: none behind one that is not answered yet, none that waits to be
+        asked for its body, none whose answer has no body, or after which the connection ends.
+        """
+        plain = (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and self.parser.get_method() != b"HEAD"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+            and b"%" not in self.url
+        )
+        gate = cast(Gate, self.config.app)
+        path = httptools.parse_url(self.url).path.decode("ascii") if plain else ""
+        answer = gate.turned_away(path, self.headers) if plain else None
+        if answer is None:
+            return False
+        headers, body = answer
+        lines = [STATUS_LINE[429]]
+        for name, value in [*self.server_state.default_headers, *headers]:
+            lines += [name, b": ", value, b"\r\n"]
+        self.transport.write(b"".join([*lines, b"\r\n", body]))
+        self.cycle = _ANSWERED
+        self.server_state.total_requests += 1
+        self._wait()
+        return True
+
+    def _wait(self) -> None:
+        self._cancel()
+        self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
+
     def _cancel(self) -> None:
         if self._due is not None:
             self._due.cancel()
 
 
-def configured(app: App) -> uvicorn.Config:
+def configured(app: Gate) -> uvicorn.Config:
     """How uvicorn serves an application."""
     return uvicorn.Config(
         app,
