@@ -349,6 +349,80 @@ def test_a_column_that_is_called_like_another_kind_of_part() -> None:
     }
 
 
+def test_files_of_one_name_in_many_partitions_are_many_files() -> None:
+    """As Spark names them in a folder of Parquet that was converted to Delta since."""
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    schema = Schema((Field("x", "string", "x"),), None)
+    paths = [
+        *(f"/t/year={year}/month=1/part-0.c000.parquet" for year in (1, 2)),
+        "/t/year=1/month=2/part-0.c000.parquet",
+        "/t/year=1/month=2/part-1.c000.parquet",
+    ]
+    files = tuple(DataFile(path, 1, "", {}, {}) for path in paths)
+    known = {each.key: file_of([({}, [CALM])]) for each in files}
+    known[files[1].key] = file_of([({}, [OFF])])
+    side = Side("t", 0, at, "whole", files, schema.fields, schema)
+    log = (Commit(0, at, "CONVERT", files, (), schema, True),)
+    found = dict(job._groups(Pair(side, side, log), known, {}, {}))
+    assert {name: members for name, (members, _) in found["file"].items()} == {
+        "year=1/month=1/part-0.c000.parquet": [files[0]],
+        "year=2/month=1/part-0.c000.parquet": [files[1]],
+        "month=2/part-0.c000.parquet": [files[2]],
+        "part-1.c000.parquet": [files[3]],
+    }
+
+
+def test_many_commits_that_cannot_be_told_apart_have_a_name_that_no_others_have() -> None:
+    """The first three, how many more, and what tells them from others that begin as they do."""
+    sets = [(1, 2, 3, 4, 6), (1, 2, 3, 4, 7), (1, 2, 3, 8, 9), (1, 2, 3), (1, 2, 3, 4), (0, 2)]
+    assert job._called([*sets, sets[0]], {0: "0 or before"}) == {
+        sets[0]: "1, 2, 3, 4, 6",
+        sets[1]: "1, 2, 3, 4, 7",
+        sets[2]: "1, 2, 3, 8, 9",
+        sets[3]: "1, 2, 3",
+        sets[4]: "1, 2, 3 and 1 more",
+        sets[5]: "0 or before, 2",
+    }
+    long = [(1, 2, 3, 4, *range(10, 99)), (1, 2, 3, 5, *range(10, 99))]
+    assert set(job._called(long).values()) == {"1, 2, 3, 4 and 89 more", "1, 2, 3, 5 and 89 more"}
+
+
+def test_commits_whose_names_begin_alike_are_parts_of_their_own() -> None:
+    """Each of six writes into one partition or both, which are compacted one by one; or gone."""
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    schema = Schema((Field("x", "string", "x"),), None)
+
+    def file(name: str) -> DataFile:
+        return DataFile(f"/t/{name}", 1, "", {}, {})
+
+    both, one, other = (1, 2, 3), 4, 5
+    log = [Commit(0, at, "", (file("a0"), file("b0")), (), schema, True)]
+    for number in (*both, one, other):
+        names = [f"{p}{number}" for p in "ab" if number in both or p == "ab"[number - one]]
+        added = tuple(map(file, names))
+        log.append(Commit(number, at, "WRITE", added, (), schema, True))
+    known = {each.key: file_of([({}, [CALM])]) for commit in log for each in commit.added}
+    for number, partition in ((6, "a"), (7, "b")):
+        gone = [f"{partition}{n}" for n in (*both, number - 2)]
+        keys = tuple((f"/t/{name}", 0, "") for name in gone)
+        log.append(Commit(number, at, "", (file(partition),), keys, schema, False))
+        known[file(partition).key] = file_of([({}, [OFF if partition == "b" else CALM])])
+    old, new = (version(log, number) for number in (0, 7))
+    added = tuple(each for each in new.files if each not in old.files)
+    sides = [
+        Side("t", each.number, at, said, files, schema.fields, schema)
+        for each, said, files in ((old, "whole", old.files), (new, "added since 0", added))
+    ]
+    pair = Pair(sides[0], sides[1], tuple(log))
+    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=RULE))
+    statistics, found = drift.compared(line, pair, known)
+    moved = job.causes(line, pair, known, statistics, found[sides[0]], {})
+    assert [(each.name, each.share) for each in moved if each.kind == "commit"] == [
+        ("1, 2, 3, 5", 1.0),
+        ("1, 2, 3, 4", 0.0),
+    ]
+
+
 def planted(kind: str, seed: int) -> tuple[str, list[str]]:
     """The name of the part that is off, and those the job gives, the first cause first.
 

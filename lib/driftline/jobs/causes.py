@@ -6,7 +6,8 @@ Also commits that took rows of the reference away: those are undone, instead of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 
 from pyspark.sql import functions as F
 from scipy.cluster.hierarchy import DisjointSet
@@ -135,6 +136,7 @@ def _groups(
     segments: dict[str, Members] = {
         key: {} for key in sorted(set.intersection(*keys).difference(where) if keys else ())
     }
+    names = _files([file.path for file in files])
     by_commit: Members = {}
     by_file: Members = {}
 
@@ -143,7 +145,7 @@ def _groups(
 
     for file in files:
         put(by_commit, commits[file.path], file, {})
-        put(by_file, file.path.rpartition("/")[2], file, {})
+        put(by_file, names[file.path], file, {})
         for key, members in segments.items():
             for value in dict.fromkeys(cell[key] for cell in cells[file.key]):
                 if key != profiling.DELIVERY:
@@ -155,8 +157,25 @@ def _groups(
     groups = [("commit", by_commit)]
     if len(by_file) > len(by_commit):  # else it says nothing more
         groups.append(("file", by_file))
-    names = {each.key: each.name for each in pair.current.schema.fields}
-    return groups + [(_kind(key, names), members) for key, members in segments.items()]
+    columns = {each.key: each.name for each in pair.current.schema.fields}
+    return groups + [(_kind(key, columns), members) for key, members in segments.items()]
+
+
+def _files(paths: Iterable[str]) -> dict[str, str]:
+    """What files are called, by their paths: as little of the end as no other one ends with.
+
+    Spark writes files of one name into the folders of many partitions; converted to Delta, they
+    keep them.
+    """
+    found: dict[str, str] = {}
+    left, depth = set(paths), 0
+    while left:
+        depth += 1
+        ends = {path: "/".join(path.split("/")[-depth:]) for path in left}
+        alike = Counter(ends.values())
+        found |= {path: end for path, end in ends.items() if alike[end] == 1}
+        left -= found.keys()
+    return found
 
 
 def _kind(key: str, names: Mapping[str, str]) -> str:
@@ -181,15 +200,33 @@ def _brought(commits: Sequence[Commit]) -> dict[str, str]:
     first = commits[0].number
     # Where the log begins there, what it has came with it, or before.
     words = {first: f"{first} or before"} if first else {}
-    return {
-        path: _called([words.get(number, str(number)) for number in sorted(numbers)])
-        for path, numbers in found.items()
-    }
+    sets = {path: tuple(sorted(numbers)) for path, numbers in found.items()}
+    names = _called(sets.values(), words)
+    return {path: names[numbers] for path, numbers in sets.items()}
 
 
-def _called(numbers: Sequence[str]) -> str:
-    more = len(numbers) - _NAMED
-    return ", ".join(numbers[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+_Numbers = tuple[int, ...]
+"""Of commits that cannot be told apart, in order."""
+
+
+def _called(sets: Iterable[_Numbers], words: Mapping[int, str] = {}) -> dict[_Numbers, str]:
+    """What commits are called together: the first ones, and how many more there are.
+
+    Of those that would have one name, also as many of the others as tell them apart.
+    """
+    alike: dict[tuple[_Numbers, int], list[_Numbers]] = {}
+    for each in dict.fromkeys(sets):
+        alike.setdefault((each[:_NAMED], len(each)), []).append(each)
+    found: dict[_Numbers, str] = {}
+    for mine in alike.values():
+        common = set(mine[0]).intersection(*mine)
+        apart = {each: [n for n in each[_NAMED:] if n not in common] for each in mine}
+        more = next(n for n in count() if len({tuple(a[:n]) for a in apart.values()}) == len(mine))
+        for each, others in apart.items():
+            named = [words.get(n, str(n)) for n in (*each[:_NAMED], *others[:more])]
+            rest = len(each) - len(named)
+            found[each] = ", ".join(named) + (f" and {rest} more" if rest else "")
+    return found
 
 
 def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]], list[DataFile]]:
@@ -214,18 +251,19 @@ def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]]
     for file in old.files:
         if file.key not in still:
             then.setdefault(chains[file.path, file.deleted], []).append(file)
-    found: dict[str, tuple[list[DataFile], list[DataFile]]] = {}
+    found: dict[tuple[_Numbers, str], tuple[list[DataFile], list[DataFile]]] = {}
     for first, files in then.items():
-        numbers = sorted(set().union(*(changed.get(n, ()) for n in chains.subset(first))))
+        numbers = tuple(sorted(set().union(*(changed.get(n, ()) for n in chains.subset(first)))))
         if not numbers:
             continue
         what = "replaced" if first in now else "removed"
-        called = f"{_called([str(each) for each in numbers])} ({what} files)"
-        came, went = found.setdefault(called, ([], []))
+        came, went = found.setdefault((numbers, what), ([], []))
         came += now.get(first, [])
         went += files
     parts = {file.key for files, _ in found.values() for file in files}
-    return found, [file for file in new.files if file.key not in parts]
+    names = _called(numbers for numbers, _ in found)
+    named = {f"{names[numbers]} ({what} files)": each for (numbers, what), each in found.items()}
+    return named, [file for file in new.files if file.key not in parts]
 
 
 _Node = tuple[str, str]
