@@ -72,6 +72,51 @@ def test_a_part_that_has_all_values_is_said_to_leave_none() -> None:
     )
 
 
+def test_of_what_moved_a_column_the_first_of_each_kind_is_told() -> None:
+    """A click leads to the commit, though values and deliveries have larger shares; of shares alike
+    it comes first.
+    """
+    parts = [
+        *(("country", "DE", 0.9), ("country", "AT", 0.8), ("channel", "web", 0.7)),
+        *(("delivery", "b.csv", 0.6), ("delivery", "a.csv", 0.5)),
+        *(("commit", "4", 0.4), ("commit", "5", 0.3), ("file", "part-1", 0.4)),
+    ]
+    [mine] = causes().iloc[:1].to_dict("records")
+
+    def told(*found: tuple[str, str, float]) -> list[str]:
+        named = [mine | dict(zip(("kind", "name", "share"), each, strict=True)) for each in found]
+        page = Page(render(replace(full(), causes=pd.DataFrame(named))))
+        said = plainly(page.says("drift")).split("where it comes from", 1)[1]
+        return re.findall(r"(?:country|channel|delivery|commit|file) \S+(?= \d+ %)", said)
+
+    assert told(*parts) == [
+        "country DE",
+        "channel web",
+        "delivery b.csv",
+        "commit 4",
+        "file part-1",
+    ]
+    assert told(*parts[:2], *parts[5:7]) == ["country DE", "commit 4", "country AT"]
+
+
+def test_a_column_that_drifted_in_a_segment_alone_is_one_click_from_the_commit() -> None:
+    slices = ("whole", "added since 1, country=DE")
+    rows = compared((1, 2), ("whole", "added since 1"), ("amount", "psi", 0.1, 0.2, False))
+    rows += compared((1, 2), slices, ("amount", "psi", 0.4, 0.2, True))
+    [mine] = causes().iloc[:1].to_dict("records")
+    mine |= {"table": "silver.orders", "from_version": 1, "to_version": 2, "column": "amount"}
+    mine |= {"slice": slices[1], "name": "2", "share": 1.0, "without": None}
+    facts = replace(full(), drift=frame("drift", rows), causes=frame("causes", [mine]))
+    page = render(facts)
+    [(link, anchor)] = re.findall(
+        r'<a href="#(moved-[^"]*)"><code>amount</code>.*?id="(moved-[^"]*)"', page, re.S
+    )
+    assert link == anchor
+    said = plainly(Page(page).says("drift"))
+    assert "(added since 1, country=DE), version 1 → 2: where it comes from" in said
+    assert "amount commit 2 100 % no value is left" in said
+
+
 def test_no_drift_is_said_with_the_nearest_column() -> None:
     calm = drift()
     calm = calm[(calm["to_version"] == 4) & ~calm["column"].isin(["spend_90d", "visits_14d"])]

@@ -10,6 +10,7 @@ from driftline.report.shifts import WHOLE_TABLE, Comparison, severity
 _VERSIONS = 30
 _COLUMNS = 30
 _CAUSES = 3
+"""Of a column, if there are not more kinds."""
 
 
 def heat(row: Row) -> int:
@@ -68,11 +69,18 @@ def _causes(facts: Facts, each: Comparison) -> dict[str, list[Row]]:
     drifted = {shift.column for shift in each.drifted}
     mine = [row for row in latest_run(mine) if row["column"] in drifted]
     found: dict[str, list[Row]] = {}
-    for row in sorted(mine, key=lambda row: -row["share"]):
-        kept = found.setdefault(str(row["column"]), [])
-        if len(kept) < _CAUSES:
-            kept.append(row)
-    return found
+    for row in sorted(mine, key=lambda row: (-row["share"], row["kind"] != "commit")):
+        found.setdefault(str(row["column"]), []).append(row)
+    return {column: _kept(ranked) for column, ranked in found.items()}
+
+
+def _kept(ranked: list[Row]) -> list[Row]:
+    """The first of each kind, so that a commit is never left out; then of the others."""
+    best: dict[str, Row] = {}
+    for row in ranked:
+        best.setdefault(str(row["kind"]), row)
+    others = [row for row in ranked if row is not best[str(row["kind"])]]
+    return [*best.values(), *others][: max(_CAUSES, len(best))]
 
 
 def history(facts: Facts, table: str) -> Table | None:
