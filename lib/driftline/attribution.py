@@ -40,6 +40,8 @@ class Cause:
     """The statistic when this part is left out, or undone; None where it cannot be told."""
     rows: int
     """Of the part; or those that were taken away."""
+    segment: str = ""
+    """As a statistic's: the rows that were taken apart, where not all were."""
 
 
 def causes(
@@ -48,11 +50,15 @@ def causes(
     """The parts of the current rows, that which moved the statistic most first.
 
     The part called None is of the rows without a value, and said as null. Parts that moved it the
-    other way have share 0. None for fewer than two parts: there is nothing to choose from.
+    other way have share 0. One alone has all of it.
     """
-    if len(parts) < 2:
-        return []
     named = [("null" if name is None else name, (part,)) for name, part in parts.items()]
+    if len(named) < 2:
+        return [
+            Cause(before.name, statistic, kind, name, float(value > 0), None, part.rows)
+            for name, (part,) in named
+            if (value := _value(before, part, statistic, rule)) is not None
+        ]
     shown = _shown(named, rows=0)
     whole = profile.merge([part for _, (part,) in shown])
     left = all_but_one([part for _, (part,) in shown])

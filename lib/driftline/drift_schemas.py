@@ -70,7 +70,8 @@ CAUSES = Table(
         "table string — Table compared",
         "from_version bigint — Reference version",
         "to_version bigint — Current version",
-        "slice string — Which rows of the two versions were compared",
+        "slice string — Which rows of the two versions were compared; after a comma the segment: "
+        "that in which a column did most that drifted in segments alone",
         "column string — Column that drifted",
         "statistic string — The one furthest beyond its threshold",
         "kind string — commit, delivery, file, or a column whose value all rows of the part have; "
@@ -78,7 +79,8 @@ CAUSES = Table(
         "name string — Which commits, file or value; of a delivery its path; or the other n; with "
         "(removed files) or (replaced files) commits that took rows of the reference away",
         "share double — Share of the drift that goes without this part; of all that goes, if more",
-        "without double — The statistic without this part; null where it cannot be told",
+        "without double — The statistic without this part; null where it cannot be told, for "
+        "nothing is left, or too little",
         "rows bigint — Rows of the part; of removed or replaced files, of the reference",
         WHICH_RUN,
         AT,

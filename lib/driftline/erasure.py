@@ -23,7 +23,7 @@ DESCRIBING = {
     "ops.profiles": ("values", "cell"),
     "ops.drift": ("detail", "slice"),
     "ops.skew": ("detail",),
-    "ops.causes": ("name",),
+    "ops.causes": ("name", "slice"),
     "ops.histograms": ("category",),
     "ops.quality": ("observed",),
     "ops.slices": ("value",),
@@ -129,7 +129,7 @@ def describes(table: str, columns: Iterable[str]) -> Column:
         told |= _of(table, column)
         if table == "ops.profiles":
             told |= F.map_contains_key("cell", F.lit(column))
-        elif table == "ops.drift":
+        elif table in ("ops.drift", "ops.causes"):
             told |= F.contains("slice", F.lit(f", {column}="))
     return told
 

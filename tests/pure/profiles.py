@@ -171,7 +171,8 @@ def compared(
         one = Side("t", version.number, at, said, files, schema.fields, schema, keys=told_by)
         sides.append(one)
     pair = Pair(sides[0], sides[1], log)
-    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule))
+    landed = SimpleNamespace(exists=lambda name: False)
+    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=rule), tables=landed)
     statistics, found = drift.compared(line, pair, known, segments)
-    moved = causes.causes(line, pair, known, statistics, found[pair.reference], {})
+    moved = causes.causes(line, pair, known, statistics, found[pair.reference])
     return statistics, moved

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 from profiles import compared, file_of, lengths, numeric, words
 
 from driftline import profile
-from driftline.attribution import all_but_one, causes
+from driftline.attribution import Cause, all_but_one, causes
 from driftline.delta_files import Commit, DataFile, Schema, version
 from driftline.jobs import causes as job
-from driftline.jobs import drift
-from driftline.jobs.causes import _taken
-from driftline.jobs.sides import Pair, Side
-from driftline.profile import Field, FileProfile, Profile
+from driftline.jobs import commits, drift, profiling
+from driftline.jobs.sides import NEWEST, Pair, Side
+from driftline.profile import Cell, Field, FileProfile, Profile
 from driftline.sections import Drift
 
 RULE = Drift(tables=())
@@ -121,9 +122,57 @@ def test_all_but_one(count: int) -> None:
         assert merged.mean == pytest.approx(others.mean)
 
 
-def test_one_part_alone_is_no_choice() -> None:
-    column = numeric([1.0, 2.0])
-    assert causes(column, {"1": column}, statistic="ks", kind="commit", rule=RULE) == []
+@pytest.mark.parametrize("statistic", ["ks", "null_rate"])
+def test_one_part_alone_has_all_of_it(statistic: str) -> None:
+    before, one = numeric([1.0] * 50), numeric([2.0] * 30, nulls=10)
+    asked: dict[str, Any] = {**ASKED, "statistic": statistic}
+    [found] = causes(before, {"1": one}, **asked)
+    assert (found.name, found.share, found.without, found.rows) == ("1", 1.0, None, 40)
+    assert causes(before, {}, **asked) == []
+    # Of words most of which are not listed, nobody can tell whether it is off.
+    rare = words({f"id{place}": 1 for place in range(1200)})
+    assert causes(words({"a": 600}), {"1": rare}, statistic="js", kind="file", rule=RULE) == []
+
+
+def test_the_one_commit_between_two_versions_is_named() -> None:
+    """The daily case. That all rows are in one file, or of one value, says nothing."""
+    cell = {"half": "odd", profiling.DELIVERY: "d1"}
+    rows = words({"a": 600, "b": 400}, name="x")
+    _, moved = compared([file_of([(cell, [rows])])], [[file_of([(cell, [OFF])])]], RULE)
+    assert [(e.column, e.kind, e.name, e.share, e.without, e.rows) for e in moved] == [
+        ("x", "commit", "1", 1.0, None, 500),
+        ("x", "delivery", "d1", 1.0, None, 500),
+    ]
+    many = {**cell, profiling.DELIVERY: None}
+    _, moved = compared([file_of([(many, [rows])])], [[file_of([(many, [OFF])])]], RULE)
+    assert [each.kind for each in moved] == ["commit"]  # by which deliveries, nobody knows
+
+
+def test_the_one_commit_that_was_there_before_is_not_to_blame() -> None:
+    """What took the other rows is; and back from it to before, nothing came at all."""
+    cell = {profiling.DELIVERY: "d1"}
+    kept, gone = file_of([(cell, [CALM])]), file_of([(cell, [OFF])])
+    _, moved = compared([kept, gone], [[]], RULE, removed={1: ["0-1"]})
+    assert [(each.kind, each.name, each.share) for each in moved] == [
+        ("commit", "1 (removed files)", 1.0)
+    ]
+    at, schema = (
+        datetime(2026, 1, 1, tzinfo=timezone.utc),
+        Schema((Field("x", "string", "x"),), None),
+    )
+    files = [DataFile(f"/t/{number}", 1, "", {}, {}) for number in range(2)]
+    known = {each.key: one for each, one in zip(files, (kept, gone), strict=True)}
+    log = tuple(Commit(n, at, "WRITE", (each,), (), schema, True) for n, each in enumerate(files))
+    new, old = (
+        Side("t", number, at, "whole", version(log, number).files, schema.fields, schema)
+        for number in range(2)
+    )
+    line: Any = SimpleNamespace(
+        problem=SimpleNamespace(drift=RULE), tables=SimpleNamespace(exists=lambda name: False)
+    )
+    statistics, found = drift.compared(line, Pair(old, new, log), known)
+    assert {each.column for each in statistics if each.drifted} == {"x"}
+    assert job.causes(line, Pair(old, new, log), known, statistics, found[old]) == []
 
 
 def test_the_planted_part_comes_first() -> None:
@@ -221,10 +270,10 @@ def test_nothing_is_undone_of_what_came_back_or_of_a_step_back() -> None:
         Side("t", number, at, "whole", version(log, number).files, (), schema)
         for number in range(3)
     )
-    named, rest = _taken(Pair(old, lost, log[:2]))
+    named, rest = commits.taken(Pair(old, lost, log[:2]))
     assert (named, rest) == ({"1 (removed files)": ([], [gone])}, [kept])
-    assert _taken(Pair(old, back, log))[0] == {}
-    assert _taken(Pair(back, lost, log[1:]))[0] == {}
+    assert commits.taken(Pair(old, back, log))[0] == {}
+    assert commits.taken(Pair(back, lost, log[1:]))[0] == {}
 
 
 def test_a_deletion_vector_is_of_its_own_file() -> None:
@@ -254,11 +303,11 @@ def test_a_deletion_vector_is_of_its_own_file() -> None:
         Side("t", number, at, "whole", version(log, number).files, (), schema)
         for number in range(5)
     ]
-    named, rest = _taken(Pair(sides[0], sides[3], log[:4]))
+    named, rest = commits.taken(Pair(sides[0], sides[3], log[:4]))
     assert named == {"2 (replaced files)": ([file(first, "d")], [file(first, "")])}
     assert rest == [file(second, "e")]
-    assert set(_taken(Pair(sides[0], sides[4], log))[0]) == {"2, 4 (replaced files)"}
-    assert set(_taken(Pair(sides[1], sides[4], log))[0]) == {
+    assert set(commits.taken(Pair(sides[0], sides[4], log))[0]) == {"2, 4 (replaced files)"}
+    assert set(commits.taken(Pair(sides[1], sides[4], log))[0]) == {
         "2, 3 (replaced files)",
         "2, 4 (replaced files)",
     }
@@ -305,15 +354,15 @@ def test_rows_came_with_the_commit_that_wrote_them(vectors: bool) -> None:
         ]
         pair = Pair(*sides, commits)
         statistics, found = drift.compared(line, pair, known)
-        moved = job.causes(line, pair, known, statistics, found[sides[0]], {})
+        moved = job.causes(line, pair, known, statistics, found[sides[0]])
         named = [(each.name, each.share) for each in moved if each.kind == "commit"]
         return pair.steps, named
 
     for number in (3, 5):
         assert against_0(number, log[: number + 1]) == (2, [("1", 1.0), ("2", 0.0)])
-    assert job._brought(log[:5])[both.path] == "1, 2"
+    assert commits.brought(log[:5])[both.path] == "1, 2"
     ground = Commit(2, at, "", (calm, off, more), (), schema, False)
-    assert job._brought([ground, *log[3:5]])[both.path] == "2 or before"
+    assert commits.brought([ground, *log[3:5]])[both.path] == "2 or before"
 
 
 def test_a_segment_takes_rows_apart_where_all_files_are_cut_by_it() -> None:
@@ -325,11 +374,121 @@ def test_a_segment_takes_rows_apart_where_all_files_are_cut_by_it() -> None:
     none = file_of([({}, [words({}, name="x")])])
     added = [[file_of([even, odd])], [file_of([({}, [off])]), none]]
     _, moved = compared(before, added, RULE)
-    assert {each.kind for each in moved} == {"commit", "file"}
+    assert {each.kind for each in moved} == {"commit"}  # of each a file that has rows
     added[1][0] = file_of([({"half": "odd"}, [off])])
     _, moved = compared(before, added, RULE)
     halves = [(each.name, each.rows) for each in moved if each.kind == "half"]
     assert halves == [("odd", 1305), ("even", 500)]
+
+
+def halves(odd: Profile, even: Profile, **more: str | None) -> list[tuple[Cell, list[Profile]]]:
+    """The cells of a file whose rows have one of two values in a column."""
+    each = (("odd", odd), ("even", even))
+    return [
+        ({"half": half, **more}, [part, words({half: part.rows}, name="half")])
+        for half, part in each
+    ]
+
+
+FEW, OTHER = words({"a": 120, "b": 80}, name="x"), words({"a": 40, "b": 160}, name="x")
+REST = words({"a": 6000, "b": 4000}, name="x")
+
+
+def test_a_column_that_drifted_in_one_segment_alone_has_its_causes_there() -> None:
+    """Two in a hundred rows are odd, and off in the second commit: the whole column is calm."""
+    off = words({"b": 200}, name="x")
+    files = [[file_of(halves(odd, REST))] for odd in (FEW, off, FEW)]
+    before = [file_of(halves(FEW, REST))]
+    statistics, moved = compared(before, files, RULE, segments=("half",))
+    assert {each.segment for each in statistics if each.drifted} == {"half=odd"}
+    found = [(each.column, each.segment, each.kind, each.name, each.rows) for each in moved]
+    assert found == [("x", "half=odd", "commit", str(number), 200) for number in (2, 1, 3)]
+    assert [(each.share, each.without) for each in moved] == [(1.0, 0.0), (0.0, ANY), (0.0, ANY)]
+
+
+def test_a_column_that_drifted_as_a_whole_is_taken_apart_as_a_whole() -> None:
+    files = [[file_of(halves(OFF, words({"a": 1000, "b": 9000}, name="x")))]]
+    before = [file_of(halves(FEW, REST))]
+    statistics, moved = compared(before, files, RULE, segments=("half",))
+    drifted = {each.segment for each in statistics if each.drifted and each.column == "x"}
+    assert drifted == {"", "half=odd", "half=even"}
+    assert {each.segment for each in moved if each.column == "x"} == {""}
+
+
+def test_of_segments_the_one_is_taken_apart_in_which_a_column_did_most() -> None:
+    """It is that of the rows without a value. What took rows of others away is none of its causes,
+    and the one commit of which all its rows are is not, for it took some of them.
+    """
+
+    def file(none: Profile, odd: Profile) -> FileProfile:
+        return file_of([({"half": None}, [none]), *halves(odd, REST)])
+
+    before = [file(FEW, FEW), file_of(halves(FEW, REST)[1:])]
+    after = [file(words({"a": 10, "b": 190}, name="x"), OTHER)]
+    log: dict[str, Any] = {"removed": {1: ["0-0"], 2: ["0-1"]}}
+    statistics, moved = compared(before, [after, []], RULE, segments=("half",), **log)
+    drifted = {each.segment for each in statistics if each.drifted}
+    assert drifted == {"half=odd", "half is null"}
+    assert [(each.segment, each.name, each.share, each.rows) for each in moved] == [
+        ("half is null", "1 (replaced files)", 1.0, 200)
+    ]
+
+
+def test_a_segment_goes_by_the_new_name_of_its_column() -> None:
+    _, moved = compared(
+        [file_of(halves(FEW, REST))],
+        [[file_of(halves(OTHER, REST))]],
+        RULE,
+        segments=("side",),
+        names=({"x": "y"}, {"half": "side", "x": "z"}),
+    )
+    assert [(each.column, each.segment, each.name) for each in moved] == [("z", "side=odd", "1")]
+
+
+def test_the_newest_as_of_of_each_side_is_what_a_segment_is_of() -> None:
+    """A file has both as-ofs: of the reference the earlier one is compared."""
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    types = ("half", "as_of", "x")
+    schema = Schema(tuple(Field(name, "string", name) for name in types), None)
+    files = [DataFile(f"/t/{number}", 1, "", {}, {}) for number in range(2)]
+    known = {
+        files[0].key: file_of(halves(OTHER, REST, as_of="1") + halves(FEW, REST, as_of="2")),
+        files[1].key: file_of(halves(OTHER, REST, as_of="3")),
+    }
+    log = tuple(Commit(n, at, "WRITE", (each,), (), schema, True) for n, each in enumerate(files))
+    old, new = (
+        Side("t", n, at, NEWEST, version(log, n).files, schema.fields[2:], schema) for n in range(2)
+    )
+    line: Any = SimpleNamespace(problem=SimpleNamespace(drift=RULE))
+    pair = Pair(old, new, log)
+    statistics, found = drift.compared(line, pair, known, ("half",))
+    assert {each.segment for each in statistics if each.drifted} == {"half=odd"}
+    moved = job.causes(line, pair, known, statistics, found[old], ({"as_of": "2"}, {"as_of": "3"}))
+    assert [(e.segment, e.name, e.share, e.rows) for e in moved] == [("half=odd", "1", 1.0, 200)]
+
+
+def test_what_moved_a_column_most_in_a_line() -> None:
+    """Each with its own share; one step's commit goes without saying."""
+    one = Cause("x", "ks", "commit", "2", 0.996, 0.0, 10)
+    moved = [
+        replace(one, column="w", kind="file"),
+        replace(one, column="w", share=0.49),
+        one,
+        replace(one, name="1", share=0.004),
+        replace(one, kind="delivery", name="d", share=0.55),
+        replace(one, kind="half", name="odd"),
+        replace(one, column="y"),
+    ]
+    at, schema = datetime(2026, 1, 1, tzinfo=timezone.utc), Schema((), None)
+    old, between, new = (Side("t", number, at, "whole", (), (), schema) for number in range(3))
+    far, step = Pair(old, new, ()), Pair(between, new, ())
+    assert job.mainly(far, moved) == "100% of x from commit 2, 55% from delivery d"
+    assert job.mainly(step, moved) == "55% of x from delivery d"
+    segment = [replace(each, segment="half=odd") for each in moved]
+    assert job.mainly(far, segment).startswith("100% of x (half=odd) from commit 2, 55%")
+    gone = [replace(one, name="2 (removed files)")]
+    assert job.mainly(step, gone) == "100% of x from commit 2 (removed files)"
+    assert job.mainly(far, moved[:2]) == job.mainly(step, moved[2:4]) == ""
 
 
 def test_a_column_that_is_called_like_another_kind_of_part() -> None:
@@ -375,7 +534,7 @@ def test_files_of_one_name_in_many_partitions_are_many_files() -> None:
 def test_many_commits_that_cannot_be_told_apart_have_a_name_that_no_others_have() -> None:
     """The first three, how many more, and what tells them from others that begin as they do."""
     sets = [(1, 2, 3, 4, 6), (1, 2, 3, 4, 7), (1, 2, 3, 8, 9), (1, 2, 3), (1, 2, 3, 4), (0, 2)]
-    assert job._called([*sets, sets[0]], {0: "0 or before"}) == {
+    assert commits._called([*sets, sets[0]], {0: "0 or before"}) == {
         sets[0]: "1, 2, 3, 4, 6",
         sets[1]: "1, 2, 3, 4, 7",
         sets[2]: "1, 2, 3, 8, 9",
@@ -384,7 +543,10 @@ def test_many_commits_that_cannot_be_told_apart_have_a_name_that_no_others_have(
         sets[5]: "0 or before, 2",
     }
     long = [(1, 2, 3, 4, *range(10, 99)), (1, 2, 3, 5, *range(10, 99))]
-    assert set(job._called(long).values()) == {"1, 2, 3, 4 and 89 more", "1, 2, 3, 5 and 89 more"}
+    assert set(commits._called(long).values()) == {
+        "1, 2, 3, 4 and 89 more",
+        "1, 2, 3, 5 and 89 more",
+    }
 
 
 def test_commits_whose_names_begin_alike_are_parts_of_their_own() -> None:
@@ -416,7 +578,7 @@ def test_commits_whose_names_begin_alike_are_parts_of_their_own() -> None:
     pair = Pair(sides[0], sides[1], tuple(log))
     line: Any = SimpleNamespace(problem=SimpleNamespace(drift=RULE))
     statistics, found = drift.compared(line, pair, known)
-    moved = job.causes(line, pair, known, statistics, found[sides[0]], {})
+    moved = job.causes(line, pair, known, statistics, found[sides[0]])
     assert [(each.name, each.share) for each in moved if each.kind == "commit"] == [
         ("1, 2, 3, 5", 1.0),
         ("1, 2, 3, 4", 0.0),

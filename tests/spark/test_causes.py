@@ -157,7 +157,7 @@ def test_the_planted_delivery_comes_first(spark, line, tmp_path) -> None:
             wanted = [*pair.reference.wanted, *pair.current.wanted]
             known = profiling.profiles(line, ledger, wanted)
         statistics, profiles = drift.compared(line, pair, known)
-        found = causes(line, pair, known, statistics, profiles[pair.reference], {})
+        found = causes(line, pair, known, statistics, profiles[pair.reference])
         column = "kind" if kind == "category" else "x"
         first = next((c for c in found if (c.kind, c.column) == ("delivery", column)), None)
         right += first is not None and first.name == delivery

@@ -51,8 +51,9 @@ def test_segments_and_causes_tell_no_words_either(spark) -> None:
     kept = [head, f"{head}, agent=a b", f"{head}, half=a", f"{head}, customer_id=c1.5"]
     slices = [*kept, f"{head}, agent=a", f"{head}, customer_id=c1"]
     rows = [{"slice": each, "column": "amount"} for each in slices]
-    found = [row["slice"] for row in rewritten(spark, schemas.DRIFT, rows, words)]
-    assert found == [*kept, f"{head}, agent=(erased)", f"{head}, customer_id=(erased)"]
+    for table in (schemas.DRIFT, schemas.CAUSES):
+        found = [row["slice"] for row in rewritten(spark, table, rows, words)]
+        assert found == [*kept, f"{head}, agent=(erased)", f"{head}, customer_id=(erased)"]
 
     causes = [("amount", "half", "a"), ("amount", "agent", "ab"), ("amount", "commit", "3")]
     theirs = [("amount", "agent", "a"), ("agent:length", "customer_id", "c1")]

@@ -6,17 +6,16 @@ Also commits that took rows of the reference away: those are undone, instead of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pyspark.sql import functions as F
-from scipy.cluster.hierarchy import DisjointSet
 
 from driftline import attribution, profile, schemas
 from driftline.attribution import Cause
-from driftline.delta_files import Commit, DataFile, Key
+from driftline.delta_files import DataFile, Key
 from driftline.drift import Statistic
-from driftline.jobs import profiling
+from driftline.jobs import commits, profiling
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Pair
 from driftline.profile import Cell, Field, FileProfile, Profile
@@ -24,8 +23,8 @@ from driftline.profile import Cell, Field, FileProfile, Profile
 _KEPT = 5
 """Causes of a kind that are kept a column."""
 
-_NAMED = 3
-"""Commits that are named of those that cannot be told apart."""
+_MANY = "in files of many"
+"""Stands for the deliveries of files that were not cut by them."""
 
 
 def causes(
@@ -34,58 +33,155 @@ def causes(
     known: Mapping[Key, FileProfile],
     statistics: Sequence[Statistic],
     before: Mapping[str, Profile],
-    where: Cell,
+    where: tuple[Cell, Cell] = ({}, {}),
 ) -> list[Cause]:
-    """The causes of every column that drifted, by the statistic that is furthest beyond."""
-    fields = {each.name: each for each in pair.current.fields}
-    groups = _groups(pair, known, where, _paths(line, pair, known))
-    taken, rest = _taken(pair)
+    """The causes of every column that drifted, by the statistic that is furthest beyond.
+
+    Of a column that drifted in segments alone, the one is taken apart in which it did most.
+    ``where`` are the rows that were compared of each side's files, ``before`` their profiles of the
+    reference.
+    """
+    paths = _paths(line, pair, known)
+    drifted = _worst(statistics)
+    segments = sorted({each.segment for each in drifted})  # the whole, which has no name, first
+    cells = _cells(pair, known, segments)
     found: list[Cause] = []
-    for worst in _worst(statistics):
+    for segment in segments:
+        mine = [each for each in drifted if each.segment == segment]
+        then, now = ({**each, **cells[segment]} for each in where)
+        reference = _reference(pair, known, then) if segment else before
+        moved = _moved(line, pair, known, mine, reference, now, paths)
+        found += [replace(each, segment=segment) for each in moved]
+    return found
+
+
+def mainly(pair: Pair, moved: Sequence[Cause]) -> str:
+    """The commits and deliveries that moved a column by half or more, the first one that has such.
+
+    Of one step that it was this step's commit goes without saying.
+    """
+    old, new = pair.reference.version, pair.current.version
+    step = ("commit", str(new)) if new == old + 1 else None
+    main = [
+        each
+        for each in moved
+        if each.kind in ("commit", "delivery")
+        and each.share >= 0.5
+        and (each.kind, each.name) != step
+    ]
+    if not main:
+        return ""
+    first = main[0]
+    column = f"{first.column} ({first.segment})" if first.segment else first.column
+    parts = [
+        f"{each.share:.0%}{'' if place else f' of {column}'} from {each.kind} {each.name}"
+        for place, each in enumerate(each for each in main if each.column == first.column)
+    ]
+    return ", ".join(parts)
+
+
+def _reference(pair: Pair, known: Mapping[Key, FileProfile], where: Cell) -> dict[str, Profile]:
+    """Profiles of some rows of the reference, by the names of now."""
+    old = pair.reference
+    fields = profile.renamed(old.fields, pair.current.fields)
+    return profile.together([known[each.key] for each in old.files], fields, where=where)
+
+
+def _moved(
+    line: Line,
+    pair: Pair,
+    known: Mapping[Key, FileProfile],
+    drifted: Sequence[Statistic],
+    before: Mapping[str, Profile],
+    where: Cell,
+    paths: Mapping[str, str],
+) -> list[Cause]:
+    """What moved columns, each by one statistic, in those of the current rows."""
+    fields = {each.name: each for each in pair.current.fields}
+    groups = _groups(pair, known, where, paths)
+    taken, rest = commits.taken(pair)
+    rule = line.problem.drift
+    found: list[Cause] = []
+    for worst in drifted:
         if worst.column not in before:
             continue
-        field = fields[before[worst.column].column]
+        reference, statistic = before[worst.column], worst.statistic
+        field = fields[reference.column]
+        gone = {
+            name: (
+                _part(now, known, field, where)[worst.column],
+                _part(then, known, field, where)[worst.column],
+            )
+            for name, (now, then) in taken.items()
+        }
+        gone = {name: both for name, both in gone.items() if any(each.rows for each in both)}
         for kind, members in groups:
             parts = {
                 name: _part(files, known, field, {**where, **cell})[worst.column]
                 for name, (files, cell) in members.items()
             }
             parts = {name: each for name, each in parts.items() if each.rows}
-            found += attribution.causes(
-                before[worst.column],
-                parts,
-                statistic=worst.statistic,
-                kind=kind,
-                rule=line.problem.drift,
-            )[:_KEPT]
-        if taken:
-            found += attribution.undone(
-                before[worst.column],
-                _part(rest, known, field, where)[worst.column],
-                {
-                    name: (
-                        _part(now, known, field, where)[worst.column],
-                        _part(then, known, field, where)[worst.column],
-                    )
-                    for name, (now, then) in taken.items()
-                },
-                statistic=worst.statistic,
-                kind="commit",
-                rule=line.problem.drift,
-            )[:_KEPT]
+            if len(parts) < 2 and (gone or not _came_with(pair, kind, parts)):
+                continue
+            moved = attribution.causes(reference, parts, statistic=statistic, kind=kind, rule=rule)
+            found += moved[:_KEPT]
+        if gone:
+            others = _part(rest, known, field, where)[worst.column]
+            moved = attribution.undone(
+                reference, others, gone, statistic=statistic, kind="commit", rule=rule
+            )
+            found += moved[:_KEPT]
     return found
 
 
+def _came_with(pair: Pair, kind: str, parts: Collection[str | None]) -> bool:
+    """Whether one part alone says something: that all rows came with one commit or delivery.
+
+    That all are of one value or file, nobody asked. And back from a version to an earlier one, the
+    rows that are left are those that did nothing.
+    """
+    back = pair.current.slice == "whole" and pair.current.version < pair.reference.version
+    return kind in ("commit", "delivery") and _MANY not in parts and not back
+
+
+def called(segment: str, value: str | None) -> str:
+    """What the rows are called of which a column has one value."""
+    return f"{segment} is null" if value is None else f"{segment}={value}"
+
+
+def _cells(
+    pair: Pair, known: Mapping[Key, FileProfile], segments: Sequence[str]
+) -> dict[str, Cell]:
+    """Which rows of files segments are, by what those are called; the one without a name all."""
+    names = {each.key: each.name for each in pair.current.schema.fields}
+    parts = {
+        part
+        for file in pair.current.files
+        for cell, _ in known[file.key].cells
+        for part in cell.items()
+    }
+    found: dict[str, Cell] = {
+        called(names.get(key, key), value): {key: value} for key, value in parts
+    }
+    return {each: found[each] if each else {} for each in segments}
+
+
 def _worst(statistics: Sequence[Statistic]) -> list[Statistic]:
-    """The drifted columns, each with the statistic that is furthest beyond its threshold."""
+    """The drifted columns, each with the statistic that is furthest beyond its threshold; of a
+    segment only where the column did not drift as a whole.
+    """
     found: dict[str, Statistic] = {}
     for each in statistics:
-        if not each.drifted or each.segment or each.column == "*" or not each.threshold:
+        if not each.drifted or each.column == "*" or not each.threshold:
             continue
         last = found.get(each.column)
-        if last is None or each.value / each.threshold > last.value / (last.threshold or 1):
+        if last is None or _rank(each) > _rank(last):
             found[each.column] = each
     return list(found.values())
+
+
+def _rank(each: Statistic) -> tuple[bool, float]:
+    return not each.segment, each.value / (each.threshold or 1)
 
 
 def _part(
@@ -122,7 +218,7 @@ def _groups(
 ) -> list[tuple[str, Members]]:
     """The ways to take the current rows apart, few enough parts each."""
     files = pair.current.files
-    commits = _brought(pair.commits)
+    came = commits.brought(pair.commits)
     cells = {
         file.key: [
             cell
@@ -143,15 +239,15 @@ def _groups(
     def put(members: Members, name: str | None, file: DataFile, cell: Cell) -> None:
         members.setdefault(name, ([], cell))[0].append(file)
 
-    for file in files:
-        put(by_commit, commits[file.path], file, {})
+    for file in filter(lambda file: cells[file.key], files):
+        put(by_commit, came[file.path], file, {})
         put(by_file, names[file.path], file, {})
         for key, members in segments.items():
             for value in dict.fromkeys(cell[key] for cell in cells[file.key]):
                 if key != profiling.DELIVERY:
                     put(members, value, file, {key: value})
                 elif value is None:
-                    put(members, "in files of many", file, {key: value})
+                    put(members, _MANY, file, {key: value})
                 else:
                     put(members, paths.get(value, value), file, {key: value})
     groups = [("commit", by_commit)]
@@ -183,111 +279,3 @@ def _kind(key: str, names: Mapping[str, str]) -> str:
         return "delivery"
     name = names.get(key, key)
     return f"column {name}" if name in ("commit", "delivery", "file") else name
-
-
-def _brought(commits: Sequence[Commit]) -> dict[str, str]:
-    """The commits that the rows of each file came with, as they are called, by its path.
-
-    It is the one that wrote the file first: a deletion vector only hides rows of it, and RESTORE
-    brings it again. What a DELETE or compaction wrote has rows of the files that it removed.
-    """
-    found: dict[str, set[int]] = {}
-    for each in commits:
-        gone = set().union(*(found.get(path, ()) for path, *_ in each.removed))
-        came = {each.number} if each.writes or not gone else gone
-        for file in each.added:
-            found.setdefault(file.path, came)
-    first = commits[0].number
-    # Where the log begins there, what it has came with it, or before.
-    words = {first: f"{first} or before"} if first else {}
-    sets = {path: tuple(sorted(numbers)) for path, numbers in found.items()}
-    names = _called(sets.values(), words)
-    return {path: names[numbers] for path, numbers in sets.items()}
-
-
-_Numbers = tuple[int, ...]
-"""Of commits that cannot be told apart, in order."""
-
-
-def _called(sets: Iterable[_Numbers], words: Mapping[int, str] = {}) -> dict[_Numbers, str]:
-    """What commits are called together: the first ones, and how many more there are.
-
-    Of those that would have one name, also as many of the others as tell them apart.
-    """
-    alike: dict[tuple[_Numbers, int], list[_Numbers]] = {}
-    for each in dict.fromkeys(sets):
-        alike.setdefault((each[:_NAMED], len(each)), []).append(each)
-    found: dict[_Numbers, str] = {}
-    for mine in alike.values():
-        common = set(mine[0]).intersection(*mine)
-        apart = {each: [n for n in each[_NAMED:] if n not in common] for each in mine}
-        more = next(n for n in count() if len({tuple(a[:n]) for a in apart.values()}) == len(mine))
-        for each, others in apart.items():
-            named = [words.get(n, str(n)) for n in (*each[:_NAMED], *others[:more])]
-            rest = len(each) - len(named)
-            found[each] = ", ".join(named) + (f" and {rest} more" if rest else "")
-    return found
-
-
-def _taken(pair: Pair) -> tuple[dict[str, tuple[list[DataFile], list[DataFile]]], list[DataFile]]:
-    """What took files of the reference away, where a later version is compared as a whole: by what
-    it is called, the current files that came in their place, and those; and all other current ones.
-
-    It is a commit; or several, where one took what another wrote, for what each did cannot be told
-    from the files of both ends: they are called by those of them that changed rows. Compaction by
-    itself changed none, and has no part.
-    """
-    old, new = pair.reference, pair.current
-    if new.slice != "whole" or old.version > new.version:
-        return {}, list(new.files)
-    chains, changed = _chains([each for each in pair.commits if each.number > old.version])
-    there = {file.key for file in old.files}
-    still = {file.key for file in new.files}
-    now: dict[_Node, list[DataFile]] = {}
-    for file in new.files:
-        if file.key not in there:
-            now.setdefault(chains[file.path, file.deleted], []).append(file)
-    then: dict[_Node, list[DataFile]] = {}
-    for file in old.files:
-        if file.key not in still:
-            then.setdefault(chains[file.path, file.deleted], []).append(file)
-    found: dict[tuple[_Numbers, str], tuple[list[DataFile], list[DataFile]]] = {}
-    for first, files in then.items():
-        numbers = tuple(sorted(set().union(*(changed.get(n, ()) for n in chains.subset(first)))))
-        if not numbers:
-            continue
-        what = "replaced" if first in now else "removed"
-        came, went = found.setdefault((numbers, what), ([], []))
-        came += now.get(first, [])
-        went += files
-    parts = {file.key for files, _ in found.values() for file in files}
-    names = _called(numbers for numbers, _ in found)
-    named = {f"{names[numbers]} ({what} files)": each for (numbers, what), each in found.items()}
-    return named, [file for file in new.files if file.key not in parts]
-
-
-_Node = tuple[str, str]
-"""Path and deletion vector of a file."""
-
-
-def _chains(commits: Sequence[Commit]) -> tuple[DisjointSet, dict[_Node, set[int]]]:
-    """The files that commits removed or added, those together that may have rows of each other;
-    and of each file which commits did so, and changed rows by it.
-
-    Where a file only got another deletion vector, its rows are in no other file. Of files that are
-    new, nobody can tell whose rows they have of all that the commit removed.
-    """
-    chains = DisjointSet()
-    changed: dict[_Node, set[int]] = {}
-    for each in commits:
-        gone = [(path, deleted) for path, _, deleted in each.removed]
-        came = [(file.path, file.deleted) for file in each.added]
-        apart = {path for path, _ in came} <= {path for path, _ in gone}
-        first: dict[str, _Node] = {}
-        for node in (*gone, *came):
-            chains.add(node)
-            if gone:
-                chains.merge(first.setdefault(node[0] if apart else "", node), node)
-            if each.changes:
-                changed.setdefault(node, set()).add(each.number)
-    return chains, changed

@@ -14,7 +14,7 @@ from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.errors import Missing
 from driftline.jobs import profiling, sides
-from driftline.jobs.causes import causes
+from driftline.jobs.causes import called, causes, mainly
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
@@ -83,7 +83,8 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     parted = [each for each in statistics if each.statistic != "freshness"]  # no part makes it
-    moved = causes(line, pair, known, parted, found[old], _newest(line, new, known))
+    newest = _newest(line, old, known), _newest(line, new, known)
+    moved = causes(line, pair, known, parted, found[old], newest)
     _write_causes(line, ledger, pair, moved, key)
     _draw(line, ledger, found)
     if pair.champion:
@@ -99,10 +100,8 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     ledger.count(in_=rows, out=rows)
     drifted = sorted({_said(each) for each in statistics if each.drifted})
     verdict = f"{len(drifted)} drifted: {', '.join(drifted)}" if drifted else "calm"
-    main = [each for each in moved if each.kind in ("commit", "delivery") and each.share >= 0.5]
-    if main:
-        parts = [f"{each.kind} {each.name}" for each in main if each.column == main[0].column]
-        verdict += f"; {main[0].share:.0%} of {main[0].column} from {', '.join(parts)}"
+    if main := mainly(pair, moved):
+        verdict += f"; {main}"
     how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
     return f"{table} {old.version} → {new.version} ({how}): {verdict}"
 
@@ -168,7 +167,7 @@ def compared(
         for value in _values(known, pair, segment_key):
             where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in same)
-            segment = f"{name} is null" if value is None else f"{name}={value}"
+            segment = called(name, value)
             counted = drift.volume(_rows(then), _rows(now), volume)
             found.append(replace(counted, segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
@@ -278,10 +277,11 @@ def _write(line: Line, ledger: Run, pair: Pair, statistics: list[Statistic], key
 def _write_causes(line: Line, ledger: Run, pair: Pair, moved: list[Cause], key: str) -> None:
     now = datetime.now(timezone.utc)
     new = pair.current
-    head = (new.table, pair.reference.version, new.version, new.slice)
+    head = (new.table, pair.reference.version, new.version)
     values = [
         (
             *head,
+            f"{new.slice}, {each.segment}" if each.segment else new.slice,
             each.column,
             each.statistic,
             each.kind,

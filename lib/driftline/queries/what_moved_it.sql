@@ -1,5 +1,5 @@
 -- Which commit, delivery, file or value moved the columns that drifted last?
-SELECT c.table AS table_name, c.column AS column_name, c.statistic, c.kind, c.name,
+SELECT c.table AS table_name, c.slice, c.column AS column_name, c.statistic, c.kind, c.name,
   round(c.share, 3) AS share, c.rows
 FROM ops.causes c
 JOIN (SELECT n.table AS name, max(n.at) AS at FROM ops.causes n GROUP BY n.table) newest
