@@ -211,10 +211,10 @@ class Drift(Strict):
     segments: dict[str, tuple[str, ...]] = {}
     """Columns whose values cut a table into parts that are compared each for itself, a table."""
     psi: float = Field(default=0.2, gt=0)
-    ks: Share = 0.15
-    js: Share = 0.1
-    null_rate: Share = 0.03
-    categories: Share = 0.03
+    ks: float = Field(default=0.15, gt=0, le=1)
+    js: float = Field(default=0.1, gt=0, le=1)
+    null_rate: float = Field(default=0.03, gt=0, le=1)
+    categories: float = Field(default=0.03, gt=0, le=1)
     """Share of rows whose value is new, or lost."""
     wasserstein: float | None = Field(default=None, gt=0)
     total_variation: float | None = Field(default=None, gt=0, le=1)

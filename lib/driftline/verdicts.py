@@ -84,7 +84,7 @@ def judged(found: Iterable[Statistic]) -> list[Statistic]:
     said = list(found)
     # Statistics of a column that rest on the same test are one question, not several.
     questions = [
-        None if each.p is None or not each.threshold else (each.segment, each.column, each.p)
+        None if each.p is None or each.threshold is None else (each.segment, each.column, each.p)
         for each in said
     ]
     asked = sorted({each for each in questions if each is not None})

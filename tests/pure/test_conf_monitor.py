@@ -89,6 +89,17 @@ CHANGES = {
         ("ks: 0.15", "ks: 15"),
         ("out of range", "drift.ks", "15", "1 or less", "a share of 15 % is written 0.15"),
     ),
+    **{
+        f"threshold of no {name} at all": (
+            (f"{name}: {usual}", f"{name}: 0"),
+            ("out of range", f"drift.{name}", "0", "above 0", "write a number above 0"),
+        )
+        for name, usual in (("psi", 0.2), ("ks", 0.15), ("js", 0.1), ("categories", 0.03))
+    },
+    "threshold of no nulls at all": (
+        ("null_rate: 0.03", "null_rate: 0.0"),
+        ("out of range", "drift.null_rate", "0.0", "above 0", "write a number above 0"),
+    ),
     "volume of nothing": (
         ("null_rate: 0.03", "null_rate: 0.03\n  volume: 0"),
         ("out of range", "drift.volume", "0", "above 0", "write a number above 0"),

@@ -105,6 +105,7 @@ def test_drift_takes_size_and_more_than_chance() -> None:
         return said.drifted
 
     assert drifts(0.2, 0.2, 1e-9)
+    assert drifts(0.5, 0.0, 1e-9) and not drifts(0.5, 0.0, 0.5)  # no threshold is None, not 0
     assert not drifts(0.1999, 0.2, 1e-9)
     assert not drifts(9.0, 0.2, 0.02)
     assert not drifts(9.0, None, 1e-9)
