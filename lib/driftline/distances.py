@@ -2,7 +2,8 @@
 
 Shares are given over the same bins or categories and sum to 1. A *bound* says how far a statistic
 may be from the one on the data themselves, given how far each share may be (its ``off``): what
-sketches leave open, not chance; chance is :func:`chi_square_p` and :func:`ks_p`.
+sketches leave open, not chance; chance is :func:`chi_square_p` and :func:`ks_p`. With ``others``
+the last share is of all values that are not listed: nobody knows which of them both sides have.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.spatial.distance import jensenshannon
 from driftline.sketches import Distribution
 
 Shares = Sequence[float]
+Off = tuple[Shares, Shares]
 
 _EXPECTED = 5
 
@@ -83,31 +85,46 @@ def wasserstein_off(a: Distribution, mean: float, least: float, most: float) -> 
     return float(min(a.error * (most - least), right.min(), left.min()))
 
 
-def psi_bound(p: Shares, q: Shares, off: tuple[Shares, Shares]) -> float:
+def psi_bound(p: Shares, q: Shares, off: Off, *, others: bool = False) -> float:
     """How far :func:`psi` may be off."""
-    low, high = _between(_psi, p, q, off)
     value = psi(p, q)
+    low, high = _between(_psi, p, q, off, others=others)
+    if others:  # as many values, each too rare to count at all
+        low, _ = _between(_psi, p[:-1], q[:-1], (off[0][:-1], off[1][:-1]))
     return max(high - value, value - low)
 
 
-def js_bound(p: Shares, q: Shares, off: tuple[Shares, Shares]) -> float:
+def js_bound(p: Shares, q: Shares, off: Off, *, others: bool = False) -> float:
     """How far :func:`js` may be off."""
-    low, high = _between(_js, p, q, off)
+    low, high = _between(_js, p, q, off, others=others)
     value = js(p, q)
     return max(min(1.0, math.sqrt(high)) - value, value - math.sqrt(low), 0.0)
 
 
-def total_variation_bound(off: tuple[Shares, Shares]) -> float:
+def total_variation_bound(p: Shares, q: Shares, off: Off, *, others: bool = False) -> float:
     """How far :func:`total_variation` may be off."""
-    return min(1.0, math.fsum([*off[0], *off[1]]) / 2)
+    low, high = _between(lambda a, b: abs(b - a) / 2, p, q, off, others=others)
+    value = total_variation(p, q)
+    return max(min(1.0, high) - value, value - low, 0.0)
+
+
+def cramers_v_bound(
+    p: Shares, q: Shares, rows: tuple[float, float], off: Off, *, others: bool = False
+) -> float:
+    """How far :func:`cramers_v` may be off."""
+    low, high = (
+        math.sqrt(each / sum(rows)) for each in chi_square_range(p, q, rows, off, others=others)
+    )
+    value = cramers_v(p, q, rows)
+    return max(high - value, value - low, 0.0)
 
 
 def chi_square_range(
-    p: Shares, q: Shares, rows: tuple[float, float], off: tuple[Shares, Shares]
+    p: Shares, q: Shares, rows: tuple[float, float], off: Off, *, others: bool = False
 ) -> tuple[float, float]:
     """The least and the largest χ² there may be."""
     weight = _weights(rows)
-    low, high = _between(lambda a, b: _chi(a, b, weight), p, q, off)
+    low, high = _between(lambda a, b: _chi(a, b, weight), p, q, off, others=others)
     return sum(rows) * low, sum(rows) * min(high, 1.0)
 
 
@@ -147,7 +164,7 @@ def counts_p(counts: tuple[int, int], over: tuple[int, int] = (1, 1)) -> float:
 
 
 def pooled(
-    p: Shares, q: Shares, off: tuple[Shares, Shares], rows: tuple[float, float]
+    p: Shares, q: Shares, off: Off, rows: tuple[float, float]
 ) -> tuple[list[float], list[float], tuple[list[float], list[float]]]:
     """The same with the categories as one of which fewer than five rows are expected on a side.
 
@@ -192,12 +209,13 @@ def _weights(rows: tuple[float, float]) -> tuple[float, float]:
 
 
 def _between(
-    term: Callable[[float, float], float], p: Shares, q: Shares, off: tuple[Shares, Shares]
+    term: Callable[[float, float], float], p: Shares, q: Shares, off: Off, *, others: bool = False
 ) -> tuple[float, float]:
     """The least and the largest sum of terms while each share stays within its ``off``.
 
     Each term is convex in both shares and 0 where they are equal: its largest value is at a corner
-    of what is possible, its least where the shares come nearest.
+    of what is possible, its least where the shares come nearest. Of ``others`` it is the largest
+    where no value is on both sides.
     """
     low, high = [], []
     for a, b, da, db in zip(p, q, *off, strict=True):
@@ -208,4 +226,6 @@ def _between(
         apart = a_high < b_low or b_high < a_low
         nearest = (a_high, b_low) if a_high < b_low else (a_low, b_high)
         low.append(min(term(*nearest), *corners) if apart else 0.0)
+    if others:
+        high[-1] = term(a_high, 0.0) + term(0.0, b_high)
     return math.fsum(low), math.fsum(high)

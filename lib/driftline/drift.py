@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -239,7 +238,7 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     if moved is not None:
         before_, after_ = (categories.said(each, names[moved]) for each in (before, after))
         said = f"{_word(before, names[moved])}: {before_} → {after_}"
-    found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said)
+    found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said, others=True)
     return found
 
 
@@ -251,32 +250,33 @@ def _shares(
     rows: tuple[int, int],
     rule: Drift,
     said: str,
+    *,
+    others: bool = False,
 ) -> list[Statistic]:
     tested = distances.pooled(p, q, off, rows)
     least, _ = distances.chi_square_range(tested[0], tested[1], rows, tested[2])
     filled = sum(a + b > 0 for a, b in zip(*tested[:2], strict=True))
     chance = distances.chi_square_p(least, filled)
-    low, high = distances.chi_square_range(p, q, rows, off)
-    v = distances.cramers_v(p, q, rows)
-    total = sum(rows)
-    v_bound = max(math.sqrt(high / total) - v, v - math.sqrt(low / total), 0.0)
-    return [
-        Statistic(
-            name, "psi", distances.psi(p, q), rule.psi, said, distances.psi_bound(p, q, off), chance
-        ),
-        Statistic(
-            name, "js", distances.js(p, q), rule.js, said, distances.js_bound(p, q, off), chance
-        ),
-        Statistic(
-            name,
+    alike = (1.0, 1.0)  # by their rows what was added to a large table would be no effect at all
+    told = [
+        ("psi", distances.psi(p, q), rule.psi, distances.psi_bound(p, q, off, others=others)),
+        ("js", distances.js(p, q), rule.js, distances.js_bound(p, q, off, others=others)),
+        (
             "total_variation",
             distances.total_variation(p, q),
             rule.total_variation,
-            said,
-            distances.total_variation_bound(off),
-            chance,
+            distances.total_variation_bound(p, q, off, others=others),
         ),
-        Statistic(name, "cramers_v", v, rule.cramers_v, said, v_bound, chance),
+        (
+            "cramers_v",
+            distances.cramers_v(p, q, alike),
+            rule.cramers_v,
+            distances.cramers_v_bound(p, q, alike, off, others=others),
+        ),
+    ]
+    return [
+        Statistic(name, statistic, value, threshold, said, bound, chance)
+        for statistic, value, threshold, bound in told
     ]
 
 

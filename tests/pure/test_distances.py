@@ -83,7 +83,27 @@ def test_total_variation_and_cramers_v_by_hand() -> None:
     assert distances.cramers_v([0.5, 0.5], [0.2, 0.8], (100, 100)) == pytest.approx(expected)
 
 
+def test_cramers_v_of_a_comparison_does_not_hang_on_how_many_rows_there_are() -> None:
+    """Of what was added to a large table it would be nothing: each side counts half."""
+    for rows in ((100, 100), (10**8, 100)):
+        sides = (
+            words({"a": round(share * size), "b": size - round(share * size)})
+            for share, size in zip((0.5, 0.9), rows, strict=True)
+        )
+        before, after = sides
+        [v] = [s for s in compare({"w": before}, {"w": after}, RULE) if s.statistic == "cramers_v"]
+        expected = stats.contingency.association(np.array([[50, 50], [90, 10]]), method="cramer")
+        assert v.value == pytest.approx(expected)
+
+
 # ---- bounds ----------------------------------------------------------------------------------
+
+
+def of_shares(p: Sequence[float], q: Sequence[float]) -> dict[str, float]:
+    """What is said of shares over the same bins or words; Cramér's V with both sides alike."""
+    found = {each.__name__: each(p, q) for each in (distances.psi, distances.js)}
+    found["cramers_v"] = distances.cramers_v(p, q, (1, 1))
+    return found | {"total_variation": distances.total_variation(p, q)}
 
 
 def misses(seed: int) -> list[str]:
@@ -102,10 +122,7 @@ def misses(seed: int) -> list[str]:
     if "new" not in found:
         edges = profile.edges(before.distribution)
         p, q = a.between(edges), b.between(edges)
-        rows = (len(x), len(y))
-        exact |= {"psi": distances.psi(p, q), "js": distances.js(p, q)}
-        exact |= {"cramers_v": distances.cramers_v(p, q, rows)}
-        exact |= {"total_variation": distances.total_variation(p, q)}
+        exact |= of_shares(p, q)
     exact["cardinality"] = abs(len(set(y.tolist())) / len(set(x.tolist())) - 1)
     slack = 1e-9
     return [
@@ -130,14 +147,24 @@ def worded(rows: np.ndarray, files: int) -> Profile:
 
 
 def unlisted(seed: int) -> list[str]:
-    """Statistics of a pair of columns of many words that are further from those of the rows than
-    their bound; ``new`` and ``lost`` by their definition: Good's share is taken off where all that
-    was is listed, and what is ten times as frequent as it may have been counts.
+    """Statistics of a pair of columns of many words that are further from those of the rows, word
+    by word, than their bound; ``new`` and ``lost`` by their definition: Good's share is taken off
+    where all that was is listed, and what is ten times as frequent as it may have been counts.
     """
     random = np.random.default_rng(seed)
     tail = random.uniform(1.3, 2.5)
     sizes = random.integers(500, 20_000, size=2)
     x, y = (np.minimum(random.zipf(tail, size=rows), 10**6).astype(str) for rows in sizes)
+    if seed % 4 == 1:  # a few words, and each side others that it has about once
+        rare = [
+            np.char.add(side, np.arange(rows).astype(str))
+            for side, rows in zip("xy", sizes, strict=True)
+        ]
+        often = random.uniform(0.5, 0.95, size=2)
+        x, y = (
+            np.where(random.random(len(each)) < share, "a", each)
+            for share, each in zip(often, rare, strict=True)
+        )
     if seed % 3 == 0:
         fresh = np.char.add("n", random.integers(0, random.integers(2, 150), len(y)).astype(str))
         y = np.where(random.random(len(y)) < 0.3, fresh, y)
@@ -146,7 +173,14 @@ def unlisted(seed: int) -> list[str]:
     found = {each.statistic: each for each in compare({"w": sides[0]}, {"w": sides[1]}, RULE)}
     if "new" not in found:
         return []
-    misses = []
+    before, after = Counter(x.tolist()), Counter(y.tolist())
+    words_ = sorted(before | after)
+    exact = of_shares(*([side[w] / side.total() for w in words_] for side in (before, after)))
+    misses = [
+        f"{seed} {name}: {found[name].value} ± {found[name].bound}, {value}"
+        for name, value in exact.items()
+        if abs(found[name].value - value) > found[name].bound + 1e-9
+    ]
     for name, seen, now, was in (("new", x, y, sides[0]), ("lost", y, x, sides[1])):
         before, after = Counter(seen.tolist()), Counter(now.tolist())
         hidden = (was.counts.unlisted + was.counts.excess) / was.filled
@@ -165,13 +199,34 @@ def unlisted(seed: int) -> list[str]:
     return misses
 
 
-def test_bounds_of_what_is_new_or_lost_hold() -> None:
+def test_bounds_of_words_hold() -> None:
     assert not [miss for seed in range(60) for miss in unlisted(seed)]
 
 
 @pytest.mark.slow
-def test_bounds_of_what_is_new_or_lost_hold_on_a_thousand_pairs() -> None:
+def test_bounds_of_words_hold_on_a_thousand_pairs() -> None:
     assert not [miss for seed in range(1000, 2000) for miss in unlisted(seed)]
+
+
+def test_words_that_are_not_listed_may_be_others_on_each_side() -> None:
+    """4,500 words once each, of which no one is on both sides: nothing is seen of it, and said."""
+    sides = (words({"a": 5500} | {f"{side}{n}": 1 for n in range(4500)}) for side in "xy")
+    before, after = sides
+    found = {each.statistic: each for each in compare({"w": before}, {"w": after}, RULE)}
+    assert [found[name].value for name in ("psi", "js", "total_variation", "cramers_v")] == [0] * 4
+    assert found["total_variation"].bound == pytest.approx(0.45, abs=0.003)
+    for name in ("js", "cramers_v"):
+        assert found[name].bound == pytest.approx(0.45**0.5, abs=0.003)
+    assert not any(each.drifted for each in judged(list(found.values())))
+    rare = ({"a": often} | {f"{n}": 1 for n in range(10_000 - often)} for often in (9000, 5000))
+    before, after = (words(side) for side in rare)  # words of a row in ten thousand do not count
+    of_a = distances.psi([0.9], [0.5])
+    [said] = [s for s in compare({"w": before}, {"w": after}, RULE) if s.statistic == "psi"]
+    assert said.value - of_a == pytest.approx(0.4 * np.log(5), abs=0.02)
+    assert said.value - said.bound <= of_a
+    listed = {f"w{n}": 20 for n in range(200)}
+    for each in compare({"w": words(listed)}, {"w": words(listed)}, RULE):
+        assert each.bound == 0.0 or each.statistic == "cardinality"
 
 
 def test_bounds_are_not_idle() -> None:

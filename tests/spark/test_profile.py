@@ -203,15 +203,11 @@ def unbounded(spark, seed: int, rows: tuple[int, int]) -> list[str]:
             least = counts.values.get(word, 0) - counts.excess
             if not least <= count <= counts.values.get(word, 0) + counts.unlisted:
                 misses.append(f"{seed} {side} {word}: {count} of {counts}")
-    names = sorted({name for each in sides.values() for name in each.counts.values})
-    p, q = (
-        [*known, 1 - math.fsum(known)]
-        for words in exact.values()
-        for known in [[words[name] / words.total() for name in names]]
-    )
+    names = sorted(exact["x"] | exact["y"])
+    p, q = ([words[name] / words.total() for name in names] for words in exact.values())
     truth = {each.__name__: each(p, q) for each in (distances.psi, distances.js)}
     truth["total_variation"] = distances.total_variation(p, q)
-    truth["cramers_v"] = distances.cramers_v(p, q, (len(x), len(y)))
+    truth["cramers_v"] = distances.cramers_v(p, q, (1, 1))
     for name, seen, now in (("new", "x", "y"), ("lost", "y", "x")):
         counts = sides[seen].counts
         most = 10 * (counts.unlisted + counts.excess) / exact[seen].total()
