@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +13,9 @@ from driftline.sections import Drift
 
 _COVERED = 0.5
 """Where listed values hold less of the rows than this, there is no distribution to compare."""
+
+_CALENDAR = {"hour": (3_600, 24), "weekday": (86_400, 7)}
+"""Seconds of one, and after how many they come again."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Statistic:
     """``column=value`` or ``column is null``: the rows that were compared, where not all were."""
     rows: int = 0
     """Of a volume: the rows of the current side."""
+    pace: tuple[float, float] = (0.0, 0.0)
+    """Of freshness: by how many days the newest time moved on, in how many between the versions."""
 
     @property
     def reached(self) -> bool:
@@ -62,6 +68,9 @@ def compare(
 
     By name: what was renamed in between goes by the new one, see :func:`profile.renamed`. Of
     ``keys``, columns of values that are others in any rows, only nulls are compared.
+
+    Times move on by nature, so all but their nulls has no threshold; nor have their hours and
+    weekdays where the two sides are of such spans that those differ by the calendar alone.
     """
     found: list[Statistic] = []
     for name, before in reference.items():
@@ -81,7 +90,13 @@ def compare(
                 found.append(_nulls(before, after, rule))
                 found.append(Statistic(name, "skipped", 0.0, None, said))
             continue
-        found += _column(before, after, rule)
+        told = _column(before, after, rule)
+        if before.is_time or _calendars_differ(before, reference, current, rule):
+            told = [
+                each if each.statistic == "null_rate" else replace(each, threshold=None)
+                for each in told
+            ]
+        found += told
     return [replace(each, segment=segment) for each in found] if segment else found
 
 
@@ -118,17 +133,38 @@ def freshness(
 
     ``at`` are the commits' times. None where a side has no time.
     """
-    newest = [each.max for each in (before, after)]
-    if not before.is_time or None in newest:
+    newest = [each.max for each in (before, after) if each.is_time and each.max is not None]
+    if len(newest) < 2:
         return None
-    days = [
-        (when.timestamp() - last) / 86_400
-        for when, last in zip(at, newest, strict=True)
-        if last is not None
-    ]
+    days = [(when.timestamp() - last) / 86_400 for when, last in zip(at, newest, strict=True)]
     told = [f"{abs(each):,.1f} days {'after' if each < 0 else 'before'}" for each in days]
     said = f"newest {' → '.join(told)} the version"
-    return Statistic(before.name, "freshness", max(0.0, days[1] - days[0]), threshold, said)
+    behind = days[1] - days[0]
+    pace = ((newest[1] - newest[0]) / 86_400, (at[1] - at[0]).total_seconds() / 86_400)
+    return Statistic(before.name, "freshness", max(0.0, behind), threshold, said, pace=pace)
+
+
+def _calendars_differ(
+    part: Profile, reference: Mapping[str, Profile], current: Mapping[str, Profile], rule: Drift
+) -> bool:
+    """Whether hours or weekdays would be called drift had each one in the sides' spans as many rows
+    as any other.
+    """
+    if part.part not in _CALENDAR:
+        return False
+    times = [side.get(replace(part, part="").name) for side in (reference, current)]
+    spans = [_calendar(each, *_CALENDAR[part.part]) for each in times if each and not each.is_empty]
+    return len(spans) == 2 and (
+        distances.js(*spans) >= rule.js or distances.psi(*spans) >= rule.psi
+    )
+
+
+def _calendar(time: Profile, unit: int, cycle: int) -> list[float]:
+    """How often each hour or weekday was, from the first to the last percent of the rows."""
+    low, high = (math.floor(each / unit) for each in time.distribution.quantiles([0.01, 0.99]))
+    each, more = divmod(high - low + 1, cycle)
+    counts = [each + ((place - low) % cycle < more) for place in range(cycle)]
+    return [count / (high - low + 1) for count in counts]
 
 
 def _column(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:

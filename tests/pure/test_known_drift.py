@@ -24,14 +24,16 @@ CALM = [
 
 
 def profiled(file: Path) -> dict[str, Profile]:
-    """A month's columns; of its times the hours and weekdays, for the month itself moves on."""
+    """A month's columns, with the hours and weekdays of its times."""
     rows = pd.read_csv(file)
     found: dict[str, Profile] = {}
     for name, column in rows.items():
         if name.endswith("datetime"):
             times = pd.to_datetime(column)
+            seconds = (times - pd.Timestamp(0)).dt.total_seconds().to_numpy()
+            found[name] = numeric(seconds, name=name, type="timestamp")
             for part, values in (("hour", times.dt.hour), ("weekday", times.dt.weekday)):
-                told = words(Counter(map(str, values)), name=name)
+                told = words(Counter(map(str, values)), name=name, type="timestamp")
                 found[f"{name}:{part}"] = replace(told, part=part)
         elif column.dtype == object:
             known = column.dropna()
@@ -70,6 +72,11 @@ def test_the_surcharge_begins(drifted) -> None:
 def test_trips_without_passengers_appear(drifted) -> None:
     new = drifted["2019-02"]["passenger_count new"]
     assert (new.value, new.detail) == (pytest.approx(0.1579, abs=1e-4), "new 0.0")
+
+
+def test_times_are_of_other_months_and_no_drift(drifted) -> None:
+    times = {name for found in drifted.values() for name in found if "_datetime " in name}
+    assert not times
 
 
 def test_the_collapse(drifted) -> None:
