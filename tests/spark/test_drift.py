@@ -152,6 +152,14 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     row = told["*", "volume"]
     assert (row.value, row.threshold) == pytest.approx((0.85, 0.5))
     assert told["time", "freshness"].value == 0.0
+    again = Asked("1", "2")
+    assert drift.run(line, asked=again, table="silver.orders").endswith("compared before")
+    orders = line.problem.sources["orders"].model_copy(update={"time": "items"})
+    sources = {**line.problem.sources, "orders": orders}
+    other = replace(line, problem=line.problem.model_copy(update={"sources": sources}))
+    drift.run(other, asked=again, table="silver.orders")  # of a column that is no key any more
+    told = {key[1:] for key in found(line, version=2)}
+    assert ("time", "ks") in told
 
 
 def plans(spark, *, after: int = -1) -> dict[int, str]:

@@ -62,7 +62,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     spans = [(each.version, each.slice) for each in (old, new)]
     table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
     # Its name, too: a folder that was copied has the identity of the first one.
-    question = [table, table_id, spans, segments, rule, asked.learn, champion]
+    question = [table, table_id, spans, segments, rule, asked.learn, champion, sorted(new.keys)]
     key = f"drift:{digest(question)[:16]}"
     if key in line.tables.committed(schemas.DRIFT.full_name):
         return f"{table}: {old.version} → {new.version} compared before"
