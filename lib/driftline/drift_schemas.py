@@ -57,6 +57,8 @@ DRIFT = Table(
         "detail string — In words",
         WHICH_RUN,
         AT,
+        "comparison string — Which one found it: a digest of what was compared, and by which "
+        "thresholds",
     ),
     ("table", "to_version", "at"),
 )
@@ -84,6 +86,8 @@ CAUSES = Table(
         "rows bigint — Rows of the part; of removed or replaced files, of the reference",
         WHICH_RUN,
         AT,
+        "comparison string — Which one found it: a digest of what was compared, and by which "
+        "thresholds",
     ),
     ("table", "to_version", "at"),
 )

@@ -26,6 +26,14 @@ IMPORTANCE = {
 }
 
 
+PERMUTATION = {
+    "country": 0.061,
+    **{name: y / 9 for name, y in IMPORTANCE.items()},
+    "gender": -0.002,
+}
+"""What the model loses by each column; a category has places of its own in its vector only."""
+
+
 def curves() -> pd.DataFrame:
     x = np.linspace(0, 1, 900)
     made = [{"curve": "roc", "x": a, "y": a**0.232} for a in x]
@@ -42,6 +50,7 @@ def curves() -> pd.DataFrame:
         made.append({"curve": "calibration", "x": middle, "y": observed, "rows": rows})
         made.append({"curve": "score", "x": place / 10, "y": share, "rows": rows})
     made += [{"curve": "importance", "name": n, "y": y} for n, y in IMPORTANCE.items()]
+    made += [{"curve": "permutation", "name": n, "y": y} for n, y in PERMUTATION.items()]
     return frame("curves", [{"model_version": 3, "run_id": "train-2", **row} for row in made])
 
 

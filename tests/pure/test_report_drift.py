@@ -24,10 +24,20 @@ def test_drift_is_that_of_the_newest_comparison_most_severe_first() -> None:
     read = page("full")
     said = read.says("drift")
     assert "4 of 20 columns drifted: spend_90d in gold.features (PSI 0.463, threshold 0.2)" in said
-    assert "spend_90d (no. 5) and visits_14d (no. 6) are among the model's ten top" in said
+    assert "country (no. 1), spend_90d (no. 6) and visits_14d (no. 7) are among the model's" in said
+    assert "ten top features; 44.9 % of the importance is in features that drifted." in plainly(
+        said
+    )
     assert "9.0" not in said  # the older comparison, which said that everything drifted
     tiles = [str(a["title"]) for tag, a in read.tags if tag == "li" and "title" in a]
-    assert [tile.split(":")[0] for tile in tiles][:3] == ["spend_90d", "visits_14d", "country"]
+    # Those that drifted by what they are worth to the model, the others by how far they are.
+    assert [tile.split(":")[0] for tile in tiles][:4] == [
+        *("country", "spend_90d", "visits_14d"),
+        "order_value_90d",
+    ]
+    _, drawn = render(full()).split('id="drift"')
+    charts = list(re.findall(r"<figcaption>(\w+)", drawn))
+    assert charts.index("country") < charts.index("spend_90d") < charts.index("visits_14d")
 
 
 def test_what_moved_a_column_is_one_click_away() -> None:
@@ -127,6 +137,37 @@ def test_no_drift_is_said_with_the_nearest_column() -> None:
     assert "No column of 3 tables is beyond its threshold." in read.says("")
 
 
+def test_a_feature_that_says_nothing_to_the_model_is_no_alarm() -> None:
+    """Its importance is that of the column: the places of its categories in the vector are many."""
+    told = drift()
+    told["drifted"] &= told["column"].isin(["gender", "*"]) | (told["to_version"] == 3)
+    mine = (told["column"] == "gender") & (told["statistic"] == "js")
+    told.loc[mine & (told["to_version"] == 4), ["value", "drifted"]] = [0.4, True]
+    said = plainly(Page(render(replace(full(), drift=told))).says("drift"))
+    assert "No feature that drifted is among the model's ten top features." in said
+    assert re.search(r"drifted gender 0 % ", said)  # in the table, beside the verdict
+    curves = full().curves
+    unknown = replace(full(), drift=told, curves=curves[curves["curve"] != "permutation"])
+    said = Page(render(unknown)).says("drift")
+    assert "top features" not in said and "importance" not in said
+
+
+def test_features_that_drifted_are_weighed_as_columns_whatever_their_table() -> None:
+    """A column of another table that is called as a feature is none."""
+    rows = compared((3, 4), ("whole", "whole"), ("country", "js", 0.3, 0.1, True))
+    said = Page(render(replace(full(), drift=frame("drift", rows)))).says("drift")
+    assert "1 of 1 column drifted: country in silver.orders" in said
+    assert "top features" not in said and "importance" not in said
+
+
+def test_values_of_a_segment_that_were_left_out_are_said() -> None:
+    rows = compared((1, 2), ("whole", "whole"), ("channel", "psi", 0.01, 0.2, False))
+    left = compared((1, 2), ("whole", "whole"), ("channel", "segments", 50.0, None, False))
+    left[0]["detail"] = "50 of 150 values are not compared by themselves"
+    said = Page(render(replace(full(), drift=frame("drift", rows + left)))).says("drift")
+    assert "of channel 50 of 150 values are not compared by themselves." in said
+
+
 def compared(
     versions: tuple[int, int],
     slices: tuple[str, str],
@@ -178,8 +219,10 @@ def test_rows_that_were_added_or_written_are_drawn_over_their_reference(
     facts = replace(facts, drift=frame("drift", rows), histograms=frame("histograms", drawn))
     [overlaid] = Page(render(facts)).figures
     bars, outline = overlaid["data"]
-    assert (bars["name"], bars["y"]) == ("version 30", [0.75, 0.25])
-    assert (outline["name"], outline["y"]) == ("version 3", [0.0, 0.25, 0.25, 0.75, 0.75, 0.0])
+    # What was added is not the version.
+    assert (bars["name"], bars["y"]) == (slices[1], [0.75, 0.25])
+    name = "version 3" if slices[0] == "whole" else slices[0]
+    assert (outline["name"], outline["y"]) == (name, [0.0, 0.25, 0.25, 0.75, 0.75, 0.0])
 
 
 def test_only_the_newest_comparison_of_a_table_is_on_the_page() -> None:

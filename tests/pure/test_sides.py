@@ -16,9 +16,11 @@ from profiles import compared, file_of, numeric, words
 from pyspark.sql import Row
 
 from driftline import schemas
+from driftline.attribution import Cause
 from driftline.delta_files import Commit, DataFile, Schema
+from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import drift, sides
+from driftline.jobs import comparisons, drawing, drift, sides
 from driftline.jobs.sides import Asked, Untrained
 from driftline.options import span
 from driftline.problem import load_problem
@@ -27,6 +29,19 @@ from driftline.registry import Version
 from driftline.versions import Versions
 
 CONF = Path(__file__).parents[2] / "conf"
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, champion: Version | None) -> None:
+    """The model registry has this champion."""
+    models = SimpleNamespace(champion=lambda: champion)
+    monkeypatch.setattr(sides, "Registry", lambda *_: models)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_champion(monkeypatch) -> None:
+    answers(monkeypatch, None)
+
+
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
@@ -116,6 +131,65 @@ def test_rows_without_a_value_are_a_segment_of_their_own() -> None:
     assert told == {"": True, "kind=null": False, "kind is null": True}
 
 
+def test_values_beyond_a_hundred_are_not_left_out_silently() -> None:
+    """150 of a segment; the rarest fifty are told of, and were they all that moved."""
+    files = [
+        file_of(
+            [
+                (
+                    {"shop": f"s{place:03}"},
+                    [
+                        numeric([off * (place > 99)] * (90 - (place > 99)), name="x"),
+                        words({f"s{place:03}": 90 - (place > 99)}, name="shop"),
+                    ],
+                )
+                for place in range(150)
+            ]
+        )
+        for off in (0.0, 9.0)
+    ]
+    rule = load_problem(CONF / "churn.yaml").drift
+    found, _ = compared(files[:1], [files[1:]], rule, segments=["shop"])
+    assert {each.segment for each in found} == {"", *(f"shop=s{place:03}" for place in range(100))}
+    (left,) = (each for each in found if each.statistic == "segments")
+    assert (left.column, left.value, left.drifted, left.threshold) == ("shop", 50.0, False, None)
+    # 89 of 13,450 rows each
+    assert left.detail == (
+        "50 of 150 values, each of 0.7% of the rows at most, are not compared by themselves"
+    )
+    few, _ = compared(files[:1], [files[1:]], rule)
+    assert "segments" not in {each.statistic for each in few}
+
+
+def test_values_that_only_older_as_ofs_have_take_no_place() -> None:
+    """Of the newest as-of all are compared, though a hundred others had more rows before."""
+    days = [
+        *(({"as_of": "2025-12-31", "shop": f"old{place}"}, 900) for place in range(100)),
+        *(({"as_of": "2026-01-31", "shop": shop}, 90) for shop in ("a", "b")),
+        ({"as_of": "2026-01-31", "shop": "gone"}, 0),
+    ]
+    file = file_of([(cell, [numeric([1.0] * rows)]) for cell, rows in days])
+    told = line(columns=fields(as_of="string", shop="string", x="double"))
+    pair = sides.pair(told, "gold.features", Asked("0", "1"))
+    known = {each.key: file for side in (pair.reference, pair.current) for each in side.files}
+    files = len(pair.reference.files) + len(pair.current.files)
+    assert drift._values(told, known, pair, "shop") == {"a": 90 * files, "b": 90 * files}
+
+
+@pytest.mark.parametrize(
+    ("slice_", "said"),
+    [
+        ("added since 0", "5 rows added to 100,000"),
+        ("written 2026-01-01 00:00 to …", "5 rows written against 100,000"),
+        ("whole", "100,000 → 5 rows"),
+    ],
+)
+def test_rows_that_were_added_are_no_collapse(slice_: str, said: str) -> None:
+    pair = sides.pair(line(columns=fields(x="double")), "silver.orders", Asked("0", "1"))
+    pair = replace(pair, current=replace(pair.current, slice=slice_))
+    assert drift._volume(pair, 100_000, 5, None).detail == said
+
+
 def test_which_columns_are_compared_by_their_nulls_alone() -> None:
     """Those the problem declares so, of its own tables; of any other table it knows nothing."""
     told = line(columns=fields(customer_id="bigint", time="timestamp", amount="double"))
@@ -181,7 +255,7 @@ def test_values_of_keys_are_not_drawn() -> None:
         tables=SimpleNamespace(append_values=lambda values, *_, **__: drawn.extend(values))
     )
     ledger: Any = SimpleNamespace(run_id="r", wrote=lambda _: None)
-    drift._draw(told, ledger, found)
+    drawing.draw(told, ledger, found)
     assert {row[schemas.HISTOGRAMS.column_names.index("category")] for row in drawn} == {"kind 7"}
 
 
@@ -193,17 +267,71 @@ class Recorded(list[str]):
         return True
 
 
-def test_a_copy_of_a_table_is_another_one() -> None:
-    """A folder that was copied has the identity and the versions of the first one."""
+NOBODY: Any = SimpleNamespace(read=lambda table, version: None)
+"""A ledger in which nothing is looked up."""
+
+
+def asking(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Recorded]:
+    """A line on which every comparison was made before, and the keys that are looked up."""
     told, asked = line(columns=fields(x="double")), Recorded()
     told.tables.identity = lambda table: "the same"
     told.tables.committed = lambda table: asked
-    ledger: Any = SimpleNamespace(read=lambda table, version: None)
+    calm = Statistic("*", "schema", 0.0, 1.0, "same columns")
+    monkeypatch.setattr(comparisons, "kept", lambda *_: ([calm], []))
+    return told, asked
+
+
+def test_a_copy_of_a_table_is_another_one(monkeypatch) -> None:
+    """A folder that was copied has the identity and the versions of the first one."""
+    told, asked = asking(monkeypatch)
     for table in ("/lake/a", "/lake/a", "/lake/b"):
-        said = drift._table(told, ledger, table, Asked("0", "1"))
-        assert said == f"{table}: 0 → 1 compared before"
+        drift._table(told, NOBODY, table, Asked("0", "1"))
     first, again, copy = asked
     assert first == again != copy
+
+
+def test_other_keys_are_another_question(monkeypatch) -> None:
+    """Of a column that is one no more, or is one now, other statistics are asked for."""
+    told, asked = asking(monkeypatch)
+    orders = told.problem.sources["orders"]
+    for key in (orders.key, orders.key, ["amount"]):
+        source = orders.model_copy(update={"key": key})
+        sources = {**told.problem.sources, "orders": source}
+        told.problem = told.problem.model_copy(update={"sources": sources})
+        drift._table(told, NOBODY, "silver.orders", Asked("0", "1"))
+    first, again, other = asked
+    assert first == again != other
+
+
+def test_given_again_the_verdict_is_said_again(monkeypatch) -> None:
+    told, _ = asking(monkeypatch)
+    kept = [
+        Statistic("amount", "ks", 0.314, 0.1, "mean 20 → 35", drifted=True),
+        Statistic("items", "ks", 0.01, 0.1, "mean 2 → 2"),
+    ]
+    moved = [Cause("amount", "ks", "commit", "2", 1.0, None, 9)]
+    monkeypatch.setattr(comparisons, "kept", lambda *_: (kept, moved))
+    said = "/lake/a 0 → 1 (added since 0; compared before): 1 of 2 columns drifted: amount (ks 0.31"
+    assert drift._table(told, NOBODY, "/lake/a", Asked("0", "1")) == (
+        f"{said}: mean 20 → 35); 100% of amount from commit 2",
+        f"{said}); 100% of amount from commit 2",  # of what is kept of a run, without values
+    )
+    monkeypatch.setattr(comparisons, "kept", lambda *_: ([], []))
+    _, said = drift._table(told, NOBODY, "/lake/a", Asked("0", "1"))
+    assert "calm" not in said and said.endswith("ops.drift has no rows of it any more")
+
+
+def test_what_the_champion_saw_is_the_same_question_named_or_not(monkeypatch) -> None:
+    """So that MLflow has what was found; of any other version, or another table, it has nothing."""
+    told = line(columns=fields(x="double"), commits=3)
+    seen = Version(7, "run", "", {"tables": '{"silver.orders": 1}'})
+    answers(monkeypatch, seen)
+    assert sides.pair(told, "silver.orders", Asked("1")) == sides.pair(
+        told, "silver.orders", Asked()
+    )
+    assert sides.pair(told, "silver.orders", Asked("1")).champion == seen
+    for table, first in (("silver.orders", "0"), ("silver.visits", "1"), ("/lake/orders", "1")):
+        assert sides.pair(told, table, Asked(first)).champion is None
 
 
 @pytest.mark.parametrize("root", ["/lake/churn", "/lake/churn/", "file:///lake/churn", "s3a://l/c"])
@@ -224,8 +352,7 @@ def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> Non
     seen = Version(1, "run", "", {"tables": '{"silver.orders": 1}'})
     day = timedelta(days=1)
     for champion, table in ((None, "silver.orders"), (seen, "silver.visits")):
-        models = SimpleNamespace(champion=lambda found=champion: found)
-        monkeypatch.setattr(sides, "Registry", lambda *_, known=models: known)
+        answers(monkeypatch, champion)
         for asked in (Asked(against="training"), Asked(window=day, against="training")):
             with pytest.raises(Untrained, match=f"no champion was trained on {table}") as caught:
                 sides.pair(told, table, asked)

@@ -103,7 +103,8 @@ def test_what_took_rows_away_is_named(spark, line, tmp_path) -> None:
     remove_data(folder)
 
     said = drift.run(line, table=folder, asked=Asked("1", "3"))
-    assert said.startswith(f"{folder} 1 → 3 (whole): 1 drifted: kind; 100% of kind from commit 2 ")
+    assert said.startswith(f"{folder} 1 → 3 (whole): 1 of ")
+    assert " columns drifted: kind (" in said and "); 100% of kind from commit 2 " in said
     drift.run(line, table=folder, asked=Asked("3", "4"))
     drift.run(line, table=folder, asked=Asked("0", "4"))
     found = line.tables.read(schemas.CAUSES.full_name).where("name LIKE '% files)'").collect()

@@ -195,9 +195,8 @@ def test_columns_that_are_called_as_nobody_would(spark, line, tmp_path) -> None:
         )
         rows.write.format("delta").mode("append").save(folder)
     said = drift.run(line, table=folder, asked=Asked("0", "1", by="re`gion"))
-    assert said.endswith(
-        "4 drifted: _metadata, " + ", ".join(f"_metadata (re`gion=r{n})" for n in range(3))
-    )
+    assert "1 of 4 columns drifted: _metadata (" in said
+    assert said.endswith(", also in re`gion=r0, re`gion=r1, re`gion=r2)")
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])

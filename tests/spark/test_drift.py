@@ -82,14 +82,23 @@ def test_drift_is_found_attributed_and_costs_no_data(spark, line, tmp_path) -> N
     assert rows[slice_, "tags", "skipped"].detail == "array<bigint> is not profiled"
     assert rows[slice_, "nothing", "null_rate"].value == 0.0
     assert rows[slice_, "constant", "ks"].value == 0.0
-    assert rows[slice_, "*", "volume"].detail == "3,000 → 5,000 rows"
+    assert rows[slice_, "*", "volume"].detail == "5,000 rows added to 3,000"
     assert rows[f"{slice_}, half=odd", "kind", "new"].value == pytest.approx(0.2)
     assert {row.from_slice for row in rows.values()} == {"whole"}
     causes = line.tables.read(schemas.CAUSES.full_name).where("kind = 'commit'").collect()
     first = {row.column: row.name for row in sorted(causes, key=lambda row: row.share)}
     assert first["kind"] == first["x"] == "2"
 
-    assert drift.run(line, table=folder, asked=Asked("0", "3")).endswith("before")
+    # Who is woken gives it again: it says the same. What is kept of the run has no values.
+    words = re.search(r"2 of 8 columns drifted: kind \(new 0.20: new b, .*\), x \(\w+ 0", said)
+    assert words and "also in half=even, half=odd" in said
+    again = drift.run(line, table=folder, asked=Asked("0", "3"))
+    assert again == said.replace("(added since 0)", "(added since 0; compared before)")
+    runs = line.tables.read(schemas.RUNS.full_name).where("stage = 'drift'").collect()
+    for row in runs:
+        assert "2 of 8 columns drifted: kind (new 0.20, also in 2 segments), x (" in row.message
+        assert "half=" not in row.message and "mean" not in row.message
+    assert len(runs) == 2
     again = drift.run(line, table=folder, asked=Asked("3", "0"))
     assert again.startswith(f"{folder} 3 → 0 (whole): ")
     same = drift.run(line, table=folder, asked=Asked("1", "1"))
@@ -101,7 +110,8 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
     folder = str(tmp_path / "u")
     for x in (0.0, 0.3, 0.0, 0.3):
         write(spark, folder, 1000, x=x)
-    assert drift.run(line, table=folder, asked=Asked("2", "3")).endswith("1 drifted: x")
+    said = drift.run(line, table=folder, asked=Asked("2", "3"))
+    assert "(added since 2): 1 of 8 columns drifted: x (" in said
     said = drift.run(line, table=folder, asked=Asked("2", "3", by="half", learn=2))
     assert said.endswith(" (added since 2; thresholds of 2 steps): calm")
     rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'ks' and column = 'x'")
@@ -115,7 +125,10 @@ def test_by_a_column_and_by_what_calm_history_taught(spark, line, tmp_path) -> N
     write(spark, folder, 10, x=0.3)  # as few rows as never
     assert drift.run(line, table=folder, asked=Asked("3", "4")).endswith(": calm")
     said = drift.run(line, table=folder, asked=Asked("3", "4", learn=30))
-    assert said.endswith(" (added since 3; thresholds of 3 steps, not of 30): 1 drifted: *")
+    assert said.endswith(
+        " (added since 3; thresholds of 3 steps, not of 30): the table changed "
+        "(volume 0.99: 1,000 rows in calm steps → 10 rows)"
+    )
     rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'volume' AND drifted")
     [row] = rows.collect()
     assert (row.value, row.threshold) == pytest.approx((0.99, 0.2))
@@ -138,7 +151,10 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
         drawn.write.format("delta").mode(mode).save(folder)
     dated(folder, {number: noon - timedelta(days=days) for number, days in enumerate((8, 4, 0))})
     said = drift.run(line, asked=Asked("0", "1"), table="silver.orders")
-    assert said == "silver.orders 0 → 1 (added since 0): 1 drifted: time"
+    assert said == (
+        "silver.orders 0 → 1 (added since 0): 1 of 2 columns drifted: "
+        "time (freshness 4.00: newest 2.0 days before → 6.0 days before the version)"
+    )
     told = {key[1:]: row for key, row in found(line, version=1).items()}
     of_time = {statistic for column, statistic in told if column.partition(":")[0] == "time"}
     assert of_time == {"null_rate", "skipped", "freshness"}
@@ -147,7 +163,8 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     assert row.detail == "newest 2.0 days before → 6.0 days before the version"
     assert told["*", "volume"].threshold is None  # what is added is no share of what was there
     said = drift.run(line, asked=Asked("1", "2"), table="silver.orders")
-    assert said == "silver.orders 1 → 2 (whole): 1 drifted: *"
+    table = "the table changed (volume 0.85: 2,000 → 300 rows)"
+    assert said == f"silver.orders 1 → 2 (whole): {table}"
     told = {key[1:]: row for key, row in found(line, version=2).items()}
     row = told["*", "volume"]
     assert (row.value, row.threshold) == pytest.approx((0.85, 0.5))
@@ -201,7 +218,7 @@ def test_versions_that_vacuum_took_are_compared_all_the_same(spark, line) -> Non
         spark.conf.set("spark.sql.maxMetadataStringLength", usual)
     assert said.startswith("silver.orders 0 → 1 (added since 0): ")
     rows = {key[1:]: row for key, row in found(line, version=1).items() if "," not in key[0]}
-    assert rows["*", "volume"].detail == "3,000 → 1,000 rows"
+    assert rows["*", "volume"].detail == "1,000 rows added to 3,000"
     assert rows["x", "ks"].value == pytest.approx(0.6, abs=rows["x", "ks"].bound)
     assert rows["kind", "new"].value == 1.0
 
@@ -216,7 +233,7 @@ def test_the_same_rows_in_other_files_do_not_drift(spark, line, tmp_path) -> Non
     spark.sql(f"ALTER TABLE delta.`{folder}` RENAME COLUMN x TO y")
     spark.sql(f"OPTIMIZE delta.`{folder}`")
     said = drift.run(line, table=folder, asked=Asked("1", "latest"))
-    assert said == f"{folder} 1 → 3 (whole): 1 drifted: *"
+    assert said == f"{folder} 1 → 3 (whole): the table changed (schema: renamed x → y)"
     rows = {key[1:]: row for key, row in found(line, version=3).items()}
     assert rows["*", "schema"].detail == "renamed x → y"
     assert ("y", "ks") in rows
@@ -263,7 +280,7 @@ def test_a_hundred_million_rows_cost_as_much_as_one(spark, line, tmp_path) -> No
     told = {(row.to_version, row.column, row.statistic): row for row in rows.collect()}
     # What was added lies 0.6 higher: 5 million rows beside 100, and of 105.
     for version, volume, apart in (
-        (1, "100,000,000 → 5,000,000 rows", 0.6),
+        (1, "5,000,000 rows added to 100,000,000", 0.6),
         (0, "105,000,000 → 100,000,000 rows", 0.6 / 21),
     ):
         assert told[version, "*", "volume"].detail == volume
@@ -321,7 +338,8 @@ def test_spans_of_days(spark, line, tmp_path) -> None:
         line, table=folder, asked=Asked(window=timedelta(days=1), against="same-weekday")
     )
     written = "written 2026-03-17 12:00 to 2026-03-18 12:00"
-    assert said.startswith(f"{folder} 3 → 7 ({written}): 3 drifted: x, x (half=even), x (half=odd)")
+    assert said.startswith(f"{folder} 3 → 7 ({written}): 1 of 8 columns drifted: x (")
+    assert "also in half=even, half=odd)" in said
     rows = found(line, version=7)
     assert rows[written, "*", "volume"].detail == "12,000 → 160,000 rows"
     assert rows[written, "x", "ks"].from_version == 3
@@ -375,13 +393,16 @@ def test_what_the_champion_was_trained_on_is_the_reference(spark, line, monkeypa
     with monkeypatch.context() as patched, pytest.raises(TryAgain):
         patched.setattr(Registry, "record_drift", away)
         drift.run(line)
-    assert drift.run(line).startswith("silver.orders 2 → 3 (added since 2): ")
+    # By its number it is the same question, and logged as well.
+    said = drift.run(line, table="silver.orders", asked=Asked("2", "3"))
+    assert said.startswith("silver.orders 2 → 3 (added since 2): ")
+    assert drift.run(line).startswith("silver.orders 2 → 3 (added since 2; compared before): ")
     write(spark, folder, 1000)
     now = datetime.now(timezone.utc)
     dated(folder, {number: now - timedelta(days=4 - number) for number in range(5)})
     day = Asked(window=timedelta(days=1), against="training")
     said = drift.run(line, asked=day)
-    assert drift.run(line, asked=day) == "silver.orders: 2 → 4 compared before"
+    assert drift.run(line, asked=day) == said.replace("): ", "; compared before): ", 1)
     written = f"written {now - timedelta(days=1):%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M}"
     assert said.startswith(f"silver.orders 2 → 4 ({written}): ")
 
@@ -400,6 +421,13 @@ def test_what_the_champion_was_trained_on_is_the_reference(spark, line, monkeypa
             for (said_of, column, statistic), row in rows.items()
             if said_of == slice_ and row.threshold is not None
         }
+        columns = {
+            column
+            for (said_of, column, _), row in rows.items()
+            if said_of == slice_ and row.drifted and column != "*"
+        }
+        assert "x" in columns
+        judged[f"{what}/silver.orders/drifted"] = len(columns)
         assert told.pop(step) == judged
         assert len(judged) > 10
     assert not told

@@ -16,6 +16,7 @@ from driftline.decision import Decision, Economics, Turn
 from driftline.digests import digest
 from driftline.evaluation import Interval
 from driftline.jobs import sides
+from driftline.jobs.importance import importance
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
 from driftline.jobs.skewing import Skew
@@ -145,7 +146,7 @@ def _turn(
     labelled = [each for each in mine if metric in each.real]
     judged = labelled[-1] if labelled else None
     drifted = None if champion is None else sides.drifted(line, champion, features_version)
-    weight = _importance(line, champion) if champion and (drifted or skew) else {}
+    weight = importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
     turn = Turn(
         as_of=as_of,
@@ -192,16 +193,6 @@ def _share(features: Sequence[str] | None, weight: Mapping[str, float]) -> float
     if features is None or (features and not weight):
         return None
     return sum(weight.get(name, 0.0) for name in features)
-
-
-def _importance(line: Line, champion: Version) -> dict[str, float]:
-    """What each feature is worth to the model on its test rows, as shares of all they are worth."""
-    rows = line.tables.read(schemas.CURVES.full_name).where(
-        (F.col("model_version") == champion.number) & (F.col("curve") == "permutation")
-    )
-    worth = {row.name: max(row.y, 0.0) for row in rows.collect()}
-    total = sum(worth.values())
-    return {name: each / total for name, each in worth.items()} if total else {}
 
 
 def _evaluations(line: Line, champion: Version) -> dict[tuple[str, str], Row]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
-from typing import Any
 
-from driftline import drift, profile, schemas, verdicts
+from driftline import alarm, drift, profile, schemas, verdicts
 from driftline.attribution import Cause
 from driftline.delta_files import Key
 from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import profiling, sides
+from driftline.jobs import comparisons, profiling, sides
 from driftline.jobs.causes import called, causes, mainly
+from driftline.jobs.drawing import draw
+from driftline.jobs.importance import importance
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.profile import Cell, FileProfile, Profile
-from driftline.registry import Registry
+from driftline.registry import Registry, Version
 
 _SEGMENTS = 100
 """More values of a segment than these are not compared each for itself; the most frequent are."""
+
+Said = tuple[str, str]
+"""What a comparison found, as it is told; and as it is kept, without values of columns: a run is
+remembered for longer than a person whose word one may be.
+"""
 
 
 def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> str:
@@ -36,19 +41,19 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
     locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
-        said = []
+        said: list[Said] = []
         for each in tables:
             try:
                 said.append(_table(line, ledger, each, asked or Asked()))
             except (sides.Forgotten, sides.Untrained) as gone:
                 if table:
                     raise
-                said.append(f"{each}: nothing to compare, {gone.what}")
-        ledger.message = "; ".join(said)
-        return ledger.message
+                said.append((f"{each}: nothing to compare, {gone.what}",) * 2)
+        ledger.message = "; ".join(kept for _, kept in said)
+        return "; ".join(told for told, _ in said)
 
 
-def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
+def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
     pair = sides.pair(line, table, asked)
     old, new = pair.reference, pair.current
     ledger.read(table, new.version)
@@ -56,17 +61,49 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
     cut = new.schema.keys(segments)
     if pair.same:
         known = profiling.profiles(line, ledger, new.wanted, segments=cut)
-        _draw(line, ledger, {new: _profile(line, new, known)})
-        return f"{table}: nothing to compare, version {new.version} is the reference itself"
+        draw(line, ledger, {new: _profile(line, new, known)})
+        return (f"{table}: nothing to compare, version {new.version} is the reference itself",) * 2
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
     spans = [(each.version, each.slice) for each in (old, new)]
     table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
+    keys = sorted(old.keys | new.keys)
     # Its name, too: a folder that was copied has the identity of the first one.
-    question = [table, table_id, spans, segments, rule, asked.learn, champion, sorted(new.keys)]
+    question = [table, table_id, spans, segments, rule, asked.learn, champion, keys]
     key = f"drift:{digest(question)[:16]}"
-    if key in line.tables.committed(schemas.DRIFT.full_name):
-        return f"{table}: {old.version} → {new.version} compared before"
     past = sides.steps(line, table, old.version, asked.learn)
+    how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
+    if key in line.tables.committed(schemas.DRIFT.full_name):
+        statistics, moved = comparisons.kept(line, key)
+        how += "; compared before"
+        if not statistics:  # somebody took them away: that is not calm
+            gone = f"{schemas.DRIFT.full_name} has no rows of it any more"
+            return (f"{table} {old.version} → {new.version} ({how}): {gone}",) * 2
+    else:
+        statistics, moved = _compare(line, ledger, pair, asked, segments, past=past, key=key)
+    main = mainly(pair, moved)
+    source = f"; {main}" if main else ""
+    weight = _importance(line, pair) if any(each.drifted for each in statistics) else {}
+    told, kept = (
+        f"{table} {old.version} → {new.version} ({how}): "
+        f"{alarm.verdict(statistics, weight, values=values)}{source}"
+        for values in (True, False)
+    )
+    return told, kept
+
+
+def _compare(
+    line: Line,
+    ledger: Run,
+    pair: Pair,
+    asked: Asked,
+    segments: Sequence[str],
+    *,
+    past: Sequence[Pair],
+    key: str,
+) -> tuple[list[Statistic], list[Cause]]:
+    """Compare, draw, and write it all down; the statistics last."""
+    old, new = pair.reference, pair.current
+    table = new.table
     if asked.learn and not past:
         raise Missing(
             f"{table} has no step of versions up to {old.version} to learn thresholds from",
@@ -79,31 +116,44 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> str:
         for side in (one.reference, one.current)
         for each in side.wanted
     ]
-    known = profiling.profiles(line, ledger, wanted, segments=cut)
+    known = profiling.profiles(line, ledger, wanted, segments=new.schema.keys(segments))
     calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     parted = [each for each in statistics if each.statistic != "freshness"]  # no part makes it
     newest = _newest(line, old, known), _newest(line, new, known)
     moved = causes(line, pair, known, parted, found[old], newest)
-    _write_causes(line, ledger, pair, moved, key)
-    _draw(line, ledger, found)
+    comparisons.write_causes(line, ledger, pair, moved, key)
+    draw(line, ledger, found)
     if pair.champion:
-        named = {
-            f"{asked.called}/{table}/{each.path}": each.value
-            for each in statistics
-            if each.threshold and not each.segment
-        }
-        registry = Registry(line.environment.mlflow, line.problem.name)
-        registry.record_drift(pair.champion, named, step=new.version)
-    _write(line, ledger, pair, statistics, key)  # last: it says that the comparison was made
+        _log(line, pair, pair.champion, asked, statistics)
+    comparisons.write(line, ledger, pair, statistics, key)
     rows = sum(_rows(each) for each in found.values())
     ledger.count(in_=rows, out=rows)
-    drifted = sorted({_said(each) for each in statistics if each.drifted})
-    verdict = f"{len(drifted)} drifted: {', '.join(drifted)}" if drifted else "calm"
-    if main := mainly(pair, moved):
-        verdict += f"; {main}"
-    how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
-    return f"{table} {old.version} → {new.version} ({how}): {verdict}"
+    return statistics, moved
+
+
+def _log(
+    line: Line, pair: Pair, champion: Version, asked: Asked, statistics: Sequence[Statistic]
+) -> None:
+    """Beside the training of the champion: the statistics that are judged, of all rows that are
+    compared, and how many columns drifted.
+    """
+    whole = [each for each in statistics if not each.segment]
+    name = f"{asked.called}/{pair.current.table}"
+    named = {f"{name}/{each.path}": each.value for each in whole if each.threshold}
+    drifted = {each.column for each in whole if each.drifted} - {alarm.TABLE}
+    named[f"{name}/drifted"] = float(len(drifted))
+    registry = Registry(line.environment.mlflow, line.problem.name)
+    registry.record_drift(champion, named, step=pair.current.version)
+
+
+def _importance(line: Line, pair: Pair) -> dict[str, float]:
+    """What the features are worth to the champion; columns of other tables are no features."""
+    if pair.current.table != schemas.features(line.problem).full_name:
+        return {}
+    models = Registry(line.environment.mlflow, line.problem.name)
+    champion = pair.champion or models.champion()
+    return importance(line, champion) if champion else {}
 
 
 def _stood_in(asked: Asked, pair: Pair) -> str:
@@ -153,7 +203,7 @@ def compared(
     volume = rule.volume if pair.alike else None
     found = [
         drift.schema(old.fields, new.fields),
-        drift.volume(_rows(before), _rows(after), volume),
+        _volume(pair, _rows(before), _rows(after), volume),
         *drift.compare(before, after, rule, keys=new.keys),
         *(
             told
@@ -164,11 +214,14 @@ def compared(
     for name, segment_key in zip(segments, new.schema.keys(segments), strict=True):
         if name == "as_of" and new.slice == sides.NEWEST:
             continue  # cut by it to find the newest one
-        for value in _values(known, pair, segment_key):
+        values = _values(line, known, pair, segment_key)
+        if len(values) > _SEGMENTS:
+            found.append(_left_out(name, list(values.values())))
+        for value in list(values)[:_SEGMENTS]:
             where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in same)
             segment = called(name, value)
-            counted = drift.volume(_rows(then), _rows(now), volume)
+            counted = _volume(pair, _rows(then), _rows(now), volume)
             found.append(replace(counted, segment=segment))
             # A segment that is new or gone is drift of the column it is a value of.
             if _rows(then) and _rows(now):
@@ -183,14 +236,39 @@ def _as_now(step: Pair, now: Side) -> Pair:
     return replace(step, current=replace(step.current, fields=fields, schema=now.schema))
 
 
-def _values(known: Mapping[Key, FileProfile], pair: Pair, segment: str) -> list[str | None]:
-    """The most frequent values of a segment, by its key, on either side."""
+def _volume(pair: Pair, before: int, after: int, threshold: float | None) -> Statistic:
+    """The rows of both sides; those that were added to a table are no table that shrank to them."""
+    counted = drift.volume(before, after, threshold)
+    if pair.alike:
+        return counted
+    how, _, _ = pair.current.slice.partition(" ")
+    than = "to" if how == "added" else "against"
+    return replace(counted, detail=f"{after:,} rows {how} {than} {before:,}")
+
+
+def _values(
+    line: Line, known: Mapping[Key, FileProfile], pair: Pair, segment: str
+) -> dict[str | None, int]:
+    """The values that compared rows of either side have in a segment, by its key, with how many;
+    the most frequent first.
+    """
     rows: dict[str | None, int] = {}
-    for file in {each.key for side in (pair.reference, pair.current) for each in side.files}:
-        for cell, parts in known[file].cells:
-            if segment in cell:
-                rows[cell[segment]] = rows.get(cell[segment], 0) + parts["*", ""].rows
-    return sorted(rows, key=lambda value: (-rows[value], str(value)))[:_SEGMENTS]
+    for side in (pair.reference, pair.current):
+        newest = _newest(line, side, known)
+        for file in side.files:
+            for cell, parts in known[file.key].cells:
+                count = parts["*", ""].rows
+                if count and segment in cell and newest.items() <= cell.items():
+                    rows[cell[segment]] = rows.get(cell[segment], 0) + count
+    return dict(sorted(rows.items(), key=lambda pair: (-pair[1], str(pair[0]))))
+
+
+def _left_out(column: str, rows: Sequence[int]) -> Statistic:
+    """That the rarest values of a segment are not compared, for there are too many."""
+    left = len(rows) - _SEGMENTS
+    most = rows[_SEGMENTS] / sum(rows)
+    said = f"{left:,} of {len(rows):,} values, each of {most:.1%} of the rows at most, "
+    return Statistic(column, "segments", float(left), None, f"{said}are not compared by themselves")
 
 
 def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
@@ -249,98 +327,3 @@ def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
 
 def _rows(found: Mapping[str, Profile]) -> int:
     return max((each.rows for each in found.values()), default=0)
-
-
-def _said(each: Statistic) -> str:
-    return f"{each.column} ({each.segment})" if each.segment else each.column
-
-
-def _write(line: Line, ledger: Run, pair: Pair, statistics: list[Statistic], key: str) -> None:
-    now = datetime.now(timezone.utc)
-    old, new = pair.reference, pair.current
-    values = [
-        (
-            new.table,
-            old.version,
-            new.version,
-            old.slice,
-            f"{new.slice}, {each.segment}" if each.segment else new.slice,
-            *each.cells,
-            ledger.run_id,
-            now,
-        )
-        for each in statistics
-    ]
-    ledger.wrote(line.tables.append_values(values, schemas.DRIFT, key=key))
-
-
-def _write_causes(line: Line, ledger: Run, pair: Pair, moved: list[Cause], key: str) -> None:
-    now = datetime.now(timezone.utc)
-    new = pair.current
-    head = (new.table, pair.reference.version, new.version)
-    values = [
-        (
-            *head,
-            f"{new.slice}, {each.segment}" if each.segment else new.slice,
-            each.column,
-            each.statistic,
-            each.kind,
-            each.name,
-            each.share,
-            each.without,
-            each.rows,
-            ledger.run_id,
-            now,
-        )
-        for each in moved
-    ]
-    if values:
-        ledger.wrote(line.tables.append_values(values, schemas.CAUSES, key=f"causes-{key}"))
-
-
-def _draw(line: Line, ledger: Run, found: Mapping[Side, Mapping[str, Profile]]) -> None:
-    """Bins of the columns whose values are compared, the same ones for both sides."""
-    names = dict.fromkeys(
-        name
-        for side, profiles in found.items()
-        for name, each in profiles.items()
-        if each.column not in side.keys
-    )
-    values = []
-    for name in names:
-        present = {side: profiles[name] for side, profiles in found.items() if name in profiles}
-        for side, bins in _bins(present).items():
-            filled = present[side].filled
-            kind = "time" if present[side].is_time else present[side].kind
-            head = (side.table, side.version, side.slice, name, kind)
-            values += [(*head, *each, filled, ledger.run_id) for each in bins]
-    table = [[side.table, side.version, side.slice] for side in found]
-    key = f"histograms:{digest(table)[:16]}"
-    if values:
-        ledger.wrote(line.tables.append_values(values, schemas.HISTOGRAMS, key=key))
-
-
-def _bins(present: Mapping[Side, Profile]) -> dict[Side, list[tuple[Any, ...]]]:
-    """(low, high, category, share) a bin or category of each side."""
-    full = {side: each for side, each in present.items() if not each.is_empty}
-    if {each.kind for each in full.values()} == {"numeric"}:
-        edges = profile.even_edges(list(full.values()))
-        shares = {
-            side: each.distribution.between(edges[1:-1]) if len(edges) > 2 else [1.0]
-            for side, each in full.items()
-        }
-        return {
-            side: [
-                (low, high, None, share)
-                for low, high, share in zip(edges, edges[1:], each, strict=False)
-            ]
-            for side, each in shares.items()
-        }
-    return {
-        side: [
-            (None, None, name, count / each.filled)
-            for name, count in sorted(each.counts.values.items(), key=lambda pair: -pair[1])[:50]
-        ]
-        for side, each in full.items()
-        if each.kind == "categorical" and each.counts is not None
-    }

@@ -129,6 +129,7 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
     champion: Champion | None = None
     if asked.first is not None:
         reference = version_of(line, table, asked.first)
+        champion = _trained_on(line, table, reference)
     else:
         reference, champion = _reference(line, table, current, asked.against)
     ends = sorted((reference, current))
@@ -202,6 +203,16 @@ def _reference(
             hint="train first, or name a version by --from",
         )
     return number, champion
+
+
+def _trained_on(line: Line, table: str, version: int) -> Champion | None:
+    """The champion, if a version of a table that was named is what it was trained on: to compare
+    with it is the same question, whether it was named or not.
+    """
+    if "/" in table:
+        return None  # of a folder's table no problem knows
+    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    return champion if champion and champion.tables.get(table) == version else None
 
 
 def drifted(line: Line, champion: Champion, features_version: int) -> list[str] | None:

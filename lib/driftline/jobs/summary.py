@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import beside, schemas
+from driftline import alarm, beside, schemas
 from driftline.jobs import STAGES
+from driftline.jobs.comparisons import statistics
 from driftline.jobs.line import Line
 from driftline.schemas import Table
 
@@ -98,13 +99,6 @@ def _drift(line: Line, run_ids: list[str]) -> list[str]:
     lines = []
     for table in dict.fromkeys(row.table for row in rows):
         own = [row for row in rows if row.table == table]
-        worst = {row.column: row for row in sorted(own, key=lambda row: row.value) if row.drifted}
         versions = f"{own[0].from_version} → {own[0].to_version}"
-        said = ", ".join(
-            f"{row.column} ({row.statistic} {row.value:.2f})"
-            for row in sorted(worst.values(), key=lambda row: -row.value)[:4]
-        )
-        columns = len({row.column for row in own} - {"*"})
-        verdict = f"{len(worst)} of {columns} columns drifted: {said}" if worst else "calm"
-        lines.append(f"drift:    {table} {versions}: {verdict}")
+        lines.append(f"drift:    {table} {versions}: {alarm.verdict(statistics(own))}")
     return lines

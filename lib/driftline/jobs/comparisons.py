@@ -1,0 +1,112 @@
+"""What comparisons found, as ``ops.drift`` and ``ops.causes`` keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from driftline import schemas
+from driftline.attribution import Cause
+from driftline.drift import Statistic
+from driftline.jobs.line import Line
+from driftline.jobs.sides import Pair
+from driftline.ledger import Run
+
+_SEGMENT = ", "
+"""What stands between the slice that is compared and a segment of it."""
+
+
+def write(
+    line: Line, ledger: Run, pair: Pair, statistics: Sequence[Statistic], comparison: str
+) -> None:
+    """All statistics of a comparison, in one commit: it says that the comparison was made."""
+    now = datetime.now(timezone.utc)
+    old, new = pair.reference, pair.current
+    values = [
+        (
+            new.table,
+            old.version,
+            new.version,
+            old.slice,
+            _slice(pair, each.segment),
+            *each.cells,
+            ledger.run_id,
+            now,
+            comparison,
+        )
+        for each in statistics
+    ]
+    ledger.wrote(line.tables.append_values(values, schemas.DRIFT, key=comparison))
+
+
+def write_causes(
+    line: Line, ledger: Run, pair: Pair, moved: Sequence[Cause], comparison: str
+) -> None:
+    """What moved the columns that drifted, if any did."""
+    now = datetime.now(timezone.utc)
+    new = pair.current
+    head = (new.table, pair.reference.version, new.version)
+    values = [
+        (
+            *head,
+            _slice(pair, each.segment),
+            each.column,
+            each.statistic,
+            each.kind,
+            each.name,
+            each.share,
+            each.without,
+            each.rows,
+            ledger.run_id,
+            now,
+            comparison,
+        )
+        for each in moved
+    ]
+    if values:
+        key = f"causes-{comparison}"
+        ledger.wrote(line.tables.append_values(values, schemas.CAUSES, key=key))
+
+
+def kept(line: Line, comparison: str) -> tuple[list[Statistic], list[Cause]]:
+    """What a comparison found when it was made."""
+    told = []
+    for table in (schemas.DRIFT, schemas.CAUSES):
+        line.tables.ensure(table)
+        rows = line.tables.read(table.full_name).where(F.col("comparison") == comparison)
+        told.append(rows.collect())
+    found, moved = told
+    names = ("column", "statistic", "kind", "name", "share", "without", "rows")
+    causes = [Cause(*(row[name] for name in names), segment=_segment(row)) for row in moved]
+    return statistics(found), causes
+
+
+def statistics(rows: Iterable[Row]) -> list[Statistic]:
+    """Statistics as they were judged, from rows of ``ops.drift``."""
+    return [
+        Statistic(
+            row.column,
+            row.statistic,
+            row.value,
+            row.threshold,
+            row.detail,
+            bound=row.bound,
+            p=row.p,
+            drifted=row.drifted,
+            segment=_segment(row),
+        )
+        for row in rows
+    ]
+
+
+def _slice(pair: Pair, segment: str) -> str:
+    """The slice that is compared, or a segment of it."""
+    return f"{pair.current.slice}{_SEGMENT}{segment}" if segment else pair.current.slice
+
+
+def _segment(row: Row) -> str:
+    """What :func:`_slice` was made from."""
+    return str(row.slice).partition(_SEGMENT)[2]
