@@ -9,6 +9,7 @@ from driftline.report.blocks import (
     Chart,
     Chip,
     Grid,
+    Note,
     Section,
     Strip,
     Strips,
@@ -17,8 +18,11 @@ from driftline.report.blocks import (
 )
 from driftline.report.facts import Facts, Row, rows
 from driftline.report.histograms import overlay
-from driftline.report.importance import ranked
-from driftline.report.shifts import WHOLE_TABLE, Comparison, Shift, comparisons
+from driftline.report.importance import by_feature
+from driftline.report.shifts import FEATURES, WHOLE_TABLE, Comparison, Shift, comparisons
+
+_WHOLE = ("", "whole", "newest as-of")
+"""Slices that are what a version is taken to be."""
 
 _OVERLAID = 6
 _OPEN = 10
@@ -76,6 +80,7 @@ def section(facts: Facts) -> Section:
             )
             if shifts
         ]
+        blocks += _left_out(each)
         moved_by = moved.causes(facts, each)
         if moved_by:
             blocks.append(moved_by)
@@ -112,18 +117,32 @@ def _finding(facts: Facts, found: list[Comparison]) -> str:
         f"{len(drifted)} of {words.plural(columns, 'column')} drifted: "
         f"{words.listed(named[:3] + more)}."
     )
-    places = {name: place for place, (name, _) in enumerate(ranked(facts), 1)}
-    heavy = [
-        f"{shift.column} (no. {places[shift.column]})"
-        for each, shift in drifted
-        if each.table == "gold.features" and places.get(shift.column, 99) <= 10
-    ]
-    if heavy:
-        verb = "is" if len(heavy) == 1 else "are"
-        sentence += f" Of these, {words.listed(heavy)} {verb} among the model's ten top features."
-    elif places:
-        sentence += " None of them is among the model's ten top features."
-    return sentence + changed
+    return (
+        sentence + _matters(facts, [s for each, s in drifted if each.table == FEATURES]) + changed
+    )
+
+
+def _matters(facts: Facts, drifted: list[Shift]) -> str:
+    """What the model makes of the features that drifted."""
+    worth = by_feature(facts)
+    if not (drifted and worth):
+        return ""
+    places = {name: place for place, name in enumerate(worth, 1) if worth[name]}
+    features = {_feature(shift.column): shift.importance or 0.0 for shift in drifted}
+    first = sorted(features, key=lambda name: -features[name])
+    heavy = [f"{name} (no. {places[name]})" for name in first if places.get(name, 99) <= 10]
+    if not heavy:
+        return " No feature that drifted is among the model's ten top features."
+    verb = "is" if len(heavy) == 1 else "are"
+    share = words.share(sum(features.values()))
+    return (
+        f" Of these, {words.listed(heavy)} {verb} among the model's ten top features; "
+        f"{share} of the importance is in features that drifted."
+    )
+
+
+def _feature(column: str) -> str:
+    return column.partition(":")[0]
 
 
 def _said(row: Row) -> str:
@@ -154,11 +173,13 @@ def _strip(each: Comparison) -> Strip:
 
 
 def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
-    """The most severe drifted columns that have a histogram on both sides."""
+    """The drifted columns that have a histogram on both sides: what matters to the model, then what
+    is most severe.
+    """
     histograms = rows(facts.histograms)
     pairs = sorted(
         ((each, shift) for each in found for shift in each.drifted),
-        key=lambda pair: -pair[1].severity,
+        key=lambda pair: pair[1].rank,
     )
     charts = []
     for each, shift in pairs:
@@ -176,7 +197,7 @@ def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
         said = _said(shift.worst)
         charts.append(
             Chart(
-                overlay(before, after, names=(f"version {each.before}", f"version {each.after}")),
+                overlay(before, after, names=_names(each)),
                 shift.column,
                 f"{shift.column} before and after: {said}. {shift.worst['detail'] or ''}",
                 f"{each.table} · {said}",
@@ -186,15 +207,39 @@ def _overlays(facts: Facts, found: list[Comparison]) -> list[Chart]:
     return charts[:_OVERLAID]
 
 
+def _names(each: Comparison) -> tuple[str, str]:
+    """What each side is called: rows that were added or written are not the whole version."""
+    before, after = (
+        f"version {version}" if slice_ in _WHOLE else slice_
+        for version, slice_ in ((each.before, each.reference), (each.after, each.slice))
+    )
+    return before, after
+
+
+def _left_out(each: Comparison) -> list[Note]:
+    """Values of segments that are not compared by themselves."""
+    return [
+        Note(f"{each.title}: of {shift.column} {shift.statistics['segments']['detail']}.", "calm")
+        for shift in each.shifts
+        if "segments" in shift.statistics
+    ]
+
+
 def _table(
     facts: Facts, each: Comparison, shifts: list[Shift], caption: str, *, fold: bool
 ) -> Table:
-    seen = {name for shift in each.shifts for name in shift.statistics}
+    seen = {name for shift in each.shifts for name in shift.statistics} - {"segments"}
     statistics = [name for name in _ORDER if name in seen] + sorted(seen - set(_ORDER))
     limits = {name: _threshold(each, name) for name in statistics}
+    weighed = any(shift.importance is not None for shift in each.shifts)
     return Table(
         f"{each.title}: {caption}",
-        ["verdict", "column", *(f"#{words.metric(n)}{limits[n]}" for n in statistics), "in words"],
+        [
+            *("verdict", "column"),
+            *(["#importance"] if weighed else []),
+            *(f"#{words.metric(n)}{limits[n]}" for n in statistics),
+            "in words",
+        ],
         [
             [
                 Cell("drifted", tone="watch") if shift.drifted else Cell("steady", tone="good"),
@@ -203,6 +248,7 @@ def _table(
                     code=shift.column != WHOLE_TABLE,
                     link=moved.anchor(facts, each, shift.column),
                 ),
+                *([_importance(shift)] if weighed else []),
                 *(_cell(shift.statistics.get(name)) for name in statistics),
                 str(shift.worst["detail"] or ""),
             ]
@@ -210,6 +256,12 @@ def _table(
         ],
         fold=fold,
     )
+
+
+def _importance(shift: Shift) -> Cell:
+    if shift.importance is None:
+        return Cell(words.MISSING)
+    return Cell(words.share(shift.importance), bar=shift.importance)
 
 
 def _threshold(each: Comparison, statistic: str) -> str:

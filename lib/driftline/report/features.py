@@ -6,7 +6,7 @@ from driftline.report import words
 from driftline.report.blocks import Block, Chart, Fold, Grid, Section
 from driftline.report.facts import Facts, Row, rows
 from driftline.report.histograms import overlay
-from driftline.report.importance import ranked
+from driftline.report.importance import by_feature
 
 TABLE = "gold.features"
 _SHOWN = 12
@@ -41,7 +41,7 @@ def section(facts: Facts) -> Section:
     finding = f"{words.plural(len(columns), 'column')} of {TABLE}, version {now}" + (
         f" over version {then}" if then is not None else ""
     )
-    ordered = ", the most important to the model first" if ranked(facts) else ""
+    ordered = ", the most important to the model first" if by_feature(facts) else ""
     return Section(made.id, made.title, made.how, f"{finding}{ordered}.", blocks)
 
 
@@ -74,5 +74,5 @@ def shape(records: list[Row]) -> str:
 
 def _ordered(facts: Facts, columns: list[str]) -> list[str]:
     """The label first, then by importance, then as they come."""
-    places = {name: place for place, (name, _) in enumerate(ranked(facts))}
+    places = {name: place for place, name in enumerate(by_feature(facts))}
     return sorted(columns, key=lambda name: (name != "label", places.get(name, len(places))))

@@ -13,6 +13,9 @@ from driftline.report.charts import BLUE, VERMILION, Figure, figure, plain
 from driftline.report.facts import Row
 
 _MOST_CATEGORIES = 8
+_ALL = 1e-3
+"""Where listed categories lack less than this of the rows, they are all there are."""
+
 _MILLISECONDS = 1000
 """Plotly counts times in them, profiles in seconds."""
 
@@ -140,15 +143,18 @@ def _categories(before: Sequence[Row], after: Sequence[Row], names: tuple[str, s
     most = {word: max(then.get(word, 0), now.get(word, 0)) for word in {*then, *now}}
     order = sorted(most, key=lambda word: (-most[word], word))
     shown = order[:_MOST_CATEGORIES]
-    if rest := order[_MOST_CATEGORIES:]:
-        other = f"{len(rest)} others"
-        for shares in (then, now):
-            shares[other] = sum(shares.get(word, 0) for word in rest)
+    # What is not listed is among the others, too, but nobody knows how many those are.
+    hidden = [1 - sum(shares.values()) for shares in (then, now) if shares]
+    rest, listed = order[_MOST_CATEGORIES:], max(hidden, default=0) < _ALL
+    if rest or not listed:
+        other = f"{len(rest)} others" if listed else "others"
+        for shares in filter(None, (then, now)):
+            shares[other] = max(0.0, 1 - sum(shares.get(word, 0) for word in shown))
         shown.append(other)
     traces = [
         go.Bar(
             y=list(range(len(shown))),
-            x=[shares.get(word, 0) for word in shown],
+            x=[shares.get(word) for word in shown],  # none where a side does not tell
             orientation="h",
             name=name,
             marker={

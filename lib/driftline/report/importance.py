@@ -12,10 +12,29 @@ _SHOWN = 15
 
 
 def ranked(facts: Facts) -> list[tuple[str, float]]:
-    """Features with their share of the importance of all, largest first."""
+    """Places of the model's vector with their share of the importance of all, largest first.
+
+    A category of a feature has a place of its own; of features as a whole see :func:`by_feature`.
+    """
     found = [(str(row["name"]), float(row["y"] or 0)) for row in points(facts, "importance")]
     whole = sum(value for _, value in found) or 1.0
     return sorted(((name, value / whole) for name, value in found), key=lambda each: -each[1])
+
+
+def by_feature(facts: Facts) -> dict[str, float]:
+    """What each column of the features is worth on the test rows, as a share of all they are
+    worth, largest first; of any model, also one that says nothing of itself.
+
+    What a model loses when the values of a column are dealt anew; none gains by it but by chance.
+    """
+    lost = {
+        str(row["name"]): max(float(row["y"] or 0), 0.0) for row in points(facts, "permutation")
+    }
+    whole = sum(lost.values())
+    if not whole:
+        return {}
+    order = sorted(lost, key=lambda name: -lost[name])
+    return {name: lost[name] / whole for name in order}
 
 
 def section(facts: Facts) -> Section:

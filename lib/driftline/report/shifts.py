@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from driftline.report.facts import Facts, Row, newest, rows
+from driftline.report.importance import by_feature
+
+FEATURES = "gold.features"
 
 WHOLE_TABLE = "*"
 """Stands in place of a column for what is said of the table."""
@@ -18,6 +21,8 @@ class Shift:
 
     column: str
     statistics: dict[str, Row]
+    importance: float | None = None
+    """Of a feature: its share of what all are worth to the model; None where that is unknown."""
 
     @property
     def drifted(self) -> bool:
@@ -34,10 +39,16 @@ class Shift:
         """The statistic that says most."""
         return max(self.statistics.values(), key=lambda row: (bool(row["drifted"]), severity(row)))
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Where it stands among those that drifted: by what it is worth, then by how far."""
+        return -(self.importance or 0.0), -self.severity
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """The newest comparison of a table, or of a segment: its columns, drifted and severe first.
+    """The newest comparison of a table, or of a segment: first the columns that drifted, features
+    by what they are worth to the model; then by how far each is from its threshold.
 
     ``reference`` and ``slice`` are which rows of the versions ``before`` and ``after`` it is of.
     """
@@ -84,7 +95,7 @@ def severity(row: Row) -> float:
 
 def comparisons(facts: Facts) -> list[Comparison]:
     """The newest comparison of every table and its segments; the ones with most drift first."""
-    found = rows(facts.drift)
+    found, weights = rows(facts.drift), by_feature(facts)
     made = []
     for last in newest(found, "table"):
         slices: dict[str, list[Row]] = {}
@@ -92,17 +103,22 @@ def comparisons(facts: Facts) -> list[Comparison]:
             # All rows of a comparison are written at one time.
             if (row["table"], row["at"]) == (last["table"], last["at"]):
                 slices.setdefault(str(row["slice"] or ""), []).append(row)
-        made += [_comparison(slice_, mine) for slice_, mine in slices.items()]
+        worth = weights if last["table"] == FEATURES else {}
+        made += [_comparison(slice_, mine, worth) for slice_, mine in slices.items()]
     made.sort(key=lambda each: -len(each.drifted))
     return [replace(each, place=place) for place, each in enumerate(made)]
 
 
-def _comparison(slice_: str, mine: Sequence[Row]) -> Comparison:
+def _comparison(slice_: str, mine: Sequence[Row], worth: Mapping[str, float]) -> Comparison:
     columns: dict[str, dict[str, Row]] = {}
     for row in mine:
         columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
-    shifts = [Shift(column, statistics) for column, statistics in columns.items()]
-    shifts.sort(key=lambda shift: (not shift.drifted, -shift.severity))
+    # What a part of a column says (its length, its hour) is weighed as the column.
+    shifts = [
+        Shift(column, statistics, worth.get(column.partition(":")[0]))
+        for column, statistics in columns.items()
+    ]
+    shifts.sort(key=lambda each: (0, *each.rank) if each.drifted else (1, -each.severity))
     return Comparison(
         str(mine[0]["table"]),
         str(mine[0]["from_slice"] or ""),
