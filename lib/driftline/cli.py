@@ -166,7 +166,9 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
     type=click.Choice(["previous", "same-weekday", "training"]),
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
-@click.option("--by", help="Compare each value of this column for itself, too.")
+@click.option(
+    "--by", help="Compare each of the 100 most frequent values of this column by itself, too."
+)
 @click.option(
     "--learn",
     type=click.IntRange(1),
@@ -178,7 +180,8 @@ def drift(table: str | None, by: str | None, **options: Any) -> None:
     Without versions: what the champion was trained on against the newest; of a table that none was
     trained on, the first version with rows. A table with as-ofs is compared at the newest as-of of
     each version; one that only grew, by what was added. Files that have a profile (see profile) are
-    not read again. Times without a zone are UTC.
+    not read again. Times without a zone are UTC. What is compared with the version the champion was
+    trained on is logged to MLflow, too, beside its training.
     """
     asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
