@@ -18,6 +18,9 @@ _LONG = 100
 _OF_ROWS = frozenset({"null_rate", "volume", "freshness", "schema"})
 """Statistics whose words tell of rows and columns, and no value that a column has."""
 
+_NAMING = ("new", "lost")
+"""Statistics whose words name the categories that came or went."""
+
 TABLE = "*"
 """In place of a column: what is said of the table as a whole."""
 
@@ -90,6 +93,9 @@ def _said(mine: Sequence[Statistic], values: bool) -> tuple[str, str]:
     words = first.statistic if first.statistic == "schema" else _measured(first)
     if first.detail and (values or first.statistic in _OF_ROWS):
         words += f": {_short(first.detail)}"
+    named = [each.detail for each in mine if each.statistic in _NAMING]
+    if values and named and mine[0].statistic not in _NAMING:
+        words += f", {_short(named[0])}"  # says more than a distance between distributions
     if others:
         many = f"{len(others)} segment{'s' if len(others) > 1 else ''}"
         words += f", also in {_listed(others) if values else many}"

@@ -47,6 +47,17 @@ def test_the_worst_three_in_words_and_the_others_by_name() -> None:
     )
 
 
+def test_what_is_new_is_named_also_where_something_else_is_worse() -> None:
+    found = [
+        drifted("channel", "new", 0.2, "new app; lost fax", threshold=0.03),
+        drifted("channel", "psi", 1.56, "web: 60.0% → 40.0%", threshold=0.1),
+    ]
+    assert alarm.verdict(found) == (
+        "1 of 1 column drifted: channel (psi 1.56: web: 60.0% → 40.0%, new app; lost fax)"
+    )
+    assert alarm.verdict(found, values=False) == "1 of 1 column drifted: channel (psi 1.56)"
+
+
 def test_not_more_than_ten_are_named() -> None:
     found = [drifted(f"c{place:02}", value=1 - place / 100) for place in range(30)]
     said = alarm.verdict(found)

@@ -321,6 +321,26 @@ def test_given_again_the_verdict_is_said_again(monkeypatch) -> None:
     assert "calm" not in said and said.endswith("ops.drift has no rows of it any more")
 
 
+def test_features_are_told_by_what_they_are_worth_to_the_champion(monkeypatch) -> None:
+    """Whatever the reference is. A column of another table is no feature, nor is the model asked."""
+    told, _ = asking(monkeypatch)
+    kept = [
+        Statistic(name, "ks", value, 0.1, "", drifted=True)
+        for name, value in (("visits", 0.9), ("spend", 0.2))
+    ]
+    monkeypatch.setattr(comparisons, "kept", lambda *_: (kept, []))
+    seen = Version(7, "run", "", {"tables": "{}"})
+    models = SimpleNamespace(champion=lambda: seen)
+    monkeypatch.setattr(drift, "Registry", lambda *_: models)
+    monkeypatch.setattr(
+        drift, "importance", lambda _, which: {"spend": 0.3} if which == seen else {}
+    )
+    said, _ = drift._table(told, NOBODY, "gold.features", Asked("0", "1"))
+    assert said.endswith("drifted: spend (ks 0.20, 30% of importance), visits (ks 0.90)")
+    said, _ = drift._table(told, NOBODY, "silver.orders", Asked("0", "1"))
+    assert said.endswith("drifted: visits (ks 0.90), spend (ks 0.20)")
+
+
 def test_what_the_champion_saw_is_the_same_question_named_or_not(monkeypatch) -> None:
     """So that MLflow has what was found; of any other version, or another table, it has nothing."""
     told = line(columns=fields(x="double"), commits=3)

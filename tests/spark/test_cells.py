@@ -196,7 +196,8 @@ def test_columns_that_are_called_as_nobody_would(spark, line, tmp_path) -> None:
         rows.write.format("delta").mode("append").save(folder)
     said = drift.run(line, table=folder, asked=Asked("0", "1", by="re`gion"))
     assert "1 of 4 columns drifted: _metadata (" in said
-    assert said.endswith(", also in re`gion=r0, re`gion=r1, re`gion=r2)")
+    _, _, segments = said.removesuffix(")").partition(", also in ")
+    assert set(segments.split(", ")) == {f"re`gion=r{number}" for number in range(3)}
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])

@@ -60,7 +60,8 @@ def section(facts: Facts) -> Section:
         id="drift",
         title="Drift between versions",
         how="Each tile is a column, darker the nearer it comes to its threshold; a tile with a "
-        "dark border is beyond it. Drift says that the data changed, not that the model is wrong.",
+        "dark border is beyond it. Features that drifted come in the order of what they are worth "
+        "to the model. Drift says that the data changed, not that the model is wrong.",
         missing="No two versions of a table have been compared yet.",
     )
     found = comparisons(facts)
