@@ -322,7 +322,7 @@ def test_given_again_the_verdict_is_said_again(monkeypatch) -> None:
 
 
 def test_features_are_told_by_what_they_are_worth_to_the_champion(monkeypatch) -> None:
-    """Whatever the reference is. A column of another table is no feature, nor is the model asked."""
+    """Whatever the reference is. A column of another table is no feature: no model is asked."""
     told, _ = asking(monkeypatch)
     kept = [
         Statistic(name, "ks", value, 0.1, "", drifted=True)
