@@ -79,8 +79,19 @@ def kept(line: Line, comparison: str) -> tuple[list[Statistic], list[Cause]]:
         rows = line.tables.read(table.full_name).where(F.col("comparison") == comparison)
         told.append(rows.collect())
     found, moved = told
-    names = ("column", "statistic", "kind", "name", "share", "without", "rows")
-    causes = [Cause(*(row[name] for name in names), segment=_segment(row)) for row in moved]
+    causes = [
+        Cause(
+            row.column,
+            row.statistic,
+            row.kind,
+            row["name"],
+            row.share,
+            row.without,
+            row.rows,
+            segment=_segment(row),
+        )
+        for row in moved
+    ]
     return statistics(found), causes
 
 
