@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -17,9 +18,13 @@ def write(spark: SparkSession, path: str, text: str) -> None:
         return
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)
+    # By a name of its own: of two that write at once, neither takes the other's half for a whole.
+    part = file.with_name(f"{file.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def exists(spark: SparkSession, path: str) -> bool:
