@@ -146,11 +146,13 @@ def score(as_of: datetime | None, full: bool, challenger: int | None, **options:
 @cli.command()
 @where
 @table_option
-@click.option("--history", is_flag=True, help="Every file the table ever had, in one pass.")
+@click.option("--history", is_flag=True, help="Every file the log still tells of, in one pass.")
 def profile(table: str | None, history: bool, **options: Any) -> None:
-    """Data files → ops.profiles: each is read once, ever; drift then reads none of them.
+    """Data files → ops.profiles: each is read once; drift then reads none of them.
 
-    A file that is profiled serves all versions it is part of, also after VACUUM removed it.
+    A file that is profiled serves all versions it is part of, also after VACUUM removed it. It is
+    cut by its partition and the columns of drift.segments: by another one (drift --by) it is read
+    once more, if it is still there, and so it is for a column that the table had lost by now.
     """
     _stage("profile", options, table=table, history=history)
 
@@ -167,7 +169,9 @@ def profile(table: str | None, history: bool, **options: Any) -> None:
     help="With which: the span before, that of the week before, or what the champion has seen.",
 )
 @click.option(
-    "--by", help="Compare each of the 100 most frequent values of this column by itself, too."
+    "--by",
+    help="Compare each of the 100 most frequent values of this column by itself, too. Unless it "
+    "is a partition or in drift.segments, files are read once more for it.",
 )
 @click.option(
     "--learn",
@@ -180,8 +184,8 @@ def drift(table: str | None, by: str | None, **options: Any) -> None:
     Without versions: what the champion was trained on against the newest; of a table that none was
     trained on, the first version with rows. A table with as-ofs is compared at the newest as-of of
     each version; one that only grew, by what was added. Files that have a profile (see profile) are
-    not read again. Times without a zone are UTC. What is compared with the version the champion was
-    trained on is logged to MLflow, too, beside its training.
+    not read again, but for --by. Times without a zone are UTC. What is compared with the version the
+    champion was trained on is logged to MLflow, too, beside its training.
     """
     asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)

@@ -51,7 +51,7 @@ def utc(day: datetime | None) -> datetime | None:
 
 def version(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
     """The callback of an option that names a version of a table."""
-    if text is None or text == "latest" or text.isdigit():
+    if text is None or text == "latest" or text.isdecimal():
         return text
     try:
         return datetime.fromisoformat(text).isoformat()

@@ -75,8 +75,19 @@ TEACHES = {
     "erase": ("out of every table", "ops.erasures", "--request", "Killed? Give", "--yes"),
     "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features + champion → gold.predictions", "--as-of"),
-    "drift": ("Two versions of a table → ops.drift", "--table", "--from", "--to", "champion"),
-    "profile": ("Data files → ops.profiles", "each is read once", "--history", "VACUUM"),
+    "drift": (
+        "Two versions of a table → ops.drift",
+        "--from",
+        "--to",
+        "champion",
+        "read once more",
+    ),
+    "profile": (
+        "Data files → ops.profiles",
+        "each is read once",
+        "log still tells",
+        "read once more",
+    ),
     "report": ("ops.* → one HTML page",),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
@@ -196,6 +207,10 @@ def test_an_interrupted_command_ends_as_shells_expect(
         (
             ["drift", "--problem", CHURN, "--table", "silver.x", "--to", "2024-02-30"],
             "'2024-02-30' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest",
+        ),
+        (
+            ["drift", "--problem", CHURN, "--table", "silver.x", "--from", "²"],
+            "'²' is no version: say 7, 2026-01-31, 2026-01-31T12:00 or latest",
         ),
         (
             ["drift", "--problem", CHURN, "--window", "7"],
