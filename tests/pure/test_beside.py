@@ -17,10 +17,13 @@ def test_of_two_that_write_at_once_neither_publishes_half(tmp_path, monkeypatch)
 
     def halting(path: Path, text: str, **options) -> int:
         monkeypatch.setattr(Path, "write_text", write)
-        write(path, text[:3], **options)
-        beside.write(None, str(file), "the other")
+        with path.open("w", **options) as half:
+            half.write(text[:3])
+            half.flush()
+            beside.write(None, str(file), "the other")
+            half.write(text[3:])
         seen.append(file.read_text("utf-8"))
-        return write(path, text, **options)
+        return len(text)
 
     monkeypatch.setattr(Path, "write_text", halting)
     beside.write(None, str(file), "the first one")
