@@ -9,23 +9,24 @@ is the ground that later commits are laid on.
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
-from urllib.parse import unquote
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from driftline import delta_log
+from driftline import delta_log, delta_paths
+from driftline.errors import TryAgain
 from driftline.profile import Field
 
 _FAR = 200
 """From so many commits on a snapshot (about a second) costs less than reading them."""
 
-Key = tuple[str, int, str]
+Key = tuple[str, int, str, int]
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,25 @@ class DataFile:
     """Absolute; without a scheme if it is local."""
     size: int
     deleted: str
-    """What Delta calls its deletion vector; empty without one."""
+    """Its deletion vector: the absolute path of the file it is in, ``@``, and where in there; ``@``
+    and the vector where the log itself has it; empty without one."""
     partition: Mapping[str, str | None] = field(compare=False)
     action: Mapping[str, Any] = field(compare=False, repr=False)
+    modified: int = 0
+    """When it was written, as the log says (ms since 1970)."""
 
     @property
     def key(self) -> Key:
-        """What tells its content from any other's."""
-        return self.path, self.size, self.deleted
+        """What tells its content from any other's: a folder that was made anew may have files of
+        the same names and sizes.
+        """
+        return self.path, self.size, self.deleted, self.modified
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The files it takes to read it: itself, and the one that its deletion vector is in."""
+        vector = "" if self.deleted.startswith("@") else self.deleted.rpartition("@")[0]
+        return frozenset(filter(None, (self.path, vector)))
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,8 @@ class Commit:
     at: datetime
     operation: str
     added: tuple[DataFile, ...]
-    removed: tuple[Key, ...]
-    """Path and deletion vector count; the size is not known of every removal and is 0."""
+    removed: tuple[tuple[str, int, str], ...]
+    """Path, size and deletion vector; the size is not known of every removal and is 0."""
     schema: Schema
     """In force after the commit."""
     changes: bool
@@ -109,14 +121,21 @@ def commits(spark: SparkSession, folder: str, *, since: int, until: int) -> list
         first = max(known, default=0)
     found: list[Commit] = []
     state = _State(base)
+    made = ascending(listed.commits)
     for number in range(first, until + 1):
         if number not in listed.commits and not (first and number == first):
             raise LookupError(min((n for n in listed.commits if n > number), default=until))
         if first and number == first:
-            found.append(_ground(spark, folder, state, number))
+            found.append(_ground(spark, folder, state, number, made.get(number)))
             continue
         text = delta_log.commit_text(spark, folder, number)
-        found.append(state.after(number, text, listed.commits[number]))
+        if text is None:
+            raise TryAgain(
+                f"the log was cleaned up while it was read: version {number} is not there any more",
+                where=folder,
+                hint="give the same command again: it begins with what the log has then",
+            )
+        found.append(state.after(number, text, made[number]))
     return found
 
 
@@ -126,15 +145,33 @@ def oldest(spark: SparkSession, folder: str) -> int:
     return 0 if 0 in listed.commits else min(listed.checkpoints, default=0)
 
 
-def times(spark: SparkSession, folder: str, newest: int) -> dict[int, datetime]:
-    """When each version that the log still has the commit of was made."""
-    listed = delta_log.listed(spark, folder)
-    found = {}
-    for number, modified in listed.commits.items():
-        if number <= newest:
-            info = delta_log.commit_info(spark, folder, number)
-            found[number] = _moment(info.get("inCommitTimestamp") or modified)
+def ascending(commits: Mapping[int, int]) -> dict[int, int]:
+    """When commits were made, of when their files were written, as Delta has it: one after another,
+    though the files of a table that was copied were written in any order.
+    """
+    found: dict[int, int] = {}
+    last: int | None = None
+    for number, written in sorted(commits.items()):
+        last = written if last is None else max(written, last + 1)
+        found[number] = last
     return found
+
+
+def version_at(
+    spark: SparkSession, folder: str, moment: datetime, *, newest: int
+) -> tuple[int | None, datetime]:
+    """The version that was the newest at a moment, None before the first one that the log still has
+    the commit of; and when that one was made. Few commits are read, however many there are.
+    """
+    made = ascending(delta_log.listed(spark, folder).commits)
+    numbers = [number for number in made if number <= newest]
+
+    def at(number: int) -> datetime:
+        info = delta_log.commit_info(spark, folder, number)
+        return _moment(info.get("inCommitTimestamp") or made[number])
+
+    place = bisect_right(numbers, moment, key=at)
+    return (numbers[place - 1] if place else None), at(numbers[0])
 
 
 def version(commits: Sequence[Commit], number: int) -> Version:
@@ -183,10 +220,12 @@ def path_of(spelt: Column) -> Column:
 
 
 def exists(spark: SparkSession, files: Iterable[DataFile]) -> set[str]:
-    """The paths of those files that are still there; their folders are listed, each once."""
-    asked = {each.path for each in files}
+    """Those of the files' :attr:`~DataFile.paths` that are still there; their folders are listed,
+    each once.
+    """
+    asked = {path for each in files for path in each.paths}
     return asked & {
-        _canonical(path)
+        delta_paths.canonical(path)
         for folder in {path.rpartition("/")[0] for path in asked}
         for path in delta_log.listed_files(spark, folder)
     }
@@ -214,7 +253,8 @@ class _State:
                 changes |= bool(action["add"].get("dataChange"))
             elif "remove" in action:
                 gone = action["remove"]
-                removed.append((_path(self.base, gone["path"]), 0, _deleted(gone)))
+                path = delta_paths.absolute(self.base, gone["path"])
+                removed.append((path, 0, delta_paths.vector(self.base, gone)))
                 changes |= bool(gone.get("dataChange"))
         stamp = info.get("inCommitTimestamp") or modified
         return Commit(
@@ -228,7 +268,9 @@ class _State:
         )
 
 
-def _ground(spark: SparkSession, folder: str, state: _State, number: int) -> Commit:
+def _ground(
+    spark: SparkSession, folder: str, state: _State, number: int, made: int | None
+) -> Commit:
     snapshot = _snapshot(spark, folder, number)
     metadata = json.loads(snapshot.metadata().json())
     state.schema = _schema(metadata.get("metaData", metadata))
@@ -236,7 +278,9 @@ def _ground(spark: SparkSession, folder: str, state: _State, number: int) -> Com
         "path", "partitionValues", "size", "modificationTime", "deletionVector"
     )
     files = tuple(_file(state.base, row.asDict(recursive=True)) for row in rows.collect())
-    at = _moment(int(snapshot.timestamp()))
+    told = metadata.get("metaData", metadata).get("configuration") or {}
+    in_commit = told.get("delta.enableInCommitTimestamps") == "true"
+    at = _moment(int(snapshot.timestamp()) if in_commit or made is None else made)
     # It has these files; which of them it wrote is not known.
     return Commit(number, at, "", files, (), state.schema, changes=False)
 
@@ -251,34 +295,18 @@ def _moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
-def _canonical(path: str) -> str:
-    return "/" + path[len("file:") :].lstrip("/") if path.startswith("file:/") else path
-
-
-def _path(base: str, path: str) -> str:
-    path = unquote(path)
-    absolute = "://" in path or path.startswith(("/", "file:/"))
-    return _canonical(path if absolute else f"{base}/{path}")
-
-
-def _deleted(action: Mapping[str, Any]) -> str:
-    vector = action.get("deletionVector")
-    if not vector:
-        return ""
-    place = "" if vector.get("offset") is None else f"@{vector['offset']}"
-    return f"{vector['storageType']}{vector['pathOrInlineDv']}{place}"
-
-
 def _file(base: str, action: Mapping[str, Any]) -> DataFile:
-    vector = {k: v for k, v in (action.get("deletionVector") or {}).items() if v is not None}
+    told = {k: v for k, v in (action.get("deletionVector") or {}).items() if v is not None}
     again = {
         **{name: action[name] for name in ("path", "partitionValues", "size", "modificationTime")},
-        **({"deletionVector": vector} if vector else {}),
+        **({"deletionVector": told} if told else {}),
         "dataChange": True,
     }
-    path = _path(base, action["path"])
+    path = delta_paths.absolute(base, action["path"])
     partition = dict(action["partitionValues"])
-    return DataFile(path, action["size"], _deleted(action), partition, again)
+    modified = action["modificationTime"]
+    vector = delta_paths.vector(base, action)
+    return DataFile(path, action["size"], vector, partition, again, modified)
 
 
 def _schema(metadata: Mapping[str, Any]) -> Schema:

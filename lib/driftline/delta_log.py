@@ -145,9 +145,9 @@ def listed(spark: SparkSession, folder: str) -> Listed:
     return Listed(commits, frozenset(checkpoints))
 
 
-def commit_text(spark: SparkSession, folder: str, version: int) -> str:
-    """The lines of a commit, an action each."""
-    return content(spark, f"{folder}/_delta_log/{version:020d}.json") or ""
+def commit_text(spark: SparkSession, folder: str, version: int) -> str | None:
+    """The lines of a commit, an action each; None if the log no longer has it."""
+    return content(spark, f"{folder}/_delta_log/{version:020d}.json")
 
 
 def listed_files(spark: SparkSession, folder: str) -> list[str]:

@@ -12,7 +12,7 @@ PROFILES = Table(
         "table string — The table for which the file was profiled",
         "file string — Path of the data file",
         "bytes bigint — Its size",
-        "deleted string — Deletion vector with which it was read, as Delta calls it; or empty",
+        "deleted string — Deletion vector with which it was read: file@where in there; or empty",
         "segments string — Columns that cut the file into cells, as files name them; JSON",
         "largest_id int — Highest number a column had then, where columns are mapped",
         "cell map<string,string> — Which rows of the file: value a segment",
@@ -32,6 +32,8 @@ PROFILES = Table(
         "excess bigint — Rows by which a listed count may be too high",
         "distinct binary — HyperLogLog sketch of the different values",
         WHICH_RUN,
+        "modified bigint — When the file was written, as the log says (ms since 1970)",
+        "version bigint — Version of the table by whose columns it was read",
     ),
     ("table", "file"),
 )

@@ -80,7 +80,8 @@ def whole(tables: Tables, name: str, version: int) -> bool:
     except Missing:
         return False
     files = delta_files.version(commits, version).files
-    return {each.path for each in files} <= tables.present(files)
+    present = tables.present(files)
+    return all(each.paths <= present for each in files)
 
 
 def past(tables: Tables, name: str) -> set[Path]:

@@ -137,22 +137,23 @@ class Field:
 class FileProfile:
     """What was found in one file: a profile a cell, column key and part; ``*`` counts the rows."""
 
-    segments: tuple[str, ...]
-    largest_id: int | None
-    """The highest number a column of the table had then, where columns are numbered."""
     cells: Sequence[tuple[Cell, Mapping[tuple[str, str], Profile]]]
 
-    def tells(self, fields: Iterable[Field]) -> bool:
-        """Whether it says what these columns hold: profiled, or younger than the file."""
-        return all(
-            not parts["*", ""].rows
-            or (each.key, "") in parts
-            or each.id is None
-            or self.largest_id is None
-            or each.id > self.largest_id
-            for _, parts in self.cells
-            for each in fields
-        )
+
+def tells(fields: Iterable[Field], *, columns: Set[str], largest_id: int | None) -> bool:
+    """Whether a scan of ``columns`` (keys) of a file says what these fields hold: it has them, or
+    they are younger than the file.
+    """
+    return all(each.key in columns or is_younger(each, largest_id) for each in fields)
+
+
+def is_younger(field: Field, largest_id: int | None) -> bool:
+    """Whether a column that a version of a table lacks came later, and is null in all its files.
+
+    ``largest_id`` is that version's. A table without numbers has lost no column; one that has them
+    may have lost any that had none before.
+    """
+    return largest_id is None or (field.id is not None and field.id > largest_id)
 
 
 def renamed(fields: Sequence[Field], current: Sequence[Field]) -> tuple[Field, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from driftline import delta_files, delta_log
+from driftline import delta_files, delta_log, delta_paths
 from driftline.delta_files import Commit, DataFile
 from driftline.errors import Missing
 
@@ -44,7 +44,7 @@ class Versions:
     def exists(self, name: str) -> bool:
         """Whether there is such a Delta table."""
         path = self.path(name)
-        if "://" not in path and not any(Path(path, "_delta_log").glob("*.json")):
+        if not delta_paths.has_scheme(path) and not any(Path(path, "_delta_log").glob("*.json")):
             return False
         return bool(DeltaTable.isDeltaTable(self.spark, path))
 
@@ -63,6 +63,11 @@ class Versions:
     def identity(self, name: str) -> str:
         """What tells a table from another one of the same name, as after its folder was removed."""
         return str(self._snapshot(name).metadata().id())
+
+    def size(self, name: str) -> int | None:
+        """The size of the data files of the newest version, where it costs nothing to say."""
+        size = self._snapshot(name).sizeInBytesIfKnown()
+        return int(size.get()) if size.isDefined() else None
 
     def read(self, name: str, *, version: int | None = None) -> DataFrame:
         """The rows of a table, as of ``version`` or now."""
@@ -102,15 +107,14 @@ class Versions:
                 where=self.path(name),
                 hint="say a time that has passed, or latest",
             )
-        known = delta_files.times(self.spark, self.path(name), newest)
-        past = [number for number, at in known.items() if at <= moment]
-        if not past:
+        found, first = delta_files.version_at(self.spark, self.path(name), moment, newest=newest)
+        if found is None:
             raise Missing(
                 f"{name} has no version of {moment:%Y-%m-%d %H:%M}",
                 where=self.path(name),
-                hint=f"the oldest known one is of {min(known.values()):%Y-%m-%d %H:%M} UTC",
+                hint=f"the oldest known one is of {first:%Y-%m-%d %H:%M} UTC",
             )
-        return max(past)
+        return found
 
     def read_files(self, name: str, files: Sequence[DataFile], *, version: int) -> DataFrame:
         """The rows of some data files, each path once, by the columns of ``version``."""
@@ -128,7 +132,8 @@ class Versions:
             for mine, theirs in (sides, sides[::-1])
         ]
         for side, files in zip(sides, alone, strict=True):
-            gone = {file.path for file in files} - self.present(files)
+            present = self.present(files)
+            gone = [file for file in files if not file.paths <= present]
             if gone:
                 raise Missing(
                     f"{len(gone)} data files of {name} version {side.number} are gone",
@@ -141,7 +146,7 @@ class Versions:
         ]
 
     def present(self, files: Iterable[DataFile]) -> set[str]:
-        """The paths of those files that were not vacuumed away."""
+        """The paths of those files, and of their deletion vectors, that were not vacuumed away."""
         return delta_files.exists(self.spark, files)
 
     def committed(self, name: str) -> frozenset[str]:
@@ -172,5 +177,6 @@ class Versions:
 
 def _plain(folder: str) -> str:
     """A folder as it is spelt in one way only."""
-    local = folder.removeprefix("file://")
-    return local.rstrip("/") if "://" in local else os.path.abspath(local)
+    if folder.startswith("file:/"):
+        folder = "/" + folder.removeprefix("file:").lstrip("/")
+    return folder.rstrip("/") if delta_paths.has_scheme(folder) else os.path.abspath(folder)

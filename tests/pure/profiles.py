@@ -104,7 +104,7 @@ def file_of(cells: Sequence[tuple[Cell, Sequence[Profile]]]) -> FileProfile:
     for cell, columns in cells:
         counted = Profile("*", "", "skipped", rows=columns[0].rows, nulls=0)
         made.append((cell, {(each.column, each.part): each for each in [counted, *columns]}))
-    return FileProfile(tuple(cells[0][0]), None, made)
+    return FileProfile(made)
 
 
 def lengths(counts: Mapping[str, int], *, nulls: int = 0, name: str = "w") -> Profile:

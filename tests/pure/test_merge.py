@@ -15,7 +15,7 @@ from profiles import numeric, words
 from driftline import delta_files, profile, sketches
 from driftline.delta_files import _State, version
 from driftline.drift import compare
-from driftline.profile import Field, FileProfile, Profile, merge, together
+from driftline.profile import Field, FileProfile, Profile, merge, tells, together
 from driftline.sections import Drift
 from driftline.sketches import Counts
 
@@ -101,16 +101,15 @@ def test_distinct_values_of_many_files() -> None:
 X, LATER = Field("x", "double", "x-1", 1), Field("later", "double", "x-2", 2)
 
 
-def file(*, largest: int | None, columns: dict[str, Profile], rows: int = 2) -> FileProfile:
+def file(columns: dict[str, Profile], rows: int = 2) -> FileProfile:
     counted = Profile("*", "", "skipped", rows, 0)
     parts = {("*", ""): counted} | {(key, ""): each for key, each in columns.items()}
-    return FileProfile((), largest, [({}, parts)])
+    return FileProfile([({}, parts)])
 
 
 def test_a_column_younger_than_a_file_is_null_there() -> None:
-    old = file(largest=1, columns={"x-1": numeric([1.0, 2.0])})
-    new = file(largest=2, columns={"x-1": numeric([3.0, 4.0]), "x-2": numeric([5.0], nulls=1)})
-    assert old.tells([X, LATER])
+    old = file({"x-1": numeric([1.0, 2.0])})
+    new = file({"x-1": numeric([3.0, 4.0]), "x-2": numeric([5.0], nulls=1)})
     found = together([old, new], [X, LATER])
     assert (found["later"].rows, found["later"].nulls, found["later"].mean) == (4, 3, 5.0)
     assert (found["x"].mean, found["x"].nulls) == (2.5, 0)
@@ -123,7 +122,7 @@ def test_a_column_that_was_something_else_in_some_files_is_skipped(types) -> Non
     """As in a span in which the type was changed: numbers are not texts, nor times."""
     made = [words({"abc": 2}) if each == "string" else numeric([1.0, 2.0]) for each in types]
     files = [
-        file(largest=None, columns={"x": replace(each, column="x", type=type_)})
+        file({"x": replace(each, column="x", type=type_)})
         for each, type_ in zip(made, types, strict=True)
     ]
     found = together(files, [Field("x", types[-1], "x")])
@@ -142,8 +141,8 @@ def test_a_column_that_was_something_else_in_some_files_is_skipped(types) -> Non
 
 def test_a_type_of_which_no_file_has_a_value_is_no_other_type() -> None:
     """A column is added when a file is profiled, taken back by RESTORE, and added as another."""
-    old = file(largest=None, columns={"x": numeric([], nulls=2)})
-    new = file(largest=None, columns={"x": words({"abc": 2}, name="x")})
+    old = file({"x": numeric([], nulls=2)})
+    new = file({"x": words({"abc": 2}, name="x")})
     found = together([old, new], [Field("x", "string", "x")])
     assert {name: (each.kind, each.rows, each.nulls) for name, each in found.items()} == {
         "x": ("categorical", 4, 2),
@@ -155,7 +154,7 @@ def test_a_type_of_which_no_file_has_a_value_is_no_other_type() -> None:
 def test_a_column_whose_numbers_were_taken_out_of_a_file_is_compared_no_more() -> None:
     """As an erasure does to a profile of people's numbers: its rows alone are told."""
     emptied = Profile("x", "double", "skipped", 2, 0)
-    files = [file(largest=None, columns={"x": each}) for each in (emptied, numeric([1.0, 2.0]))]
+    files = [file({"x": each}) for each in (emptied, numeric([1.0, 2.0]))]
     for some, rows in ((files, 4), (files[:1], 2)):
         found = together(some, [Field("x", "double", "x")])
         assert (found["x"].kind, found["x"].rows, found["x"].max) == ("skipped", rows, None)
@@ -165,12 +164,19 @@ def test_a_column_whose_numbers_were_taken_out_of_a_file_is_compared_no_more() -
 
 
 def test_a_column_that_was_dropped_when_a_file_was_profiled_is_not_guessed() -> None:
-    seen = file(largest=2, columns={"x-1": numeric([1.0, 2.0])})
-    assert not seen.tells([X, LATER])
-    assert seen.tells([X])
-    assert file(largest=None, columns={}).tells(
-        [X]
-    )  # columns that are not mapped cannot be dropped
+    """Columns that are not mapped cannot be dropped; of those that were not when the table had
+    them, nobody can tell which the one was.
+    """
+    before = [replace(each, id=None) for each in (X, LATER)]
+    for fields, largest_id, known in (
+        ([X], 2, True),
+        ([X, LATER], 1, True),
+        ([X, LATER], 2, False),
+        (before, 2, False),
+        (before, None, True),
+        ([X, LATER], None, True),
+    ):
+        assert tells(fields, columns={"x-1"}, largest_id=largest_id) == known
 
 
 def test_cells_are_chosen_by_value() -> None:
@@ -179,7 +185,7 @@ def test_cells_are_chosen_by_value() -> None:
         ({"kind": kind}, counted | {("x-1", ""): numeric([value, value])})
         for kind, value in (("a", 1.0), ("b", 2.0), (None, 3.0))
     ]
-    both = [FileProfile(("kind",), 1, cells)]
+    both = [FileProfile(cells)]
     assert together(both, [X])["x"].rows == 6
     assert together(both, [X], where={"kind": None})["x"].mean == 3.0
     assert together(both, [X], where={"kind": "nope"})["x"].rows == 0
@@ -191,6 +197,10 @@ SCHEMA = {
     "type": "struct",
     "fields": [{"name": "x", "type": "double", "nullable": True, "metadata": {}}],
 }
+
+
+NAMED = "^-aqEH.-t@S}K{vb[*k^"
+"""A file of deletion vectors as the log names it."""
 
 
 def log(*commits: list[dict]) -> list[delta_files.Commit]:
@@ -211,7 +221,7 @@ def remove(path: str, vector: dict | None = None) -> dict:
 
 
 def test_the_files_of_every_version() -> None:
-    one = {"storageType": "u", "pathOrInlineDv": "ab", "offset": 1, "sizeInBytes": 3}
+    one = {"storageType": "u", "pathOrInlineDv": NAMED, "offset": 1, "sizeInBytes": 3}
     other = one | {"offset": 40}
     commits = log(
         [{"metaData": {"schemaString": json.dumps(SCHEMA), "configuration": {}}}, add("a%20b")],
@@ -225,12 +235,13 @@ def test_the_files_of_every_version() -> None:
         for number in range(5)
     ]
     a, c = "/tables/t x/a b", "/tables/t x/p=1/c"
+    vectors = "/tables/t x/deletion_vector_d2c639aa-8816-431a-aaf6-d3fe2512ff61.bin"
     assert told == [
         [(a, "")],
         [(a, ""), (c, "")],
-        [(a, "uab@1"), (c, "")],
-        [(a, "uab@40"), (c, "")],
-        [("/elsewhere/d", ""), (a, "uab@40"), ("s3a://b/e", "")],
+        [(a, f"{vectors}@1"), (c, "")],
+        [(a, f"{vectors}@40"), (c, "")],
+        [("/elsewhere/d", ""), (a, f"{vectors}@40"), ("s3a://b/e", "")],
     ]
     assert commits[1].at == datetime.fromtimestamp(5, timezone.utc)
     assert (commits[1].operation, commits[1].changes) == ("WRITE", True)

@@ -25,9 +25,12 @@ def line(open_line, tmp_path, repository):
     return open_line(problem, data=tmp_path, warehouse=tmp_path / "warehouse")
 
 
-def write(spark, folder: str, rows: int, *, off: str = "region = 'none'", **options) -> None:
+def write(
+    spark, folder: str, rows: int, *, off: str = "region = 'none'", start: int = 0, **options
+) -> None:
     """``x`` of 0 to 9 in three regions; a hundred more where it is off."""
-    frame = spark.range(0, rows, 1, 1).withColumn("region", F.concat(F.lit("r"), F.col("id") % 3))
+    frame = spark.range(start, start + rows, 1, 1)
+    frame = frame.withColumn("region", F.concat(F.lit("r"), F.col("id") % 3))
     frame = frame.withColumn("x", F.expr(f"id % 10 + IF({off}, 100.0, 0.0)"))
     frame.write.format("delta").mode("append").options(**options).save(folder)
 
@@ -214,3 +217,85 @@ def test_a_table_called_by_its_folder_in_other_ways(spark, line, tmp_path) -> No
     write(spark, folder, 10)
     said = [profile.run(line, table=each) for each in (folder, f"{folder}/", f"file://{folder}")]
     assert said == [f"{folder}: 1 of 1 files have a profile"] * 3
+
+
+def test_cells_of_deliveries_and_segments_together_are_few(
+    spark, line, tmp_path, monkeypatch
+) -> None:
+    """Of a file that both would cut into too many, the deliveries are not told apart."""
+    monkeypatch.setattr(profiling, "_CELLS", 8)
+    folder = str(tmp_path / "t")
+    told = {}
+    for deliveries in (2, 3):
+        rows = spark.range(0, 120, 1, 1).selectExpr(
+            f"CAST(id % {deliveries} AS STRING) AS _delivery", "concat('k', id % 4) AS kind"
+        )
+        rows.write.format("delta").mode("append").save(folder)
+        commit = line.tables.commits(folder, since=0, until=line.tables.version(folder))[-1]
+        with line.ledger.run("drift") as ledger:
+            wanted = profiling.Wanted(folder, commit.number, commit.schema, commit.added)
+            known = profiling.profiles(line, ledger, [wanted], segments=("kind",))
+        [found] = known.values()
+        told[deliveries] = [(len(cell), cell[profiling.DELIVERY]) for cell, _ in found.cells]
+    assert sorted(told[2]) == [(2, "0")] * 4 + [(2, "1")] * 4
+    assert told[3] == [(2, None)] * 4
+
+
+def test_a_segment_that_was_dropped_when_its_file_was_profiled(spark, line, tmp_path) -> None:
+    """What rows have there cannot be told by that version; asked by one that can, none is counted
+    twice.
+    """
+    folder = str(tmp_path / "t")
+    write(spark, folder, 30, **MAPPED)
+    write(spark, folder, 60, start=100)
+    spark.sql(f"ALTER TABLE delta.`{folder}` DROP COLUMN region")
+    spark.sql(f"DELETE FROM delta.`{folder}` WHERE id < 100")
+    newest = line.tables.version(folder)
+    commits = line.tables.commits(folder, since=0, until=newest)
+    assert len(delta_files.version(commits, newest).files) == 1
+    drift.run(line, table=folder, asked=Asked(str(newest), "0", by="region"))
+    drift.run(line, table=folder, asked=Asked("0", "1", by="region"))
+    rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'volume'").collect()
+    told = {(row.to_version, row.slice.partition(", ")[2]): row.detail for row in rows}
+    by = {f"region=r{n}" for n in range(3)}
+    assert told[1, ""] == "30 → 60 rows"
+    assert {told[1, each] for each in by} == {"10 → 20 rows"}
+    assert {told[0, each] for each in by} == {"0 → 10 rows"}
+
+
+@pytest.mark.parametrize(("column", "type_"), [("raw", "binary"), ("tags", "map<string,int>")])
+def test_what_rows_cannot_be_told_apart_by_is_refused_before_it_is_kept(
+    spark, line, tmp_path, column, type_
+) -> None:
+    folder = str(tmp_path / "t")
+    for _ in range(2):
+        rows = spark.range(0, 4, 1, 1).selectExpr("id", "X'FF' AS raw", "map('a', 1) AS tags")
+        rows.write.format("delta").mode("append").save(folder)
+    profile.run(line, table=folder)
+    kept = line.tables.version(schemas.PROFILES.full_name)
+    with pytest.raises(Missing, match=rf"{column} of .* is {type_}: rows cannot be told apart"):
+        drift.run(line, table=folder, asked=Asked("0", "1", by=column))
+    assert line.tables.version(schemas.PROFILES.full_name) == kept
+
+
+def test_a_segment_that_is_no_text_is_read_as_one(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    for _ in range(2):
+        rows = spark.range(0, 40, 1, 1).selectExpr("id", "CAST(X'41FF' AS STRING) AS kind")
+        rows.write.format("delta").mode("append").save(folder)
+    drift.run(line, table=folder, asked=Asked("0", "1", by="kind"))
+    rows = line.tables.read(schemas.DRIFT.full_name).where("statistic = 'volume'").collect()
+    assert {row.slice for row in rows} == {"added since 0", "added since 0, kind=A\ufffd"}
+
+
+def test_profiles_of_before_it_was_kept_when_files_were_written(spark, line, tmp_path) -> None:
+    folder, books = str(tmp_path / "t"), line.tables.path(schemas.PROFILES.full_name)
+    write(spark, folder, 10)
+    old = [each for each in schemas.PROFILES.columns if each.name not in ("modified", "version")]
+    columns = ", ".join(f"`{each.name}` {each.type}" for each in old)
+    spark.sql(f"CREATE TABLE delta.`{books}` ({columns}) USING delta")
+    profile.run(line, table=folder)
+    spark.sql(f"UPDATE delta.`{books}` SET modified = NULL, version = NULL")
+    remove_data(folder)
+    assert profile.run(line, table=folder).endswith("1 of 1 files have a profile")
+    assert drift.run(line, table=folder).endswith("version 0 is the reference itself")

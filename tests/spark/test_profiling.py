@@ -12,11 +12,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
 from tests.data_files import remove_data
 
-from driftline import delta_files, schemas, sketches
+from driftline import delta_files, delta_log, schemas, sketches
+from driftline import profile as profiles
 from driftline.errors import Missing
-from driftline.jobs import profiling
+from driftline.jobs import profile, profile_store, profiling
 from driftline.problem import load_problem
 from driftline.profile import Profile
 
@@ -29,8 +33,8 @@ class Table:
     def __init__(self, spark, folder: Path, seed: int) -> None:
         self.spark, self.random, self.next = spark, random.Random(seed), 0
         self.folder = str(folder / "first table+%41")
-        self.clones = self.named = self.oldest = self.forgot = 0
-        self.mapped = self.random.random() < 0.7
+        self.clones = self.named = self.oldest = self.forgot = self.mapped_at = 0
+        self.mapped = self.random.random() < 0.35  # another may be, later
         vectors = self.random.random() < 0.6
         parts = "PARTITIONED BY (w)" if self.random.random() < 0.5 else ""
         told = [f"'delta.enableDeletionVectors' = '{str(vectors).lower()}'"]
@@ -65,7 +69,8 @@ class Table:
         self.columns_cached = self.columns
         steps = [self.append] * 3 + [self.delete, self.update, self.merge, self.optimize]
         steps += [self.restore, self.overwrite, self.clone, self.add_column, self.repartition]
-        steps += [self.rename, self.drop_column] if self.mapped else []
+        steps += [self.rename, self.drop_column] * (1 if self.mapped else 0)
+        steps += [] if self.mapped else [self.map] * 3
         chosen = self.random.choice(steps)
         chosen()
         return chosen.__name__
@@ -90,8 +95,9 @@ class Table:
         self.sql("OPTIMIZE {}")
 
     def restore(self) -> None:
-        newest = self.version
-        self.sql(f"RESTORE TABLE {{}} TO VERSION AS OF {self.random.randint(self.oldest, newest)}")
+        oldest = max(self.oldest, self.mapped_at)  # Delta takes mapping back by no RESTORE
+        number = self.random.randint(oldest, self.version)
+        self.sql(f"RESTORE TABLE {{}} TO VERSION AS OF {number}")
 
     def overwrite(self) -> None:
         self.sql(f"INSERT OVERWRITE {{}} VALUES {self.rows(12)}")
@@ -106,7 +112,12 @@ class Table:
         self.clones += 1
         target = f"{Path(self.folder).parent}/clone{self.clones}"
         self.spark.sql(f"CREATE TABLE delta.`{target}` SHALLOW CLONE delta.`{self.folder}`")
-        self.folder, self.oldest = target, 0
+        self.folder, self.oldest, self.mapped_at = target, 0, 0
+
+    def map(self) -> None:
+        """As before a column of a table that was none of those can be dropped."""
+        self.sql("ALTER TABLE {} SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')")
+        self.mapped, self.mapped_at = True, self.version
 
     def add_column(self) -> None:
         self.named += 1  # versions begin anew with a clone
@@ -253,14 +264,24 @@ def history(spark, line, folder: Path, seed: int, steps: int, *, forgets: bool =
         for number in numbers[each]:
             assert_same(found[number], expected[each, number])
     rows = line.tables.read(schemas.PROFILES.full_name).where(f"table LIKE '{folder}/%'")
-    units = rows.where("column = '*'").groupBy("file", "bytes", "deleted", "cell").count()
-    doubled = units.where("count > 1").count()
-    assert not doubled, f"{doubled} files were profiled twice"
+    columns = F.array_sort(F.collect_set("column")).alias("columns")
+    when = F.min("_metadata.file_modification_time").alias("when")
+    scans = rows.groupBy("file", "bytes", "deleted", "run_id", "version").agg(columns, when)
+    # A file is read again for a column that was dropped when it was read, and for nothing else.
+    told: dict[tuple, list[set[str]]] = {}
+    for row in scans.orderBy("when", F.desc(F.size("columns"))).collect():
+        told.setdefault(row[:3], []).append(set(row.columns))
+    for file, read in told.items():
+        for place, more in enumerate(read):
+            assert place == 0 or more - set().union(*read[:place]), f"{file} was profiled twice"
     shutil.rmtree(folder)
     return table
 
 
-def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path) -> None:
+@pytest.mark.parametrize("few", [profile_store._FEW, -1])
+def test_any_version_is_the_merge_of_its_files(spark, line, tmp_path, monkeypatch, few) -> None:
+    """Also of so many that they are not brought at once."""
+    monkeypatch.setattr(profile_store, "_FEW", few)
     history(spark, line, tmp_path, seed=3, steps=3)
 
 
@@ -300,3 +321,134 @@ def test_rows_are_not_asked_where_they_lie(spark, line, tmp_path) -> None:
     assert "UrlCodec" in above
     assert aggregate
     assert "UrlCodec" not in below
+
+
+def test_a_file_that_nobody_asked_for_is_not_lost(spark, line, tmp_path, monkeypatch) -> None:
+    """Were its path spelt in two ways, it would be kept as a file without rows, for ever."""
+    folder = str(tmp_path / "t")
+    spark.range(5).write.format("delta").save(folder)
+    spell = delta_files.path_of
+    monkeypatch.setattr(delta_files, "path_of", lambda spelt: F.concat(F.lit("/x"), spell(spelt)))
+    with pytest.raises((PySparkException, Py4JJavaError), match="not a file that was to be pro"):
+        profiled(line, folder, [0])
+
+
+def test_no_sketch_is_read_to_know_which_files_have_a_profile(
+    spark, line, tmp_path, monkeypatch
+) -> None:
+    folder = str(tmp_path / "t")
+    spark.range(5).write.format("delta").save(folder)
+
+    def brought(row):
+        raise AssertionError(row)
+
+    monkeypatch.setattr(profiles, "from_row", brought)
+    for _ in range(2):
+        assert profile.run(line, table=folder).endswith("1 of 1 files have a profile")
+    rows = line.tables.read(schemas.PROFILES.full_name)
+    plan = profile_store._light(rows)._jdf.queryExecution().executedPlan().toString()
+    assert "largest_id" in plan
+    for heavy in ("sketch", "distinct", "values"):
+        assert heavy not in plan
+
+
+def test_a_column_that_was_dropped_after_mapping_was_switched_on(spark, line, tmp_path) -> None:
+    """The version that still has it has no number of it: its file is read again, or not told."""
+    for gone in (False, True):
+        folder = str(tmp_path / f"t{gone}")
+        spark.range(0, 10, 1, 1).selectExpr("id AS a", "id AS b").write.format("delta").save(folder)
+        mapped = "SET TBLPROPERTIES ('delta.columnMapping.mode' = 'name')"
+        for change in (mapped, "DROP COLUMN b"):
+            spark.sql(f"ALTER TABLE delta.`{folder}` {change}")
+        profile.run(line, table=folder)
+        if gone:
+            remove_data(folder)
+            with pytest.raises(Missing, match="1 of 1 files were removed"):
+                profiled(line, folder, [0, 2])
+            continue
+        found = profiled(line, folder, [0, 2])
+        assert (found[0]["b"].nulls, found[0]["b"].max) == (0, 9.0)
+        assert set(found[2]) == {"a"}
+
+
+def test_a_deletion_vector_that_vacuum_took_takes_no_other_file_along(
+    spark, line, tmp_path
+) -> None:
+    """The file is there; what it was like with the vector nobody can tell any more."""
+    folder = str(tmp_path / "t")
+    vectors = {"delta.enableDeletionVectors": "true"}
+    spark.range(0, 100, 1, 1).write.format("delta").options(**vectors).save(folder)
+    for number in (1, 2):
+        spark.sql(f"DELETE FROM delta.`{folder}` WHERE id = {number}")
+    [deleted] = line.tables.commits(folder, since=0, until=2)[1].added
+    [vector] = deleted.paths - {deleted.path}
+    Path(vector).unlink()
+    said = profile.run(line, table=folder, history=True)
+    assert said.endswith("2 of 3 files have a profile; 1 were removed before they were profiled")
+    assert [profiled(line, folder, [n])[n]["id"].rows for n in (0, 2)] == [100, 98]
+    with pytest.raises(Missing, match=r"1 data files of .* version 1 are gone"):
+        line.tables.differing(folder, 1, 2)
+
+
+def test_a_clone_has_the_profiles_of_its_source(spark, line, tmp_path) -> None:
+    """Deletion vectors, too, which it names by another path to the same file."""
+    folder, clone = str(tmp_path / "t"), str(tmp_path / "clone")
+    vectors = {"delta.enableDeletionVectors": "true"}
+    spark.range(0, 100, 1, 1).write.format("delta").options(**vectors).save(folder)
+    spark.sql(f"DELETE FROM delta.`{folder}` WHERE id = 7")
+    profile.run(line, table=folder)
+    spark.sql(f"CREATE TABLE delta.`{clone}` SHALLOW CLONE delta.`{folder}`")
+    for file in Path(folder).iterdir():
+        if file.is_file():
+            file.unlink()
+    assert profiled(line, clone, [0], scans=False)[0]["id"].rows == 99
+
+
+def test_a_file_that_was_written_anew_in_its_place_is_another_one(spark, line, tmp_path) -> None:
+    """A folder of Parquet files that one writer makes every day, of as many rows."""
+    folder = tmp_path / "t"
+    found = []
+    for day in (1, 2):
+        shutil.rmtree(folder, ignore_errors=True)
+        rows = spark.range(0, 100, 1, 1).selectExpr(f"id + {day * 1000} AS x")
+        rows.write.option("compression", "none").parquet(str(folder))
+        [file] = folder.glob("*.parquet")
+        file.rename(folder / "part-0.parquet")
+        for each in folder.glob(".*"):
+            each.unlink()
+        spark.sql(f"CONVERT TO DELTA parquet.`{folder}`")
+        version = delta_files.version(line.tables.commits(str(folder), since=0, until=0), 0)
+        found.append((version.files[0], profiled(line, str(folder), [0])[0]["x"].max))
+    assert (found[0][0].path, found[0][0].size) == (found[1][0].path, found[1][0].size)
+    assert [most for _, most in found] == [1099.0, 2099.0]
+
+
+def test_the_newest_version_is_told_from_the_newest_checkpoint(
+    spark, line, tmp_path, monkeypatch
+) -> None:
+    folder = str(tmp_path / "t")
+    for _ in range(6):
+        rows = spark.range(0, 10, 1, 1).write.format("delta").mode("append")
+        rows.option("delta.checkpointInterval", "4").save(folder)
+    monkeypatch.setattr(delta_files, "_FAR", 4)
+    text, read = delta_log.commit_text, []
+
+    def spied(spark, folder, number):
+        read.append(number)
+        return text(spark, folder, number)
+
+    monkeypatch.setattr(delta_log, "commit_text", spied)
+    assert profile.run(line, table=folder) == f"{folder}: 6 of 6 files have a profile"
+    assert read == [5]
+    for number in range(4):
+        Path(folder, "_delta_log", f"{number:020}.json").unlink()
+    said = profile.run(line, table=folder, history=True)
+    assert said.endswith("; of those before version 4 the log does not tell any more")
+
+
+def test_what_is_no_text_is_kept_as_one(spark, line, tmp_path) -> None:
+    folder = str(tmp_path / "t")
+    rows = spark.range(0, 4, 1, 1).selectExpr("CAST(IF(id > 0, X'41FF', X'42') AS STRING) AS w")
+    rows.write.format("delta").save(folder)
+    for _ in range(2):
+        assert profiled(line, folder, [0])[0]["w"].counts.values == {"A\ufffd": 3, "B": 1}

@@ -19,7 +19,8 @@ def run(line: Line, *, table: str | None = None, history: bool = False) -> str:
 def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     newest = line.tables.version(table)
     ledger.read(table, newest)
-    commits = line.tables.commits(table, since=line.tables.oldest(table), until=newest)
+    oldest = line.tables.oldest(table)
+    commits = line.tables.commits(table, since=oldest if history else newest, until=newest)
     if history:
         wanted = [profiling.Wanted(table, c.number, c.schema, c.added) for c in commits]
     else:
@@ -28,9 +29,11 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     declared = {*line.problem.drift.segments.get(table, ())}
     declared |= {"as_of"} if table in sides.AS_OFS else set()
     segments = commits[-1].schema.keys(sorted(declared))
-    known = profiling.profiles(line, ledger, wanted, segments=segments)
+    known = profiling.known(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)
     by = profiling.cut_by(each.name for each in commits[-1].schema.fields if each.key in segments)
     said = f"; {gone:,} were removed before they were profiled{by}" if gone else ""
+    if history and oldest:
+        said += f"; of those before version {oldest} the log does not tell any more"
     return f"{table}: {len(known):,} of {len(files):,} files have a profile{said}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -15,6 +14,7 @@ from driftline import delta_files, profile, scan, schemas
 from driftline.delta_files import DataFile, Key, Schema, Version
 from driftline.digests import digest
 from driftline.errors import Missing, Refused
+from driftline.jobs import profile_store
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.profile import Cell, Field, FileProfile, Profile
@@ -26,7 +26,8 @@ DELIVERY = "_delivery"
 """A column of landed records that cuts their files unasked, for drift to be traced to it."""
 
 _FEW = 32
-"""A file of more deliveries than these is not cut by them: profiles must not grow with it."""
+"""A file of more deliveries than these is not cut by them: profiles must not grow with it. Nor is
+one that they, and the segments, would cut into more than :data:`_CELLS`."""
 
 _CELLS = 1000
 """A file is not cut into more cells than these, each a profile of all columns."""
@@ -66,23 +67,52 @@ def profiles(
     profile. Raises :class:`Refused` where segments have too many values to tell apart. Needs the
     lock of ``ops.profiles``.
     """
+    asked = _asked(line, wanted, segments)
+    told = profile_store.told(line, asked, whole=True)
+    if _make(line, ledger, wanted, segments, known=told.scans.keys()):
+        told = profile_store.told(line, asked, whole=True)
+    return profile_store.profiles(line, asked, told)
+
+
+def known(
+    line: Line, ledger: Run, wanted: Sequence[Wanted], *, segments: tuple[str, ...] = ()
+) -> Set[Key]:
+    """The wanted files that have a profile, after the others were profiled: see :func:`profiles`,
+    which brings the profiles themselves, too.
+    """
+    asked = _asked(line, wanted, segments)
+    told = profile_store.told(line, asked)
+    if _make(line, ledger, wanted, segments, known=told.scans.keys()):
+        told = profile_store.told(line, asked)
+    return told.scans.keys()
+
+
+def _make(
+    line: Line,
+    ledger: Run,
+    wanted: Sequence[Wanted],
+    segments: tuple[str, ...],
+    *,
+    known: Set[Key],
+) -> bool:
+    """Profile the files that are not known, as far as they are still there; whether any were."""
     books = schemas.PROFILES.full_name
     version = line.tables.version(books) if line.tables.exists(books) else None
-    found = _known(line, wanted, segments)
-    lacking = [_without(each, found) for each in wanted]
+    fields = _fields(wanted, segments)
+    lacking = [_without(each, known) for each in wanted]
     lacking = [each for each in _there(line, lacking) if each.files]
     if not lacking:
-        return found
+        return False
     files = sum(len(each.files) for each in lacking)
     ledger.progress(f"profiling {files:,} files of {lacking[0].table}")
-    scans = (_scan(line, *part) for each in lacking for part in _cut(line, each, segments))
+    scans = (_scan(line, *part) for each in lacking for part in _cut(line, each, segments, fields))
     made = reduce(DataFrame.unionByName, scans)
     rows = made.withColumn("run_id", F.lit(ledger.run_id))
     # Of two at once where no lock keeps one away, both lack the same files of the same version.
     keys = sorted(file.key for each in lacking for file in each.files)
     key = f"profiles:{digest([keys, segments, version])[:16]}"
     ledger.wrote(line.tables.append(rows, schemas.PROFILES, key=key))
-    return _known(line, wanted, segments)
+    return True
 
 
 def of(
@@ -122,43 +152,43 @@ def cut_by(names: Iterable[str]) -> str:
     return f" by {said}" if said else ""
 
 
-def _known(
+def _fields(wanted: Sequence[Wanted], keys: Iterable[str]) -> dict[str, Field]:
+    """The columns of these keys, as a version that has them has them."""
+    all_ = {field.key: field for each in wanted for field in each.schema.fields}
+    return {key: all_[key] for key in keys if key in all_}
+
+
+def _asked(
     line: Line, wanted: Sequence[Wanted], segments: tuple[str, ...]
-) -> dict[Key, FileProfile]:
-    """What ``ops.profiles`` has of the wanted files, if it tells all that is asked."""
-    if not line.tables.exists(schemas.PROFILES.full_name):
-        return {}
-    paths = sorted({each.path for one in wanted for each in one.files})
-    rows = line.tables.read(schemas.PROFILES.full_name).where(F.col("file").isin(paths))
-    parts: dict[tuple[Any, ...], dict[Any, dict[tuple[str, str], Profile]]] = {}
-    ids: dict[tuple[Any, ...], int | None] = {}
-    for row in rows.toArrow().to_pylist():
-        unit = (row["file"], row["bytes"], row["deleted"], row["segments"])
-        cell = frozenset(dict(row["cell"]).items())
-        found = profile.from_row(row)
-        parts.setdefault(unit, {}).setdefault(cell, {})[found.column, found.part] = found
-        # What was younger than the file once is so for ever.
-        last = ids.get(unit, row["largest_id"])
-        ids[unit] = None if None in (last, row["largest_id"]) else min(last, row["largest_id"])
-    files = {each.key: (one, each) for one in wanted for each in one.files}
-    fields: dict[Key, set[Field]] = {}
+) -> dict[Key, profile_store.Asked]:
+    """What is asked of each file. Raises :class:`Missing` for a segment without values to name."""
     for one in wanted:
+        for field in one.schema.fields:
+            if field.key in segments and profile.kind_of(field.type) == "skipped":
+                raise Missing(
+                    f"{field.name} of {one.table} is {field.type}: rows cannot be told apart by it",
+                    where=line.tables.path(one.table),
+                    hint="compare by columns of texts, numbers, times or truth values: --by, and "
+                    "drift.segments in the problem file",
+                )
+    files = {each.key: each for one in wanted for each in one.files}
+    fields: dict[Key, set[Field]] = {key: set() for key in files}
+    cut: dict[Key, set[str]] = {key: set() for key in files}
+    same: dict[Key, dict[str, str | None]] = {key: {} for key in files}
+    for one in wanted:
+        keys = {each.key for each in one.schema.fields}.intersection(_cut_by(one, segments))
+        told = set(one.fields)
         for file in one.files:
-            fields.setdefault(file.key, set()).update(one.fields)
-    known: dict[Key, FileProfile] = {}
-    for unit, cells in parts.items():
-        key = unit[:3]
-        if key not in files:
-            continue
-        one, file = files[key]
-        same = _partition(one, file)
-        cut = (*json.loads(unit[3]), *same)
-        made = FileProfile(
-            cut, ids[unit], [({**dict(cell), **same}, each) for cell, each in cells.items()]
+            fields[file.key] |= told
+            cut[file.key] |= keys
+            same[file.key] |= _partition(one, file)
+    return {
+        key: profile_store.Asked(
+            *(file, frozenset(fields[key]), frozenset(cut[key]), same[key]),
+            frozenset(segments) - cut[key],
         )
-        if set(_cut_by(one, segments)) <= set(cut) and made.tells(fields[key]):
-            known[key] = made
-    return known
+        for key, file in files.items()
+    }
 
 
 def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
@@ -167,8 +197,8 @@ def _partition(wanted: Wanted, file: DataFile) -> dict[str, str | None]:
     return {key: value for key, value in file.partition.items() if key in keys}
 
 
-def _without(wanted: Wanted, found: Mapping[Key, FileProfile]) -> Wanted:
-    return replace(wanted, files=tuple(each for each in wanted.files if each.key not in found))
+def _without(wanted: Wanted, known: Set[Key]) -> Wanted:
+    return replace(wanted, files=tuple(each for each in wanted.files if each.key not in known))
 
 
 def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -188,7 +218,7 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
         mine = layers.setdefault(same, [])
         for file in each.files:
             before = read.setdefault(file.key, [])
-            if file.path not in present or (before and _read_all(before, each.fields)):
+            if not file.paths <= present or (before and _read_all(before, each.fields)):
                 continue
             before.append(each)
             free = next((layer for layer in mine if file.path not in layer), None)
@@ -203,16 +233,12 @@ def _there(line: Line, wanted: Sequence[Wanted]) -> list[Wanted]:
 
 
 def _read_all(scans: Sequence[Wanted], fields: Sequence[Field]) -> bool:
-    """Whether scans of a file by some versions tell of all fields, as ``FileProfile.tells``."""
-    return all(
-        any(
-            each.key in (field.key for field in scan.fields)
-            or each.id is None
-            or scan.schema.largest_id is None
-            or each.id > scan.schema.largest_id
-            for scan in scans
-        )
-        for each in fields
+    """Whether scans of a file by some versions tell of all fields together."""
+    ids = [scan.schema.largest_id for scan in scans]
+    return profile.tells(
+        fields,
+        columns={field.key for scan in scans for field in scan.fields},
+        largest_id=None if None in ids else min(each for each in ids if each is not None),
     )
 
 
@@ -223,28 +249,37 @@ def _cut_by(wanted: Wanted, segments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _cut(
-    line: Line, wanted: Wanted, segments: tuple[str, ...]
+    line: Line, wanted: Wanted, segments: tuple[str, ...], fields: Mapping[str, Field]
 ) -> list[tuple[Wanted, dict[str, str | None]]]:
     """Files with the columns that cut them, by key; those of many deliveries apart, as one piece.
 
-    Partitions cut without a scan. Segments are counted first: a profile is kept for ever.
+    Partitions cut without a scan. Segments are counted first: a profile is kept for ever. By a
+    column (of ``fields``) that the version had, and has no more, its files are not cut: nobody can
+    tell what rows have there.
     """
     names = {each.key: each.name for each in wanted.schema.fields}
     same = {key for file in wanted.files[:1] for key in _partition(wanted, file)}
-    by = {key: names.get(key) for key in _cut_by(wanted, segments) if key not in same}
+    by = {
+        key: names.get(key)
+        for key in _cut_by(wanted, segments)
+        if key not in same
+        and (key in names or profile.is_younger(fields[key], wanted.schema.largest_id))
+    }
     if not any(by.values()):
         return [(wanted, by)]
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
     asked = [scan.called(name) for key in segments if (name := by.get(key))]
     landed = by.get(DELIVERY)
-    deliveries = F.count_distinct(scan.called(landed)) if landed else F.lit(0)
+    delivered = [scan.called(landed)] if landed else []
+    deliveries = F.count_distinct(*delivered) if delivered else F.lit(0)
     told = (
         rows.groupBy(delta_files.file_of(rows).alias("file"))
         .agg(
             deliveries.alias("deliveries"),
             F.approx_count_distinct(F.struct(F.lit(0), *asked)).alias("cells"),
+            F.approx_count_distinct(F.struct(F.lit(0), *asked, *delivered)).alias("pieces"),
         )
-        .select(delta_files.path_of(F.col("file")).alias("file"), "deliveries", "cells")
+        .select(delta_files.path_of(F.col("file")).alias("file"), "deliveries", "cells", "pieces")
         .collect()
     )
     most = max((row.cells for row in told), default=0)
@@ -256,7 +291,7 @@ def _cut(
             where=line.tables.path(wanted.table),
             hint="compare by columns of few values: --by, and drift.segments in the problem file",
         )
-    many = {row.file for row in told if row.deliveries > _FEW}
+    many = {row.file for row in told if row.deliveries > _FEW or row.pieces > _CELLS}
     parts = [
         (replace(wanted, files=tuple(f for f in wanted.files if f.path not in many)), by),
         (
@@ -273,13 +308,16 @@ def _scan(line: Line, wanted: Wanted, by: Mapping[str, str | None]) -> DataFrame
     found = scan.scan(rows, keys, path=delta_files.file_of(rows), segments=by)
     found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
-        [(each.path, each.size, each.deleted) for each in wanted.files],
-        "file string, bytes bigint, deleted string",
+        [(each.path, each.size, each.deleted, each.modified) for each in wanted.files],
+        "file string, bytes bigint, deleted string, modified bigint",
     )
     # A file without rows, all of them deleted, is profiled too.
     none = {"column": F.lit("*"), "part": F.lit(""), "type": F.lit(""), "kind": F.lit("skipped")}
     none |= {"rows": F.lit(0), "nulls": F.lit(0), "cell": F.map_from_arrays(F.array(), F.array())}
-    made = F.broadcast(files).join(found, "file", "left")
+    made = files.join(found, "file", "full")
+    # And a path that is spelt in two ways must not be one file without rows and one that is lost.
+    unknown = F.concat(F.lit("not a file that was to be profiled: "), F.col("file"))
+    size = F.coalesce("bytes", F.raise_error(unknown).cast("bigint"))
     filled = {
         name: F.coalesce(name, value.cast(made.schema[name].dataType))
         for name, value in none.items()
@@ -287,7 +325,9 @@ def _scan(line: Line, wanted: Wanted, by: Mapping[str, str | None]) -> DataFrame
     return made.withColumns(
         {
             **filled,
+            "bytes": size,
             "table": F.lit(wanted.table),
+            "version": F.lit(wanted.version).cast("bigint"),
             "segments": F.lit(json.dumps(list(by))),
             "largest_id": F.lit(wanted.schema.largest_id).cast("int"),
         }

@@ -194,7 +194,7 @@ def _compared(
         return f"there are no {asked.said}"
     now = [Field(each.name, types.get(each.name, each.type), each.name) for each in fields]
     before, after = (
-        profile.together([FileProfile((), None, [({}, parts)])], which)
+        profile.together([FileProfile([({}, parts)])], which)
         for parts, which in ((trained, fields), (there, now))
     )
     compared = skew.compare(before, after, line.problem.drift)
@@ -239,6 +239,8 @@ def _trained(line: Line, ledger: Run, models: Registry, champion: Version) -> _P
             "deleted": F.lit(""),
             "segments": F.lit(""),
             "largest_id": F.lit(None).cast("int"),
+            "modified": F.lit(None).cast("bigint"),
+            "version": F.lit(version).cast("bigint"),
             "run_id": F.lit(ledger.run_id),
         }
     )
