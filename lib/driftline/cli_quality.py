@@ -44,7 +44,7 @@ def commands(stage: Stage) -> list[click.Command]:
     @click.command()
     @where
     @click.option("--table", required=True, help="Look at this table, e.g. silver.orders.")
-    @click.option("--out", required=True, help="Write the proposed suite there, as JSON.")
+    @click.option("--out", required=True, help="Write the proposed suite into this new file.")
     def suggest(table: str, out: str, **options: Any) -> None:
         """Propose an expectation suite from what a table looks like, each rule with its evidence.
 

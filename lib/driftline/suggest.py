@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, Row
@@ -210,8 +210,9 @@ def _text(value: Any, *, up: bool = False) -> str:
     if isinstance(value, datetime):
         moment = value.replace(microsecond=0)
         if up and value.microsecond:
-            moment = moment.fromtimestamp(moment.timestamp() + 1)
-        return f"{moment:%Y-%m-%d %H:%M:%S}"
+            last = datetime.max.replace(microsecond=0)
+            moment = value if moment == last else moment + timedelta(seconds=1)
+        return moment.isoformat(sep=" ")  # strftime leaves zeros of a year out
     return value.isoformat() if isinstance(value, date) else str(value)
 
 

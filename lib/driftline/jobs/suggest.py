@@ -10,6 +10,7 @@ from pathlib import Path
 from pyspark.sql import Row
 
 from driftline import suggest
+from driftline.errors import ConfError
 from driftline.jobs.gate import judge
 from driftline.jobs.line import Line
 from driftline.suite_files import Suite
@@ -17,6 +18,15 @@ from driftline.suite_files import Suite
 
 def run(line: Line, *, table: str, out: str) -> str:
     """Look at a table once, try what is proposed on it, write what holds; returns it in words."""
+    path = Path(out)
+    if path.exists():
+        raise ConfError(
+            "the file for the suite is there already",
+            file="--out",
+            found=str(path),
+            allowed="a file that is not there yet",
+            hint="name another: what somebody reviewed is not written over",
+        )
     with line.ledger.run("suggest") as ledger:
         version = line.tables.version(table)
         ledger.read(table, version)
@@ -39,7 +49,6 @@ def run(line: Line, *, table: str, out: str) -> str:
                 kept.append(suggest.loosened(proposal, verdict))
         name = f"{line.problem.name}.{table.replace('.', '_')}"
         suite = {"name": name, "expectations": [each.entry for each in kept]}
-        path = Path(out)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         part.write_text(json.dumps(suite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
