@@ -60,7 +60,7 @@ def test_only_what_the_newest_batch_has_is_judged() -> None:
     def history(table: str, metric: str, about: str, until: int) -> list[tuple]:
         found = [1000.0] * 12 if metric == "rows" else values
         return [
-            (table, metric, about, value, batch)
+            (table, metric, about, f"{about} shown" if about else "", value, batch)
             for value, batch in zip(found[:until], batches, strict=False)
         ]
 
@@ -73,7 +73,24 @@ def test_only_what_the_newest_batch_has_is_judged() -> None:
     ]
     told, judged, young = _unusual(measured)
     assert [line.split(":")[0].split() for line in told] == [
-        ["silver.a", "kept", "broken_rate"],
-        ["silver.b", "newest", "broken_rate"],
+        ["silver.a", "kept", "shown", "broken_rate"],
+        ["silver.b", "newest", "shown", "broken_rate"],
     ]
     assert (judged, young) == (4, 0)
+
+
+def test_the_history_of_a_rule_is_of_what_it_demands_not_of_its_name() -> None:
+    """Of two rules of one kind the first has the plain name; when it goes the second gets it."""
+    batches = [f"b{n}" for n in range(12)]
+    rows = [("silver.a", "rows", "", "", 1000.0, batch) for batch in batches]
+    first = [("silver.a", "broken_rate", "1st", "amount", 0.5, batch) for batch in batches[:-1]]
+    names = ["amount 2nd"] * 11 + ["amount"]
+    second = [
+        ("silver.a", "broken_rate", "2nd", name, 0.02, batch)
+        for name, batch in zip(names, batches, strict=True)
+    ]
+    assert _unusual([*first, *second, *rows]) == ([], 2, 0)
+    second[-1] = (*second[-1][:4], 0.5, batches[-1])
+    assert [line.split(":")[0] for line in _unusual([*first, *second, *rows])[0]] == [
+        "  silver.a amount broken_rate"
+    ]

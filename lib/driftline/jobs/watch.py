@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from driftline import schemas, watch
 from driftline.errors import Missing
 from driftline.jobs.line import Line
 
-_Measured = tuple[str, str, str, float, str]
-"""table, metric, what it is about, value, batch."""
+_Measured = tuple[str, str, str, str, float, str]
+"""table, metric, what it is about, how that is called, value, batch.
+
+A metric is about a column, or about what a rule demands, which is its fingerprint: a rule that was
+tightened is another one, and one that got another name is the same.
+"""
 
 
 def run(line: Line, *, table: str | None = None) -> str:
@@ -37,11 +42,11 @@ def _unusual(measured: Sequence[_Measured]) -> tuple[list[str], int, int]:
     were not for want of batches before. A metric that the newest batch of its table does not have,
     as of a rule that is gone, is left alone.
     """
-    newest = {name: batch for name, metric, _, _, batch in measured if metric == "rows"}
-    rows = {(name, batch): value for name, metric, _, value, batch in measured if metric == "rows"}
+    newest = {name: batch for name, metric, *_, batch in measured if metric == "rows"}
+    rows = {(name, batch): value for name, metric, *_, value, batch in measured if metric == "rows"}
     told, judged, young = [], 0, 0
-    for (name, metric, about), alike in groupby(measured, key=lambda each: each[:3]):
-        *earlier, (*_, value, batch) = alike
+    for (name, metric, _), alike in groupby(measured, key=lambda each: each[:3]):
+        *earlier, (*_, shown, value, batch) = alike
         if batch != newest[name]:
             continue
         before = [each for *_, each, _ in earlier]
@@ -51,25 +56,34 @@ def _unusual(measured: Sequence[_Measured]) -> tuple[list[str], int, int]:
         judged += 1
         found = watch.unusual(metric, before, value, rows=rows[name, batch])
         if found:
-            what = " ".join(filter(None, (name, about, metric)))
+            what = " ".join(filter(None, (name, shown, metric)))
             told.append(
                 f"  {what}: {value:,.4g}, expected {found.low:,.4g} to {found.high:,.4g} "
                 f"after {len(before)} batches"
             )
-    return told, judged, young
+    return sorted(told), judged, young
 
 
 def _history(line: Line) -> Iterator[_Measured]:
     """Everything measured, oldest first within each metric; a batch counts once, as it was last."""
     rows = line.tables.read(schemas.METRICS.full_name).select(
-        "table", "metric", F.coalesce("column", F.lit("")).alias("about"), "value", "batch", "at"
+        "table",
+        "metric",
+        F.coalesce("column", F.lit("")).alias("about"),
+        F.coalesce("column", F.lit("")).alias("shown"),
+        "value",
+        "batch",
+        "at",
     )
     batches = rows.select("table", "batch").distinct()
-    rules = line.tables.read(schemas.QUALITY.full_name).where("element_count > 0")
+    last_judged = F.max("at").over(Window.partitionBy("table", "batch"))
+    rules = line.tables.read(schemas.QUALITY.full_name).withColumn("last_at", last_judged)
+    rules = rules.where((F.col("at") == F.col("last_at")) & (F.col("element_count") > 0))
     shares = rules.join(batches, ["table", "batch"], "left_semi").select(
         "table",
         F.lit("broken_rate").alias("metric"),
-        F.col("rule").alias("about"),
+        F.col("fingerprint").alias("about"),
+        F.col("rule").alias("shown"),
         (F.col("unexpected_count") / F.col("element_count")).alias("value"),
         "batch",
         "at",
@@ -78,5 +92,5 @@ def _history(line: Line) -> Iterator[_Measured]:
     for row in rows.unionByName(shares.where("value IS NOT NULL")).orderBy("at").collect():
         key = (row.table, row.metric, row.about, row.batch)
         last.pop(key, None)
-        last[key] = (row.table, row.metric, row.about, row.value, row.batch)
+        last[key] = (row.table, row.metric, row.about, row.shown, row.value, row.batch)
     yield from sorted(last.values(), key=lambda each: each[:3])
