@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, GroupedData
 from pyspark.sql import functions as F
 
 from driftline import quality
@@ -26,8 +26,8 @@ class Groups:
     """Column of ``rows`` → which rule asked for it, and the number's name."""
 
 
-def scan(rows: DataFrame, rules: Sequence[Rule], *also: Column) -> DataFrame:
-    """One row with everything about ``rules`` that one pass over ``rows`` tells.
+def scan(rows: DataFrame | GroupedData, rules: Sequence[Rule], *also: Column) -> DataFrame:
+    """One row, or one a group, with everything about ``rules`` that one pass over ``rows`` tells.
 
     Column ``r<rule>_<number>`` is the number of :func:`numbers_asked` in that place, ``rows`` how
     many rows there are; then come the aggregates asked for ``also``.
@@ -76,7 +76,7 @@ def groups(rows: DataFrame, rules: Sequence[Rule]) -> list[Groups]:
     for place, rule in enumerate(rules):
         if rule.type in quality.GROUPS and quality.compiled(rule):
             ignored = rule.arguments.get("ignore_row_if", "all_values_are_missing")
-            condition = rule.arguments.get("row_condition")
+            condition = quality.spark_condition(rule)
             together.setdefault((tuple(rule.columns), condition, ignored), []).append(place)
     found = []
     for (columns, _, _), alike in together.items():

@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -115,21 +116,45 @@ def _are_equal(arguments: Arguments) -> Column:
     return every(first.eqNullSafe(each) for each in others)
 
 
-_SELECT = re.compile(r"\s*select\s+\*\s+from\s+\{batch\}\s+where\s+(.+?)[;\s]*", re.I | re.S)
+def filled(query: str, batch: str) -> str:
+    """A query as Great Expectations runs it: ``{batch}`` filled in, doubled braces halved.
+
+    Raises ValueError for any other brace: Great Expectations cannot run the query.
+    """
+    parts = []
+    for text, name, format_, conversion in string.Formatter().parse(query):
+        parts.append(text)
+        if name is not None:
+            if (name, format_, conversion) != ("batch", "", None):
+                raise ValueError(f"{{{name}}}")
+            parts.append(batch)
+    return "".join(parts)
 
 
+_ROWS = "\0"
+"""Stands for the batch where a query is looked at; in no SQL is it a name."""
+
+_SELECT = re.compile(rf"\s*select\s+\*\s+from\s+{_ROWS}\s+where\s+([^{_ROWS}]+?)[;\s]*", re.I)
 _BEYOND = re.compile(r"\s(?:order\s+by\s[^'\"`]+|limit\s+(?:\d+|all)(?:\s+offset\s+\d+)?)$", re.I)
 """What may follow a condition. No condition ends so: the words would be within quotes there."""
 
 
 def sql_condition(query: str) -> str | None:
     """The condition of ``SELECT * FROM {batch} WHERE …``; None for any other query."""
-    found = _SELECT.fullmatch(query)
+    try:
+        found = _SELECT.fullmatch(filled(query, _ROWS))
+    except ValueError:
+        return None
     return found[1] if found and not _BEYOND.search(found[1]) else None
 
 
+def bracketed(condition: str) -> Column:
+    """A condition in SQL; a comment at its end ends before the bracket."""
+    return F.expr(f"({condition}\n)")
+
+
 def _not_selected(arguments: Arguments) -> Column:
-    return ~F.expr(f"({sql_condition(arguments['unexpected_rows_query'])})")
+    return ~bracketed(str(sql_condition(arguments["unexpected_rows_query"])))
 
 
 ROWS: Mapping[str, Rows] = {
@@ -140,7 +165,9 @@ ROWS: Mapping[str, Rows] = {
     "expect_column_value_lengths_to_equal": lambda a: F.length(column_of(a)) == a["value"],
     "expect_column_values_to_be_in_set": lambda a: column_of(a).isin(list(a["value_set"])),
     "expect_column_values_to_not_be_in_set": lambda a: ~column_of(a).isin(list(a["value_set"])),
-    "expect_column_values_to_match_regex": lambda a: column_of(a).rlike(a["regex"]),
+    "expect_column_values_to_match_regex": lambda a: column_of(a).rlike(
+        a.get("regex", "(?s).*")  # Great Expectations' default
+    ),
     "expect_column_values_to_not_match_regex": lambda a: ~column_of(a).rlike(a["regex"]),
     "expect_column_values_to_match_regex_list": _matches_list,
     "expect_column_values_to_not_match_regex_list": lambda a: every(
@@ -157,28 +184,52 @@ ROWS: Mapping[str, Rows] = {
 """Expectations about single rows: arguments → true where the row is as expected."""
 
 
+IGNORING: Mapping[str, Mapping[str, Callable[[Column, Column], Column] | None]] = {
+    "column_A": {
+        "both_values_are_missing": operator.and_,
+        "either_value_is_missing": operator.or_,
+        "neither": None,
+    },
+    "column_list": {
+        "all_values_are_missing": operator.and_,
+        "any_value_is_missing": operator.or_,
+        "never": None,
+    },
+}
+"""Which rows a rule ignores, by how it names its columns: ``ignore_row_if`` → what joins the nulls
+of the columns. The first is what holds if the rule does not say.
+"""
+
+
 def looked_at(rule: Rule) -> Column | None:
     """Where a rule looks, beside its condition; None: everywhere."""
     arguments = rule.arguments
     if "column" in arguments:
         return None if rule.type in ABOUT_NULLS else column_of(arguments).isNotNull()
-    if "column_A" in arguments:
-        a, b = (each.isNull() for each in _pair(arguments))
-        ignored = {"both_values_are_missing": a & b, "either_value_is_missing": a | b}
-        chosen = ignored.get(arguments.get("ignore_row_if", "both_values_are_missing"))
-    elif "column_list" in arguments:
-        nulls = [each.isNull() for each in _listed(arguments)]
-        ignored = {"all_values_are_missing": every(nulls), "any_value_is_missing": _any(nulls)}
-        chosen = ignored.get(arguments.get("ignore_row_if", "all_values_are_missing"))
-    else:
-        chosen = None
-    return None if chosen is None else ~chosen
+    for argument, allowed in IGNORING.items():
+        if argument in arguments:
+            joined = allowed[arguments.get("ignore_row_if", next(iter(allowed)))]
+            columns = _pair(arguments) if argument == "column_A" else _listed(arguments)
+            nulls = (each.isNull() for each in columns)
+            return None if joined is None else ~functools.reduce(joined, nulls)
+    return None
+
+
+def spark_condition(rule: Rule) -> str | None:
+    """The rule's condition on rows if it is in Spark's SQL, as a text or as Great Expectations
+    writes such a text.
+    """
+    condition = rule.arguments.get("row_condition")
+    if isinstance(condition, dict) and condition.get("type") == "pass_through":
+        return str(condition.get("pass_through_filter"))
+    own = str(rule.arguments.get("condition_parser")).startswith("great_expectations")
+    return None if own or not isinstance(condition, str) else condition
 
 
 def condition_of(rule: Rule) -> Column | None:
     """The rule's own condition on rows, if it has one."""
-    condition = rule.arguments.get("row_condition")
-    return F.coalesce(F.expr(f"({condition})"), F.lit(False)) if condition else None
+    condition = spark_condition(rule)
+    return None if condition is None else F.coalesce(bracketed(condition), F.lit(False))
 
 
 def breaks(rule: Rule) -> Column:
@@ -271,12 +322,10 @@ SCHEMA = (
 
 def compiled(rule: Rule) -> bool:
     """Whether the rule is part of the plan; if not, Great Expectations runs it."""
-    condition = rule.arguments.get("row_condition")
-    if condition and not (
-        isinstance(condition, str) and rule.arguments.get("condition_parser") == "spark"
-    ):
+    others = {name: each for name, each in rule.arguments.items() if name != "row_condition"}
+    if rule.arguments.get("row_condition") is not None and spark_condition(rule) is None:
         return False  # a condition in Great Expectations' own language
-    if any(isinstance(each, dict) for each in rule.arguments.values()):
+    if any(isinstance(each, dict) for each in others.values()):
         return False  # a parameter of the suite
     if not isinstance(rule.arguments.get("value_set", []), list):
         return False

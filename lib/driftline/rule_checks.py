@@ -2,12 +2,13 @@
 
 Under Spark's ANSI rules a comparison of the wrong types fails in the middle of a job, and prints
 the value it failed on. So each rule is looked at first: its arguments against the column's type,
-its regular expressions, and its SQL, which may be a condition and nothing else.
+its regular expressions, and its SQL, which may look at the rows at hand and nothing else.
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ import pandas as pd
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.types import (
     BooleanType,
     DataType,
@@ -42,13 +42,20 @@ _ONLY_NUMBERS = (
     "expect_column_value_z_scores_to_be_less_than",
     "expect_multicolumn_sum_to_equal",
 )
+_BOUNDED = (
+    "expect_column_values_to_be_between",
+    "expect_column_max_to_be_between",
+    "expect_column_min_to_be_between",
+)
 _PLAIN_QUERY = (
     *("Project", "Filter", "Aggregate", "UnresolvedHaving", "Distinct", "Sort", "SubqueryAlias"),
     *("GlobalLimit", "LocalLimit", "Offset", "UnresolvedRelation"),
 )
 _RUNS_CODE = ("CallMethodViaReflection", "RaiseError", "PythonUDF", "ScalaUDF")
 _TELLS_THE_TIME = ("CurrentDate", "CurrentTime", "CurrentTimestamp", "LocalTimestamp", "Now")
-_BATCH = "the_batch"
+_MOVING_TIME = r"\s*(now|today|tomorrow|yesterday)\b"
+_MOVING_LITERAL = re.compile(rf"\b(date|timestamp(_ltz|_ntz)?)\s*['\"]{_MOVING_TIME}", re.I)
+"""The parser makes constants of these, which nothing after it can tell from others."""
 
 
 def check(rows: DataFrame, suite: Suite) -> None:
@@ -98,8 +105,14 @@ def _misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]
         shown = f"{name} is {type_.simpleString()}"
         if rule.type in _ONLY_NUMBERS and not isinstance(type_, NumericType):
             yield shown, "a column of numbers"
+        if rule.type in _BOUNDED and isinstance(type_, StringType | BooleanType):
+            yield shown, "a column of numbers or times"
         if _texts_only(rule) and not isinstance(type_, StringType):
             yield shown, "a column of text"
+    for argument, words in quality.IGNORING.items():
+        said = rule.arguments.get("ignore_row_if", next(iter(words)))
+        if argument in rule.arguments and not isinstance(said, dict) and said not in words:
+            yield f"ignore_row_if {said!r}", ", ".join(words)
     for argument, name, value in _values(rule):
         type_ = types.get(name)
         if type_ is not None and value is not None and not _holds(type_, value):
@@ -114,11 +127,7 @@ def _texts_only(rule: Rule) -> bool:
 def _values(rule: Rule) -> Iterator[tuple[str, str, Any]]:
     """(argument, column, value) of what the rule compares the column's values with."""
     arguments, column = rule.arguments, rule.column
-    if column and rule.type in (
-        "expect_column_values_to_be_between",
-        "expect_column_max_to_be_between",
-        "expect_column_min_to_be_between",
-    ):
+    if column and rule.type in _BOUNDED:
         for argument in ("min_value", "max_value"):
             yield argument, column, arguments.get(argument)
     if column and isinstance(arguments.get("value_set"), list):
@@ -169,14 +178,24 @@ def _regexes(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:
 
 
 def _sql(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:
-    """What is wrong with the rule's SQL: it must be a condition that looks at the row alone."""
-    condition = rule.arguments.get("row_condition")
-    if isinstance(condition, str) and rule.arguments.get("condition_parser") == "spark":
+    """What is wrong with the rule's SQL: it must look at the rows at hand and nothing else."""
+    whole = quality.spark_condition(rule)
+    texts = _passed_through(rule.arguments.get("row_condition")) if whole is None else [whole]
+    for condition in texts:
         yield from _condition(rows, condition)
     query = rule.arguments.get("unexpected_rows_query")
     if isinstance(query, str):
         selected = quality.sql_condition(query)
-        yield from _condition(rows, selected) if selected else _query(rows, query)
+        yield from _query(rows, query) if selected is None else _condition(rows, selected)
+
+
+def _passed_through(condition: Any) -> Iterator[str]:
+    """SQL within a condition in Great Expectations' own language, however deep."""
+    if isinstance(condition, dict):
+        if "pass_through_filter" in condition:
+            yield str(condition["pass_through_filter"])
+        for each in condition.get("conditions") or ():
+            yield from _passed_through(each)
 
 
 def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
@@ -186,7 +205,7 @@ def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
             yield f"{text} (a subquery)", allowed
             return
         # Analysis alone; a filter may hold neither aggregates nor windows.
-        beyond = beyond_the_row(rows.where(F.expr(f"({text})")))
+        beyond = _moving(text) or beyond_the_row(rows.where(quality.bracketed(text)))
     except (PySparkException, Py4JJavaError) as error:
         yield f"{text} ({_first_line(error)})", allowed
         return
@@ -196,35 +215,75 @@ def _condition(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
 
 def beyond_the_row(filtered: DataFrame) -> str | None:
     """What a filter looks at beside each row by itself; None if nothing. No job is started."""
-    condition = filtered._jdf.queryExecution().analyzed().condition()
-    kinds = {str(node.getClass().getSimpleName()) for node in _nodes(condition)}
-    if _has_subquery(condition, filtered):
+    return _beyond(filtered._jdf.queryExecution().analyzed().condition(), filtered)
+
+
+def _beyond(expression: Any, rows: DataFrame) -> str | None:
+    """What an analysed expression looks at beside the rows; None if nothing."""
+    nodes = list(_nodes(expression))
+    kinds = {_kind(node) for node in nodes}
+    if _has_subquery(expression, rows):
         return "a subquery"
     if kinds.intersection(_RUNS_CODE):
         return "what runs code"
-    if kinds.intersection(_TELLS_THE_TIME) or not condition.deterministic():
-        return "what is not the same each time"
-    return None
+    moves = kinds.intersection(_TELLS_THE_TIME) or any(map(_is_moving_cast, nodes))
+    return _MOVES if moves or not expression.deterministic() else None
+
+
+_MOVES = "what is not the same each time"
+
+
+def _moving(text: str) -> str | None:
+    return _MOVES if _MOVING_LITERAL.search(text) else None
+
+
+def _is_moving_cast(node: Any) -> bool:
+    """Whether a word like ``now`` becomes a time: Spark does so as late as when it optimizes."""
+    if _kind(node) != "Cast" or _kind(node.child()) != "Literal":
+        return False
+    to_time = str(node.dataType().typeName()).startswith(("date", "timestamp"))
+    return to_time and re.match(_MOVING_TIME, str(node.child().value()), re.I) is not None
 
 
 def _query(rows: DataFrame, text: str) -> Iterator[tuple[str, str]]:
     allowed = "SELECT … FROM {batch} WHERE …, which reads nothing else"
+    batch = f"batch_{uuid.uuid4().hex}"  # no query can name it
     try:
-        plan = _parser(rows).parsePlan(text.replace("{batch}", _BATCH))
-    except (PySparkException, Py4JJavaError) as error:
-        yield f"{text} ({_first_line(error)})", allowed
+        query = quality.filled(text, batch)
+    except ValueError as error:
+        yield f"{text} ({error})", "no braces but those of {batch}; one that is meant, twice"
         return
-    for node in _nodes(plan):
-        kind = str(node.getClass().getSimpleName())
-        reads = str(node.tableName()) if kind == "UnresolvedRelation" else _BATCH
-        if kind not in _PLAIN_QUERY or reads != _BATCH:
-            yield f"{text} ({kind if reads == _BATCH else reads})", allowed
-            return
-        for expression in _listed(node.expressions()):
-            inside = {str(each.getClass().getSimpleName()) for each in _nodes(expression)}
-            if _has_subquery(expression, rows) or "UnresolvedFunction" in inside:
-                yield f"{text} (a subquery or a function)", allowed
-                return
+    try:
+        beyond = _not_plain(rows, query, batch) or _moving(query)
+        if not beyond:
+            rows.createTempView(batch)
+            try:  # Analysis alone: what was found plain above is no command, and nothing runs yet.
+                plan = rows.sparkSession.sql(query)._jdf.queryExecution().analyzed()
+                told = [
+                    _beyond(each, rows)
+                    for node in _nodes(plan)
+                    for each in _listed(node.expressions())
+                ]
+            finally:
+                rows.sparkSession.catalog.dropTempView(batch)
+            beyond = next(filter(None, told), None)
+    except (PySparkException, Py4JJavaError) as error:
+        beyond = _first_line(error)
+    if beyond:
+        yield f"{text} ({beyond.replace(batch, '{batch}')})", allowed
+
+
+def _not_plain(rows: DataFrame, query: str, batch: str) -> str | None:
+    """What a query does beside reading ``batch``; None if nothing."""
+    for node in _nodes(_parser(rows).parsePlan(query)):
+        kind = _kind(node)
+        if kind not in _PLAIN_QUERY:
+            return kind
+        if kind == "UnresolvedRelation" and str(node.tableName()) != batch:
+            return str(node.tableName())
+        if any(_has_subquery(each, rows) for each in _listed(node.expressions())):
+            return "a subquery"
+    return None
 
 
 def _parser(rows: DataFrame) -> Any:
@@ -237,6 +296,10 @@ def _has_subquery(expression: Any, rows: DataFrame) -> bool:
     return bool(
         jvm.org.apache.spark.sql.catalyst.expressions.SubqueryExpression.hasSubquery(expression)
     )
+
+
+def _kind(node: Any) -> str:
+    return str(node.getClass().getSimpleName())
 
 
 def _listed(sequence: Any) -> list[Any]:
