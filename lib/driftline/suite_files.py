@@ -57,7 +57,11 @@ class Rule:
         return digest([self.type, dict(self.arguments)])[:16]
 
 
-ABOUT_NULLS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
+ABOUT_NULLS = (
+    "expect_column_values_to_not_be_null",
+    "expect_column_values_to_be_null",
+    "expect_column_proportion_of_non_null_values_to_be_between",
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,11 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
     rules: list[Rule] = []
     for place, entry in enumerate(entries):
         key = f"expectations.{place}"
-        if not isinstance(entry, dict) or not isinstance(entry.get("kwargs", {}), dict):
+        if not isinstance(entry, dict) or not (
+            isinstance(entry.get("kwargs", {}), dict)
+            and isinstance(entry.get("type", ""), str)
+            and isinstance(entry.get("meta") or {}, dict)
+        ):
             raise wrong(
                 "not an expectation",
                 key=key,
@@ -147,7 +155,7 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
         type_, arguments = entry.get("type", ""), entry.get("kwargs", {})
         meta = entry.get("meta") or {}
         said = meta.get("severity", entry.get("severity", "error"))
-        if said not in _SEVERITIES:
+        if not isinstance(said, str) or said not in _SEVERITIES:
             raise wrong(
                 "not a severity",
                 key=f"{key}.meta.severity",
@@ -185,7 +193,7 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
             allowed="at least one expectation of severity error",
             hint="an empty delivery, at least, should not pass",
         )
-    return Suite(content.get("name", path.stem), tuple(rules), digest(content), str(path))
+    return Suite(str(content.get("name") or path.stem), tuple(rules), digest(content), str(path))
 
 
 def _named(type_: str, arguments: Arguments) -> list[tuple[str, Any]]:

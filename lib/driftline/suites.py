@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -197,7 +197,11 @@ def _engine() -> Any:
 
 
 def _value(name: str, numbers: Numbers, schema: StructType) -> Any:
-    """One metric by Great Expectations' name; lists of values are left empty."""
+    """One metric by Great Expectations' name, as its engine gives it; lists of values are left
+    empty.
+    """
+    from great_expectations.util import convert_to_json_serializable
+
     own = [each for each in schema if not each.name.startswith("_")]
     if name == "table.columns":
         return [each.name for each in own]
@@ -206,7 +210,8 @@ def _value(name: str, numbers: Numbers, schema: StructType) -> Any:
     if name == "table.column_types":
         return [{"name": each.name, "type": each.dataType} for each in schema]
     if name in numbers:
-        return numbers[name]
+        # A time as text: what its comparisons are made for.
+        return convert_to_json_serializable(numbers[name])
     last = "unexpected_count" if name == "unexpected_rows_query.row_count" else name.split(".")[-1]
     if last in (quality.UNEXPECTED, quality.FILTERED):
         return numbers[last]
@@ -285,12 +290,34 @@ def _verdict(rule: Rule, result: Any, numbers: Numbers | None, count: int) -> Ve
     observed = values.get("observed_value")
     if isinstance(observed, datetime):
         observed = observed.isoformat(sep=" ")
+    elif isinstance(observed, date):
+        observed = observed.isoformat()
+    unexpected = values.get("unexpected_count", found.get(quality.UNEXPECTED))
+    missing = values.get("missing_count", found.get(quality.NULL_COUNT))
+    if rule.type in _ABOUT_SETS:
+        # Great Expectations gives these names to numbers of values; here they are of rows.
+        observed = "; ".join(
+            f"{values[name]:,} {what}"
+            for name, what in _ABOUT_SETS[rule.type].items()
+            if values.get(name) is not None
+        )
+        unexpected, missing = None, found.get(quality.NULL_COUNT)
     return Verdict(
         rule,
         bool(result.success),
         values.get("element_count", found.get(quality.ROW_COUNT, count)),
-        values.get("unexpected_count", found.get(quality.UNEXPECTED)),
-        values.get("missing_count", found.get(quality.NULL_COUNT)),
+        unexpected,
+        missing,
         None if observed is None else str(observed),
         "great_expectations" if numbers is None else "plan",
     )
+
+
+_STRANGE = {"unexpected_count": "different values are not in the set"}
+_ABSENT = {"missing_count": "values of the set are absent"}
+_ABOUT_SETS: Mapping[str, Mapping[str, str]] = {
+    "expect_column_distinct_values_to_be_in_set": _STRANGE,
+    "expect_column_distinct_values_to_contain_set": _ABSENT,
+    "expect_column_distinct_values_to_equal_set": {**_STRANGE, **_ABSENT},
+}
+"""What the counts in results of rules about sets of values are counts of."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from driftline import schemas, suites
 from driftline.errors import ConfError
 from driftline.problem import load_problem
-from driftline.quality import by_row, compiled
+from driftline.quality import by_row, compiled, spark_condition, sql_condition
 from driftline.schemas import Table
+from driftline.suggest import _text
 from driftline.suite_files import Rule, Suite, Verdict, read_suite
 
 PROJECT = Path(__file__).parents[2]
@@ -158,8 +160,9 @@ def test_the_digest_is_of_what_is_said(tmp_path: Path) -> None:
 
 
 def test_a_suite_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
-    path = suite_of(tmp_path, {"expectations": [expectation()]})
-    assert read_suite(path, COLUMNS).name == "silver_orders"
+    for said in ({}, {"name": None}, {"name": ""}):
+        path = suite_of(tmp_path, {"expectations": [expectation()], **said})
+        assert read_suite(path, COLUMNS).name == "silver_orders"
 
 
 def test_missing(tmp_path: Path) -> None:
@@ -188,7 +191,16 @@ def test_empty(tmp_path: Path, content: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "expectations", [["a word"], [None], {"type": "x"}, "words", [expectation(kwargs=[1])]]
+    "expectations",
+    [
+        ["a word"],
+        [None],
+        {"type": "x"},
+        "words",
+        [expectation(kwargs=[1])],
+        [expectation(meta="a text")],
+        [expectation(type=None, kwargs={"column_list": ["amount"]})],
+    ],
 )
 def test_not_expectations(tmp_path: Path, expectations: Any) -> None:
     error = refused(suite_of(tmp_path, {"expectations": expectations}))
@@ -240,6 +252,9 @@ def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) 
         gxe.ExpectColumnValuesToBeInSet(
             column="order_id", value_set=["a", "b"], row_condition=Column("amount") > 3
         ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="amount", max_value=9, row_condition="amount > 3", condition_parser="spark"
+        ),
         gxe.ExpectColumnMedianToBeBetween(column="amount", min_value=1),
         gxe.ExpectColumnKLDivergenceToBeLessThan(
             column="order_id",
@@ -256,7 +271,8 @@ def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) 
         ("error", "Fares"),
         ("warn", "it does not say why"),
     ]
-    assert [compiled(rule) for rule in suite.rules] == [True, True, False, False, False]
+    assert [compiled(rule) for rule in suite.rules] == [True, True, False, True, False, False]
+    assert spark_condition(suite.rules[3]) == "amount > 3"
 
 
 def test_only_warnings_refuse_nothing(tmp_path: Path) -> None:
@@ -278,7 +294,7 @@ def test_columns_that_need_not_be_there(tmp_path: Path) -> None:
     assert refused(suite_of(tmp_path, content)).key == "expectations.2.kwargs.column_list"
 
 
-@pytest.mark.parametrize("severity", ["fatal", "Error", "", None, 1])
+@pytest.mark.parametrize("severity", ["fatal", "Error", "", None, 1, ["error"]])
 def test_bad_severity(tmp_path: Path, severity: Any) -> None:
     meta = {"why": "Because of this", "severity": severity}
     error = refused(suite_of(tmp_path, {"expectations": [expectation(meta=meta)]}))
@@ -361,6 +377,8 @@ def test_rules_about_nulls_judge_nulls() -> None:
         "amount: between: 10 of 10 rows break it (Refunds are elsewhere)"
     )
     assert verdict(True, 0, 0, 0, type=not_null) == "amount: between: there is no row to judge"
+    share = "expect_column_proportion_of_non_null_values_to_be_between"
+    assert verdict(True, 10, None, 10, "0.0", type=share) is None
 
 
 @pytest.mark.parametrize(
@@ -370,3 +388,41 @@ def test_a_warning_never_refuses(
     elements: int | None, unexpected: int | None, missing: int | None
 ) -> None:
     assert verdict(False, elements, unexpected, missing, "x", severity="warn") is None
+
+
+# ---- SQL -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "condition"),
+    [
+        ("SELECT * FROM {batch} WHERE word LIKE '%{{%'", "word LIKE '%{%'"),
+        ("select *\nfrom {batch}\nwhere word RLIKE '^[0-9]{{3}}$' ;", "word RLIKE '^[0-9]{3}$'"),
+        ("SELECT * FROM {batch} WHERE word RLIKE '^[0-9]{3}$'", None),
+        ("SELECT * FROM {batch} WHERE word = '{word}'", None),
+        ("SELECT * FROM {batch} WHERE word = '{'", None),
+        ("SELECT * FROM {batch!r} WHERE n > 1", None),
+        ("SELECT * FROM {batch.n} WHERE n > 1", None),
+        ("SELECT * FROM {batch} WHERE n > (SELECT max(n) FROM {batch})", None),
+        ("SELECT n FROM {batch} WHERE n > 1", None),
+    ],
+)
+def test_braces_of_a_query_are_those_of_great_expectations(query: str, condition: str) -> None:
+    assert sql_condition(query) == condition
+
+
+# ---- proposals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "low", "high"),
+    [
+        (datetime(2024, 2, 29, 23, 59, 59, 1), "2024-02-29 23:59:59", "2024-03-01 00:00:00"),
+        (datetime(2024, 2, 29), "2024-02-29 00:00:00", "2024-02-29 00:00:00"),
+        (datetime(1, 1, 1), "0001-01-01 00:00:00", "0001-01-01 00:00:00"),
+        (datetime.max, "9999-12-31 23:59:59", "9999-12-31 23:59:59.999999"),
+        (date(1, 2, 3), "0001-02-03", "0001-02-03"),
+    ],
+)
+def test_a_proposed_bound_is_a_time_that_suites_can_hold(moment: date, low: str, high: str) -> None:
+    assert (_text(moment), _text(moment, up=True)) == (low, high)

@@ -55,6 +55,13 @@ PAIR, WORDS = {"column_A": "n", "column_B": "m"}, {"column_A": "word", "column_B
 LIST = {"column_list": ["n", "m"]}
 TEXTS = {"column_list": ["word", "other"]}
 SPARK = {"row_condition": "id > 0 AND word <> 'A1'", "condition_parser": "spark"}
+PASSED = {
+    "row_condition": {
+        "type": "pass_through",
+        "pass_through_filter": "id > 0 AND word <> 'A1'",
+    }
+}
+SQL = "unexpected_rows_expectation"
 LATE = {"min_value": "2024-01-01 00:00:00", "max_value": "2024-12-31 00:00:00"}
 IN = {"min_value": 1, "max_value": 5}
 CASES: list[tuple[str, dict[str, Any]]] = [
@@ -114,7 +121,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
         "expect_select_column_values_to_be_unique_within_record",
         {**TEXTS, "ignore_row_if": "never"},
     ),
-    ("unexpected_rows_expectation", {"unexpected_rows_query": "SELECT * FROM {batch} WHERE n < m"}),
+    (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE n < m"}),
     ("expect_table_row_count_to_be_between", {"min_value": 2, "max_value": 7}),
     ("expect_table_row_count_to_equal", {"value": 7}),
     ("expect_column_max_to_be_between", {**N, "max_value": 10}),
@@ -147,6 +154,20 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_table_column_count_to_equal", {"value": 9}),
     ("expect_table_columns_to_match_set", {"column_set": ["id", "n"], "exact_match": False}),
     ("expect_table_columns_to_match_ordered_list", {"column_list": ["id", "n"]}),
+    # Times as text, with a date where the column has times and the other way round.
+    ("expect_column_max_to_be_between", {**AT, "max_value": "2024-12-31"}),
+    ("expect_column_min_to_be_between", {**AT, "min_value": "1970-01-02"}),
+    ("expect_column_max_to_be_between", {**DAYS, "max_value": "2024-12-31 00:00:00"}),
+    ("expect_column_min_to_be_between", {**DAYS, "min_value": "1999-01-01 00:00:00"}),
+    # Conditions as Great Expectations writes them, and as texts without the parser's name.
+    ("expect_column_values_to_be_between", {**N, **IN, **PASSED}),
+    ("expect_column_values_to_be_between", {**N, **IN, "row_condition": "id > 0 -- or none"}),
+    ("expect_column_mean_to_be_between", {**N, "min_value": 1, **PASSED}),
+    ("expect_column_values_to_be_unique", {**N, **PASSED}),
+    ("expect_column_values_to_match_regex", WORD),
+    (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE word RLIKE '^[a-z]{{3}}$'"}),
+    (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE word LIKE '%{{%' OR n < 0"}),
+    (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE n < m -- the other way round"}),
 ]
 RULES = [
     Rule(f"{place}", type_, arguments, "why") for place, (type_, arguments) in enumerate(CASES)
@@ -267,6 +288,14 @@ REFUSED = [
     ("expect_column_values_to_match_regex_list", {**WORD, "regex_list": ["a", "[b"]}, "Unclosed"),
     ("expect_column_values_to_match_regex", {**N, "regex": "1"}, "n is bigint"),
     ("expect_column_values_to_be_between", {**N, "min_value": 0, "row_condition": "nn > 1"}, "nn"),
+    ("expect_column_values_to_be_between", {**WORD, "min_value": "2024-01-01"}, "word is string"),
+    ("expect_column_max_to_be_between", {**WORD, "max_value": "2024-01-01"}, "word is string"),
+    ("expect_column_min_to_be_between", {**FLAG, "min_value": True}, "flag is boolean"),
+    (
+        "expect_select_column_values_to_be_unique_within_record",
+        {**TEXTS, "ignore_row_if": "any_value_missing"},
+        "ignore_row_if 'any_value_missing'",
+    ),
 ]
 CONDITIONS = [
     ("n >", "PARSE_SYNTAX_ERROR"),
@@ -278,13 +307,25 @@ CONDITIONS = [
     ("reflect('java.lang.System', 'exit', 0) = '1'", "runs code"),
     ("`java_method`('java.lang.Runtime', 'getRuntime') = '1'", "runs code"),
     ("n + 1", "DATATYPE_MISMATCH"),
+    ("at > now()", "not the same each time"),
+    ("at > 'now'", "not the same each time"),
+    ("at > TIMESTAMP 'now'", "not the same each time"),
+    ("day < DATE'today'", "not the same each time"),
+    ("day < cast('Tomorrow ' AS date)", "not the same each time"),
 ]
 QUERIES = [
     ("DROP TABLE x", "DropTable"),
     ("SELECT * FROM {batch} JOIN other ON true", "Join"),
     ("SELECT * FROM secrets", "secrets"),
     ("SELECT n FROM {batch} WHERE n IN (SELECT m FROM {batch})", "a subquery"),
-    ("SELECT reflect('java.lang.System', 'exit', 0) FROM {batch}", "a function"),
+    ("SELECT reflect('java.lang.System', 'exit', 0) FROM {batch}", "runs code"),
+    ("SELECT n FROM {batch} WHERE rand() > 0.5", "not the same each time"),
+    ("SELECT n FROM {batch} GROUP BY n HAVING max(at) < now()", "not the same each time"),
+    ("SELECT n FROM {batch} WHERE at < 'yesterday'", "not the same each time"),
+    ("SELECT n FROM {batch} WHERE nn > 1", "nn"),
+    ("SELECT n FROM the_batch", "the_batch"),
+    ("SELECT * FROM {batch} WHERE word RLIKE '^[0-9]{3}$'", "{3}"),
+    ("SELECT n FROM {batch} WHERE word LIKE '{%'", "'}'"),
     ("INSERT INTO x SELECT * FROM {batch}", "InsertInto"),
     ("SELECT * FROM {batch} WHERE n > 1; DROP TABLE x", "PARSE_SYNTAX_ERROR"),
 ]
@@ -293,17 +334,23 @@ QUERIES = [
 def test_what_cannot_be_run_is_refused_before_a_row_is_read(spark, frame) -> None:
     rows = frame("dirty")
     between = {**N, "min_value": 0, "condition_parser": "spark"}
-    sql = "unexpected_rows_expectation"
     cases = [(type_, {"condition_parser": "spark", **a}, said) for type_, a, said in REFUSED]
     cases += [
         ("expect_column_values_to_be_between", {**between, "row_condition": text}, said)
         for text, said in CONDITIONS
     ]
-    cases += [
-        (sql, {"unexpected_rows_query": f"SELECT * FROM {{batch}} WHERE {text}"}, said)
-        for text, said in CONDITIONS
-    ]
-    cases += [(sql, {"unexpected_rows_query": text}, said) for text, said in QUERIES]
+    for text, said in CONDITIONS:
+        passed = {"type": "pass_through", "pass_through_filter": text}
+        deep = {"type": "or", "conditions": [{"type": "and", "conditions": [passed]}]}
+        median = "expect_column_median_to_be_between"  # which Great Expectations runs
+        cases += [
+            ("expect_column_values_to_be_between", {**between, "row_condition": passed}, said),
+            (median, {**N, "min_value": 0, "row_condition": passed}, said),
+            (median, {**N, "min_value": 0, "row_condition": deep}, said),
+            (median, {**N, "min_value": 0, "row_condition": text}, said),
+            (SQL, {"unexpected_rows_query": f"SELECT * FROM {{batch}} WHERE {text}"}, said),
+        ]
+    cases += [(SQL, {"unexpected_rows_query": text}, said) for text, said in QUERIES]
     jobs = spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs()
     for type_, arguments, said in cases:
         with pytest.raises(ConfError) as caught:
@@ -312,6 +359,11 @@ def test_what_cannot_be_run_is_refused_before_a_row_is_read(spark, frame) -> Non
         assert "the rule" in caught.value.key and caught.value.hint
     assert spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs() == jobs
     check(rows, suite(*RULES))
+    named = Rule(
+        "r", SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE word = 'now'"}, ""
+    )
+    check(rows, suite(named))
+    assert not [each for each in spark.catalog.listTables() if each.name.startswith("batch_")]
 
 
 def test_an_expectation_nobody_knows_is_refused() -> None:
@@ -324,9 +376,18 @@ def test_an_expectation_nobody_knows_is_refused() -> None:
             suites.check(suite(Rule("r", type_, arguments, "why")))
 
 
-@pytest.mark.parametrize("more", ["LIMIT 10", "ORDER BY m, n DESC", "order by n\nlimit 2 offset 0"])
-def test_a_query_that_goes_on_behind_its_condition_is_run_as_it_is(frame, more: str) -> None:
-    query = f"SELECT * FROM {{batch}} WHERE n < 0 {more}"
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM {batch} WHERE n < 0 LIMIT 10",
+        "SELECT * FROM {batch} WHERE n < 0 ORDER BY m, n DESC",
+        "SELECT * FROM {batch} WHERE n < 0 order by n\nlimit 2 offset 0",
+        "SELECT * FROM {batch} AS b WHERE length(b.word) > 5",
+        "SELECT id FROM {batch} WHERE upper(word) = 'ABC'",
+        "SELECT n, COUNT(*) FROM {batch} GROUP BY n HAVING COUNT(*) > 1",
+    ],
+)
+def test_a_query_that_is_more_than_a_condition_is_run_as_it_is(frame, query: str) -> None:
     rule = Rule("r", "unexpected_rows_expectation", {"unexpected_rows_query": query}, "why")
     check(frame("dirty"), suite(rule))
     [verdict] = gate.judge(frame("dirty"), suite(rule), meta={}).verdicts
@@ -348,6 +409,28 @@ def test_a_rule_that_fails_on_a_value_is_refused_without_the_value(frame) -> Non
         )
     assert caught.value.found == "CAST_INVALID_INPUT"
     assert "abc" not in str(caught.value)
+
+
+def test_numbers_of_values_are_not_taken_for_numbers_of_rows(frame) -> None:
+    """Great Expectations gives the same names to both."""
+    begin = "expect_column_distinct_values_to_"
+    asked = suite(
+        Rule("in", f"{begin}be_in_set", {**N, "value_set": [5, 1]}, "why"),
+        Rule("contain", f"{begin}contain_set", {**N, "value_set": [5, 77]}, "why"),
+        Rule("equal", f"{begin}equal_set", {**N, "value_set": [5, 77]}, "why"),
+    )
+    verdicts = gate.judge(frame("dirty"), asked, meta={}).verdicts
+    assert [(each.unexpected_count, each.missing_count) for each in verdicts] == [(None, 2)] * 3
+    assert [each.refusal for each in verdicts] == [
+        "in: observed 2 different values are not in the set (why)",
+        "contain: observed 1 values of the set are absent (why)",
+        "equal: observed 3 different values are not in the set; "
+        "1 values of the set are absent (why)",
+    ]
+    full = frame("dirty").where("id IN (0, 1)")  # two rows of it, two of the set are absent
+    absent = Rule("contain", f"{begin}contain_set", {**N, "value_set": [8, 9]}, "why")
+    [verdict] = gate.judge(full, suite(absent), meta={}).verdicts
+    assert verdict.refusal == "contain: observed 2 values of the set are absent (why)"
 
 
 # ---- splitting -----------------------------------------------------------------------------------
@@ -413,6 +496,10 @@ def test_bad_rows_keep_their_reasons_and_come_back_as_they_were(frame) -> None:
     assert {row._readable for row in back.collect()} == {True}
     mended = kept.selectExpr("* EXCEPT (row)", '\'{"n": "many"}\' AS row')
     assert {row._readable for row in quarantine.restored(mended, KEPT).collect()} == {False}
+    misspelt = kept.selectExpr("* EXCEPT (row)", '\'{"n": 1, "dya": "2024-02-29"}\' AS row')
+    assert {row._readable for row in quarantine.restored(misspelt, KEPT).collect()} == {False}
+    fewer = KEPT.removesuffix(", at timestamp")  # a column that was dropped since
+    assert {row._readable for row in quarantine.restored(kept, fewer).collect()} == {True}
 
 
 # ---- repeats -------------------------------------------------------------------------------------
