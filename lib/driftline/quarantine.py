@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StructType
 
 from driftline import quality
 from driftline.suite_files import Rule, Suite
@@ -57,7 +58,7 @@ def is_affected(rules: Sequence[Rule]) -> Column:
     return dropped | (F.col("row_hash") != F.xxhash64("row"))
 
 
-_BROKEN = "array<struct<name:string,fingerprint:string,columns:array<string>>>"
+BROKEN = "array<struct<name:string,fingerprint:string,columns:array<string>>>"
 
 
 def broken(rules: Sequence[Rule]) -> Column:
@@ -73,7 +74,7 @@ def broken(rules: Sequence[Rule]) -> Column:
         )
         for rule in rules
     ]
-    return F.array_compact(F.array(*told)).cast(_BROKEN)
+    return F.array_compact(F.array(*told)).cast(BROKEN)
 
 
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
@@ -83,14 +84,19 @@ def _row(columns: Sequence[str]) -> Column:
     return F.to_json(F.struct(*(F.col(f"`{name}`") for name in columns)), _JSON)
 
 
-def restored(kept: DataFrame, ddl: str) -> DataFrame:
+def restored(kept: DataFrame, ddl: str, *also: str) -> DataFrame:
     """Rows of ``ops.quarantine`` as the rows they were, or have been mended to.
 
     ``ddl`` are the columns of :func:`quarantined`. Beside them stand ``_delivery``, ``_offset``,
-    ``_batch``, ``_row_hash``, and ``_readable``: false where the JSON is none of these columns.
+    ``_batch``, ``_row_hash``, and ``_readable``: false where the JSON is not of these columns, or
+    was mended and has others, as a misspelt one. ``also``: columns of ``kept`` that stay.
     """
     strict = {**_JSON, "columnNameOfCorruptRecord": "_corrupt", "mode": "PERMISSIVE"}
     parsed = F.from_json("row", f"{ddl}, _corrupt string", strict)
+    fields = DataType.fromDDL(ddl)
+    assert isinstance(fields, StructType)
+    as_kept = F.col("row_hash") == F.xxhash64("row")  # with columns that were dropped since, too
+    strange = F.array_except(F.json_object_keys("row"), F.lit(fields.names))
     return (
         kept.withColumn("_parsed", parsed)
         .select(
@@ -99,7 +105,13 @@ def restored(kept: DataFrame, ddl: str) -> DataFrame:
             F.col("offset").alias("_offset"),
             F.col("batch").alias("_batch"),
             F.xxhash64("row").alias("_row_hash"),
-            (F.col("_parsed").isNotNull() & F.col("_parsed._corrupt").isNull()).alias("_readable"),
+            F.coalesce(
+                F.col("_parsed").isNotNull()
+                & F.col("_parsed._corrupt").isNull()
+                & (as_kept | (F.size(strange) == 0)),
+                F.lit(False),
+            ).alias("_readable"),
+            *also,
         )
         .drop("_corrupt")
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -93,7 +94,7 @@ def judge(
     """The verdicts of a suite: one pass over the rows, one shuffle for each set of columns whose
     distinct values are asked for, and whatever Great Expectations runs by itself.
     """
-    try:
+    with unsaid(suite):
         told = measures.scan(rows, suite.rules, *also).first()
         assert isinstance(told, Row)
         grouped: dict[int, dict[str, Any]] = {}
@@ -116,6 +117,13 @@ def judge(
         ]
         judged = suites.judge(rows, suite, numbers, count=told["rows"], meta=meta)
         return replace(judged, told=told)
+
+
+@contextmanager
+def unsaid(suite: Suite) -> Iterator[None]:
+    """While rules run on rows: what Spark says of a rule that fails on one may quote its value."""
+    try:
+        yield
     except PySparkException as error:
         if storage.explained(f"{type(error).__name__} {error}"):
             raise

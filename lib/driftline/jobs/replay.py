@@ -2,20 +2,27 @@
 
 A row is asked for again if one of the demands it broke is no longer made, or if its JSON is not
 what was judged. It is known by its delivery and offset: rows that are in silver are not added
-again, and what is in silver leaves quarantine. Killed anywhere, the same command goes on. A batch
-that silver has not got yet, after a kill of ``validate``, is left to it: it judges all its rows.
+again, and what is in silver leaves quarantine, whatever the suite is by then: a replay that was
+killed between its writes may have let it in by another. Killed anywhere, the same command goes on.
+A batch that silver has not got yet, after a kill of ``validate``, is left to it: it judges all its
+rows.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Row
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import quality, quarantine, schemas
+from driftline import measures, quality, quarantine, schemas, suites
 from driftline.digests import digest
+from driftline.jobs.gate import unsaid
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.suite_files import Suite
+from driftline.suite_files import Rule, Suite
 
 _RECORD = ["_delivery", "_offset"]
 
@@ -33,34 +40,42 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     kept = line.tables.read(name, version=version).where(
         (F.col("table") == table.full_name) & F.concat(F.lit("validate:"), "batch").isin(*done)
     )
-    affected = kept.where(quarantine.is_affected(rules))
+    before = line.tables.version(table.full_name)
+    silver = line.tables.read(table.full_name, version=before)
+    record = [F.col(name).alias(name.removeprefix("_")) for name in _RECORD]
+    passed = silver.select(*record, F.lit(True).alias("_passed"))
+    known = kept.join(passed, [name.removeprefix("_") for name in _RECORD], "left")
+    known = known.withColumn("_passed", F.col("_passed").isNotNull())
+    affected = known.where(quarantine.is_affected(rules) | F.col("_passed"))
     columns = [each for each in table.columns if each.name not in schemas.RECORD]
     ddl = ", ".join(f"`{each.name}` {each.type}" for each in columns)
-    rows = quarantine.restored(affected, ddl).withColumn("_rules", quarantine.broken(rules))
-    rows = rows.persist()
+    rows = quarantine.restored(affected, ddl, "_passed")
+    rows = rows.withColumn("_rules", quarantine.broken(rules)).persist()
     try:
-        cured = F.col("_readable") & (F.size("_rules") == 0)
-        counts = rows.agg(
-            F.count(F.lit(1)).alias("all"),
-            F.count_if(cured).alias("cured"),
-            F.count_if(~F.col("_readable")).alias("unreadable"),
-        ).first()
+        passed_again = F.col("_readable") & (F.size("_rules") == 0)
+        cured = F.col("_passed") | passed_again
+        with unsaid(suite):  # all that the rules tell is kept from here on
+            counts = rows.agg(
+                F.count(F.lit(1)).alias("all"),
+                F.count_if(cured).alias("cured"),
+                F.count_if(~cured & ~F.col("_readable")).alias("unreadable"),
+            ).first()
         assert isinstance(counts, Row)
         if not counts.all:
             return f"{source}: nothing in quarantine that could be cured"
         ledger.progress(f"judging {counts.all:,} rows of {source} again")
-        before = line.tables.version(table.full_name)
-        silver = line.tables.read(table.full_name, version=before)
-        fresh = rows.where(cured).join(silver.select(*_RECORD), _RECORD, "left_anti")
+        fresh = rows.where(passed_again & ~F.col("_passed"))
         marked = quarantine.mark_repeats(fresh, silver, key=declared.key, time=declared.time)
         key = "replay:" + digest([suite.digest, version, before])[:16]
         written = line.tables.append(marked.where(~F.col("_repeat")), table, key=key)
         ledger.wrote(written)
-        judged = rows.where("_readable").select(
+        judged = rows.where(cured | F.col("_readable")).select(
             F.lit(table.full_name).alias("table"),
             F.col("_delivery").alias("delivery"),
             F.col("_offset").alias("offset"),
-            F.col("_rules").alias("rules"),
+            F.when(cured, F.array().cast(quarantine.BROKEN))
+            .otherwise(F.col("_rules"))
+            .alias("rules"),
             F.col("_row_hash").alias("row_hash"),
             F.lit(ledger.run_id).alias("run_id"),
         )
@@ -81,20 +96,19 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
 
 
 def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
-    """What the suite would keep out of all that ever landed, by rule, delivery and day; in lines.
-
-    Writes nothing.
+    """What the suite would keep out of all that ever landed, by rule, delivery and day, and how
+    many batches it would refuse for it; in lines. Writes nothing.
     """
-    bronze = f"bronze.{source}"
+    table, bronze = schemas.silver(line.problem, source), f"bronze.{source}"
     version = line.tables.version(bronze)
     ledger.read(bronze, version)
     rules = [rule for rule in suite.rules if quality.by_row(rule)]
-    rows = line.tables.read(bronze, version=version)
+    rows = line.tables.read(bronze, version=version).select(*table.column_names)
     day = F.to_date(line.problem.sources[source].time).alias("day")
-    counts = [F.count_if(quality.breaks(rule)).alias(f"r{n}") for n, rule in enumerate(rules)]
     ledger.progress(f"trying {len(rules)} rules on {bronze}")
-    grouped = rows.groupBy("_delivery", day).agg(F.count(F.lit(1)).alias("all"), *counts)
-    found = grouped.orderBy("day", "_delivery").collect()
+    with unsaid(suite):
+        told = measures.scan(rows.groupBy("_batch", "_delivery", day), rules)
+        found = [row.asDict() for row in told.orderBy("day", "_delivery").collect()]
     paths = {
         row.delivery: row.path
         for row in line.tables.read(schemas.DELIVERIES.full_name)
@@ -103,21 +117,73 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
         .distinct()
         .collect()
     }
-    total = sum(row["all"] for row in found)
+    names = [list(measures.numbers_asked(rule)) for rule in rules]
+    numbers = [  # of every delivery and day, of every rule
+        [
+            {name: row[f"r{place}_{number}"] for number, name in enumerate(each)}
+            for place, each in enumerate(names)
+        ]
+        for row in found
+    ]
+    batches: dict[str, list[list[dict[str, int]]]] = {}
+    for row, each in zip(found, numbers, strict=True):
+        batches.setdefault(row["_batch"], []).append(each)
+    refusing = Counter(
+        name for parts in batches.values() for name in _refusing(rows, suite, rules, parts)
+    )
+    total = sum(row["rows"] for row in found)
     said = []
     for place, rule in enumerate(rules):
-        hit = [row for row in found if row[f"r{place}"]]
-        broken = sum(row[f"r{place}"] for row in hit)
-        said.append(f"silver.{source} {rule.name}: {broken:,} of {total:,} rows break it")
-        worst = sorted(hit, key=lambda row: -row[f"r{place}"])[:_SHOWN]
+        counts = [each[place][quality.UNEXPECTED] for each in numbers]
+        refused = refusing[rule.name]
+        said.append(
+            f"{table.full_name} {rule.name} ({rule.severity}): "
+            f"{sum(counts):,} of {total:,} rows break it"
+            + (f"; {refused:,} of {len(batches):,} batches would be refused" if refused else "")
+        )
+        hit = [(count, row) for count, row in zip(counts, found, strict=True) if count]
         said += [
-            f"  {row.day or 'no day'}  {paths.get(row._delivery, row._delivery)}: "
-            f"{row[f'r{place}']:,} of {row['all']:,}"
-            for row in worst
+            f"  {row['day'] or 'no day'}  {paths.get(row['_delivery'], row['_delivery'])}: "
+            f"{count:,} of {row['rows']:,}"
+            for count, row in sorted(hit, key=lambda each: -each[0])[:_SHOWN]
         ]
         if len(hit) > _SHOWN:
             said.append(f"  and {len(hit) - _SHOWN:,} more deliveries and days")
+    others = [rule.name for rule in suite.rules if not quality.by_row(rule)]
+    if others:
+        said.append(
+            f"{table.full_name} not tried, being about all rows of a batch, or for Great "
+            f"Expectations to run: {', '.join(others)}"
+        )
     return said
+
+
+def _refusing(
+    rows: DataFrame, suite: Suite, rules: Sequence[Rule], parts: Sequence[list[dict[str, int]]]
+) -> list[str]:
+    """The rules that would refuse a batch, of which ``parts`` are the numbers."""
+    numbers = [
+        {name: sum(part[place][name] for part in parts) for name in parts[0][place]}
+        for place in range(len(rules))
+    ]
+    places = [  # no other can: nothing breaks it, and there was something to look at
+        place
+        for place, each in enumerate(numbers)
+        if rules[place].severity == "error"
+        and (each[quality.UNEXPECTED] or _missing(each) == each[quality.ROW_COUNT])
+    ]
+    if not places:
+        return []
+    asked = replace(suite, rules=tuple(rules[place] for place in places))
+    judged = suites.judge(rows, asked, [numbers[place] for place in places], count=1, meta={})
+    return [each.rule.name for each in judged.verdicts if each.refusal]
+
+
+def _missing(numbers: dict[str, int]) -> int:
+    """How many rows a rule did not look at for want of a value, or of values."""
+    if quality.NULL_COUNT in numbers:
+        return numbers[quality.NULL_COUNT]
+    return numbers[quality.ROW_COUNT] - numbers[quality.FILTERED]
 
 
 _SHOWN = 10
