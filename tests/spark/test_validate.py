@@ -274,6 +274,49 @@ def test_cured_rows_come_back_exactly_once(shop, monkeypatch, killed: bool) -> N
     assert shop.numbers() == ["o0", "o1", "o3", "o5", "o6"]
 
 
+def test_a_row_that_a_killed_replay_let_in_leaves_quarantine_whatever_the_suite_is_by_then(
+    shop, monkeypatch
+) -> None:
+    shop.lands("b1", ORDERS)
+    validate.run(shop.line)
+    shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])  # the channel does not matter any more
+    killed_at(monkeypatch, shop, "merge", "ops.quarantine")
+    assert 5 in shop.kept_out() and "o5" in shop.numbers()
+    shop.guarded_by(SUITE)  # that was a mistake
+    said = validate.run(shop.line, replay=True)
+    assert said.startswith("orders: 1 rows judged again: 0 cured, 1 known duplicates, 0 stay")
+    assert shop.kept_out() == {1: [AMOUNT], 2: [AMOUNT, CHANNEL, NULL]}
+    assert shop.numbers() == ["o0", "o3", "o5", "o6"]
+    assert "nothing in quarantine that could be cured" in validate.run(shop.line, replay=True)
+
+
+def test_a_rule_that_fails_on_a_value_is_refused_without_the_value_wherever_it_is_tried(
+    shop,
+) -> None:
+    shop.lands("b1", ORDERS)
+    validate.run(shop.line)
+    query = {"unexpected_rows_query": "SELECT * FROM {batch} WHERE cast(channel AS int) > 1"}
+    shop.guarded_by([{"type": "unexpected_rows_expectation", "kwargs": query}, SUITE[3]])
+    for options in ({"dry_run": True}, {"replay": True}):
+        with pytest.raises(ConfError) as caught:
+            validate.run(shop.line, **options)
+        assert caught.value.found == "CAST_INVALID_INPUT"
+        assert "fax" not in str(caught.value) and "web" not in str(caught.value)
+
+
+def test_a_field_of_other_deliveries_is_none_of_silver_nor_of_its_suite(shop) -> None:
+    own = [name for name in shop.silver.column_names if not name.startswith("_")]
+    count = {"type": "expect_table_column_count_to_equal", "kwargs": {"value": len(own)}}
+    listed = {"column_set": own, "exact_match": True}
+    matching = {"type": "expect_table_columns_to_match_set", "kwargs": listed}
+    shop.guarded_by([*SUITE, count, matching])
+    shop.lands("b1", ORDERS)
+    path = shop.line.tables.path("bronze.orders")
+    shop.line.spark.sql(f"ALTER TABLE delta.`{path}` ADD COLUMNS (coupon string)")
+    assert validate.run(shop.line).startswith("orders: 3 good, 3 quarantined")
+    assert "coupon" not in shop.line.tables.read("silver.orders").columns
+
+
 @pytest.mark.slow
 def test_a_row_that_somebody_mended_is_judged_again(shop) -> None:
     shop.lands("b1", ORDERS)
@@ -295,14 +338,38 @@ def test_a_rule_is_tried_on_history_and_nothing_is_written(shop) -> None:
     validate.run(shop.line)
     shop.lands("b2", [("p0", NOON + timedelta(days=1), 99.0, "web")])
     high = {"column": "amount", "max_value": 5.5}
-    shop.guarded_by([{"type": "expect_column_values_to_be_between", "kwargs": high}, SUITE[3]])
+    channel = {"column": "channel", "value_set": ["web", "mobile"], "mostly": 0.5}
+    shop.guarded_by(
+        [
+            {"type": "expect_column_values_to_be_between", "kwargs": high},
+            {
+                "type": "expect_column_values_to_be_in_set",
+                "kwargs": channel,
+                "meta": {"severity": "warn"},
+            },
+            SUITE[0],
+            {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "time"}},
+            {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "order_id"}},
+            SUITE[3],
+        ]
+    )
     before = {name: len(shop.read(name)) for name in ("silver.orders", "ops.quarantine")}
     said = validate.run(shop.line, dry_run=True).splitlines()
     assert said == [
         "dry run, nothing is written",
-        "silver.orders amount: values_to_be_between: 2 of 8 rows break it",
+        "silver.orders amount: values_to_be_between (error): 2 of 8 rows break it; "
+        "2 of 2 batches would be refused",
         "  2024-03-01  b1.ndjson: 1 of 6",
         "  2024-03-02  b2.ndjson: 1 of 1",
+        "silver.orders channel: values_to_be_in_set (warn): 2 of 8 rows break it",
+        "  2024-03-01  b1.ndjson: 2 of 6",
+        "silver.orders order_id: values_to_not_be_null (error): 1 of 8 rows break it",
+        "  2024-03-01  b1.ndjson: 1 of 6",
+        "silver.orders time: values_to_not_be_null (error): 1 of 8 rows break it; "
+        "1 of 2 batches would be refused",
+        "  no day  b1.ndjson: 1 of 1",
+        "silver.orders not tried, being about all rows of a batch, or for Great Expectations to "
+        "run: order_id: values_to_be_unique, table: table_row_count_to_be_between",
     ]
     assert before == {name: len(shop.read(name)) for name in before}
 
@@ -315,9 +382,15 @@ def test_an_unusual_batch_is_noticed(shop) -> None:
         time = at - timedelta(hours=1)
         orders = [(f"{day}.{n}", time, 1.0, "web" if n % 2 else None) for n in range(rows)]
         shop.lands(f"b{day}", orders, at=at)
+        if day == 8:
+            validate.run(shop.line)
+    # A rule that demands more is another one, though it is called the same.
+    high = {"column": "amount", "max_value": 0.5}
+    tighter = {"type": SUITE[1]["type"], "kwargs": high, "meta": {"severity": "warn"}}
+    shop.guarded_by([SUITE[0], tighter, SUITE[2], SUITE[3]])
     validate.run(shop.line)
     said = watch.run(shop.line).splitlines()
-    assert said[0].startswith("1 of ")
+    assert said[0].startswith("1 of ") and ", 1 have fewer than 8 batches before" in said[0]
     assert "silver.orders rows: 8, expected " in said[1] and "after 9 batches" in said[1]
 
 
@@ -328,6 +401,8 @@ def test_a_suggested_suite_holds_where_it_comes_from(shop, tmp_path) -> None:
     validate.run(shop.line)
     said = suggest.run(shop.line, table="silver.orders", out=str(tmp_path / "s" / "orders.json"))
     assert "about 300 rows" in said
+    with pytest.raises(ConfError, match="there already"):
+        suggest.run(shop.line, table="silver.orders", out=str(tmp_path / "s" / "orders.json"))
     suite = read_suite(tmp_path / "s" / "orders.json", shop.silver.column_names)
     found = {(rule.type, rule.column): rule for rule in suite.rules}
     regex = found["expect_column_values_to_match_regex", "order_id"]

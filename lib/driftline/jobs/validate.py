@@ -107,7 +107,9 @@ def _batch(
     """
     table = schemas.silver(line.problem, source)
     declared = line.problem.sources[source]
-    rows = line.tables.read(f"bronze.{source}", version=version).where(F.col("_batch") == batch)
+    landed = line.tables.read(f"bronze.{source}", version=version)
+    # Fields that bronze has added for other deliveries are none of silver, nor of its suite.
+    rows = landed.where(F.col("_batch") == batch).select(*table.column_names)
     columns = list(declared.columns)
     vitals = watch.vitals(columns, declared.time)
     judged = guard(line, ledger, rows, table, suite=suite, batch=batch, also=vitals)
