@@ -13,7 +13,7 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline.performance import BINS
+from driftline.performance import BINS, LEAST
 
 _HASHED = 1 << 64
 """Hashes are added up modulo this."""
@@ -70,7 +70,8 @@ def counted(
     }
     cells = rows.withColumn("slice", F.explode(cut))
     if task == "classification":
-        keys += [F.col("slice"), F.least(F.floor(score * BINS), F.lit(BINS - 1)).alias("bin")]
+        inside = F.least(F.greatest(score, F.lit(LEAST)), F.lit(1 - LEAST))
+        keys += [F.col("slice"), F.floor(F.log(inside / (1 - inside)) * BINS).alias("bin")]
         keys += [F.col("prediction").alias("called")]
         sums |= {"scores": F.sum(score), "ones": F.coalesce(F.sum(label), F.lit(0.0))}
     else:

@@ -14,17 +14,23 @@ nothing but labels can tell: see :func:`assumption`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from driftline.evaluation import RESAMPLES, Interval
 from driftline.metrics import Floats
 
-BINS = 500
-"""Scores from 0 to 1 are told apart to this part of 1."""
+BINS = 100
+"""Cells a unit of log-odds: scores are told apart to 1 % of their odds. Of equal width in scores,
+nearly all of a rare label's would be one cell, in which nobody is ranked."""
 
+LEAST = 1e-6
+"""Scores nearer to 0 or 1 are taken for this far away."""
+
+_PENALTY = 1e-6
 _EPSILON = float(np.finfo(np.float64).eps)
 _DECILES = 10
 
@@ -116,19 +122,18 @@ def real(found: Cells, *, seed: int) -> dict[str, Interval]:
     return _intervals(found, (found.ones, found.zeros), (ones, zeros))
 
 
-def expected(
-    found: Cells, calibrated: Callable[[Floats], Floats], *, seed: int
-) -> dict[str, Interval]:
+def expected(found: Cells, calibrated: Calibrated, *, seed: int) -> dict[str, Interval]:
     """What the scores promise (CBPE), and between what the labels should then come out.
 
     Each row is 1 with its calibrated probability, so that cells of n rows hold n·p ones: expected
     true and false positives and negatives, from which the metrics are taken. The interval draws
-    rows anew, and then their labels.
+    what the scores may mean as well, rows anew, and then their labels: of a few held-out rows the
+    meaning is known worse than a large period's labels tell it.
     """
     p = calibrated(found.score)
     random = np.random.default_rng(seed)
     rows = random.multinomial(found.total, found.rows / found.rows.sum(), size=RESAMPLES)
-    ones = random.binomial(rows, p)
+    ones = random.binomial(rows, calibrated.drawn(found.score, random, RESAMPLES))
     point = (found.rows * p, found.rows * (1 - p))
     drawn = (ones.astype(np.float64), (rows - ones).astype(np.float64))
     return _intervals(found, point, drawn)
@@ -147,7 +152,29 @@ def _intervals(
     return made
 
 
-def calibration(points: Sequence[tuple[float, float, int]]) -> Callable[[Floats], Floats]:
+@dataclass(frozen=True)
+class Calibrated:
+    """What a score means: logit p = a + b · logit score, and how well the two are known."""
+
+    line: tuple[float, float] | None = None
+    """a and b; None where they could not be learnt, and a score means itself."""
+    covariance: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.0), (0.0, 0.0))
+
+    def __call__(self, score: Floats) -> Floats:
+        """Probabilities of scores."""
+        if self.line is None:
+            return score
+        return np.asarray(expit(self.line[0] + self.line[1] * _logit(score)))
+
+    def drawn(self, score: Floats, random: np.random.Generator, times: int) -> Floats:
+        """Probabilities as they may be just as well, (times, n)."""
+        if self.line is None:
+            return np.tile(score, (times, 1))
+        lines = random.multivariate_normal(self.line, self.covariance, size=times)
+        return np.asarray(expit(lines[:, :1] + lines[:, 1:] * _logit(score)))
+
+
+def calibration(points: Sequence[tuple[float, float, int]]) -> Calibrated:
     """What a score means, from (mean score, share of label 1, rows) of held-out rows.
 
     The logistic line logit p = a + b · logit score (Cox 1958; Platt 1999): two numbers, so that
@@ -155,25 +182,30 @@ def calibration(points: Sequence[tuple[float, float, int]]) -> Callable[[Floats]
     """
     kept = [each for each in points if each[2] > 0]
     if len(kept) < 2:
-        return lambda score: score
+        return Calibrated()
     from sklearn.linear_model import LogisticRegression
 
     score, share, rows = (np.array(column, np.float64) for column in zip(*kept, strict=True))
-    x = np.tile(_logit(score), 2).reshape(-1, 1)
+    odds = _logit(score)
+    x = np.tile(odds, 2).reshape(-1, 1)
     weight = np.concatenate([rows * share, rows * (1 - share)])
     label = np.repeat([1, 0], len(rows))
     if not (weight[: len(rows)].any() and weight[len(rows) :].any()):
-        return lambda score: score
+        return Calibrated()
     # Next to no penalty: it keeps the line finite where the scores part the labels entirely.
-    line = LogisticRegression(C=1e6, max_iter=1000).fit(x, label, sample_weight=weight)
+    line = LogisticRegression(C=1 / _PENALTY, max_iter=1000).fit(x, label, sample_weight=weight)
     intercept, slope = float(line.intercept_[0]), float(line.coef_[0, 0])
     if slope <= 0:
-        return lambda score: score
-    return lambda score: 1 / (1 + np.exp(-(intercept + slope * _logit(score))))
+        return Calibrated()
+    p = expit(intercept + slope * odds)
+    both = np.stack([np.ones_like(odds), odds])
+    known = (both * (rows * p * (1 - p))) @ both.T + _PENALTY * np.eye(2)  # Fisher's information
+    (aa, ab), (ba, bb) = np.linalg.inv(known).tolist()
+    return Calibrated((intercept, slope), ((aa, ab), (ba, bb)))
 
 
 def _logit(score: Floats) -> Floats:
-    p = np.clip(score, 1e-6, 1 - 1e-6)
+    p = np.clip(score, LEAST, 1 - LEAST)
     return np.asarray(np.log(p / (1 - p)))
 
 
@@ -197,18 +229,27 @@ def assumption(
     Broken where one of the metrics (the problem's own, and how many labels are 1, or of a
     regression how far they are from the scores on average) is further off than ``drop`` and than
     chance explains (three standard errors of both): then what rows do has changed, not only which
-    rows there are, and what scores promise can be believed no longer.
+    rows there are, and what scores promise can be believed no longer. How many labels are 1 may
+    not be off by half either, which for a rare label is less than ``drop``.
     """
     broken = []
     for name in names:
-        off = came[name].value - promised[name].value
-        if abs(off) > max(drop, 3 * math.hypot(error(came[name]), error(promised[name]))):
+        share = promised[name].value
+        rare = min(share, 1 - share) / 2 if name == "share_of_1" else drop
+        if off(promised[name], came[name], drop=min(drop, rare)):
             broken.append(
                 f"{name} {promised[name].value:.3f} expected, {came[name].value:.3f} came"
             )
     if broken:
         return Assumption(False, "concept drift: " + "; ".join(broken))
     return Assumption(True, f"{names[0]} as expected")
+
+
+def off(promised: Interval, came: Interval, *, drop: float) -> float:
+    """By how much more came than was promised; 0 where it is within ``drop``, or chance."""
+    found = came.value - promised.value
+    chance = 3 * math.hypot(error(came), error(promised))
+    return found if abs(found) > max(drop, chance) else 0.0
 
 
 def error(found: Interval) -> float:

@@ -15,9 +15,12 @@ from scipy import stats
 
 from driftline import metrics, performance
 from driftline.evaluation import Interval
-from driftline.performance import BINS, Cells
+from driftline.performance import BINS, LEAST, Calibrated, Cells
 
 Floats = npt.NDArray[np.float64]
+
+
+ITSELF = Calibrated()
 
 
 def drawn(seed: int, rows: int, *, shift: float = 0.0) -> tuple[Floats, Floats]:
@@ -31,8 +34,10 @@ def celled(score: Floats, label: Floats, *, known: Floats | None = None) -> Cell
     """As the aggregation in Spark does: a cell is a bin of scores and an answer."""
     known = np.ones(len(score)) if known is None else known
     found: dict[tuple[int, float], list[float]] = {}
-    for its, one, there in zip(score, label, known, strict=True):
-        key = (min(int(its * BINS), BINS - 1), float(its >= 0.5))
+    inside = np.clip(score, LEAST, 1 - LEAST)
+    bins = np.floor(np.log(inside / (1 - inside)) * BINS).astype(int)
+    for place, its, one, there in zip(bins, score, label, known, strict=True):
+        key = (int(place), float(its >= 0.5))
         cell = found.setdefault(key, [0.0, key[1], 0, 0, 0])
         for place, more in ((0, its), (2, 1), (3, there), (4, there * one)):
             cell[place] += more
@@ -66,13 +71,18 @@ def test_metrics_of_cells_are_those_of_rows(seed: int) -> None:
     assert float(ours["misses"]) == pytest.approx(np.mean(~answer & (one == 1)))
 
 
-def test_binning_costs_less_than_a_thousandth() -> None:
-    score, label = drawn(1, 5_000)
+@pytest.mark.parametrize(("shift", "rows"), [(0.0, 5_000), (3.0, 5_000), (-6.5, 60_000)])
+def test_binning_costs_less_than_a_thousandth(shift: float, rows: int) -> None:
+    """Also where hardly any label is 1, and all scores are far below a hundredth."""
+    score, label = drawn(1, rows, shift=shift)
+    assert label.sum() > 80
     found = celled(score, label)
     ours = performance.measured(found.score, found.called, found.ones, found.zeros)
-    for name in ("roc_auc", "log_loss", "brier"):
+    for name in ("roc_auc", "log_loss", "brier", "calibration_error"):
         reference = metrics.METRICS["classification"][name](label, score)
-        assert float(ours[name]) == pytest.approx(reference, abs=1e-3)
+        assert float(ours[name]) == pytest.approx(reference, abs=1e-3), name
+    precise = metrics.METRICS["classification"]["pr_auc"](label, score)
+    assert float(ours["pr_auc"]) == pytest.approx(precise, rel=0.03)
 
 
 def test_what_calibrated_scores_promise_is_what_comes() -> None:
@@ -80,7 +90,7 @@ def test_what_calibrated_scores_promise_is_what_comes() -> None:
     inside = 0
     for seed in range(30):
         score, label = drawn(seed, 800, shift=0.6 * (seed % 3))
-        promised = performance.expected(celled(score, label), lambda p: p, seed=1)["roc_auc"]
+        promised = performance.expected(celled(score, label), ITSELF, seed=1)["roc_auc"]
         inside += promised.low <= metrics.roc_auc(label, score) <= promised.high
         # By hand, rows by rows: every pair is in order with the product of its probabilities.
         order = np.sort(score)
@@ -100,6 +110,31 @@ def test_intervals_of_labels_cover_the_truth() -> None:
         assert came.low < came.value < came.high
         inside += came.low <= truth <= came.high
     assert inside >= stats.binom.ppf(0.001, 30, 0.95)
+
+
+def learnt(score: Floats, label: Floats) -> Calibrated:
+    """What scores mean by held-out rows, in tenths."""
+    parts = np.array_split(np.argsort(score), 10)
+    points = [(float(score[p].mean()), float(label[p].mean()), len(p)) for p in parts]
+    return performance.calibration(points)
+
+
+def test_a_few_held_out_rows_promise_less_surely() -> None:
+    """Three hundred of them tell what scores mean worse than a period's three thousand labels do:
+    nothing has changed, and the labels come out as was promised.
+    """
+    names = ["roc_auc", "share_of_1"]
+    broken, inside = 0, 0
+    for seed in range(40):
+        calibrated = learnt(*drawn(1_000 + seed, 300))
+        found = celled(*drawn(seed, 3_000))
+        promised = performance.expected(found, calibrated, seed=1)
+        came = performance.real(found, seed=1)
+        broken += not performance.assumption(promised, came, names, drop=0.03).holds
+        each = promised["share_of_1"]
+        inside += each.low <= came["share_of_1"].value <= each.high
+    assert broken <= 2
+    assert inside >= stats.binom.ppf(0.001, 40, 0.95)
 
 
 def test_calibration_repairs_scores_that_say_too_much() -> None:
@@ -125,12 +160,14 @@ def test_without_anything_to_learn_from_a_score_means_itself(
     points: list[tuple[float, float, int]],
 ) -> None:
     score = np.array([0.1, 0.5, 0.9])
-    assert performance.calibration(points)(score) is score
+    found = performance.calibration(points)
+    assert found == ITSELF
+    assert found(score) is score
 
 
 def told(score: Floats, label: Floats) -> performance.Assumption:
     found = celled(score, label)
-    promised = performance.expected(found, lambda p: p, seed=1)
+    promised = performance.expected(found, ITSELF, seed=1)
     came = performance.real(found, seed=1)
     return performance.assumption(promised, came, ["roc_auc", "share_of_1"], drop=0.03)
 
@@ -149,6 +186,17 @@ def test_only_concept_drift_breaks_the_promise() -> None:
         assert found.words.startswith("concept drift: roc_auc 0.")
         flipped = told(score, (random.random(800) < np.minimum(1.0, score + 0.2)).astype(float))
         assert not flipped.holds and "share_of_1" in flipped.words
+
+
+def test_a_rare_label_that_trebles_breaks_the_promise() -> None:
+    """Half a percent becomes one and a half: less than the drop, and more than chance."""
+    score, label = drawn(1, 40_000, shift=-5.4)
+    assert 0.003 < label.mean() < 0.007
+    assert told(score, label).holds
+    more = (np.random.default_rng(2).random(40_000) < 3 * score).astype(float)
+    found = told(score, more)
+    assert not found.holds
+    assert "share_of_1 0.00" in found.words
 
 
 def test_one_class_only_has_no_auc_and_is_no_concept_drift() -> None:

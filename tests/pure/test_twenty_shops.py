@@ -143,7 +143,8 @@ class History:
 
 def cells(model: Model, rows: pd.DataFrame, *, labelled: bool) -> performance.Cells:
     score = model.score(rows)
-    bins = np.minimum((score * performance.BINS).astype(int), performance.BINS - 1)
+    inside = np.clip(score, performance.LEAST, 1 - performance.LEAST)
+    bins = np.floor(np.log(inside / (1 - inside)) * performance.BINS)
     grouped = pd.DataFrame({"bin": bins, "score": score, "label": rows["label"].to_numpy(float)})
     found = []
     for _, each in grouped.groupby(["bin", grouped["score"] >= 0.5]):
