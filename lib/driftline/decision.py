@@ -2,9 +2,11 @@
 
 Each turn of the cycle leaves one :class:`Turn`: what was known then. A turn *violates* where labels
 show the model worse than it was, or not what its scores promised; where no label says otherwise,
-where it must be expected to be worse; or where the service level is missed. Drift alone is watched:
-it is a reason to train again only while nothing can tell what it does to the model. So is skew, and
-it never is such a reason: rows that are made otherwise than those that train are to be mended.
+where it must be expected to be worse; or where the service level is missed. Labels better than the
+scores promised are watched: what scores promise is believed no longer, and nothing is wrong with
+the model. Drift alone is watched, too: it is a reason to train again only while nothing can tell
+what it does to the model. So is skew, and it never is such a reason: rows that are made otherwise
+than those that train are to be mended.
 
 A model is trained again when enough of the newest turns violate and the newest does (as Databricks'
 mlops-stacks does: 2 of the last 5), it was not tried just before, and it pays.
@@ -15,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from driftline.evaluation import Interval
@@ -32,12 +34,16 @@ CAUSES = {
     "expected": "its scores let expect that it is worse",
     "drift": "features that matter to it have drifted",
     "skew": "features that matter to it are not as in the rows it learnt from",
+    "better": "labels are better than its scores promised, which are not believed any more",
     "stale": "there is no new cut-off to judge it by",
 }
 """Why a turn is no calm one, the gravest first."""
 
-_REAL = ("floor", "worse", "concept")
-"""Causes that labels prove; these and ``expected`` count towards training again."""
+_VIOLATIONS = {"no_champion", "floor", "worse", "concept", "expected"}
+"""Causes that count towards training again."""
+
+_TYPING = timedelta(days=1)
+"""A day that is asked for longer than this before it begins is taken for mistyped."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,10 @@ class Turn:
     """The metric of the newest predictions of this version whose labels are known."""
     concept: bool
     """Whether these labels broke the promise."""
+    better: bool = False
+    """Whether they broke it for the better: by the metric, beyond chance."""
+    real_cutoff: datetime | None = None
+    """As-of of the predictions that they are labels of."""
     stale: bool = False
     """Whether the newest predictions are more than a period older than ``as_of``."""
     trained: bool = False
@@ -100,22 +110,32 @@ def causes(turn: Turn, rule: Monitor, *, smaller: bool) -> tuple[str, ...]:
         return ("no_champion",)
     found = []
     sign = -1.0 if smaller else 1.0
-    best = turn.real or (turn.expected if turn.trusted else None)
-    if rule.floor is not None and best is not None and sign * (best.value - rule.floor) < 0:
+    labelled = turn.real_cutoff is not None and turn.real_cutoff == turn.cutoff
+    promised = turn.expected if turn.trusted and not labelled else None
+    if any(_missed(each, rule, sign) for each in (turn.real, promised)):
         found.append("floor")
     if _worse(turn.real, turn.reference, rule.drop, sign):
         found.append("worse")
-    if turn.concept:
+    if turn.concept and not turn.better:
         found.append("concept")
-    if turn.trusted and _worse(turn.expected, turn.reference, rule.drop, sign):
+    if _worse(promised, turn.reference, rule.drop, sign):
         found.append("expected")
     if turn.drift is not None and turn.drift >= rule.drift:
         found.append("drift")
     if turn.skew is not None and turn.skew >= rule.drift:
         found.append("skew")
+    if turn.concept and turn.better:
+        found.append("better")
     if turn.stale:
         found.append("stale")
     return tuple(found)
+
+
+def _missed(found: Interval | None, rule: Monitor, sign: float) -> bool:
+    """Whether a metric is on the wrong side of the service level."""
+    if found is None or rule.floor is None:
+        return False
+    return sign * (found.value - rule.floor) < 0
 
 
 def _worse(found: Interval | None, reference: Interval | None, drop: float, sign: float) -> bool:
@@ -131,7 +151,7 @@ def _worse(found: Interval | None, reference: Interval | None, drop: float, sign
 
 def violates(turn: Turn, found: Sequence[str]) -> bool:
     """Whether a turn's causes count towards training again."""
-    if {"no_champion", "expected", *_REAL} & set(found):
+    if _VIOLATIONS & set(found):
         return True
     blind = turn.real is None and (turn.expected is None or not turn.trusted)
     return "drift" in found and blind
@@ -218,9 +238,7 @@ def judged(
     champion, how that one did on the same rows.
     """
     sign = -1.0 if smaller else 1.0
-    fell = _worse(real, reference, rule.drop, sign)
-    if rule.floor is not None:
-        fell = fell or sign * (real.value - rule.floor) < 0
+    fell = _worse(real, reference, rule.drop, sign) or _missed(real, rule, sign)
     if retrained is not None:
         gain = sign * (retrained.value - real.value)
         words = f"the new champion was {'better' if gain > 0 else 'no better'} by {abs(gain):.4f}"
@@ -231,10 +249,21 @@ def judged(
     return Judgement("right" if fell else "needless", said)
 
 
+def order(as_of: datetime, at: datetime) -> tuple[bool, datetime, datetime]:
+    """Sorts decisions, made ``at`` a time as of a day, the one that is to be told of last.
+
+    One as of a day that was far from over, as one mistyped, hides none of a day that was.
+    """
+    return as_of <= at + _TYPING, as_of, at
+
+
+_TIMES = ("as_of", "cutoff", "real_cutoff")
+
+
 def to_json(turn: Turn) -> dict[str, Any]:
     """The turn as plain values, times in ISO 8601: what a decision keeps of its inputs."""
     plain = asdict(turn)
-    for name in ("as_of", "cutoff"):
+    for name in _TIMES:
         plain[name] = plain[name].isoformat() if plain[name] else None
     return plain
 
@@ -242,8 +271,8 @@ def to_json(turn: Turn) -> dict[str, Any]:
 def from_json(plain: dict[str, Any]) -> Turn:
     """The reverse of :func:`to_json`."""
     given = dict(plain)
-    for name in ("as_of", "cutoff"):
-        given[name] = datetime.fromisoformat(given[name]) if given[name] else None
+    for name in _TIMES:
+        given[name] = datetime.fromisoformat(given[name]) if given.get(name) else None
     for name in ("reference", "expected", "real"):
         given[name] = Interval(**given[name]) if given[name] else None
     return Turn(**given)

@@ -20,6 +20,7 @@ from driftline.decision import (
     decide,
     from_json,
     judged,
+    order,
     to_json,
     worth,
 )
@@ -96,6 +97,18 @@ CASES = {
         0,
     ),
     "labels that break the promise count": ([{"concept": True}] * 2, "retrain", ("concept",), 2),
+    "labels better than promised are watched": (
+        [{"concept": True, "better": True, "trusted": False, "real": interval(0.82)}] * 3,
+        "watch",
+        ("better",),
+        0,
+    ),
+    "better than promised, worse than it was": (
+        [{"concept": True, "better": True, "trusted": False, "real": interval(0.65)}] * 2,
+        "retrain",
+        ("worse", "better"),
+        2,
+    ),
     "drift alone is watched": ([{"drift": 0.6}] * 5, "watch", ("drift",), 0),
     "drift that nothing else can judge counts": (
         [{"drift": 0.6, "real": None, "expected": None}] * 2,
@@ -162,7 +175,11 @@ def test_decisions(name: str) -> None:
         ({"real": interval(0.71)}, ("worse",)),
         ({"real": None, "expected": interval(0.69)}, ("floor", "expected")),
         ({"real": None, "expected": interval(0.69), "trusted": False}, ()),
-        ({"real": interval(0.75), "expected": interval(0.69)}, ("expected",)),
+        ({"real": interval(0.75), "expected": interval(0.69)}, ("floor", "expected")),
+        ({"real": interval(0.75), "expected": interval(0.69), "trusted": False}, ()),
+        # Labels of the very predictions say otherwise.
+        ({"real": interval(0.75), "real_cutoff": START, "expected": interval(0.69)}, ()),
+        ({"real": interval(0.69), "real_cutoff": START - DAY}, ("floor", "worse")),
     ],
 )
 def test_the_service_level(changed: dict[str, Any], found: tuple[str, ...]) -> None:
@@ -317,6 +334,7 @@ def test_a_version_is_judged_by_labels_that_came_after_its_training() -> None:
         CALM,
         replace(CALM, cutoff=None, version=None, reference=None, real=None, drift=None),
         replace(CALM, trained=True, stale=True, concept=True, trusted=False),
+        replace(CALM, concept=True, better=True, real_cutoff=START - DAY),
     ],
 )
 def test_its_inputs_are_kept_and_give_it_again(turn: Turn) -> None:
@@ -325,3 +343,48 @@ def test_its_inputs_are_kept_and_give_it_again(turn: Turn) -> None:
     rule = Monitor.model_validate_json(RULE.model_dump_json())
     again = [decide([each], rule, FREE, smaller=False) for each in (turn, kept)]
     assert again[0] == again[1]
+
+
+def test_a_decision_kept_before_a_field_was_there_is_read() -> None:
+    kept = to_json(CALM)
+    del kept["better"], kept["real_cutoff"]
+    assert from_json(json.loads(json.dumps(kept))) == CALM
+
+
+@pytest.mark.parametrize(
+    ("metric", "promised", "came", "found"),
+    [
+        ("roc_auc", 0.78, 0.84, True),
+        ("roc_auc", 0.78, 0.80, False),  # within the drop
+        ("roc_auc", 0.84, 0.78, False),
+        ("rmse", 50.0, 40.0, True),
+        ("rmse", 50.0, 49.0, False),
+        ("rmse", 40.0, 50.0, False),
+    ],
+)
+def test_better_than_promised(metric: str, promised: float, came: float, found: bool) -> None:
+    each = Measured(
+        START, 1, 9, 9, {metric: interval(came)}, {metric: interval(promised)}, not found
+    )
+    assert deciding.better(each, metric, 0.03) is found
+    assert not deciding.better(replace(each, expected={}), metric, 0.03)
+    wide = replace(each, expected={metric: interval(promised, 20.0)})
+    assert not deciding.better(wide, metric, 0.03)  # chance explains it
+
+
+def test_a_mistyped_day_hides_no_decision() -> None:
+    """A day that is asked for a few hours before it begins, where it has begun, is none."""
+    made = {
+        "backfill": (START - 30 * DAY, START + 2 * DAY),
+        "mistyped": (START + 365 * DAY, START),
+        "before": (START, START),
+        "again": (START, START + timedelta(hours=1)),
+        "tomorrow": (START + DAY, START + timedelta(hours=20)),
+    }
+    assert sorted(made, key=lambda name: order(*made[name])) == [
+        "mistyped",
+        "backfill",
+        "before",
+        "again",
+        "tomorrow",
+    ]

@@ -189,12 +189,9 @@ def eighteen_months(history: History, seed: int) -> dict:
         )
         its = cells(champion, before, labelled=True)
         came = performance.real(its, seed=seed)
-        held = performance.assumption(
-            performance.expected(its, champion.calibrated, seed=seed),
-            came,
-            ["roc_auc", "share_of_1"],
-            drop=RULE.drop,
-        )
+        held_to = performance.expected(its, champion.calibrated, seed=seed)
+        held = performance.assumption(held_to, came, ["roc_auc", "share_of_1"], drop=RULE.drop)
+        better = performance.off(held_to["roc_auc"], came["roc_auc"], drop=RULE.drop) > 0
         at = first_of(month).replace(tzinfo=timezone.utc)
         turns.append(
             Turn(
@@ -207,6 +204,8 @@ def eighteen_months(history: History, seed: int) -> dict:
                 trusted=held.holds,
                 real=came["roc_auc"],
                 concept=not held.holds,
+                better=better,
+                real_cutoff=first_of(month - 1).replace(tzinfo=timezone.utc),
             )
         )
         made = decision.decide(turns, RULE, Economics(None, None), smaller=False)

@@ -11,7 +11,7 @@ from typing import Any
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import decision, schemas
+from driftline import decision, performance, schemas
 from driftline.decision import Decision, Economics, Turn
 from driftline.digests import digest
 from driftline.evaluation import Interval
@@ -51,15 +51,13 @@ def decide(
     if id_ in past:  # also where what it led to has changed the champion since
         return past[id_]
     mine = [each for each in measured if champion and each.version == champion.number]
-    turn, apart, real_cutoff = _turn(
-        line, champion, mine, skew.features, as_of, cutoff, features_version
-    )
+    turn, apart = _turn(line, champion, mine, skew.features, as_of, cutoff, features_version)
     turns = history(past, outcomes(line, as_of, "training"), turn)
     smaller = problem.train.metric in SMALLER_IS_BETTER
     economics = _economics(line, champion, mine, turn)
     found = decision.decide(turns, problem.monitor, economics, smaller=smaller)
     turn = replace(turns[-1], trained=found.action == "retrain")
-    row = _row(line, ledger, id_, turn, found, apart, real_cutoff, economics, features_version)
+    row = _row(line, ledger, id_, turn, found, apart, economics, features_version)
     line.tables.ensure(schemas.OUTCOMES)  # who asks for decisions asks what became of them
     ledger.wrote(line.tables.append_values([row], schemas.DECISIONS, key=f"decision:{id_}"))
     return decisions(line, as_of)[id_]
@@ -139,8 +137,8 @@ def _turn(
     as_of: datetime,
     cutoff: datetime | None,
     features_version: int,
-) -> tuple[Turn, _Apart, datetime | None]:
-    """What is known now; features that are not what they were; the cut-off of the newest labels."""
+) -> tuple[Turn, _Apart]:
+    """What is known now, and which features are not what they were."""
     problem, metric = line.problem, line.problem.train.metric
     newest = mine[-1] if mine else None
     labelled = [each for each in mine if metric in each.real]
@@ -158,10 +156,22 @@ def _turn(
         trusted=judged is None or judged.assumption is not False,
         real=judged.real[metric] if judged else None,
         concept=judged is not None and judged.assumption is False,
+        better=judged is not None and better(judged, metric, problem.monitor.drop),
+        real_cutoff=judged.cutoff if judged else None,
         stale=cutoff is not None and as_of >= cutoff + late,
         skew=_share(skew, weight),
     )
-    return turn, _Apart(tuple(drifted or ()), tuple(skew or ())), judged.cutoff if judged else None
+    return turn, _Apart(tuple(drifted or ()), tuple(skew or ()))
+
+
+def better(judged: Measured, metric: str, drop: float) -> bool:
+    """Whether a metric came out better than was promised, beyond ``drop`` and chance."""
+    promised = judged.expected.get(metric)
+    if promised is None:
+        return False
+    if metric in SMALLER_IS_BETTER:
+        return performance.off(promised, judged.real[metric], drop=drop * promised.value) < 0
+    return performance.off(promised, judged.real[metric], drop=drop) > 0
 
 
 def history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
@@ -275,7 +285,6 @@ def _row(
     turn: Turn,
     found: Decision,
     apart: _Apart,
-    real_cutoff: datetime | None,
     economics: Economics,
     features_version: int,
 ) -> tuple[Any, ...]:
@@ -298,7 +307,7 @@ def _row(
         turn.expected.value if turn.expected else None,
         turn.trusted,
         turn.real.value if turn.real else None,
-        real_cutoff,
+        turn.real_cutoff,
         economics.gain,
         economics.cost,
         problem.prices.currency,
