@@ -40,7 +40,7 @@ class State:
 
 @dataclass(frozen=True)
 class Stage:
-    """The newest run of a stage."""
+    """The newest run of a stage, or one before it that was killed."""
 
     name: str
     status: str
@@ -48,7 +48,7 @@ class Stage:
     seconds: float
     money: float
     past: bool = False
-    """Whether a turn was begun since: how the run ended is no news."""
+    """Whether how it ended is no news, as a turn was begun since that could tell."""
 
 
 def text(found: CollectorRegistry) -> str:

@@ -10,10 +10,10 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 
 from prometheus_client import CollectorRegistry, push_to_gateway
-from pyspark.sql import Row
+from pyspark.sql import Row, Window
 from pyspark.sql import functions as F
 
-from driftline import beside, openmetrics, schemas
+from driftline import beside, decision, openmetrics, schemas
 from driftline.errors import Missing, TryAgain
 from driftline.jobs.line import Line
 from driftline.openmetrics import Stage, State
@@ -87,23 +87,24 @@ def _state(line: Line) -> State | None:
     name = schemas.DECISIONS.full_name
     if not line.tables.exists(name):
         return None
-    last = line.tables.read(name).orderBy(F.col("as_of").desc(), F.col("at").desc()).limit(1)
-    for row in last.collect():
-        return State(
-            utc(row.at),
-            utc(row.as_of),
-            row.action,
-            tuple(row.causes),
-            row.metric,
-            {"real": row.real, "expected": row.expected, "reference": row.reference},
-            row.drift,
-            row.skew,
-            tuple(row.skewed or ()),
-            row.trusted,
-            row.gain,
-            row.cost,
-        )
-    return None
+    made = line.tables.read(name).drop("turn", "rule").collect()
+    if not made:
+        return None
+    row = max(made, key=lambda row: decision.order(row.as_of, row.at))
+    return State(
+        utc(row.at),
+        utc(row.as_of),
+        row.action,
+        tuple(row.causes),
+        row.metric,
+        {"real": row.real, "expected": row.expected, "reference": row.reference},
+        row.drift,
+        row.skew,
+        tuple(row.skewed or ()),
+        row.trusted,
+        row.gain,
+        row.cost,
+    )
 
 
 def _stages(line: Line) -> list[Stage]:
@@ -111,16 +112,25 @@ def _stages(line: Line) -> list[Stage]:
     if not line.tables.exists(name):
         return []
     wanted = ("stage", "status", "started_at", "wall_seconds", "money")
-    newest = F.max_by(F.struct(*wanted), "started_at").alias("run")
-    mine = line.tables.read(name).where(F.col("stage").isin("cycle", *TIMED))
-    return stages(mine.groupBy("stage").agg(newest).select("run.*").collect())
+    mine = line.tables.read(name).where(F.col("stage").isin("cycle", *TIMED)).select(*wanted)
+    newest = Window.partitionBy("stage").orderBy(F.col("started_at").desc())
+    told = "nth <= 2 OR status = 'killed'"
+    return stages(mine.withColumn("nth", F.row_number().over(newest)).where(told).collect())
 
 
 def stages(rows: Sequence[Row]) -> list[Stage]:
-    """The stages of a turn by their newest runs: what went wrong before the newest turn began, by
-    its ingest, does so no longer.
+    """The stages of a turn by their newest runs, and those that were killed; a turn begins with
+    its ingest.
+
+    What went wrong before the newest turn does so no longer. But for a kill: whose process is gone
+    tells nothing, so the turn that finds it does, the first after it.
     """
-    begun = max((row.started_at for row in rows if row.stage == "ingest"), default=datetime.min)
+    begun = sorted(row.started_at for row in rows if row.stage == "ingest")[-2:] or [datetime.min]
+    newest: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row.started_at):
+        newest[row.stage] = row
+    killed = [row for row in rows if row.status == "killed" and row is not newest[row.stage]]
+    told = [row for row in killed if row.started_at >= begun[0]]
     return [
         Stage(
             row.stage,
@@ -128,7 +138,7 @@ def stages(rows: Sequence[Row]) -> list[Stage]:
             utc(row.started_at) + timedelta(seconds=row.wall_seconds),
             row.wall_seconds,
             row.money,
-            past=row.started_at < begun,
+            past=row.started_at < begun[0 if row.status == "killed" else -1],
         )
-        for row in sorted(rows, key=lambda row: row.stage)
+        for row in (*told, *(newest[name] for name in sorted(newest)))
     ]

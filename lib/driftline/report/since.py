@@ -8,6 +8,7 @@ from datetime import datetime
 import plotly.graph_objects as go
 
 from driftline import skew
+from driftline.decision import order
 from driftline.report import words
 from driftline.report.blocks import (
     Block,
@@ -82,7 +83,7 @@ def _measured(facts: Facts) -> list[Row]:
 
 
 def _decisions(facts: Facts) -> list[Row]:
-    return sorted(rows(facts.decisions), key=lambda row: (row["as_of"], row["at"]))
+    return sorted(rows(facts.decisions), key=lambda row: order(row["as_of"], row["at"]))
 
 
 def _point(row: Row) -> str:
