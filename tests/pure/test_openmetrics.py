@@ -113,6 +113,49 @@ def test_how_a_stage_ended_is_news_until_the_next_turn() -> None:
     assert wrong() == set()
 
 
+def test_a_kill_is_told_by_the_turn_that_finds_it_and_by_no_later_one() -> None:
+    """Who is killed tells nothing, and the ledger has its row from the next stage that begins."""
+
+    def row(stage: str, status: str, day: int, hour: int) -> Row:
+        began = datetime(2024, 6, day, hour)
+        return Row(stage=stage, status=status, started_at=began, wall_seconds=60.0 * day, money=0.1)
+
+    def killed(*rows: Row) -> set[str]:
+        found = samples(told(None, exposing.stages(rows)))
+        seconds = {
+            dict(labels)["stage"]: value
+            for (name, *labels), value in found.items()
+            if name == "driftline_stage_seconds"
+        }
+        newest = {each.stage: each for each in sorted(rows, key=lambda each: each.started_at)}
+        assert seconds == {name: each.wall_seconds for name, each in newest.items()}
+        return {
+            f"{dict(labels)['stage']} {dict(labels)['status']}"
+            for (name, *labels), value in found.items()
+            if name == "driftline_stage_failed" and value
+        }
+
+    monday = [row("ingest", "done", 3, 2), row("features", "killed", 3, 3)]
+    refused = [row("ingest", "done", 4, 2), row("validate", "refused", 4, 3)]
+    assert killed(*monday, *refused) == {"features killed", "validate refused"}
+    tuesday = [row("ingest", "done", 4, 2), row("features", "done", 4, 3)]
+    assert killed(*monday, *tuesday) == {"features killed"}
+    wednesday = [row("ingest", "unchanged", 5, 2), row("features", "unchanged", 5, 3)]
+    assert killed(*monday, *tuesday, *wednesday) == set()
+    # Every other day, and a turn whose very first stage was killed.
+    again = [row("features", "killed", 5, 3), row("ingest", "done", 6, 2)]
+    assert killed(*monday, *tuesday, *wednesday[:1], *again) == {"features killed"}
+    assert killed(row("ingest", "killed", 3, 2), *tuesday) == {"ingest killed"}
+    assert killed(row("ingest", "killed", 3, 2), *tuesday, *wednesday) == set()
+    # Two nights running.
+    assert killed(
+        *monday,
+        row("ingest", "done", 4, 2),
+        row("features", "killed", 4, 3),
+        row("ingest", "done", 5, 2),
+    ) == {"features killed"}
+
+
 def test_rules_and_dashboard_ask_for_what_is_written() -> None:
     written = {name for name, *_ in samples(told(KNOWN, STAGES))}
     serving = Metrics()
@@ -127,7 +170,6 @@ def test_rules_and_dashboard_ask_for_what_is_written() -> None:
     # And everything that is written is looked at by somebody.
     seen = {name for each in asked for name in re.findall(r"driftline_\w+", each)}
     unseen = {"retraining_gain", "retraining_cost", "as_of_timestamp_seconds"}
-    unseen |= {"decided_timestamp_seconds"}
     jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
     assert all(each["job_name"].startswith("driftline-") for each in jobs)
     assert written - seen == {f"driftline_{name}" for name in unseen}

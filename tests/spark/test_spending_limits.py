@@ -49,6 +49,8 @@ def test_a_stage_whose_forecast_exceeds_its_budget_is_not_begun(opened, monkeypa
     assert caught.value.exit_code == 3
     assert caught.value.where == "10 of 9 minutes, by 3 runs"
     assert ran == []
+    (row,) = line.tables.read("ops.runs").where("status = 'refused'").collect()
+    assert (row.stage, row.message) == ("features", caught.value.what)
     due[0] = False  # nothing to do costs nothing
     assert bounded(line, "features", job, {"as_of": NOW}) == "did it"
     assert line.ledger.as_of == NOW  # the row notes what was asked for
@@ -81,12 +83,19 @@ def test_a_turn_warns_and_then_stops_between_two_stages(opened, monkeypatch, cap
         turn("validate")
         assert "this turn has taken 2 of 3 money" in caplog.text
     with pytest.raises(OverBudget, match="features is not begun") as caught:
-        turn("features")  # 2 by its history, and 1 is left
+        turn(
+            "features", as_of=datetime(2024, 6, 9, tzinfo=timezone.utc)
+        )  # 2 by its history, and 1 is left
     assert "2 of 1 money" in caught.value.where
     turn("score")
     with pytest.raises(OverBudget, match="the budget of this turn ended before drift") as caught:
         turn("drift")
     assert (ran, caught.value.exit_code) == (["ingest", "validate", "score"], 3)
+    rows = line.tables.read("ops.runs").where("status = 'refused'").collect()
+    assert {row.stage: row.as_of and row.as_of.day for row in rows} == {
+        "features": 9,
+        "drift": None,
+    }
 
 
 def test_training_in_a_turn_has_what_is_left(opened) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from driftline.budgets import Budget, OverBudget, Taken, beyond, left, tighter
 from driftline.jobs import ingest, planning
@@ -18,7 +18,8 @@ would refuse it for ever: what is refused adds no run that says otherwise."""
 
 
 def bounded(line: Line, stage: str, job: Callable[..., str], arguments: dict[str, Any]) -> str:
-    """Run a job within the budget of its stage; :class:`OverBudget` if its forecast exceeds it.
+    """Run a job within the budget of its stage; :class:`OverBudget` if its forecast exceeds it:
+    the ledger then has a row of it, refused, by which alerts tell that it is not done.
 
     Training is not refused: it ends by itself, with the best so far. The ledger notes the as-of.
     """
@@ -52,7 +53,15 @@ class Turn:
         budget = self._line.problem.budgets.cycle
         rest = left(budget, self._taken)
         if rest is None:
-            self._stop(stage, f"{beyond(budget, self._taken, share=0.999)} are used up")
+            used = f"{beyond(budget, self._taken, share=0.999)} are used up"
+            _stop(
+                self._line,
+                stage,
+                arguments.get("as_of"),
+                f"the budget of this turn ended before {stage}",
+                where=used,
+                hint="what is done stays; the next turn goes on from there",
+            )
         elif stage == "train":
             arguments = _within(arguments, rest)
         elif rest != Budget():
@@ -68,13 +77,6 @@ class Turn:
         minutes = (time.monotonic() - self._started) / 60
         return Taken(minutes, self._line.ledger.money - self._money)
 
-    def _stop(self, stage: str, said: str) -> None:
-        raise OverBudget(
-            f"the budget of this turn ended before {stage}",
-            where=said,
-            hint="what is done stays; the next turn goes on from there",
-        )
-
 
 def _refuse(line: Line, stage: str, budget: Budget, as_of: datetime | None, name: str) -> None:
     """Raise where a stage that has something to do would take more than it may."""
@@ -88,11 +90,24 @@ def _refuse(line: Line, stage: str, budget: Budget, as_of: datetime | None, name
         and too_much
         and (waits if stage == "ingest" else planning.due(line, stage, as_of))
     ):
-        raise OverBudget(
+        _stop(
+            line,
+            stage,
+            as_of,
             f"{stage} is not begun: its forecast exceeds {name}",
             where=f"{too_much}, by {next_.seconds.runs} runs",
             hint="raise budgets in the problem file, or give it less to do",
         )
+
+
+def _stop(
+    line: Line, stage: str, as_of: datetime | None, said: str, *, where: str, hint: str
+) -> NoReturn:
+    """Raise :class:`OverBudget` as the stage's run, which ends with it."""
+    line.ledger.as_of = as_of
+    with line.ledger.run(stage):
+        raise OverBudget(said, where=where, hint=hint)
+    raise AssertionError  # the block never swallows it
 
 
 def _within(arguments: dict[str, Any], budget: Budget) -> dict[str, Any]:
