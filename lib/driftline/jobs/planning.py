@@ -1,8 +1,9 @@
 """What a turn of the cycle would do, and by the ledger take and cost: `driftline cycle --dry-run`.
 
-Reads only. A stage is due when a table that it read last has another version now, or when a stage
-before it is due; what it would take is told by its runs that had something to do, see
-:mod:`driftline.forecast`, over the records that wait where those can be told.
+Reads only. A stage is due when a table that it read last has another version now, when the problem
+file asks something else since, or when a stage before it is due. What it would take is told by its
+runs that had something to do, see :mod:`driftline.forecast`, over the records that wait where those
+can be told.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _steps(
         if why is None and stage == "features":
             why = _reaches(line, as_of)
         if why is None and stage == "score" and champion is not None:
-            why = _unscored(line, champion)
+            why = _unscored(line, champion, as_of)
         if why is None and stage == "monitor" and day is not None:
             why = _undecided(line, day)
         steps.append(Step(stage, why, rows))
@@ -135,7 +136,7 @@ def _moved(line: Line, runs: Mapping[str, list[Row]], stage: str) -> str | None:
         now = line.tables.version(table) if line.tables.exists(table) else None
         if now != version:
             return f"{table} {version} → {now}"
-    return None
+    return "the problem file changed" if last.problem != line.problem.digest else None
 
 
 def _reaches(line: Line, as_of: datetime | None) -> str | None:
@@ -158,17 +159,24 @@ def _reaches(line: Line, as_of: datetime | None) -> str | None:
     return None if sides[0] == sides[1] else f"up to {made:%Y-%m-%d} → {wanted:%Y-%m-%d}"
 
 
-def _unscored(line: Line, champion: Version) -> str | None:
+def _unscored(line: Line, champion: Version, as_of: datetime | None) -> str | None:
+    """Whether the newest cut-off has no predictions of the champion, as of one that came back."""
+    rows = line.tables.read(schemas.features(line.problem).full_name)
+    if as_of is not None:
+        rows = rows.where(F.col("as_of") <= F.lit(as_of))
+    newest = rows.agg(F.max("as_of").alias("as_of")).collect()[0].as_of
     name = schemas.PREDICTIONS.full_name
-    if line.tables.exists(name):
-        mine = line.tables.read(name).where(F.col("model_version") == champion.number)
-        if mine.limit(1).count():
+    if newest is not None and line.tables.exists(name):
+        there = (F.col("as_of") == F.lit(newest)) & (F.col("model_version") == champion.number)
+        if not line.tables.read(name).where(there).isEmpty():
             return None
-    return f"version {champion.number} has scored nothing"
+    of = f" of {newest:%Y-%m-%d}" if newest else ""
+    return f"version {champion.number} has scored nothing{of}"
 
 
 def _undecided(line: Line, day: datetime) -> str | None:
-    return None if deciding.made(line, day) else f"no decision as of {day:%Y-%m-%d} yet"
+    digests = {row.problem for row in deciding.made(line, day)}
+    return None if line.problem.digest in digests else f"no decision as of {day:%Y-%m-%d} yet"
 
 
 def _training(
