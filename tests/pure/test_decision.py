@@ -26,7 +26,7 @@ from driftline.decision import (
 )
 from driftline.errors import Missing
 from driftline.evaluation import Interval
-from driftline.jobs import acting, deciding, monitor
+from driftline.jobs import acting, cycle, deciding, monitor, paying
 from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
 from driftline.problem import load_problem
@@ -241,6 +241,118 @@ def test_what_training_may_gain() -> None:
     assert worth((0.1, 0.1), (0.1, 0.1), Monitor(), rows=1_000) is None
 
 
+@pytest.mark.parametrize(
+    ("decided", "shares"),
+    [
+        ({}, (0.1, 0.04)),
+        ({"accuracy": 0.8, "recall": 0.9}, (0.19, 0.01)),
+        ({"accuracy": 0.7, "recall": 0.0}, (0.2, 0.1)),  # every alarm was a false one
+        ({"accuracy": 0.9, "recall": 0.0}, (0.0, 0.1)),  # there was none
+    ],
+)
+def test_what_errors_there_were_on_the_test_rows(monkeypatch, decided, shares) -> None:
+    """By the confusion matrix, or of answers by a threshold by what was measured of these."""
+    counts = {"tp": 60, "fn": 40, "fp": 100, "tn": 800}
+    curves = SimpleNamespace(
+        where=lambda _: curves,
+        collect=lambda: [SimpleNamespace(name=name, y=float(y)) for name, y in counts.items()],
+    )
+    found = {("decision", name): SimpleNamespace(value=each) for name, each in decided.items()}
+    monkeypatch.setattr(paying, "evaluations", lambda *_: found)
+    monkeypatch.setattr(paying, "F", SimpleNamespace(col=lambda name: name))
+    rule = Monitor(value=Costs(false_alarm=1, miss=4))
+    line: Any = SimpleNamespace(
+        problem=CHURN.model_copy(update={"monitor": rule}),
+        tables=SimpleNamespace(read=lambda _: curves),
+    )
+    assert paying._shares_then(line, Version(1, "", "", {})) == pytest.approx(shares)
+
+
+class Models:
+    """A registry of versions that learnt until the first days of June, a day each."""
+
+    def __init__(self, line: list[int], *, champion: int, promoted: str | None = None) -> None:
+        tags = {"line": json.dumps(line)} | ({"promoted": promoted} if promoted else {})
+        self.there = [
+            Version(number, "", "", {"watermark": (START + number * DAY).isoformat(), **tags})
+            for number in (1, 2, 3)
+        ]
+        self._champion = champion
+
+    def champion(self) -> Version:
+        return self.there[self._champion - 1]
+
+    def passed(self) -> list[Version]:
+        return self.there
+
+
+@pytest.mark.parametrize(
+    ("line", "champion", "day", "found"),
+    [
+        ([1, 2, 3], 3, 4, 3),
+        ([1, 2, 3], 3, 2, 2),
+        ([1, 3], 3, 2, 1),  # version 2 was rolled back from, though it was champion for a while
+        ([1, 3], 3, 0, None),
+        ([2, 1], 1, 0, None),
+    ],
+)
+def test_the_champion_of_then(line: list[int], champion: int, day: int, found: int | None) -> None:
+    models: Any = Models(line, champion=champion)
+    there = acting.acting(models, START + day * DAY)
+    assert (there and there.number) == found
+
+
+@pytest.mark.parametrize(
+    ("promoted", "found"),
+    [
+        ("2024-06-01T12:00:05+00:00", True),
+        ("2024-06-01T12:00:04+00:00", True),  # the tag has no parts of seconds
+        ("2024-06-01T12:00:03+00:00", False),
+        (None, True),  # killed between the alias and the tag
+    ],
+)
+def test_who_became_champion_since(promoted: str | None, found: bool) -> None:
+    models: Any = Models([1, 2], champion=2, promoted=promoted)
+    made = START + timedelta(hours=12, seconds=4.7)
+    assert (acting.promoted_since(models, made) is not None) is found
+
+
+@pytest.mark.parametrize(
+    ("about", "champion", "promoted", "outcomes", "found"),
+    [
+        (1, 2, DAY, {}, ["promoted"]),
+        (None, 1, DAY, {}, ["promoted"]),  # there was no champion
+        (2, 2, DAY, {}, []),  # killed before anything was trained
+        (1, 2, -DAY, {}, []),  # champion when a past day was made up for
+        (2, 1, DAY, {}, []),  # rolled back
+        (1, 2, DAY, {"other": 2}, []),  # another decision's training
+        (1, 2, DAY, {"mine": 2}, []),  # written down
+        (1, 2, DAY, {"other": 1}, ["promoted"]),
+    ],
+)
+def test_which_promotion_nobody_wrote_down(
+    monkeypatch,
+    about: int | None,
+    champion: int,
+    promoted: timedelta,
+    outcomes: dict[str, int],
+    found: list[str],
+) -> None:
+    made = SimpleNamespace(
+        action="retrain", decision="mine", model_version=about, at=START, as_of=START
+    )
+    calm = SimpleNamespace(action="keep", decision="calm")
+    done = {name: SimpleNamespace(model_version=number) for name, number in outcomes.items()}
+    concluded: list[str] = []
+    monkeypatch.setattr(deciding, "decisions", lambda *_: {"mine": made, "calm": calm})
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: done)
+    monkeypatch.setattr(cycle, "_conclude", lambda *said: concluded.append(said[2]))
+    models: Any = Models([1, 2], champion=champion, promoted=(START + promoted).isoformat())
+    line: Any = None
+    cycle._catch_up(line, models, START + 9 * DAY)
+    assert concluded == found
+
+
 def test_what_scores_promise_of_the_newest_period_may_be_gained_before_its_labels() -> None:
     """Of four months two have labels: the last of those was calm, the newest promises to be bad."""
     rule = Monitor(value=Costs(false_alarm=1, miss=4), payback=1)
@@ -252,7 +364,7 @@ def test_what_scores_promise_of_the_newest_period_may_be_gained_before_its_label
 
     def gain(*months: tuple[dict, dict], trusted: bool = True) -> float | None:
         mine = [Measured(START, 1, 1_000, 0, *each, None) for each in months]
-        return deciding.gain(mine, (0.05, 0.02), rule, trusted=trusted)
+        return paying.gain(mine, (0.05, 0.02), rule, trusted=trusted)
 
     waiting = ({}, bad)
     assert gain((bad, bad), (calm, calm), waiting, waiting) == pytest.approx(170.0)

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import socket
 import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import losses, metrics, monitor, schemas
+from driftline import decision, losses, metrics, monitor, schemas
 from driftline.certificate import Evidence
 from driftline.errors import Missing, Refused, TryAgain
 from driftline.evaluation import Interval
-from driftline.jobs import cycle, deciding, gating
+from driftline.jobs import cycle, deciding, exposing, gating, measuring, paying
 from driftline.jobs import monitor as job
 from driftline.logs import LOGGER
+from driftline.performance import Calibrated
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
-from driftline.registry import Registry
+from driftline.registry import Registry, Version
 
 PROJECT = Path(__file__).parents[2]
 
@@ -83,7 +88,8 @@ def test_counts_are_point_in_time_and_add_up(spark) -> None:
         (7, 2): (1, 0, 0, 1),
     }
     cells = {(row.bin, row.called): row.rows for row in whole if row.cutoff.month == 6}
-    assert cells == {(219, 1.0): 2, (-139, 0.0): 1, (0, 1.0): 1}
+    assert cells == {(219, 1.0): 2, (-139, 0.0): 1, (0, 1.0): 1}  # hundredths of log-odds
+    assert [row.bin for row in whole if row.model_version == 2] == [1381]  # a score of 1 has one
     assert totals([row for row in late if row.cutoff.month == 6], ("slice",)) == {
         ("",): (4, 3, 1, 3),
         ("country=DE",): (2, 2, 1, 2),
@@ -357,6 +363,97 @@ def test_a_worse_model_leaves_the_champion_and_the_decision_says_why(shop) -> No
     assert shop.models.champion().number == one
 
 
+def hasty(shop) -> Any:
+    """The line of a shop whose champion is trained again as soon as a turn violates, and does."""
+    rule = shop.line.problem.monitor.model_copy(update={"at_least": 1, "cooldown": 3})
+    shop.scored(shop.version(day(5, 20), 0.9))
+    shop.features(day(7, 4), np.random.default_rng(0).permutation(shop.label))
+    return replace(shop.line, problem=shop.line.problem.model_copy(update={"monitor": rule}))
+
+
+@pytest.mark.slow  # two turns
+def test_a_promotion_that_nobody_wrote_down_is_concluded_by_the_next_turn(shop) -> None:
+    """Killed between the two, and its day does not come again."""
+    line, ran = hasty(shop), []
+
+    def stage(name: str, **_: object) -> None:
+        ran.append(name)
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            shop.version(day(7, 4), 0.6)
+            raise RuntimeError("killed")
+
+    def trained() -> list[tuple]:
+        rows = [row for row in shop.rows("ops.outcomes") if row.kind == "training"]
+        return [(row.verdict, row.model_version, row.as_of.day) for row in rows]
+
+    with pytest.raises(RuntimeError, match="killed"):
+        cycle.run(line, stage)
+    assert (shop.models.champion().number, trained()) == (2, [])
+    shop.features(day(7, 5), np.random.default_rng(1).permutation(shop.label))
+    cycle.run(line, stage)
+    assert trained() == [("promoted", 2, 4)]
+    # It is a training that the cooldown counts.
+    (first, now) = sorted(shop.rows("ops.decisions"), key=lambda row: row.as_of)
+    assert (first.action, first.model_version, now.model_version) == ("retrain", 1, 2)
+    then = decision.from_json(json.loads(now.turn))
+    outcomes = deciding.outcomes(line, day(7, 5), "training")
+    found = deciding.history({first.decision: first}, outcomes, then)
+    assert [each.trained for each in found] == [True]
+
+
+@pytest.mark.slow  # three turns
+def test_predictions_of_a_new_champion_are_made_up_for(shop) -> None:
+    """A scheduler calls the parts one by one; train was killed before the new champion scored."""
+    line, ran, killed = hasty(shop), [], {"score"}
+
+    def stage(name: str, **_: object) -> None:
+        ran.append(name)
+        if name in killed:
+            raise RuntimeError(f"{name} killed")
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            shop.version(day(7, 4), 0.6)
+
+    cycle.run(line, stage, only="monitor")
+    with pytest.raises(RuntimeError, match="score killed"):
+        cycle.run(line, stage, only="train")
+    assert ran == ["monitor", "train", "score"]
+    killed.clear()
+    ran.clear()
+    cycle.run(line, stage, only="train")
+    assert ran == ["score", "drift", "monitor"]
+    assert shop.models.champion().number == 2
+
+
+def test_the_cost_of_then_is_that_of_a_training_of_then(shop) -> None:
+    row = dict.fromkeys(schemas.RUNS.column_names) | {"stage": "train", "status": "done"}
+    rows = [
+        row | {"started_at": day(6, when), "money": money, "tables_read": [("gold.features", of)]}
+        for when, of, money in ((1, 3, 1.0), (2, 5, 2.0), (3, 8, 4.0))
+    ]
+    rows.append(rows[-1] | {"status": "refused", "money": 9.0, "started_at": day(6, 4)})
+    shop.line.tables.append_values([tuple(each.values()) for each in rows], schemas.RUNS, key=None)
+    known = [Version(n, "", "", {"tables": f'{{"gold.features": {n}}}'}) for n in (3, 5, 8)]
+    found = [paying._cost(shop.line, known[:count]) for count in range(4)]
+    assert found == [None, 1.0, 2.0, 4.0]
+
+
+def test_scores_that_nothing_is_known_of_are_doubted(repository) -> None:
+    """The warehouse was made anew beside an old registry."""
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    rows = [Row(scores=80.0, called=1.0, rows=100, labelled=0, ones=0.0)]
+    line: Any = SimpleNamespace(problem=problem)
+    doubts = [
+        measuring._kinds(line, measuring._Judged(known, {}), 1, rows, 0)[2]
+        for known in ({}, {1: Calibrated()})
+    ]
+    assert doubts == ["what its scores mean is not known: each is taken at its word", ""]
+    assert measuring._said(100, 0, None, None, doubts[0]) == doubts[0]
+
+
 @pytest.mark.slow  # three turns
 def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkeypatch) -> None:
     """A refused stage reaches the file that alerts are made of. A gateway that is away hides no
@@ -422,7 +519,7 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
     assert 'driftline_decision{action="keep",problem="churn"} 1.0' in body
 
 
-@pytest.mark.slow  # four runs of the job
+@pytest.mark.slow  # six runs of the job
 def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
     line = shop.line
     one = shop.version(day(5, 20), 0.78)
@@ -433,13 +530,22 @@ def test_months_without_deliveries_and_a_model_that_was_deleted(shop) -> None:
     assert said.startswith("watch: there is no new cut-off to judge it by"), said
     before = shop.rows("ops.performance")
 
+    def told() -> str:
+        (known,) = re.findall(r"as_of_timestamp_seconds\S+ (\S+)", exposing.text(line))
+        return f"{datetime.fromtimestamp(float(known), timezone.utc):%Y-%m-%d}"
+
+    assert told() == "2024-08-20"
+    job.run(line, as_of=datetime(2124, 8, 20, tzinfo=timezone.utc))  # mistyped
+    job.run(line, as_of=day(7, 20))  # a day that is past
+    assert told() == "2024-08-20"
+
     MlflowClient(line.environment.mlflow).delete_model_version("churn", str(one))
     with pytest.raises(Refused, match="there is no champion") as caught:
         cycle.run(line, lambda _: None, only="train")
     assert caught.value.where == "it was decided to keep"
     for _ in range(2):  # of the same data: what was decided was about the one that is gone
         assert job.run(line) == "retrain: there is no champion"
-    assert len(shop.rows("ops.decisions")) == 3
+    assert len(shop.rows("ops.decisions")) == 5
     shop.features(day(6, 13), shop.label)
     assert job.run(line) == "retrain: there is no champion"
     assert shop.rows("ops.performance") == before  # nobody answers for its predictions any more

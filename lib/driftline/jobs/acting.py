@@ -24,12 +24,15 @@ def known(version: Version, as_of: datetime) -> bool:
 
 
 def acting(models: Registry, as_of: datetime) -> Version | None:
-    """The champion; where it learnt from what came after ``as_of``, the newest one before it."""
+    """The champion; where it learnt from what came after ``as_of``, the newest one before it, but
+    for those that were rolled back from.
+    """
     champion = models.champion()
     if champion is None or known(champion, as_of):
         return champion
-    past = [each for each in models.passed() if each.promoted and known(each, as_of)]
-    return past[-1] if past else None
+    there = {each.number: each for each in models.passed()}
+    past = [there[number] for number in champion.line if number in there]
+    return next((each for each in reversed(past) if known(each, as_of)), None)
 
 
 def backfill(line: Line, as_of: datetime | None) -> bool:
@@ -42,6 +45,16 @@ def backfill(line: Line, as_of: datetime | None) -> bool:
         return False
     later = (F.col("as_of") > F.lit(as_of)) & (F.col("as_of") <= F.col("at"))
     return not line.tables.read(name).where(later).isEmpty()
+
+
+def promoted_since(models: Registry, made: datetime) -> Version | None:
+    """The champion, if it became so after a time, or nobody was left to write down when."""
+    champion = models.champion()
+    if champion is None:
+        return None
+    text = champion.tags.get("promoted")  # to the second
+    then = made.replace(microsecond=0)
+    return champion if text is None or datetime.fromisoformat(text) >= then else None
 
 
 def versions(models: Registry, as_of: datetime) -> list[Version]:

@@ -19,6 +19,7 @@ from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
 from driftline.logs import LOGGER
 from driftline.registry import Registry, Version
+from driftline.session import utc
 
 PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
 """Of a turn, in order; train is what follows from the decision that monitor made."""
@@ -67,10 +68,12 @@ def _turn(line: Line, stage: Stage, as_of: datetime | None, wanted: Sequence[str
     models = Registry(line.environment.mlflow, line.problem.name)
     version = line.tables.version(schemas.features(line.problem).full_name)
     day = as_of or monitor.watermark(line, version)
+    if {"monitor", "train"} & set(wanted) and not acting.backfill(line, as_of):
+        _catch_up(line, models, day)
     said = _observe(line, stage, models, as_of, day, wanted)
     if "train" in wanted:
         made = _made(line, day)
-        followed = _follow(line, stage, models, made, as_of, day)
+        followed = _follow(line, stage, models, made, as_of, day, scored="score" in wanted)
         said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
     if "report" in wanted and _unreported(line):
         stage("report")
@@ -138,6 +141,33 @@ def _past(models: Registry, then: Version) -> bool:
     return champion is not None and champion.number != then.number
 
 
+def _catch_up(line: Line, models: Registry, day: datetime) -> None:
+    """Write down what became of the newest decision to train whose turn was killed in between: the
+    new version was champion already, and its day does not come again.
+    """
+    done = deciding.outcomes(line, day, "training")
+    waiting = [
+        row
+        for row in deciding.decisions(line, day).values()
+        if row.action == "retrain" and row.decision not in done
+    ]
+    if not waiting:
+        return
+    made = waiting[-1]
+    champion = acting.promoted_since(models, utc(made.at))
+    if champion is None or champion.number <= (made.model_version or 0):  # or rolled back
+        return
+    if champion.number in {row.model_version for row in done.values()}:
+        return
+    _promoted(line, made, champion, utc(made.as_of))
+
+
+def _promoted(line: Line, made: Row, champion: Version, day: datetime) -> str:
+    said = f"version {champion.number} is champion"
+    _conclude(line, made, "promoted", said, day, champion.number)
+    return said
+
+
 def _follow(
     line: Line,
     stage: Stage,
@@ -145,11 +175,22 @@ def _follow(
     made: Row,
     as_of: datetime | None,
     day: datetime,
+    *,
+    scored: bool,
 ) -> str | None:
-    """Carry a decision out, once; returns what came of it if something was done."""
-    if made.action != "retrain" or made.decision in deciding.outcomes(line, day, "training"):
+    """Carry a decision out, once; returns what came of it if something was done.
+
+    ``scored``: by whoever is champion, in this very turn. If not, a new champion's predictions may
+    still be missing, of a turn that was killed between its promotion and these.
+    """
+    if made.action != "retrain":
         return None
     champion = models.champion()
+    done = deciding.outcomes(line, day, "training").get(made.decision)
+    if done is not None:
+        if not scored and champion is not None and champion.number == done.model_version:
+            _observe(line, stage, models, as_of, day)
+        return None
     if champion is not None and not acting.known(champion, day):
         said = f"champion version {champion.number} learnt from later days: it stays"
         _conclude(line, made, "skipped", said, day, None)
@@ -171,8 +212,7 @@ def _follow(
         said = "trained, and not promoted"
         _conclude(line, made, "not_promoted", said, day, None)
         return said
-    said = f"version {champion.number} is champion"
-    _conclude(line, made, "promoted", said, day, champion.number)
+    said = _promoted(line, made, champion, day)
     _observe(line, stage, models, as_of, day)
     return said
 

@@ -15,7 +15,7 @@ from driftline import decision, performance, schemas
 from driftline.decision import Decision, Economics, Turn
 from driftline.digests import digest
 from driftline.evaluation import Interval
-from driftline.jobs import sides
+from driftline.jobs import paying, sides
 from driftline.jobs.importance import importance
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
@@ -34,11 +34,15 @@ def decide(
     champion: Version | None,
     measured: Sequence[Measured],
     skew: Skew,
+    known: Sequence[Version],
     *,
     as_of: datetime,
     features_version: int,
 ) -> Row:
-    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data."""
+    """The decision of this turn, as its row of ``ops.decisions``: made once a state of the data.
+
+    ``known`` are the versions that could have been there as of that day.
+    """
     past = decisions(line, as_of)
     problem = line.problem
     cutoff = max((each.cutoff for each in measured), default=None)
@@ -54,7 +58,7 @@ def decide(
     turn, apart = _turn(line, champion, mine, skew.features, as_of, cutoff, features_version)
     turns = history(past, outcomes(line, as_of, "training"), turn)
     smaller = problem.train.metric in SMALLER_IS_BETTER
-    economics = _economics(line, champion, mine, turn)
+    economics = paying.economics(line, champion, mine, known, trusted=turn.trusted)
     found = decision.decide(turns, problem.monitor, economics, smaller=smaller)
     turn = replace(turns[-1], trained=found.action == "retrain")
     row = _row(line, ledger, id_, turn, found, apart, economics, features_version)
@@ -205,77 +209,9 @@ def _share(features: Sequence[str] | None, weight: Mapping[str, float]) -> float
     return sum(weight.get(name, 0.0) for name in features)
 
 
-def _evaluations(line: Line, champion: Version) -> dict[tuple[str, str], Row]:
-    name = schemas.EVALUATIONS.full_name
-    if not line.tables.exists(name):
-        return {}
-    rows = line.tables.read(name).where(
-        (F.col("model_version") == champion.number) & (F.col("part") == "test")
-    )
-    return {(row.model, row.metric): row for row in rows.collect()}
-
-
 def _reference(line: Line, champion: Version) -> Interval | None:
-    row = _evaluations(line, champion).get(("model", line.problem.train.metric))
+    row = paying.evaluations(line, champion).get(("model", line.problem.train.metric))
     return Interval(row.value, row.low, row.high) if row is not None else None
-
-
-def _economics(
-    line: Line, champion: Version | None, mine: Sequence[Measured], turn: Turn
-) -> Economics:
-    """Gain from the newest periods that can be told, cost of the newest training."""
-    before = _shares_then(line, champion) if champion else None
-    return Economics(gain(mine, before, line.problem.monitor, trusted=turn.trusted), _cost(line))
-
-
-def gain(
-    mine: Sequence[Measured], before: tuple[float, float] | None, rule: Monitor, *, trusted: bool
-) -> float | None:
-    """What training again may gain at most: by the newest labels or, where scores are trusted and
-    its labels are not there yet, by what those of the newest period promise, whichever is more.
-
-    ``before``: false alarms and misses when the champion was judged, as shares of all rows.
-    """
-    told = [each.real for each in mine if each.real][-1:]
-    told += [each.expected for each in mine[-1:] if trusted and not each.real]
-    worths = [decision.worth(_shares(each), before, rule, rows=mine[-1].rows) for each in told]
-    return max((each for each in worths if each is not None), default=None)
-
-
-def _cost(line: Line) -> float | None:
-    """What the last training cost, by the ledger; None if nothing was trained yet."""
-    if not line.tables.exists(schemas.RUNS.full_name):
-        return None
-    runs = line.tables.read(schemas.RUNS.full_name).where("stage = 'train' AND status = 'done'")
-    last = runs.orderBy(F.col("started_at").desc()).limit(1).collect()
-    return float(last[0].money) if last else None
-
-
-def _shares(metrics: Mapping[str, Interval]) -> tuple[float, float] | None:
-    if "misses" not in metrics:
-        return None
-    return metrics["false_alarms"].value, metrics["misses"].value
-
-
-def _shares_then(line: Line, champion: Version) -> tuple[float, float] | None:
-    """False alarms and misses on the champion's test rows, as shares of all of them."""
-    if line.problem.monitor.value is None:
-        return None
-    rows = line.tables.read(schemas.CURVES.full_name).where(
-        (F.col("model_version") == champion.number) & (F.col("curve") == "confusion")
-    )
-    counts = {row.name: row.y for row in rows.collect()}
-    if not counts:
-        return None
-    total = sum(counts.values())
-    found = _evaluations(line, champion)
-    decided = [found.get(("decision", name)) for name in ("precision", "recall")]
-    if None in decided:  # answers are 1 from 0.5 on, as in the confusion matrix
-        return counts["fp"] / total, counts["fn"] / total
-    precision, recall = (row.value for row in decided if row is not None)
-    ones = (counts["tp"] + counts["fn"]) / total
-    alarms = ones * recall * (1 - precision) / precision if precision else 0.0
-    return alarms, ones * (1 - recall)
 
 
 def _row(

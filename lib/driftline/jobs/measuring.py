@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -18,8 +18,7 @@ from driftline.jobs import acting, judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.losses import Losses
-from driftline.metrics import Floats
-from driftline.performance import Assumption
+from driftline.performance import Assumption, Calibrated
 from driftline.registry import Version
 from driftline.session import utc
 
@@ -165,7 +164,7 @@ def _restated(
 class _Judged:
     """What the test rows of each version say of its scores."""
 
-    calibrated: Mapping[int, Callable[[Floats], Floats]]
+    calibrated: Mapping[int, Calibrated]
     losses: Mapping[int, Losses]
 
 
@@ -186,10 +185,11 @@ def _judged(line: Line, versions: Sequence[int]) -> _Judged:
                     hint="was the warehouse made anew beside an old registry? `driftline train`",
                 )
         return _Judged({}, {each: losses.losses(points[each, losses.CURVE]) for each in versions})
-    calibrated = {}
-    for each in versions:
-        mine = points.get((each, "calibration"), [])
-        calibrated[each] = performance.calibration([(one.x, one.y, one.rows or 0) for one in mine])
+    calibrated = {
+        version: performance.calibration([(one.x, one.y, one.rows or 0) for one in found])
+        for (version, curve), found in points.items()
+        if curve == "calibration"
+    }
     return _Judged(calibrated, {})
 
 
@@ -209,8 +209,8 @@ def _rows(
         unmatched = rows - sum(row.matched for row in mine)
         if name and rows < _AT_LEAST:
             continue
-        kinds, checked, outside = _kinds(line, known, group[1], mine, labelled)
-        detail = _said(rows, unmatched, restated, checked, outside) if not name else None
+        kinds, checked, doubt = _kinds(line, known, group[1], mine, labelled)
+        detail = _said(rows, unmatched, restated, checked, doubt) if not name else None
         counts = (rows, labelled, unmatched, None if name else restated)
         holds = None if checked is None or name else checked.holds
         for kind, metrics in kinds.items():
@@ -225,20 +225,22 @@ def _rows(
 def _kinds(
     line: Line, known: _Judged, version: int, found: Sequence[Row], labelled: int
 ) -> tuple[dict[str, Mapping[str, Interval]], Assumption | None, str]:
-    """Metrics by kind, whether labels bore out the scores, and why these promise nothing."""
+    """Metrics by kind, whether labels bore out the scores, and why these promise little."""
     if line.problem.task == "regression":
         return _errors(line, known.losses[version], found, labelled)
     problem, seed = line.problem, line.problem.train.seed
     cells = performance.cells(
         [(row.scores, row.called, row.rows, row.labelled, int(row.ones)) for row in found]
     )
-    promised = performance.expected(cells, known.calibrated[version], seed=seed)
+    its = known.calibrated.get(version)
+    said = "" if its else "what its scores mean is not known: each is taken at its word"
+    promised = performance.expected(cells, its or Calibrated(), seed=seed)
     if not labelled:
-        return {"expected": promised}, None, ""
+        return {"expected": promised}, None, said
     came = performance.real(cells, seed=seed)
     names = dict.fromkeys((problem.train.metric, "share_of_1"))
     checked = performance.assumption(promised, came, list(names), drop=problem.monitor.drop)
-    return {"expected": promised, "real": came}, checked, ""
+    return {"expected": promised, "real": came}, checked, said
 
 
 def _errors(
@@ -271,7 +273,7 @@ def _errors(
 
 
 def _said(
-    rows: int, unmatched: int, restated: int | None, checked: Assumption | None, outside: str
+    rows: int, unmatched: int, restated: int | None, checked: Assumption | None, doubt: str
 ) -> str | None:
     parts = []
     if unmatched:
@@ -280,7 +282,7 @@ def _said(
         parts.append(f"{restated:,} labels restated")
     if checked and not checked.holds:
         parts.append(checked.words)
-    return "; ".join(filter(None, [*parts, outside])) or None
+    return "; ".join(filter(None, [*parts, doubt])) or None
 
 
 def _finite(value: float) -> float | None:

@@ -33,17 +33,14 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         as_of = as_of or watermark(line, version)
         models = Registry(line.environment.mlflow, line.problem.name)
         champion = acting.acting(models, as_of)
+        known = acting.versions(models, as_of)
         measured = measuring.measure(
-            line,
-            ledger,
-            versions=acting.versions(models, as_of),
-            features_version=version,
-            as_of=as_of,
+            line, ledger, versions=known, features_version=version, as_of=as_of
         )
         deciding.judge(line, ledger, measured, as_of=as_of)
         skew = skewing.measure(line, ledger, models, champion, as_of=as_of)
         made = deciding.decide(
-            line, ledger, champion, measured, skew, as_of=as_of, features_version=version
+            line, ledger, champion, measured, skew, known, as_of=as_of, features_version=version
         )
         ledger.message = "; ".join(filter(None, (said(made), skew.said)))
         return ledger.message
