@@ -15,7 +15,8 @@ class Monitor(Strict):
     """By how much the metric may be worse than when the champion was judged; of rmse and mae: by
     which part of it."""
     floor: float | None = None
-    """The service level: a metric on the wrong side of it is a violation however it was before."""
+    """The service level: a metric on the wrong side of it, by labels or by what trusted scores let
+    expect, is a violation however it was before."""
     drift: float = Field(default=0.3, gt=0, le=1)
     """Share of the model's importance in features that drifted, or are skewed, from which on it is
     said."""

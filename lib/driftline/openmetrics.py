@@ -71,7 +71,7 @@ def registry(
     ended = gauge("stage_ended_timestamp_seconds", "When it ended", "stage")
     failed = gauge(
         "stage_failed",
-        "1 if it failed, was refused or killed in the newest turn",
+        "1 if it failed or was refused in the newest turn, or was killed and that turn found it",
         "stage",
         "status",
     )

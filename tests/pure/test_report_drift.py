@@ -289,6 +289,9 @@ def since() -> dict[str, pd.DataFrame]:
                 "at": cutoff + timedelta(days=45),
             }
         )
+    # Of a day of the future, by a typing error: it hides none of the others.
+    wrong = {"decision": "wrong", "action": "watch", "as_of": datetime(2124, 6, 1)}
+    decisions.insert(3, {**decisions[4], **wrong, "why": "there is no new cut-off to judge it by"})
     outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
     skew = []
     for table, at, value in (
@@ -320,7 +323,8 @@ def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
     text = page[page.index('id="since"') :]
     text = text[: text.index("</section>")]
     assert "version 2 has ROC AUC 0.772 [0.750, 0.790]" in text
-    assert "11 decisions, 1 of them to train again" in text
+    last = "the newest: keep, nothing speaks against it"
+    assert f"12 decisions, 1 of them to train again; {last}" in text
     assert "training: promoted" in text
     where = "1,234 scored rows up to 4 Nov 2024 than in training"
     assert f"Of 2 features, none is other in {where}" in text
