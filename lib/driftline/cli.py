@@ -184,8 +184,8 @@ def drift(table: str | None, by: str | None, **options: Any) -> None:
     Without versions: what the champion was trained on against the newest; of a table that none was
     trained on, the first version with rows. A table with as-ofs is compared at the newest as-of of
     each version; one that only grew, by what was added. Files that have a profile (see profile) are
-    not read again, but for --by. Times without a zone are UTC. What is compared with the version the
-    champion was trained on is logged to MLflow, too, beside its training.
+    not read again, but for --by. Times without a zone are UTC. What is compared with the version
+    the champion was trained on is logged to MLflow, too, beside its training.
     """
     asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
     _stage("drift", options, table=table, asked=asked)
