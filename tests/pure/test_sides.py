@@ -21,7 +21,7 @@ from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
 from driftline.errors import Missing
 from driftline.jobs import comparisons, drawing, drift, sides
-from driftline.jobs.sides import Asked, Untrained
+from driftline.jobs.sides import Asked
 from driftline.options import span
 from driftline.problem import load_problem
 from driftline.profile import Field
@@ -374,7 +374,7 @@ def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> Non
     for champion, table in ((None, "silver.orders"), (seen, "silver.visits")):
         answers(monkeypatch, champion)
         for asked in (Asked(against="training"), Asked(window=day, against="training")):
-            with pytest.raises(Untrained, match=f"no champion was trained on {table}") as caught:
+            with pytest.raises(Missing, match=f"no champion was trained on {table}") as caught:
                 sides.pair(told, table, asked)
             assert (caught.value.exit_code, bool(caught.value.hint)) == (4, True)
         pair = sides.pair(told, table, Asked())
@@ -394,7 +394,7 @@ def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> Non
     told.tables.called = lambda name: name
     said = "silver.visits: nothing to compare, no champion was trained on silver.visits"
     assert drift.run(told, asked=Asked(against="training")) == said
-    with pytest.raises(Untrained):  # who names the table is told by the exit code, too
+    with pytest.raises(Missing):  # who names the table is told by the exit code, too
         drift.run(told, table="silver.visits", asked=Asked(against="training"))
 
 

@@ -34,8 +34,9 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     """Compare versions of the watched tables, or of ``table``.
 
     Without versions: those the champion was trained on against the newest. Where nobody asked for
-    a table, and what the champion saw of it cannot be told, that is said, and the others are
-    compared: a turn of the cycle has to come to what would train again.
+    a table, and of one there is nothing to compare (nobody was scored yet, nothing was written
+    within the window, the log does not tell what the champion saw), that is said, and the others
+    are compared: a turn of the cycle has to come to what would train again.
     """
     tables = (line.tables.called(table),) if table else line.problem.drift.tables
     books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
@@ -45,7 +46,7 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
         for each in tables:
             try:
                 said.append(_table(line, ledger, each, asked or Asked()))
-            except (sides.Forgotten, sides.Untrained) as gone:
+            except Missing as gone:
                 if table:
                     raise
                 said.append((f"{each}: nothing to compare, {gone.what}",) * 2)
@@ -117,8 +118,16 @@ def _compare(
         for each in side.wanted
     ]
     known = profiling.profiles(line, ledger, wanted, segments=new.schema.keys(segments))
+    left: list[Statistic] = []
+    files = {file.key for each in wanted for file in each.files}
+    if gone := len(files - known.keys()):  # whole, they may have been profiled in time
+        declared = [each for each in segments if each not in ("as_of", asked.by)]
+        left = [_uncut(each, gone, len(files)) for each in declared]
+        segments = [each for each in segments if each not in declared]
+        known = profiling.profiles(line, ledger, wanted, segments=new.schema.keys(segments))
     calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
+    statistics += left
     parted = [each for each in statistics if each.statistic != "freshness"]  # no part makes it
     newest = _newest(line, old, known), _newest(line, new, known)
     moved = causes(line, pair, known, parted, found[old], newest)
@@ -269,6 +278,13 @@ def _left_out(column: str, rows: Sequence[int]) -> Statistic:
     most = rows[_SEGMENTS] / sum(rows)
     said = f"{left:,} of {len(rows):,} values, each of {most:.1%} of the rows at most, "
     return Statistic(column, "segments", float(left), None, f"{said}are not compared by themselves")
+
+
+def _uncut(column: str, gone: int, files: int) -> Statistic:
+    """That no value of a segment is compared, for it was declared too late."""
+    said = f"{gone:,} of {files:,} files were removed before they were profiled by it: "
+    detail = f"{said}no value is compared by itself"
+    return Statistic(column, "segments", float(gone), None, detail)
 
 
 def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:

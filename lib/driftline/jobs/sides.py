@@ -162,24 +162,16 @@ def version_of(line: Line, table: str, said: str) -> int:
     return line.tables.version_at(table, moment)
 
 
-class Forgotten(Missing):
-    """The log of a table does not tell any more what the champion was trained on."""
-
-
-class Untrained(Missing):
-    """No champion was trained on a table that was to be compared with what one was trained on."""
-
-
 def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
     """The version the champion saw, and the champion; without one the first version with rows.
 
-    Raises :class:`Forgotten` where the log was cleaned up since.
+    Raises :class:`Missing` where the log was cleaned up since.
     """
     champion = Registry(line.environment.mlflow, line.problem.name).champion()
     if champion is not None and table in champion.tables:
         seen, oldest = champion.tables[table], line.tables.oldest(table)
         if seen < oldest:
-            raise Forgotten(
+            raise Missing(
                 f"the log of {table} does not tell version {seen} any more, which the champion was "
                 "trained on",
                 where=line.tables.path(table),
@@ -197,7 +189,7 @@ def _reference(
     """The same; nothing stands in for a training that was asked for by name."""
     number, champion = training(line, table, current)
     if champion is None and against == "training":
-        raise Untrained(
+        raise Missing(
             f"no champion was trained on {table}",
             where=line.tables.path(table),
             hint="train first, or name a version by --from",
