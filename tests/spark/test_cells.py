@@ -228,7 +228,7 @@ def test_cells_of_deliveries_and_segments_together_are_few(
     told = {}
     for deliveries in (2, 3):
         rows = spark.range(0, 120, 1, 1).selectExpr(
-            f"CAST(id % {deliveries} AS STRING) AS _delivery", "concat('k', id % 4) AS kind"
+            f"CAST(id div 4 % {deliveries} AS STRING) AS _delivery", "concat('k', id % 4) AS kind"
         )
         rows.write.format("delta").mode("append").save(folder)
         commit = line.tables.commits(folder, since=0, until=line.tables.version(folder))[-1]

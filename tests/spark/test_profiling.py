@@ -337,7 +337,7 @@ def test_no_sketch_is_read_to_know_which_files_have_a_profile(
     spark, line, tmp_path, monkeypatch
 ) -> None:
     folder = str(tmp_path / "t")
-    spark.range(5).write.format("delta").save(folder)
+    spark.range(0, 5, 1, 1).write.format("delta").save(folder)
 
     def brought(row):
         raise AssertionError(row)
