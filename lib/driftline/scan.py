@@ -84,11 +84,11 @@ def scan(
     named = {f"_s{place}": key for place, key in enumerate(segments or {})}
     # Sketches evaluate what they are given row by row, uncompiled: they are given columns.
     given = [path.alias("_path")]
+    values = (F.lit(None) if name is None else called(name) for name in (segments or {}).values())
     given += [
-        F.make_valid_utf8((F.lit(None) if name is None else called(name)).cast("string")).alias(
-            alias
-        )
-        for alias, name in zip(named, (segments or {}).values(), strict=True)
+        # A cell of bytes that are no text could not be read back; listed values are text already.
+        F.make_valid_utf8(value.cast("string")).alias(alias)
+        for alias, value in zip(named, values, strict=True)
     ]
     seen = [F.count(F.lit(1)).alias("rows"), F.expr(_seen("skipped", {"v": "1"})).alias("_")]
     found = [_found("*", "", "", "skipped", "_")]
@@ -133,7 +133,6 @@ def _parts(name: str, type_: str) -> dict[PartName, tuple[str, dict[str, Column]
         text = column.cast("string")
         if type_ == "boolean":
             return {"": (kind, {"v": text})}
-        text = F.make_valid_utf8(text)  # what is no text could not be read back
         digest = F.concat(F.left(text, F.lit(LISTED)), F.md5(text))
         short = F.when(F.length(text) > LISTED + 32, digest).otherwise(text)
         length = F.length(text)
