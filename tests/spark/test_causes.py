@@ -84,6 +84,30 @@ def test_a_file_of_many_deliveries_is_not_cut(spark, line, tmp_path) -> None:
     assert line.tables.read(schemas.PROFILES.full_name).where("column = '*'").count() == 33
 
 
+def test_a_segment_that_drifted_alone_has_its_causes(spark, line, tmp_path) -> None:
+    """Of 4,000 rows a hundred are rare; those of the last commit are off."""
+    folder = str(tmp_path / "t")
+    for off in (0, 0, 5):
+        rows = spark.range(0, 4000, 1, 1).select(
+            F.expr("if(id % 40 = 0, 'rare', 'usual')").alias("kind"),
+            F.expr(f"id * 48271 % 1000 / 1000 + if(id % 40 = 0, {off}, 0)").alias("x"),
+        )
+        rows.write.format("delta").mode("append").save(folder)
+    said = drift.run(line, table=folder, asked=Asked("0", "2", by="kind"))
+    rare = "x (kind=rare)"
+    assert said.endswith(f"(added since 0): 1 drifted: {rare}; 100% of {rare} from commit 2")
+    found = line.tables.read(schemas.CAUSES.full_name).collect()
+    told = {(row.slice, row.column, row.kind, row.name): (row.share, row.rows) for row in found}
+    assert told == {
+        ("added since 0, kind=rare", "x", "commit", "2"): (1.0, 100),
+        ("added since 0, kind=rare", "x", "commit", "1"): (0.0, 100),
+    }
+    # The daily case: the line says the one commit by its versions, the table by name.
+    assert drift.run(line, table=folder, asked=Asked("1", "2", by="kind")).endswith(f": {rare}")
+    [row] = line.tables.read(schemas.CAUSES.full_name).where("from_version = 1").collect()
+    assert (row.name, row.share, row.without, row.rows) == ("2", 1.0, None, 100)
+
+
 @pytest.mark.slow
 def test_what_took_rows_away_is_named(spark, line, tmp_path) -> None:
     """A partition is deleted; then rows by deletion vectors; compaction in between took none."""
