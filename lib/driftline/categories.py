@@ -93,7 +93,10 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
     if before.complete:
         once = sum(count == 1 for count in before.values.values())
         share = others / rows[1] - once / rows[0]
-        chance = distances.two_shares_p((once, others), rows)
+        chance = max(
+            distances.two_shares_p((once, others), rows),
+            distances.left_out_p(before.values, after.values, rows),
+        )
     else:
         share = others / rows[1]
         chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]

@@ -9,7 +9,8 @@ the last share is of all values that are not listed: nobody knows which of them 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -161,6 +162,20 @@ def counts_p(counts: tuple[int, int], over: tuple[int, int] = (1, 1)) -> float:
     one, both, share = counts[0], sum(counts), over[0] / sum(over)
     tails = stats.binom.cdf(one, both, share), stats.binom.sf(one - 1, both, share)
     return float(min(1.0, 2 * min(tails)))
+
+
+def left_out_p(seen: Mapping[str, int], now: Mapping[str, int], rows: tuple[int, int]) -> float:
+    """How likely so many rows of ``now`` are of values that ``seen`` lacks when both are alike.
+
+    Had all rows been dealt out, a value of c rows would be left out of the first side as often as
+    c draws without putting back miss it (hypergeometric); the sum over values is taken as normal.
+    """
+    counts = Counter(seen) + Counter(now)
+    c = np.array(list(counts.values()), np.float64)
+    miss = stats.hypergeom.pmf(0, sum(rows), rows[0], c)
+    expected, variance = float(c @ miss), float(c**2 @ (miss * (1 - miss)))
+    more = sum(count for name, count in now.items() if name not in seen) - expected
+    return float(stats.norm.sf(more / math.sqrt(variance))) if variance else float(more <= 0)
 
 
 def pooled(

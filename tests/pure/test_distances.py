@@ -84,6 +84,24 @@ def test_total_variation_and_cramers_v_by_hand() -> None:
     assert distances.cramers_v([0.5, 0.5], [0.2, 0.8], (100, 100)) == pytest.approx(expected)
 
 
+def test_what_a_side_of_few_rows_lacks_by_hand() -> None:
+    """Of four rows two are dealt to each side: each word has both on one with chance 1 in 6."""
+    chance = distances.left_out_p({"a": 2}, {"b": 2}, (2, 2))
+    expected, variance = 2 * 2 / 6, 2 * 4 * (1 / 6) * (5 / 6)
+    assert chance == pytest.approx(stats.norm.sf((2 - expected) / variance**0.5))
+    assert distances.left_out_p({"a": 5}, {"a": 5}, (5, 5)) == 1.0
+    assert distances.left_out_p({"a": 500}, {"a": 400, "b": 100}, (500, 500)) < 1e-9
+
+
+def test_eleven_rows_need_not_have_every_hour() -> None:
+    """Though none of theirs is there once, of which Good's share would be nothing."""
+    before = words(dict(zip("abcde", (3, 2, 2, 2, 2), strict=True)))
+    after = words(dict.fromkeys("abcdefghijklmnopqrstuvwx", 4))
+    for sides, name in (((before, after), "new"), ((after, before), "lost")):
+        found = {e.statistic: e for e in compare({"w": sides[0]}, {"w": sides[1]}, RULE)}
+        assert found[name].value > 0.7 and found[name].p > 0.001
+
+
 def test_cramers_v_of_a_comparison_does_not_hang_on_how_many_rows_there_are() -> None:
     """Of what was added to a large table it would be nothing: each side counts half."""
     for rows in ((100, 100), (10**8, 100)):
