@@ -76,7 +76,8 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
     may be off, and its chance.
 
     Where ``seen`` lists all its values, less the share that had to be expected: as many again as
-    it has just once, it has not met (Good 1953). Where it does not, those count that are too
+    it has just once, it has not met (Good 1953); by chance, if either that or
+    :func:`distances.left_out_p` says so. Where it does not, those count that are too
     frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
     that of the least likely one among all.
     """
