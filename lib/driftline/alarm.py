@@ -94,7 +94,7 @@ def _said(mine: Sequence[Statistic], values: bool) -> tuple[str, str]:
     if first.detail and (values or first.statistic in _OF_ROWS):
         words += f": {_short(first.detail)}"
     named = [each.detail for each in mine if each.statistic in _NAMING]
-    if values and named and mine[0].statistic not in _NAMING:
+    if values and named and first.statistic not in _NAMING:
         words += f", {_short(named[0])}"  # says more than a distance between distributions
     if others:
         many = f"{len(others)} segment{'s' if len(others) > 1 else ''}"
