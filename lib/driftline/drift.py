@@ -128,10 +128,13 @@ def freshness(
     after: Profile,
     at: tuple[datetime, datetime],
     threshold: float | None = None,
+    *,
+    keys: Collection[str] = (),
 ) -> Statistic | None:
     """By how many days the newest time of a column has fallen further behind its version's commit.
 
-    ``at`` are the commits' times. None where a side has no time.
+    ``at`` are the commits' times. None where a side has no time. A threshold is of those of
+    ``keys``, where they are known: other times, as birthdays, need not move on.
     """
     newest = [each.max for each in (before, after) if each.is_time and each.max is not None]
     if len(newest) < 2:
@@ -140,6 +143,7 @@ def freshness(
     told = [f"{abs(each):,.1f} days {'after' if each < 0 else 'before'}" for each in days]
     said = f"newest {' → '.join(told)} the version"
     behind = days[1] - days[0]
+    threshold = threshold if not keys or before.column in keys else None
     pace = ((newest[1] - newest[0]) / 86_400, (at[1] - at[0]).total_seconds() / 86_400)
     return Statistic(before.name, "freshness", max(0.0, behind), threshold, said, pace=pace)
 

@@ -219,10 +219,12 @@ class Drift(Strict):
     wasserstein: float | None = Field(default=None, gt=0)
     total_variation: float | None = Field(default=None, gt=0, le=1)
     cramers_v: float | None = Field(default=None, gt=0, le=1)
+    """Of both sides weighted alike, however many rows they have."""
     volume: float | None = Field(default=None, gt=0)
     """Share of rows more or less, where whole versions, newest as-ofs or spans are compared."""
     freshness: float | None = Field(default=None, gt=0)
-    """Days by which the newest time of a column falls further behind."""
+    """Days by which the newest time of a column falls further behind: of a source's ``time`` and
+    ``arrival``, or of any where the problem says nothing of the table."""
 
     @field_validator("tables", "segments")
     @classmethod

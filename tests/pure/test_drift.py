@@ -714,6 +714,16 @@ def test_a_column_that_stands_still_is_no_staler_for_it() -> None:
         assert said.drifted is (behind > 0.5)
 
 
+def test_freshness_is_asked_of_the_times_that_a_problem_names() -> None:
+    """Of any, where it says nothing of the table; a birthday need not move on."""
+    at = (MARCH, MARCH + timedelta(days=7))
+    still = {name: times([-30.0], name=name)[name] for name in ("birth", "time")}
+    for keys, asked in ((("time", "id"), {"time"}), ((), {"birth", "time"})):
+        said = [freshness(each, each, at, 3.0, keys=keys) for each in still.values()]
+        assert {each.column for each in judged(said) if each.drifted} == asked
+        assert {each.value for each in said} == {7.0}
+
+
 def test_a_newest_time_in_the_future_is_after_its_version() -> None:
     at = tuple(datetime(2024, 3, day, tzinfo=timezone.utc) for day in (2, 9))
     days = [(2024, 3, 1), (9999, 12, 31), (2024, 3, 2)]

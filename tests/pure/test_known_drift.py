@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -86,3 +87,23 @@ def test_the_collapse(drifted) -> None:
     columns = {each.column for each in found.values()}
     assert {"pickup_datetime:hour", "payment_type", "pickup_location_id", "tip_amount"} <= columns
     assert len(columns) >= 12
+
+
+def test_the_readme_says_what_is_found(drifted, repository) -> None:
+    """Which months are calm, the columns that are named, and each share of rows."""
+    readme = (repository / "README.md").read_text("utf-8")
+    table = readme.partition("New York's yellow taxis")[2].split("\n\n")[1]
+    months, told = list(drifted), []
+    for row in table.splitlines()[2:]:
+        head, cell = row.strip("| ").split(" | ")
+        first, *_, last = re.findall(r"\d{4}-\d\d", head.split(": ")[0]) * 2
+        mine = months[months.index(first) : months.index(last) + 1]
+        told += mine
+        found = [each for month in mine for each in drifted[month].values()]
+        assert (cell == "calm") == (not found)
+        assert set(re.findall("`(.*?)`", cell)) <= {each.column for each in found}
+        said = {float(share) for each in found for share in re.findall(r"([\d.]+)%", each.detail)}
+        for share in re.findall(r"([\d.]+) %", cell):
+            digits = len(share.partition(".")[2])
+            assert float(share) in {round(each, digits) for each in said}
+    assert told == months

@@ -217,7 +217,8 @@ def compared(
         *(
             told
             for name, then in before.items()
-            if name in after and (told := drift.freshness(then, after[name], at, rule.freshness))
+            if name in after
+            and (told := drift.freshness(then, after[name], at, rule.freshness, keys=new.keys))
         ),
     ]
     for name, segment_key in zip(segments, new.schema.keys(segments), strict=True):
