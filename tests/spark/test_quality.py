@@ -159,6 +159,14 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_min_to_be_between", {**AT, "min_value": "1970-01-02"}),
     ("expect_column_max_to_be_between", {**DAYS, "max_value": "2024-12-31 00:00:00"}),
     ("expect_column_min_to_be_between", {**DAYS, "min_value": "1999-01-01 00:00:00"}),
+    ("expect_column_values_to_be_in_set", {**DAYS, "value_set": ["2024-02-29", "1999-01-01"]}),
+    ("expect_column_values_to_not_be_in_set", {**AT, "value_set": ["2024-02-29 12:00:00"]}),
+    ("expect_column_distinct_values_to_be_in_set", {**AT, "value_set": ["2024-02-29 12:00"]}),
+    ("expect_column_distinct_values_to_contain_set", {**DAYS, "value_set": ["2024-02-29"]}),
+    (
+        "expect_column_distinct_values_to_equal_set",
+        {**DAYS, "value_set": ["2024-02-29", "0001-01-01"]},
+    ),
     # Conditions as Great Expectations writes them, and as texts without the parser's name.
     ("expect_column_values_to_be_between", {**N, **IN, **PASSED}),
     ("expect_column_values_to_be_between", {**N, **IN, "row_condition": "id > 0 -- or none"}),
