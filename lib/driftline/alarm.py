@@ -38,7 +38,7 @@ def verdict(
     outlives the rows that it was about.
     """
     said = []
-    columns = {each.column for each in found} - {TABLE}
+    columns = {_feature(each.column) for each in found} - {TABLE}
     drifted = _by_column(found, importance or {})
     if table := drifted.pop(TABLE, None):
         where, words = _said(table, values)
@@ -50,7 +50,7 @@ def verdict(
             for name, mine in list(drifted.items())[:_IN_WORDS]
         ]
         names = _listed([*named, *list(drifted)[_IN_WORDS:]])
-        said.append(f"{len(drifted)} of {of} drifted: {names}")
+        said.append(f"{len({_feature(name) for name in drifted})} of {of} drifted: {names}")
     left = [f"; of {each.column} {each.detail}" for each in found if each.statistic == "segments"]
     return (", and ".join(said) or "calm") + "".join(left)
 

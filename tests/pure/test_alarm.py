@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,6 +57,11 @@ def test_what_is_new_is_named_also_where_something_else_is_worse() -> None:
         "1 of 1 column drifted: channel (psi 1.56: web: 60.0% → 40.0%, new app; lost fax)"
     )
     assert alarm.verdict(found, values=False) == "1 of 1 column drifted: channel (psi 1.56)"
+
+
+def test_a_part_of_a_column_is_no_column_more() -> None:
+    found = [replace(CALM, column="agent"), drifted("agent:length"), drifted("agent")]
+    assert alarm.verdict(found).startswith("1 of 1 column drifted: agent:length (")
 
 
 def test_not_more_than_ten_are_named() -> None:

@@ -94,8 +94,9 @@ def test_a_segment_that_drifted_alone_has_its_causes(spark, line, tmp_path) -> N
         )
         rows.write.format("delta").mode("append").save(folder)
     said = drift.run(line, table=folder, asked=Asked("0", "2", by="kind"))
-    rare = "x (kind=rare)"
-    assert said.endswith(f"(added since 0): 1 drifted: {rare}; 100% of {rare} from commit 2")
+    drifted = " (added since 0): 1 of 2 columns drifted: x in kind=rare ("
+    assert drifted in said
+    assert said.endswith("); 100% of x (kind=rare) from commit 2")
     found = line.tables.read(schemas.CAUSES.full_name).collect()
     told = {(row.slice, row.column, row.kind, row.name): (row.share, row.rows) for row in found}
     assert told == {
@@ -103,7 +104,8 @@ def test_a_segment_that_drifted_alone_has_its_causes(spark, line, tmp_path) -> N
         ("added since 0, kind=rare", "x", "commit", "1"): (0.0, 100),
     }
     # The daily case: the line says the one commit by its versions, the table by name.
-    assert drift.run(line, table=folder, asked=Asked("1", "2", by="kind")).endswith(f": {rare}")
+    said = drift.run(line, table=folder, asked=Asked("1", "2", by="kind"))
+    assert "2 columns drifted: x in kind=rare (" in said and "from commit" not in said
     [row] = line.tables.read(schemas.CAUSES.full_name).where("from_version = 1").collect()
     assert (row.name, row.share, row.without, row.rows) == ("2", 1.0, None, 100)
 
