@@ -136,7 +136,7 @@ def test_killed_between_its_two_writes_a_replay_accounts_for_every_row(
         assert " 0 cured" in validate.run(line, replay=True)
     finally:
         path.write_text(strict)
-    assert 0 < line.tables.read("ops.quarantine").count() < bad
+    assert bad > 0 and line.tables.read("ops.quarantine").count() == 0  # nothing else was wrong
     assert_each_record_is_in_one_place(line)
 
 
