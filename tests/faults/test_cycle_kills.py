@@ -1,15 +1,22 @@
-"""A turn killed at six points and given again: tables and registry as if undisturbed."""
+"""A turn killed and given again, the first at six points, one that trains again at four: tables and
+registry as if undisturbed.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import yaml
 from pyspark.sql import functions as F
 
 from driftline.problem import load_problem
@@ -17,7 +24,7 @@ from driftline.registry import Registry
 from driftline.simulate import simulate
 from small_shop import SHOP, write_project
 
-pytestmark = pytest.mark.slow  # thirteen turns from the beginning
+pytestmark = pytest.mark.slow  # twenty-four turns
 
 DATA = ("silver.visits", "silver.orders", "silver.customers", "gold.features", "gold.predictions")
 BOOKS = ("ops.rejects", "ops.deliveries", "ops.trials", "ops.evaluations", "ops.performance")
@@ -34,10 +41,10 @@ def project(tmp_path_factory, repository) -> Path:
 
 
 @pytest.fixture(scope="module")
-def turn(project):
+def turn():
     """The arguments of a turn in a warehouse of its own, with a registry of its own."""
 
-    def asked(warehouse: Path) -> list[str]:
+    def asked(project: Path, warehouse: Path) -> list[str]:
         place = project / "conf" / "env" / f"{warehouse.name}.yaml"
         text = (project / "conf" / "env" / "local.yaml").read_text()
         text = text.replace("mlflow: warehouse/mlflow.db", f"mlflow: {warehouse}/mlflow.db")
@@ -54,11 +61,22 @@ def run(command: list[str], cwd: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def killed(command: list[str], cwd: Path, when: Callable[[], bool]) -> None:
+    """Begin a command, and kill it as soon as something is there."""
+    process = subprocess.Popen(command, cwd=cwd, start_new_session=True)
+    deadline = time.monotonic() + 600
+    while not when():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
 @pytest.fixture(scope="module")
-def state(project, open_line, multiset):
+def state(open_line, multiset):
     """What the tables and the registry of a warehouse hold."""
 
-    def found(warehouse: Path) -> dict:
+    def found(project: Path, warehouse: Path) -> dict:
         line = open_line(
             load_problem(project / "conf" / "churn.yaml"),
             data=project / "data",
@@ -77,6 +95,8 @@ def state(project, open_line, multiset):
         held["champion"] = models.champion().number
         made = line.tables.read("ops.decisions").select("action", "as_of", "model_version")
         held["decisions"] = sorted(map(tuple, made.collect()), key=str)
+        came = line.tables.read("ops.outcomes").select("kind", "verdict", "detail", "model_version")
+        held["outcomes"] = sorted(map(tuple, came.collect()), key=str)
         return held
 
     return found
@@ -85,8 +105,8 @@ def state(project, open_line, multiset):
 @pytest.fixture(scope="module")
 def undisturbed(turn, state, project, tmp_path_factory) -> dict:
     warehouse = tmp_path_factory.mktemp("undisturbed")
-    run(turn(warehouse), project)
-    return state(warehouse)
+    run(turn(project, warehouse), project)
+    return state(project, warehouse)
 
 
 @pytest.mark.parametrize(
@@ -104,20 +124,86 @@ def test_a_killed_turn_goes_on_where_it_was(
     table, turn, state, undisturbed, project, tmp_path_factory
 ) -> None:
     warehouse = tmp_path_factory.mktemp(table.replace(".", "_"))
-    command = turn(warehouse)
-    process = subprocess.Popen(command, cwd=project, start_new_session=True)
-    commit = warehouse / "churn" / table.replace(".", "/") / "_delta_log" / f"{1:020d}.json"
-    deadline = time.monotonic() + 600
-    while not commit.exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    command = turn(project, warehouse)
+    killed(command, project, (_log(warehouse, table) / f"{1:020d}.json").exists)
+    _goes_on(command, project, warehouse, state, undisturbed)
+
+
+class Retraining:
+    """A second turn that trains again: one month more, and a service level nothing reaches."""
+
+    def __init__(self, root: Path, repository: Path, turn) -> None:
+        self.root, self.warehouse, self._kept = root, root / "warehouse", root / "kept"
+        conf = write_project(root, repository)
+        problem = yaml.safe_load(conf.read_text("utf-8"))
+        problem["monitor"] = {"floor": 0.999, "at_least": 1, "cooldown": 0}
+        conf.write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
+        simulate(SHOP, root / "data/shop", months=9)
+        self.command = turn(root, self.warehouse)
+        run(self.command, root)
+        simulate(SHOP, root / "data/shop", first_month=9, months=1)
+        shutil.copytree(self.warehouse, self._kept)
+
+    def back(self) -> None:
+        """As after the first turn, in the same place: MLflow knows its files by it."""
+        shutil.rmtree(self.warehouse)
+        shutil.copytree(self._kept, self.warehouse)
+
+    def decided(self) -> bool:
+        now, before = (
+            len(list(_log(each, "ops.decisions").glob("*.json")))
+            for each in (self.warehouse, self._kept)
+        )
+        return now > before
+
+    def registered(self) -> bool:
+        return self._holds("SELECT 1 FROM model_versions WHERE version = 2")
+
+    def judged(self) -> bool:
+        said = "SELECT 1 FROM model_version_tags WHERE version = 2 AND key = 'gate'"
+        return self._holds(said)
+
+    def promoted(self) -> bool:
+        said = "SELECT 1 FROM registered_model_aliases WHERE alias = 'champion' AND version = 2"
+        return self._holds(said)
+
+    def _holds(self, query: str) -> bool:
+        place = f"file:{self.warehouse / 'mlflow.db'}?mode=ro"
+        with closing(sqlite3.connect(place, uri=True, timeout=10)) as books:
+            return books.execute(query).fetchone() is not None
+
+
+@pytest.fixture(scope="module")
+def retraining(turn, tmp_path_factory, repository) -> Retraining:
+    return Retraining(tmp_path_factory.mktemp("retraining"), repository, turn)
+
+
+@pytest.fixture(scope="module")
+def retrained(retraining, state) -> dict:
+    run(retraining.command, retraining.root)
+    found = state(retraining.root, retraining.warehouse)
+    assert found["champion"] == 2
+    assert [each[1] for each in found["outcomes"] if each[0] == "training"] == ["promoted"] * 2
+    return found
+
+
+@pytest.mark.parametrize("point", ["decided", "registered", "judged", "promoted"])
+def test_a_killed_retraining_is_carried_out_once(point, retraining, retrained, state) -> None:
+    retraining.back()
+    killed(retraining.command, retraining.root, getattr(retraining, point))
+    _goes_on(retraining.command, retraining.root, retraining.warehouse, state, retrained)
+
+
+def _log(warehouse: Path, table: str) -> Path:
+    return warehouse / "churn" / table.replace(".", "/") / "_delta_log"
+
+
+def _goes_on(command: list[str], project: Path, warehouse: Path, state, undisturbed: dict) -> None:
+    """The same command again ends as one that was never killed; once more, it changes nothing."""
     run(command, project)
-    found = state(warehouse)
+    found = state(project, warehouse)
     assert found.keys() == undisturbed.keys()
     for name, expected in undisturbed.items():
         assert found[name] == expected, name
-    before = found
     run(command, project)
-    assert state(warehouse) == before
+    assert state(project, warehouse) == found
