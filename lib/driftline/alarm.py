@@ -12,8 +12,11 @@ _IN_WORDS = 3
 _NAMED = 10
 """No more columns, nor segments of one, are named."""
 
-_LONG = 100
-"""Characters of what is said of a column in words."""
+_LONG = 64
+"""Characters of what is said of a column in words: a value may be a user agent."""
+
+_END = 24
+"""So many of them are the last: they have the shares."""
 
 _OF_ROWS = frozenset({"null_rate", "volume", "freshness", "schema"})
 """Statistics whose words tell of rows and columns, and no value that a column has."""
@@ -113,4 +116,6 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _short(words: str) -> str:
-    return words if len(words) <= _LONG else f"{words[: _LONG - 1].rstrip()}…"
+    if len(words) <= _LONG:
+        return words
+    return f"{words[: _LONG - _END - 1].rstrip()}…{words[-_END:].lstrip()}"

@@ -242,6 +242,20 @@ class Drift(Strict):
                 )
         return tables
 
+    @field_validator("segments")
+    @classmethod
+    def _no_as_of(cls, segments: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Of tables with as-ofs the newest is compared, which has one value only."""
+        for table, columns in segments.items():
+            if table.startswith("gold.") and "as_of" in columns:
+                raise wrong(
+                    "a table that is compared at its newest as-of has no others to compare by",
+                    found=f"as_of of {table}",
+                    allowed="other columns",
+                    hint="leave as_of out",
+                )
+        return segments
+
 
 class Prices(Strict):
     """The price book: what one unit of a resource costs."""

@@ -85,6 +85,16 @@ CHANGES = {
             "did you mean 'orders'?",
         ),
     ),
+    "segments of a table that is compared at one as-of": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  segments: {gold.features: [as_of, age]}"),
+        (
+            "a table that is compared at its newest as-of has no others to compare by",
+            "drift.segments",
+            "as_of of gold.features",
+            "other columns",
+            "leave as_of out",
+        ),
+    ),
     "threshold of 15": (
         ("ks: 0.15", "ks: 15"),
         ("out of range", "drift.ks", "15", "1 or less", "a share of 15 % is written 0.15"),

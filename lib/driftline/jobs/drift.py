@@ -306,7 +306,7 @@ def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
         raise Missing(
             f"{table} is compared at its newest as-of: there are no others to compare by",
             where=line.tables.path(table),
-            hint="leave as_of out of --by, or of drift.segments in the problem file",
+            hint="leave as_of out of --by",
         )
     return tuple(sorted(wanted | {"as_of"}))
 
