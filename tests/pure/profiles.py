@@ -26,6 +26,13 @@ from driftline.sketches import Counts
 
 Values = Sequence[float] | npt.NDArray[np.float64]
 
+RULE = Drift(tables=("gold.features",), psi=0.2, ks=0.15, js=0.1, null_rate=0.05, categories=0.05)
+
+
+def drifted(statistics: Mapping[str, Statistic]) -> list[str]:
+    """The statistics that are drift."""
+    return [name for name, each in statistics.items() if each.drifted]
+
 
 def numeric(
     values: Values, *, nulls: int = 0, name: str = "x", type: str = "double", files: int = 1
