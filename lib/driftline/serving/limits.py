@@ -7,12 +7,13 @@ that are too many get 429 with ``Retry-After``, before their body is read.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import json
 import logging
 import math
+import random
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -119,9 +120,12 @@ class Gate:
     """The ASGI application in front of ``app``."""
 
     def __init__(self, app: App, limits: Limits, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._limits, self._metrics = app, limits, metrics
+        self._app, self._limits = app, limits
         self._admission = admission
         self._key = limits.key.encode() if limits.key else None
+        # Kept, since to find one costs as much as to count.
+        self._counts = functools.cache(metrics.requests.labels)
+        self._seconds = functools.cache(metrics.seconds.labels)
 
     def turned_away(
         self, path: str, headers: Sequence[tuple[bytes, bytes]]
@@ -141,8 +145,7 @@ class Gate:
             return None
         way, id_ = _way(path), _id(given)
         told, body = _too_many(wait, id_)
-        self._metrics.requests.labels(way, "429").inc()
-        self._metrics.seconds.labels(way).observe(time.perf_counter() - started)
+        self._noted(way, "429", started)
         return [*told, (b"x-request-id", id_.encode())], body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,8 +172,7 @@ class Gate:
             else:
                 await self._guarded(scope, headers, receive, answer)
         finally:
-            self._metrics.requests.labels(way, str(code)).inc()
-            self._metrics.seconds.labels(way).observe(time.perf_counter() - started)
+            self._noted(way, str(code), started)
 
     async def _guarded(
         self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send
@@ -208,6 +210,10 @@ class Gate:
             if not begun:
                 await _say(send, id_, 500, "this is a bug in driftline, please report it")
 
+    def _noted(self, way: str, code: str, started: float) -> None:
+        self._counts(way, code).inc()
+        self._seconds(way).observe(time.perf_counter() - started)
+
     def _knows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether who asks has the key, where there is one."""
         return self._key is None or hmac.compare_digest(_given_key(headers), self._key)
@@ -216,7 +222,9 @@ class Gate:
 def _id(headers: dict[bytes, bytes]) -> str:
     """The id that came with a request, if it may be said again, or one of its own."""
     given = headers.get(b"x-request-id", b"")
-    return given.decode() if _ID.fullmatch(given) else secrets.token_hex(16)
+    if given and _ID.fullmatch(given):
+        return given.decode()
+    return f"{random.getrandbits(128):032x}"  # no secret, and no system call
 
 
 def too_large(limits: Limits) -> str:

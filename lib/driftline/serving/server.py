@@ -34,7 +34,9 @@ _GRACE = 10
 
 
 IDLE = 30
-"""Seconds within which the head of a request has to come, from the end of the one before it."""
+"""Seconds within which the head of a request has to come, from the end of the one before it; twice
+as many where that one was long.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,18 @@ class Connection(HttpToolsProtocol):
     """
 
     _due: asyncio.TimerHandle | None = None
+    _since: float | None = None
+    """Of the loop's time: since when a request is waited for, if one is."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
-        self._wait()
+        self._since = self.loop.time()
+        self._look()
 
     def on_headers_complete(self) -> None:
         """A request is there."""
-        self._cancel()
+        self._since = None
         if not self._turned_away():
             super().on_headers_complete()
 
@@ -84,11 +89,12 @@ class Connection(HttpToolsProtocol):
         """Wait for the next request, unless it is there already."""
         super().on_response_complete()
         if self.cycle.response_complete:
-            self._wait()
+            self._since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nobody: the timer would keep this."""
-        self._cancel()
+        if self._due is not None:
+            self._due.cancel()
         super().connection_lost(exc)
 
     def _turned_away(self) -> bool:
@@ -118,16 +124,19 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"".join([*lines, b"\r\n", body]))
         self.cycle = _ANSWERED
         self.server_state.total_requests += 1
-        self._wait()
+        self._since = self.loop.time()
         return True
 
-    def _wait(self) -> None:
-        self._cancel()
-        self._due = self.loop.call_later(IDLE, self.timeout_keep_alive_handler)
-
-    def _cancel(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
+    def _look(self) -> None:
+        """Close where nobody came, else look again when that may be: one timer for all requests
+        of a connection, since to set one costs as much as to read a head.
+        """
+        now = self.loop.time()
+        since = now if self._since is None else self._since
+        if now - since >= IDLE:
+            self.timeout_keep_alive_handler()
+        else:
+            self._due = self.loop.call_later(since + IDLE - now, self._look)
 
 
 def configured(app: Gate) -> uvicorn.Config:
