@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import product
 
 from driftline import distances
 from driftline.profile import Profile
@@ -18,6 +19,9 @@ FEW = 50
 
 _SURELY = 10
 """A value is new if it has so many times the rows that it may have had, unlisted, before."""
+
+_GROUPS = tuple(product((True, False), repeat=2))
+"""Whether the one side lists a value, and the other."""
 
 Shares = tuple[list[float], list[float]]
 """The share of each value, the last one of all others, and how far each may be off."""
@@ -53,14 +57,45 @@ def _over(
     names: list[str], column: Profile, known: Mapping[str, float], other: Mapping[str, float]
 ) -> Shares:
     counts = _counts(column)
-    most = counts.unlisted / column.filled
-    guessed = {name: min(other[name], most) for name in names if name not in known}
+    room = [_room(counts, name) / column.filled for name in names]
     rest = 0.0 if counts.complete else max(0.0, 1.0 - math.fsum(known.values()))
-    wanted = math.fsum(guessed.values())
+    counted = [known.get(name, 0.0) for name in names]
+    more = [
+        min(max(0.0, other.get(name, 0.0) - share), most)
+        for name, share, most in zip(names, counted, room, strict=True)
+    ]
+    wanted = math.fsum(more)
     scale = min(1.0, rest / wanted) if wanted else 0.0
-    found = [known[name] if name in known else scale * guessed[name] for name in names]
-    off = [min(1.0, (counts.unlisted + counts.excess) / column.filled)] * len(names)
+    found = [share + scale * each for share, each in zip(counted, more, strict=True)]
+    off = [min(1.0, most + counts.excess / column.filled) for most in room]
     return [*found, max(0.0, rest - wanted)], [*off, min(1.0, math.fsum(off))]
+
+
+def _room(counts: Counts, name: str) -> int:
+    """Rows that a value may have beside those that are counted."""
+    return counts.short.get(name, 0) if name in counts.values else counts.unlisted
+
+
+def together(before: Profile, after: Profile) -> tuple[Shares, Shares]:
+    """The same of four groups: the values that both sides list, one, the other, neither.
+
+    Of those that a side does not list any one may be what the other has, but not all of them: so
+    the groups can be surely apart where no value is. Pooled categories are never further apart
+    than they were by themselves (data processing inequality; Csiszár 1967).
+    """
+    names, (p, _), (q, _) = shares(before, after)
+    sides = before, after
+    lists = [tuple(name in _counts(side).values for side in sides) for name in names]
+    kinds = [*lists, (False, False)]
+    told = [
+        [
+            math.fsum(each for each, kind in zip(found, kinds, strict=True) if kind == group)
+            for group in _GROUPS
+        ]
+        for found in (p, q)
+    ]
+    off = [[_unlisted(side)] * len(_GROUPS) for side in sides]
+    return (told[0], off[0]), (told[1], off[1])
 
 
 def said(column: Profile, name: str) -> str:
@@ -79,7 +114,8 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
     it has just once, it has not met (Good 1953); by chance, if either that or
     :func:`distances.left_out_p` says so. Where it does not, those count that are too
     frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
-    that of the least likely one among all.
+    that of the least likely one among all. Or, if that is more, as many rows as those of all others
+    together are more than ``seen`` has unlisted: which of them are new is not known then.
     """
     before, after = _counts(seen), _counts(now)
     rows = (seen.filled, now.filled)
@@ -102,7 +138,12 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
         share = others / rows[1]
         chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
         chance = min(1.0, min(chances, default=1.0) * len(after.values))
-    undecided = sum(unlisted.values()) - others
+        room = _unlisted(seen)
+        surely = max(0, sum(unlisted.values()) - after.excess * len(unlisted))
+        if (more := surely / rows[1] - room) > share:
+            share, names = more, {}
+            chance = distances.two_shares_p((room * rows[0], surely), rows)
+    undecided = sum(unlisted.values()) - share * rows[1]
     off = min(1.0, undecided / rows[1] + _unlisted(now))
     ordered = sorted(names, key=lambda name: (-names[name], name))
     return ordered, max(0.0, share), off, chance if share > 0 else 1.0

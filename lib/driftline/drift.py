@@ -264,10 +264,12 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     new = categories.unseen(before, after)
     lost = categories.unseen(after, before)
     parts = []
-    for word, (some, *_) in (("new", new), ("lost", lost)):
+    for word, (some, share, *_) in (("new", new), ("lost", lost)):
         if some:
             first = ", ".join(_word(before, each) for each in some[:5])
             parts.append(f"{word} {first}" + (f" and {len(some) - 5} more" if some[5:] else ""))
+        elif share:
+            parts.append(f"{word} values of at least {share:.1%} of the rows")
     detail = "; ".join(parts) or "same categories"
     found = [
         Statistic(before.name, which, value, rule.categories, detail, off, chance)
@@ -278,7 +280,9 @@ def _words(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     if moved is not None:
         before_, after_ = (categories.said(each, names[moved]) for each in (before, after))
         said = f"{_word(before, names[moved])}: {before_} → {after_}"
-    found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said, others=True)
+    (one, one_off), (other, other_off) = categories.together(before, after)
+    apart = _chance(one, other, (one_off, other_off), rows)
+    found += _shares(before.name, p, q, (p_off, q_off), rows, rule, said, apart=apart)
     return found
 
 
@@ -291,12 +295,13 @@ def _shares(
     rule: Drift,
     said: str,
     *,
-    others: bool = False,
+    apart: float | None = None,
 ) -> list[Statistic]:
-    tested = distances.pooled(p, q, off, rows)
-    least, _ = distances.chi_square_range(tested[0], tested[1], rows, tested[2])
-    filled = sum(a + b > 0 for a, b in zip(*tested[:2], strict=True))
-    chance = distances.chi_square_p(least, filled)
+    """The statistics of shares; of words with the chance that groups of them are as far apart."""
+    others = apart is not None
+    chance = _chance(p, q, off, rows)
+    if apart is not None and any(map(any, off)):
+        chance = min(1.0, 2 * min(chance, apart))  # the surer of two tests (Bonferroni)
     alike = (1.0, 1.0)  # by their rows what was added to a large table would be no effect at all
     told = [
         ("psi", distances.psi(p, q), rule.psi, distances.psi_bound(p, q, off, others=others)),
@@ -318,6 +323,18 @@ def _shares(
         Statistic(name, statistic, value, threshold, said, bound, chance)
         for statistic, value, threshold, bound in told
     ]
+
+
+def _chance(
+    p: Sequence[float],
+    q: Sequence[float],
+    off: tuple[Sequence[float], Sequence[float]],
+    rows: tuple[int, int],
+) -> float:
+    """How likely shares are so far apart, at the least, when nothing changed."""
+    one, other, open_ = distances.pooled(p, q, off, rows)
+    least, _ = distances.chi_square_range(one, other, rows, open_)
+    return distances.chi_square_p(least, sum(a + b > 0 for a, b in zip(one, other, strict=True)))
 
 
 def _short(column: Profile, value: float | None) -> str:

@@ -12,7 +12,7 @@ from driftline.profile import TIMES, WHOLE, PartName, kind_of
 K = 800
 """Size of the quantile sketch: see :attr:`sketches.Distribution.error`, 0.67 % of rank."""
 
-TOP = 256
+TOP = 1000
 """Values listed a column and file."""
 
 _TRACKED = 4096

@@ -8,7 +8,7 @@ frequent values: counts with a bound on what they leave out, which add up (Agarw
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 
@@ -84,7 +84,11 @@ class Counts:
     values: Mapping[str, int]
     unlisted: int = 0
     excess: int = 0
-    """A listed count may be too high by so many rows; a merged one too low, by ``unlisted``."""
+    """A listed count may be too high by so many rows."""
+    short: Mapping[str, int] = field(default_factory=dict)
+    """By so many rows a count may be too low, if not 0: some of those it was merged of did not list
+    the value.
+    """
 
     @property
     def complete(self) -> bool:
@@ -138,14 +142,18 @@ def distinct_error(sketch: bytes) -> float:
 def merge_counts(counts: Sequence[Counts]) -> Counts:
     """Counts of all together: what one does not list adds to the bound of what it leaves out."""
     values: dict[str, int] = {}
+    sure: dict[str, int] = {}
     for each in counts:
         for value, rows in each.values.items():
             values[value] = values.get(value, 0) + rows
+            if each.unlisted:
+                sure[value] = sure.get(value, 0) + each.unlisted - each.short.get(value, 0)
     unlisted, excess = sum(c.unlisted for c in counts), sum(c.excess for c in counts)
+    short = {value: unlisted - sure.get(value, 0) for value in values} if unlisted else {}
     if len(values) > _MOST:
         # Many small files list all their values; what is kept must not grow with the rows.
         limit = sum(values.values()) / _MOST
         dropped = max(rows for rows in values.values() if rows < limit)
         values = {value: rows for value, rows in values.items() if rows >= limit}
         unlisted += dropped
-    return Counts(values, unlisted, excess)
+    return Counts(values, unlisted, excess, {v: rows for v in values if (rows := short.get(v, 0))})

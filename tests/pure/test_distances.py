@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from profiles import compared, file_of, halved, lengths, numeric, words
 from scipy import stats
@@ -18,6 +19,8 @@ from driftline.profile import FileProfile, Profile
 from driftline.sections import Drift
 from driftline.sketches import Distribution
 from driftline.verdicts import judged
+
+Floats = npt.NDArray[np.float64]
 
 RULE = Drift(tables=())
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -233,6 +236,35 @@ def test_bounds_of_words_hold_on_a_thousand_pairs() -> None:
     assert not [miss for seed in range(1000, 2000) for miss in unlisted(seed)]
 
 
+@pytest.mark.parametrize("files", [1, 12])
+@pytest.mark.parametrize("values", [300, 1200])
+def test_many_values_that_were_replaced_or_changed_places(values: int, files: int) -> None:
+    """Also where no list has all of them, and of many files each has others."""
+    random = np.random.default_rng(values + files)
+    share = popular(values)
+    moved = share * np.where(random.random(values) < 0.5, 1 / 3, 3)
+
+    def column(shares: Floats, first: int = 0) -> Profile:
+        drawn = first + random.choice(values, p=shares / shares.sum(), size=60_000)
+        parts = np.array_split(drawn, files)
+        return profile.merge([words(Counter(map(str, each.tolist()))) for each in parts])
+
+    before = column(share)
+    for after, drifts in (
+        (column(share), False),
+        (column(share, values), True),
+        (column(moved), True),
+    ):
+        found = {
+            each.statistic: each for each in judged(compare({"w": before}, {"w": after}, RULE))
+        }
+        assert any(each.drifted for each in found.values()) == drifts
+        assert "skipped" not in found
+    told, exact = found["total_variation"], np.abs(moved / moved.sum() - share).sum() / 2
+    assert told.value == pytest.approx(exact, abs=max(0.02, told.bound))
+    assert told.value > 0.6 * exact
+
+
 def test_words_that_are_not_listed_may_be_others_on_each_side() -> None:
     """4,500 words once each, of which no one is on both sides: nothing is seen of it, and said."""
     sides = (words({"a": 5500} | {f"{side}{n}": 1 for n in range(4500)}) for side in "xy")
@@ -250,7 +282,7 @@ def test_words_that_are_not_listed_may_be_others_on_each_side() -> None:
         if each.statistic == "psi"
     ]  # a word of one row in ten thousand is as good as none
     assert said.value == pytest.approx(distances.psi([1.0, 0.0], [0.5, 0.5]), abs=0.01)
-    assert said.value - said.bound <= distances.psi([1.0], [0.5])
+    assert said.value - said.bound <= distances.psi([1.0], [0.5]) + 1e-12
     listed = {f"w{n}": 20 for n in range(200)}
     for each in compare({"w": words(listed)}, {"w": words(listed)}, RULE):
         assert each.bound == 0.0 or each.statistic == "cardinality"
@@ -287,10 +319,23 @@ def shipped(random: np.random.Generator, rows: int, span: tuple[int, int]) -> di
     return {each.name: each for each in told}
 
 
+def popular(values: int) -> Floats:
+    """Shares of values of which some are several times as frequent as others."""
+    found = np.random.default_rng(values).lognormal(0, 0.9, size=values)
+    return found / found.sum()
+
+
+def stores(random: np.random.Generator, rows: int, *, others: int = 0) -> Profile:
+    """A column of six hundred values, of which so many are others."""
+    drawn = random.choice(600, p=popular(600), size=rows)
+    named = Counter(f"s{n + 600 * (n < others)}" for n in drawn.tolist())
+    return words(named, name="store")
+
+
 def table(
     random: np.random.Generator, rows: int, span: tuple[int, int] = (0, 30)
 ) -> dict[str, Profile]:
-    """Seven columns as tables have them, and the hours and weekdays of the one that is of times."""
+    """Eight columns as tables have them, and the hours and weekdays of the one that is of times."""
     x = random.normal(10, 3, size=rows)
     money = random.lognormal(3, 1, size=rows)
     words_ = random.choice(["a", "b", "c", "d"], p=[0.6, 0.3, 0.08, 0.02], size=rows)
@@ -303,6 +348,7 @@ def table(
         "page": words(Counter(f"/{n}" for n in zipf.tolist()), name="page"),
         "flag": words(Counter(map(str, random.random(rows) < 0.1)), name="flag"),
         **shipped(random, rows, span),
+        "store": stores(random, rows),
     }
 
 
@@ -402,6 +448,8 @@ def changed(name: str, random: np.random.Generator) -> tuple[dict[str, Profile],
         return after | {"x": numeric(x[gone:], nulls=gone, name="x")}, "x"
     if name == "unit: dollars → cents":
         return after | {"money": numeric(money * 100, nulls=rows // 20, name="money")}, "money"
+    if name == "180 of 600 values replaced":
+        return after | {"store": stores(random, rows, others=180)}, "store"
     assert name == "two columns swapped"
     return after | {"x": numeric(money, name="x"), "money": numeric(x, name="money")}, "x"
 
@@ -413,6 +461,7 @@ CHANGES = [
     "nulls 0 → 5 %",
     "unit: dollars → cents",
     "two columns swapped",
+    "180 of 600 values replaced",
 ]
 
 

@@ -84,7 +84,9 @@ def test_moments_that_a_double_cannot_hold_are_none() -> None:
 def test_what_files_do_not_list_adds_up() -> None:
     first = Counts({"a": 60}, unlisted=5)
     merged = sketches.merge_counts([first, Counts({"a": 10, "b": 3}), Counts({}, 2, 1)])
-    assert merged == Counts({"a": 70, "b": 3}, unlisted=7, excess=1)
+    assert merged == Counts({"a": 70, "b": 3}, unlisted=7, excess=1, short={"a": 2, "b": 7})
+    again = sketches.merge_counts([merged, Counts({"b": 9}, 4)])
+    assert again == Counts({"a": 70, "b": 12}, unlisted=11, excess=1, short={"a": 6, "b": 7})
     assert not merged.complete
 
 
