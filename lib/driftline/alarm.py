@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from driftline.drift import Statistic
+from driftline.profile import column_of
 
 _IN_WORDS = 3
 """So many columns with statistic and value; of the others the names."""
@@ -41,7 +42,7 @@ def verdict(
     outlives the rows that it was about.
     """
     said = []
-    columns = {_feature(each.column) for each in found} - {TABLE}
+    columns = {column_of(each.column) for each in found} - {TABLE}
     drifted = _by_column(found, importance or {})
     if table := drifted.pop(TABLE, None):
         where, words = _said(table, values)
@@ -49,18 +50,13 @@ def verdict(
     if drifted:
         of = f"{len(columns)} column{'s' if len(columns) > 1 else ''}"
         named = [
-            _column(name, mine, (importance or {}).get(_feature(name)), values)
+            _column(name, mine, (importance or {}).get(column_of(name)), values)
             for name, mine in list(drifted.items())[:_IN_WORDS]
         ]
         names = _listed([*named, *list(drifted)[_IN_WORDS:]])
-        said.append(f"{len({_feature(name) for name in drifted})} of {of} drifted: {names}")
+        said.append(f"{len({column_of(name) for name in drifted})} of {of} drifted: {names}")
     left = [f"; of {each.column} {each.detail}" for each in found if each.statistic == "segments"]
     return (", and ".join(said) or "calm") + "".join(left)
-
-
-def _feature(column: str) -> str:
-    """The column that a part of it belongs to."""
-    return column.partition(":")[0]
 
 
 def _by_column(
@@ -72,7 +68,7 @@ def _by_column(
         if each.drifted:
             columns.setdefault(each.column, []).append(each)
     worst = {name: max(map(_severity, mine)) for name, mine in columns.items()}
-    order = sorted(columns, key=lambda name: (-importance.get(_feature(name), 0.0), -worst[name]))
+    order = sorted(columns, key=lambda name: (-importance.get(column_of(name), 0.0), -worst[name]))
     return {name: columns[name] for name in order}
 
 

@@ -344,4 +344,6 @@ def _short(column: Profile, value: float | None) -> str:
 
 
 def _word(column: Profile, name: str) -> str:
-    return profile.moment(float(name)) if column.is_time else name
+    if column.is_time:
+        return profile.moment(float(name))
+    return name if name.strip() else "(blank)" if name else "(empty)"

@@ -199,6 +199,12 @@ def from_row(row: Any) -> Profile:
     )
 
 
+def column_of(name: str) -> str:
+    """The column of a :attr:`Profile.name`, whichever part of it that is."""
+    column, _, part = name.rpartition(":")
+    return column if f":{part}" in _ENDS else name
+
+
 def parts_of(type_: str) -> tuple[PartName, ...]:
     """The parts a column of a type is profiled in; empty stands for its values."""
     if type_ in TIMES:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from driftline import drift, verdicts
 from driftline.drift import Statistic
-from driftline.profile import Profile
+from driftline.profile import Profile, column_of
 from driftline.sections import Drift
 
 
@@ -45,7 +45,7 @@ def named(found: Sequence[Statistic]) -> dict[str, Statistic]:
     worst: dict[str, Statistic] = {}
     apart = [each for each in found if each.drifted]
     for each in sorted(apart, key=lambda one: severity(one.statistic, one.value, one.threshold)):
-        worst.setdefault(each.column.partition(":")[0], each)
+        worst.setdefault(column_of(each.column), each)
     return worst
 
 

@@ -119,6 +119,12 @@ def test_what_is_kept_of_a_run_has_no_values() -> None:
     assert "mail in city=Annaberg (new 0.90: new anna@example.org, also in city=Aue)" in told
 
 
+def test_a_column_whose_name_has_a_colon_is_a_column() -> None:
+    found = [drifted(name, "psi", 0.5, "") for name in ("utm:source", "utm:medium", "`utm:hour`")]
+    said = alarm.verdict([*found, drifted("`utm:hour`:length", "js", 0.2, "")])
+    assert said.startswith("3 of 3 columns drifted: ")
+
+
 def test_long_words_are_cut() -> None:
     """And keep the shares at their end."""
     agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Safari/537.36"

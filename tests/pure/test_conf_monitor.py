@@ -85,6 +85,16 @@ CHANGES = {
             "did you mean 'orders'?",
         ),
     ),
+    "segments of a column that is none": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  segments: {silver.orders: [chanel]}"),
+        (
+            "not a column of orders",
+            "drift.segments.silver.orders",
+            "chanel",
+            "order_id, customer_id, time, amount, items, category, channel",
+            "did you mean 'channel'?",
+        ),
+    ),
     "segments of a table that is compared at one as-of": (
         ("null_rate: 0.03", "null_rate: 0.03\n  segments: {gold.features: [as_of, age]}"),
         (

@@ -318,6 +318,13 @@ def test_a_lost_word_is_said_and_its_share_moves_psi() -> None:
     assert statistics["psi"].drifted
 
 
+def test_words_of_nothing_are_said() -> None:
+    """Where nulls became empty texts, which is the commonest fault of a feed."""
+    said = found(words({"web": 70, "app": 30}), words({"web": 40, "": 35, "  ": 25}))
+    assert said["psi"].detail == "(empty): 0.0% → 35.0%"
+    assert said["new"].detail == "new (empty), (blank); lost app"
+
+
 def test_many_new_and_lost_words_are_counted_not_listed() -> None:
     before = words({f"old{place}": 9 for place in range(7)})
     after = words({f"new{place}": 9 for place in range(6)})

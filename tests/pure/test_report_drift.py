@@ -247,9 +247,24 @@ def test_only_the_newest_comparison_of_a_table_is_on_the_page() -> None:
     ]
     assert chip(facts).tone == "good"
     said = plainly(Page(render(facts)).says("drift"))
-    assert "None of the 3 columns compared drifted; nearest is age at 50 %" in said
+    assert "None of the 2 columns compared drifted; nearest is age at 50 %" in said
     # The week that drifted is in the history.
     assert "silver.orders: columns by version" in said and "amount 0.1 2.0 0.1" in said
+
+
+def test_a_column_is_counted_once_whatever_of_it_drifted() -> None:
+    """Its length and its segments are no columns of their own; the whole is named before them."""
+    rows = []
+    for segment, psi in (("", 0.4), (", channel=web", 0.9), (", channel is empty", 0.5)):
+        names = ("agent", "agent:length", "amount")
+        told = [(name, "psi", psi if name != "amount" else 0.1, 0.2) for name in names]
+        slices = ("whole", f"whole{segment}")
+        rows += compared((1, 2), slices, *((*each, each[0] != "amount") for each in told))
+    facts = replace(full(), drift=frame("drift", rows))
+    assert chip(facts).value == "1 of 2"
+    said = plainly(Page(render(facts)).says("drift"))
+    named = "agent in silver.orders (PSI 0.400"
+    assert f"1 of 2 columns drifted: {named}" in said and "also in 2 segments" in said
 
 
 # --- how it did since then ---------------------------------------------------------------------

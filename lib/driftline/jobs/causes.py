@@ -146,7 +146,9 @@ def _came_with(pair: Pair, kind: str, parts: Collection[str | None]) -> bool:
 
 def called(segment: str, value: str | None) -> str:
     """What the rows are called of which a column has one value."""
-    return f"{segment} is null" if value is None else f"{segment}={value}"
+    if not value:
+        return f"{segment} is {'null' if value is None else 'empty'}"
+    return f"{segment}={value}"
 
 
 def _cells(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from driftline.profile import column_of
 from driftline.report import moved, words
 from driftline.report.blocks import (
     Block,
@@ -39,8 +40,7 @@ def chip(facts: Facts) -> Chip:
         return Chip(
             "drift", "Drift", "not compared", "", "No two versions were compared yet.", "calm"
         )
-    drifted = sum(len(each.drifted) for each in found)
-    columns = sum(each.columns for each in found)
+    drifted, columns = len(_drifted(found)), _compared(found)
     where = list(dict.fromkeys(each.table for each in found if each.drifted))
     changed = list(dict.fromkeys(each.table for each in found if each.changed))
     said = f"Beyond a threshold in {words.listed(where)}." if where else "No column drifted."
@@ -91,13 +91,13 @@ def section(facts: Facts) -> Section:
 
 
 def _finding(facts: Facts, found: list[Comparison]) -> str:
-    columns = sum(each.columns for each in found)
+    columns = _compared(found)
     changed = "".join(
         f" {each.table} changed as a whole ({_said(each.changed.worst)})."
         for each in found
         if each.changed
     )
-    drifted = [(each, shift) for each in found for shift in each.drifted]
+    drifted = _drifted(found)
     if not drifted:
         near = max(
             (s for each in found for s in each.shifts if not s.drifted),
@@ -111,16 +111,40 @@ def _finding(facts: Facts, found: list[Comparison]) -> str:
                 "of its threshold"
             )
         return f"{sentence}.{changed}"
-    drifted.sort(key=lambda pair: -pair[1].severity)
-    named = [f"{shift.column} in {each.table} ({_said(shift.worst)})" for each, shift in drifted]
+    named = [_named(mine) for mine in drifted.values()]
     more = [f"{len(named) - 3} more"] if len(named) > 3 else []
     sentence = (
         f"{len(drifted)} of {words.plural(columns, 'column')} drifted: "
         f"{words.listed(named[:3] + more)}."
     )
-    return (
-        sentence + _matters(facts, [s for each, s in drifted if each.table == FEATURES]) + changed
-    )
+    features = [shift for each in found if each.table == FEATURES for shift in each.drifted]
+    return sentence + _matters(facts, features) + changed
+
+
+def _compared(found: list[Comparison]) -> int:
+    """How many columns were compared, each once, whatever parts and segments of it were."""
+    return len({(each.table, column) for each in found for column in each.columns})
+
+
+def _drifted(found: list[Comparison]) -> dict[tuple[str, str], list[tuple[Comparison, Shift]]]:
+    """What drifted of each column of a table: first of all rows, then the worst; likewise, the
+    columns.
+    """
+    by_column: dict[tuple[str, str], list[tuple[Comparison, Shift]]] = {}
+    pairs = [(each, shift) for each in found for shift in each.drifted]
+    pairs.sort(key=lambda pair: (bool(pair[0].segment), -pair[1].severity))
+    for each, shift in pairs:
+        by_column.setdefault((each.table, column_of(shift.column)), []).append((each, shift))
+    return by_column
+
+
+def _named(mine: list[tuple[Comparison, Shift]]) -> str:
+    """One column that drifted, the first of what it did, and in how many more segments."""
+    each, shift = mine[0]
+    where = f"{each.table} where {each.segment}" if each.segment else each.table
+    others = {other.segment for other, _ in mine} - {each.segment, ""}
+    also = f", also in {words.plural(len(others), 'segment')}" if others else ""
+    return f"{shift.column} in {where} ({_said(shift.worst)}{also})"
 
 
 def _matters(facts: Facts, drifted: list[Shift]) -> str:
@@ -129,7 +153,7 @@ def _matters(facts: Facts, drifted: list[Shift]) -> str:
     if not (drifted and worth):
         return ""
     places = {name: place for place, name in enumerate(worth, 1) if worth[name]}
-    features = {_feature(shift.column): shift.importance or 0.0 for shift in drifted}
+    features = {column_of(shift.column): shift.importance or 0.0 for shift in drifted}
     first = sorted(features, key=lambda name: -features[name])
     heavy = [f"{name} (no. {places[name]})" for name in first if places.get(name, 99) <= 10]
     if not heavy:
@@ -142,10 +166,6 @@ def _matters(facts: Facts, drifted: list[Shift]) -> str:
     )
 
 
-def _feature(column: str) -> str:
-    return column.partition(":")[0]
-
-
 def _said(row: Row) -> str:
     limit = "" if row["threshold"] is None else f", threshold {words.short(row['threshold'])}"
     return f"{words.metric(row['statistic'])} {words.decimal(row['value'])}{limit}"
@@ -156,8 +176,8 @@ def _called(column: str) -> str:
 
 
 def _strip(each: Comparison) -> Strip:
-    count = len(each.drifted)
-    said = f"{count or 'none'} of {words.plural(each.columns, 'column')} drifted"
+    count = len({column_of(shift.column) for shift in each.drifted})
+    said = f"{count or 'none'} of {words.plural(len(each.columns), 'column')} drifted"
     return Strip(
         each.title,
         said,

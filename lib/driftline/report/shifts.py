@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from driftline.profile import column_of
 from driftline.report.facts import Facts, Row, newest, rows
 from driftline.report.importance import by_feature
 
@@ -69,13 +70,18 @@ class Comparison:
         return f"{self.table}{which}, version {self.before} → {self.after}"
 
     @property
-    def columns(self) -> int:
-        """How many columns were compared."""
-        return sum(shift.column != WHOLE_TABLE for shift in self.shifts)
+    def segment(self) -> str:
+        """Which rows of the slice, where it is not of all; as ``ops.drift`` has it."""
+        return self.slice.partition(", ")[2]
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that were compared, whichever parts of them."""
+        return frozenset(column_of(each.column) for each in self.shifts) - {WHOLE_TABLE}
 
     @property
     def drifted(self) -> list[Shift]:
-        """Columns; what is said of the table as a whole is apart."""
+        """Columns and parts of them; what is said of the table as a whole is apart."""
         return [each for each in self.shifts if each.drifted and each.column != WHOLE_TABLE]
 
     @property
@@ -115,7 +121,7 @@ def _comparison(slice_: str, mine: Sequence[Row], worth: Mapping[str, float]) ->
         columns.setdefault(str(row["column"]), {})[str(row["statistic"])] = row
     # What a part of a column says (its length, its hour) is weighed as the column.
     shifts = [
-        Shift(column, statistics, worth.get(column.partition(":")[0]))
+        Shift(column, statistics, worth.get(column_of(column)))
         for column, statistics in columns.items()
     ]
     shifts.sort(key=lambda each: (0, *each.rank) if each.drifted else (1, -each.severity))

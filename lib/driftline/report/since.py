@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from driftline import skew
 from driftline.decision import order
+from driftline.profile import column_of
 from driftline.report import words
 from driftline.report.blocks import (
     Block,
@@ -269,8 +270,8 @@ def _finding(
             f"again; the newest: {decided[-1]['action']}, {decided[-1]['why']}."
         )
     for each in compared:
-        names = {row["column"].partition(":")[0] for row in each}
-        apart = {row["column"].partition(":")[0] for row in each if row["skewed"]}
+        names = {column_of(row["column"]) for row in each}
+        apart = {column_of(row["column"]) for row in each if row["skewed"]}
         sentences.append(
             f"Of {words.plural(len(names), 'feature')}, {len(apart) or 'none'} "
             f"{'are' if len(apart) > 1 else 'is'} other in {_asked(each)} than in training."
