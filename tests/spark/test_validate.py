@@ -12,8 +12,9 @@ import pytest
 
 from driftline import schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import gate, suggest, validate, watch
+from driftline.jobs import gate, query, suggest, validate, watch
 from driftline.problem import load_problem
+from driftline.query import text
 from driftline.suite_files import read_suite
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=timezone.utc)
@@ -54,7 +55,9 @@ class Shop:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"name": "orders", "expectations": expectations}))
 
-    def lands(self, batch: str, orders: list[tuple], at: datetime = NOON) -> None:
+    def lands(
+        self, batch: str, orders: list[tuple], at: datetime = NOON, *, rejected: int = 0
+    ) -> None:
         """(order_id, time, amount, channel) each."""
         rows = [
             (number, "c1", time, amount, 1, "a", channel, None, f"d{batch}", n, batch, at)
@@ -64,7 +67,7 @@ class Shop:
             rows, schemas.bronze(self.line.problem, "orders"), key=f"ingest:{batch}"
         )
         told = ("orders", f"d{batch}", f"{batch}.ndjson", 1, "landed", None, batch)
-        counts = (len(rows), len(rows), 0, "r")
+        counts = (len(rows) + rejected, len(rows), rejected, "r")
         self.line.tables.append_values(
             [(*told, *counts, at)], schemas.DELIVERIES, key=f"landed:{batch}"
         )
@@ -168,9 +171,38 @@ def test_a_refused_batch_is_seen_nowhere_and_holds_up_no_other(shop) -> None:
     assert shop.numbers() == ["o0", "o3", "o6"]
     assert shop.kept_out() == OUT
     assert len(shop.read("ops.quality")) == 2 * len(SUITE)
+    # What is judged again and again is counted once, as it was last.
+    with pytest.raises(Refused):
+        validate.run(shop.line)
+    told = {row.rule: row for row in query.answer(shop.line, text("failing_rules"), "").collect()}
+    assert (told[AMOUNT].judged, told[AMOUNT].failed) == (2, 1)
+    assert (told[AMOUNT].rows_that_break_it, told[AMOUNT].rows_judged) == (4, 10)
     # Once the suite is mended, what was refused goes through.
     shop.guarded_by([SUITE[0], SUITE[3]])
     assert validate.run(shop.line) == "orders: 2 good, 0 quarantined, 1 known duplicates"
+
+
+def test_a_delivery_without_a_record_holds_up_nothing_once_silver_has_rows(shop) -> None:
+    shop.lands("b1", [])
+    with pytest.raises(Refused) as caught:
+        validate.run(shop.line)
+    assert "there is no row to judge" in caught.value.where
+    shop.lands("b2", ORDERS, at=NOON + timedelta(hours=1))
+    with pytest.raises(Refused, match="1 batches were refused"):
+        validate.run(shop.line)
+    assert shop.numbers() == ["o0", "o3", "o6"]
+    assert validate.run(shop.line) == "orders: 1 delivery without a record"
+    assert validate.run(shop.line) == "orders: nothing new"
+    shop.lands("b3", [], at=NOON + timedelta(hours=2))
+    shop.lands("b4", [("o7", NOON, 1.0, "web")], at=NOON + timedelta(hours=3))
+    said = "orders: 1 good, 0 quarantined, 0 known duplicates, 1 delivery without a record"
+    assert validate.run(shop.line) == said
+    # Records that could not be read are something else: nobody knows what they were.
+    shop.lands("b5", [], at=NOON + timedelta(hours=4), rejected=3)
+    for _ in range(2):
+        with pytest.raises(Refused, match="1 batches were refused"):
+            validate.run(shop.line)
+    assert shop.numbers() == ["o0", "o3", "o6", "o7"]
 
 
 def test_a_wrong_suite_is_refused_before_anything_is_written(shop) -> None:

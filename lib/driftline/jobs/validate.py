@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pyspark.sql import DataFrame, Observation
@@ -17,6 +18,17 @@ from driftline.jobs.replay import trial
 from driftline.ledger import Run
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
+
+
+@dataclass(frozen=True)
+class _Landed:
+    """A batch that is in bronze."""
+
+    id: str
+    paths: tuple[str, ...]
+    """Of its deliveries."""
+    is_empty: bool
+    """Whether its deliveries held no record, not even one that could not be read."""
 
 
 def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
@@ -58,13 +70,18 @@ def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
         return ledger.message
 
 
-def _landed(line: Line) -> dict[str, list[str]]:
+def _landed(line: Line) -> dict[str, list[_Landed]]:
     """The batches of each source that are in bronze, in the order in which they were planned."""
     rows = line.tables.read(schemas.DELIVERIES.full_name).where(F.col("status") == "landed")
-    ordered = rows.groupBy("source", "batch").agg(F.min("at").alias("at")).orderBy("at", "batch")
-    found: dict[str, list[str]] = {source: [] for source in line.problem.sources}
-    for row in ordered.collect():
-        found.setdefault(row.source, []).append(row.batch)
+    batches = rows.groupBy("source", "batch").agg(
+        F.min("at").alias("at"),
+        F.array_sort(F.collect_set("path")).alias("paths"),
+        F.bool_and((F.col("accepted") == 0) & (F.col("rejected") == 0)).alias("is_empty"),
+    )
+    found: dict[str, list[_Landed]] = {source: [] for source in line.problem.sources}
+    for row in batches.orderBy("at", "batch").collect():
+        landed = _Landed(row.batch, tuple(row.paths), bool(row.is_empty))
+        found.setdefault(row.source, []).append(landed)
     return found
 
 
@@ -72,7 +89,7 @@ def _source(
     line: Line,
     ledger: Run,
     source: str,
-    landed: list[str],
+    landed: list[_Landed],
     suite: Suite,
     refused: list[Refused],
 ) -> str:
@@ -81,19 +98,39 @@ def _source(
     version = line.tables.version(bronze)
     ledger.read(bronze, version)
     done = line.tables.committed(f"silver.{source}")
-    totals = []
+    totals, without = [], 0
     for batch in landed:
-        if f"validate:{batch}" not in done:
-            try:
-                totals.append(_batch(line, ledger, source, version, batch, suite))
-            except Refused as refusal:
-                refused.append(refusal)
-    if not totals:
-        return f"{source}: nothing new"
-    good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
-    by_hand = [rule.type for rule in suite.rules if not quality.compiled(rule)]
-    aside = f" ({', '.join(by_hand)}: run by Great Expectations)" if by_hand else ""
-    return f"{source}: {good:,} good, {bad:,} quarantined, {repeats:,} known duplicates{aside}"
+        if f"validate:{batch.id}" in done:
+            continue
+        if batch.is_empty and _pass_by(line, ledger, source, batch):
+            without += len(batch.paths)
+            continue
+        try:
+            totals.append(_batch(line, ledger, source, version, batch.id, suite))
+        except Refused as refusal:
+            refused.append(refusal)
+    said = []
+    if totals:
+        good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
+        by_hand = [rule.type for rule in suite.rules if not quality.compiled(rule)]
+        aside = f" ({', '.join(by_hand)}: run by Great Expectations)" if by_hand else ""
+        said += [f"{good:,} good, {bad:,} quarantined, {repeats:,} known duplicates{aside}"]
+    if without:
+        said += [f"{without:,} {'delivery' if without == 1 else 'deliveries'} without a record"]
+    return f"{source}: {', '.join(said) or 'nothing new'}"
+
+
+def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed) -> bool:
+    """Mark a batch of no records as done, if silver has rows: a quiet day is no broken export, and
+    as no run could ever judge it, it would be refused for ever. While silver is empty it waits.
+    """
+    table = schemas.silver(line.problem, source)
+    name = table.full_name
+    if not line.tables.exists(name) or line.tables.read(name).isEmpty():
+        return False
+    ledger.wrote(line.tables.append_files([], table, key=f"validate:{batch.id}"))
+    ledger.count(in_=0, out=0)
+    return True
 
 
 def _batch(
