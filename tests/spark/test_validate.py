@@ -167,7 +167,11 @@ def test_a_refused_batch_is_seen_nowhere_and_holds_up_no_other(shop) -> None:
     shop.lands("b2", ORDERS, at=NOON + timedelta(hours=1))
     with pytest.raises(Refused) as caught:
         validate.run(shop.line)
-    assert "amount: values_to_be_between: 2 of 3 rows break it" in caught.value.where
+    file = gate.suite_path(shop.line, shop.silver)
+    assert caught.value.where == (
+        f"silver.orders, batch b1 (b1.ndjson), {file}: amount: values_to_be_between: 2 of 3 rows "
+        "break it (Refunds are elsewhere)"
+    )
     assert shop.numbers() == ["o0", "o3", "o6"]
     assert shop.kept_out() == OUT
     assert len(shop.read("ops.quality")) == 2 * len(SUITE)
@@ -182,13 +186,29 @@ def test_a_refused_batch_is_seen_nowhere_and_holds_up_no_other(shop) -> None:
     assert validate.run(shop.line) == "orders: 2 good, 0 quarantined, 1 known duplicates"
 
 
+def test_every_refused_batch_is_named_with_some_of_its_deliveries(shop) -> None:
+    shop.lands("b1", [("o0", NOON, -5.0, "web")])
+    later = NOON + timedelta(hours=1)
+    shop.lands("b2", [(None, NOON, 5.0, "web")], at=later)
+    others = [
+        ("orders", f"d{n}", f"{n}.ndjson", 1, "landed", None, "b2", 0, 0, 0, "r", later)
+        for n in range(4)
+    ]
+    shop.line.tables.append_values(others, schemas.DELIVERIES, key="others")
+    with pytest.raises(Refused, match="2 batches were refused") as caught:
+        validate.run(shop.line)
+    first, second = caught.value.where.split("\n")
+    assert "batch b1 (b1.ndjson)" in first and AMOUNT in first
+    assert "batch b2 (0.ndjson, 1.ndjson, 2.ndjson and 2 more)" in second and NULL in second
+
+
 def test_a_delivery_without_a_record_holds_up_nothing_once_silver_has_rows(shop) -> None:
     shop.lands("b1", [])
     with pytest.raises(Refused) as caught:
         validate.run(shop.line)
     assert "there is no row to judge" in caught.value.where
     shop.lands("b2", ORDERS, at=NOON + timedelta(hours=1))
-    with pytest.raises(Refused, match="1 batches were refused"):
+    with pytest.raises(Refused, match="1 batch was refused"):
         validate.run(shop.line)
     assert shop.numbers() == ["o0", "o3", "o6"]
     assert validate.run(shop.line) == "orders: 1 delivery without a record"
@@ -200,7 +220,7 @@ def test_a_delivery_without_a_record_holds_up_nothing_once_silver_has_rows(shop)
     # Records that could not be read are something else: nobody knows what they were.
     shop.lands("b5", [], at=NOON + timedelta(hours=4), rejected=3)
     for _ in range(2):
-        with pytest.raises(Refused, match="1 batches were refused"):
+        with pytest.raises(Refused, match="1 batch was refused"):
             validate.run(shop.line)
     assert shop.numbers() == ["o0", "o3", "o6", "o7"]
 

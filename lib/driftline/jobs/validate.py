@@ -30,6 +30,14 @@ class _Landed:
     is_empty: bool
     """Whether its deliveries held no record, not even one that could not be read."""
 
+    def __str__(self) -> str:
+        more = f" and {len(self.paths) - _NAMED:,} more" if len(self.paths) > _NAMED else ""
+        return f"batch {self.id} ({', '.join(self.paths[:_NAMED])}{more})"
+
+
+_NAMED = 3
+"""Deliveries of a refused batch that are named."""
+
 
 def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
     """Judge every batch that landed since the last time; returns what happened in words.
@@ -62,9 +70,10 @@ def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
             ]
         ledger.message = "; ".join(said)
         if refused:
+            count = f"{len(refused)} {'batch was' if len(refused) == 1 else 'batches were'}"
             raise Refused(
-                f"{len(refused)} batches were refused; what else was new went through",
-                where="; ".join(each.where for each in refused),
+                f"{count} refused; what else was new went through",
+                where="\n           ".join(each.where for each in refused),
                 hint=refused[0].hint,
             )
         return ledger.message
@@ -108,7 +117,8 @@ def _source(
         try:
             totals.append(_batch(line, ledger, source, version, batch.id, suite))
         except Refused as refusal:
-            refused.append(refusal)
+            where = f"silver.{source}, {batch}, {suite.file}: {refusal.where}"
+            refused.append(Refused(refusal.what, where=where, hint=refusal.hint))
     said = []
     if totals:
         good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
