@@ -463,10 +463,18 @@ def test_a_suggested_suite_holds_where_it_comes_from(shop, tmp_path) -> None:
         "mobile",
         "web",
     ]
-    assert ("expect_column_values_to_be_unique", "order_id") in found
+    # A batch is judged before the repeats of its key, order_id, are taken out.
+    assert ("expect_column_values_to_be_unique", "order_id") not in found
+    unique = found["expect_column_values_to_be_unique", "amount"]
+    assert unique.severity == "warn" and "before repeats of the key" in unique.why
     assert "300" in found["expect_column_values_to_not_be_null", "amount"].why
     rows = shop.line.tables.read("silver.orders")
     assert all(each.success for each in gate.judge(rows, suite, meta={}).verdicts)
+    # Where nothing was taken out, what is unique was so when it came.
+    suggest.run(shop.line, table="bronze.orders", out=str(tmp_path / "bronze.json"))
+    landed = read_suite(tmp_path / "bronze.json", shop.silver.column_names)
+    found = {(rule.type, rule.column): rule for rule in landed.rules}
+    assert found["expect_column_values_to_be_unique", "order_id"].severity == "error"
 
 
 @pytest.mark.slow

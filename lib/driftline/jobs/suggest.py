@@ -32,11 +32,17 @@ def run(line: Line, *, table: str, out: str) -> str:
         ledger.read(table, version)
         rows = line.tables.read(table, version=version)
         rows = rows.select(*(each for each in rows.columns if not each.startswith("_")))
-        source = line.problem.sources.get(table.partition(".")[2])
+        layer, _, name = table.partition(".")
+        source = line.problem.sources.get(name)
         ledger.progress(f"looking at {table}")
         told = suggest.looked_at(rows).first()
         assert isinstance(told, Row)
-        found = suggest.proposals(rows, told, source.time if source else None)
+        found = suggest.proposals(
+            rows,
+            told,
+            time=source.time if source else None,
+            key=source.key if source and layer == "silver" else (),
+        )
         ledger.progress(f"trying {len(found)} rules on {table}")
         asked = Suite(
             table, tuple(replace(each.rule, name=str(n)) for n, each in enumerate(found)), ""
@@ -47,8 +53,8 @@ def run(line: Line, *, table: str, out: str) -> str:
                 kept.append(proposal)
             elif suggest.is_tried(proposal) and verdict.unexpected_count:
                 kept.append(suggest.loosened(proposal, verdict))
-        name = f"{line.problem.name}.{table.replace('.', '_')}"
-        suite = {"name": name, "expectations": [each.entry for each in kept]}
+        called = f"{line.problem.name}.{table.replace('.', '_')}"
+        suite = {"name": called, "expectations": [each.entry for each in kept]}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
         part.write_text(json.dumps(suite, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
