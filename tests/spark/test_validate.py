@@ -369,6 +369,24 @@ def test_a_field_of_other_deliveries_is_none_of_silver_nor_of_its_suite(shop) ->
     assert "coupon" not in shop.line.tables.read("silver.orders").columns
 
 
+def test_a_column_that_bronze_has_not_got_yet_is_null(shop) -> None:
+    """It gets it with the next delivery; the rule on it is tried before."""
+    shop.lands("b1", ORDERS[:2])
+    orders = shop.line.problem.sources["orders"]
+    wider = orders.model_copy(
+        update={"columns": {**orders.columns, "coupon": orders.columns["channel"]}}
+    )
+    changed = shop.line.problem.model_copy(update={"sources": {"orders": wider}})
+    object.__setattr__(shop.line, "problem", changed)
+    coupon = {"type": SUITE[0]["type"], "kwargs": {"column": "coupon"}, "meta": {"why": "New"}}
+    shop.guarded_by([*SUITE, coupon])
+    said = validate.run(shop.line, dry_run=True)
+    assert "coupon: values_to_not_be_null (error): 2 of 2 rows break it" in said
+    shop.guarded_by([*SUITE, {**coupon, "meta": {"severity": "warn"}}])
+    assert validate.run(shop.line) == "orders: 1 good, 1 quarantined, 0 known duplicates"
+    assert [row.coupon for row in shop.read("silver.orders")] == [None]
+
+
 @pytest.mark.slow
 def test_a_row_that_somebody_mended_is_judged_again(shop) -> None:
     shop.lands("b1", ORDERS)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F
 
 from driftline import measures, quality, rule_checks, schemas, storage, suites
 from driftline.errors import ConfError
@@ -32,6 +33,21 @@ def suite_of(line: Line, table: Table) -> Suite:
     suites.check(suite)
     rule_checks.check(line.spark.createDataFrame([], table.ddl), suite)
     return suite
+
+
+def as_declared(rows: DataFrame, table: Table) -> DataFrame:
+    """The columns of ``table`` and no other; one that the rows have not got yet is null, as it will
+    be of them once it is written.
+    """
+    there = set(rows.columns)
+    return rows.select(
+        *(
+            F.col(f"`{each.name}`")
+            if each.name in there
+            else F.lit(None).cast(each.type).alias(each.name)
+            for each in table.columns
+        )
+    )
 
 
 def guard(

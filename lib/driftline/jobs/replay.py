@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from driftline import measures, quality, quarantine, schemas, suites
 from driftline.digests import digest
-from driftline.jobs.gate import unsaid
+from driftline.jobs.gate import as_declared, unsaid
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.suite_files import Rule, Suite
@@ -41,7 +41,7 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
         (F.col("table") == table.full_name) & F.concat(F.lit("validate:"), "batch").isin(*done)
     )
     before = line.tables.version(table.full_name)
-    silver = line.tables.read(table.full_name, version=before)
+    silver = as_declared(line.tables.read(table.full_name, version=before), table)
     record = [F.col(name).alias(name.removeprefix("_")) for name in _RECORD]
     passed = silver.select(*record, F.lit(True).alias("_passed"))
     known = kept.join(passed, [name.removeprefix("_") for name in _RECORD], "left")
@@ -103,7 +103,7 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
     version = line.tables.version(bronze)
     ledger.read(bronze, version)
     rules = [rule for rule in suite.rules if quality.by_row(rule)]
-    rows = line.tables.read(bronze, version=version).select(*table.column_names)
+    rows = as_declared(line.tables.read(bronze, version=version), table)
     day = F.to_date(line.problem.sources[source].time).alias("day")
     ledger.progress(f"trying {len(rules)} rules on {bronze}")
     with unsaid(suite):

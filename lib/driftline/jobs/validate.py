@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, schemas, watch
 from driftline.errors import Refused
-from driftline.jobs.gate import guard, suite_of
+from driftline.jobs.gate import as_declared, guard, suite_of
 from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
 from driftline.jobs.replay import trial
@@ -156,7 +156,7 @@ def _batch(
     declared = line.problem.sources[source]
     landed = line.tables.read(f"bronze.{source}", version=version)
     # Fields that bronze has added for other deliveries are none of silver, nor of its suite.
-    rows = landed.where(F.col("_batch") == batch).select(*table.column_names)
+    rows = as_declared(landed.where(F.col("_batch") == batch), table)
     columns = list(declared.columns)
     vitals = watch.vitals(columns, declared.time)
     judged = guard(line, ledger, rows, table, suite=suite, batch=batch, also=vitals)
@@ -169,7 +169,7 @@ def _batch(
     good = rows.where(~quarantine.is_bad(rules)) if rules else rows
     seen = None
     if declared.key and line.tables.exists(table.full_name):
-        seen = line.tables.read(table.full_name)
+        seen = as_declared(line.tables.read(table.full_name), table)
     marked = quarantine.mark_repeats(good, seen, key=declared.key, time=declared.time)
     observed = Observation()
     if declared.key:
