@@ -31,13 +31,14 @@ def commands(stage: Stage) -> list[click.Command]:
 
     @click.command()
     @where
-    @click.option("--table", help="Only this table, e.g. silver.orders. Default: all measured.")
+    @click.option("--table", help="Only this silver table, e.g. silver.orders. Default: all.")
     def watch(table: str | None, **options: Any) -> None:
         """Is the newest batch unlike those before: rows, nulls, broken rules, how fresh it is?
 
         The newest value is compared with the median of up to 30 before it, in units of their median
         absolute deviation. Of values that differ by normal noise at most 1 in 100 is called
-        unusual.
+        unusual. Weekdays are not told apart. The exit code is 0 whatever it finds: what is unusual
+        is for people to look at, what must not pass belongs into a suite.
         """
         stage("watch", options, table=table)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from driftline.jobs.watch import _unusual
+from driftline.errors import Missing
+from driftline.jobs.watch import _of, _unusual
 from driftline.watch import LEAST, unusual
 
 
@@ -94,3 +95,20 @@ def test_the_history_of_a_rule_is_of_what_it_demands_not_of_its_name() -> None:
     assert [line.split(":")[0] for line in _unusual([*first, *second, *rows])[0]] == [
         "  silver.a amount broken_rate"
     ]
+
+
+def test_a_watch_of_nothing_does_not_say_that_all_is_well() -> None:
+    measured = [
+        ("silver.orders", "rows", "", "", 10.0, "b1"),
+        ("silver.visits", "rows", "", "", 20.0, "b1"),
+    ]
+    assert _of(None, measured) == measured
+    assert _of("silver.visits", measured) == measured[1:]
+    with pytest.raises(Missing, match=r"of silver\.order\n") as caught:
+        _of("silver.order", measured)
+    assert caught.value.hint == "did you mean 'silver.orders'?"
+    with pytest.raises(Missing, match=r"of gold\.features\n") as caught:
+        _of("gold.features", measured)
+    assert caught.value.hint == "measured are silver.orders, silver.visits"
+    with pytest.raises(Missing, match="nothing has been measured yet"):
+        _of(None, [])

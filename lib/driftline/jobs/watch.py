@@ -9,7 +9,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from driftline import schemas, watch
-from driftline.errors import Missing
+from driftline.errors import Missing, did_you_mean
 from driftline.jobs.line import Line
 
 _Measured = tuple[str, str, str, str, float, str]
@@ -23,18 +23,34 @@ tightened is another one, and one that got another name is the same.
 def run(line: Line, *, table: str | None = None) -> str:
     """Judge the newest batch of every table, or of one; returns what is unusual, in words."""
     with line.ledger.run("watch") as ledger:
-        if not line.tables.exists(schemas.METRICS.full_name):
-            raise Missing(
-                "nothing has been measured yet",
-                where=schemas.METRICS.full_name,
-                hint="run `driftline validate`: it measures every batch it judges",
-            )
-        measured = [each for each in _history(line) if table in (None, each[0])]
+        there = line.tables.exists(schemas.METRICS.full_name)
+        measured = _of(table, list(_history(line)) if there else [])
         told, judged, young = _unusual(measured)
         ledger.message = f"{len(told)} of {judged} metrics are unusual" + (
             f", {young} have fewer than {watch.LEAST} batches before" if young else ""
         )
         return "\n".join([ledger.message, *told])
+
+
+def _of(table: str | None, measured: Sequence[_Measured]) -> list[_Measured]:
+    """What was measured of one table, or of all; :class:`Missing` where nothing was: a watch that
+    watches nothing does not say that all is well.
+    """
+    if not measured:
+        raise Missing(
+            "nothing has been measured yet",
+            where=schemas.METRICS.full_name,
+            hint="run `driftline validate`: it measures every batch it judges",
+        )
+    names = sorted({each[0] for each in measured})
+    if table is not None and table not in names:
+        known = f"measured are {', '.join(names)}"
+        raise Missing(
+            f"nothing has been measured of {table}",
+            where=schemas.METRICS.full_name,
+            hint=did_you_mean(table, names, otherwise=known),
+        )
+    return [each for each in measured if table in (None, each[0])]
 
 
 def _unusual(measured: Sequence[_Measured]) -> tuple[list[str], int, int]:
