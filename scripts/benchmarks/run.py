@@ -37,7 +37,7 @@ def main(name: str, quick: bool, file: str | None) -> None:
             row.peer_name,
             f"{row.ratio:.3f}",
             row.goal,
-            "yes" if row.met else "NO",
+            "" if not row.goal else "yes" if row.met else "NO",
         )
     Console(width=130).print(table)
     if file:
