@@ -152,7 +152,18 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
                 allowed="{type: …, kwargs: {…}, meta: {why: …}}",
                 hint="compare with the suites in expectations/churn",
             )
-        type_, arguments = entry.get("type", ""), entry.get("kwargs", {})
+        if not entry.get("type"):
+            old = "expectation_type" in entry
+            raise wrong(
+                "a suite of Great Expectations before 1.0" if old else "an expectation of no type",
+                key=f"{key}.type",
+                found=str(entry.get("expectation_type", "")),
+                allowed="the name of the expectation, e.g. expect_column_values_to_not_be_null",
+                hint="rename expectation_type to type, and expectation_suite_name to name"
+                if old
+                else "compare with the suites in expectations/churn",
+            )
+        type_, arguments = entry["type"], entry.get("kwargs", {})
         meta = entry.get("meta") or {}
         said = meta.get("severity", entry.get("severity", "error"))
         if not isinstance(said, str) or said not in _SEVERITIES:

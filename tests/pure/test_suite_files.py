@@ -207,6 +207,25 @@ def test_not_expectations(tmp_path: Path, expectations: Any) -> None:
     assert error.key.startswith("expectations")
 
 
+def test_a_suite_from_before_1_0_is_told_how_to_become_one_of_today(tmp_path: Path) -> None:
+    old = {
+        "expectation_suite_name": "taxi",
+        "expectations": [
+            {"expectation_type": "expect_column_values_to_not_be_null", "kwargs": {"column": "x"}}
+        ],
+    }
+    error = refused(suite_of(tmp_path, old))
+    assert error.what == "a suite of Great Expectations before 1.0"
+    assert (error.key, error.found) == (
+        "expectations.0.type",
+        "expect_column_values_to_not_be_null",
+    )
+    assert "rename expectation_type to type" in error.hint
+    for without in ({"kwargs": {}}, {"type": "", "kwargs": {}}):
+        error = refused(suite_of(tmp_path, {"expectations": [expectation(), without]}))
+        assert (error.what, error.key) == ("an expectation of no type", "expectations.1.type")
+
+
 @pytest.mark.parametrize(
     ("more", "why", "severity"),
     [
