@@ -138,7 +138,7 @@ def proposals(
                     "warn" if key else "error",
                 )
             )
-        if name == time and isinstance(type_, TimestampType):
+        if name == time and isinstance(type_, DateType | TimestampType):
             newest = told[f"max{place}"]
             found.append(
                 Proposal(

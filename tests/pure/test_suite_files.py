@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyspark.sql import Row
+from pyspark.sql.types import DataType, DateType, LongType, StructField, StructType, TimestampType
 
 from driftline import schemas, suites
 from driftline.errors import ConfError
 from driftline.problem import load_problem
 from driftline.quality import by_row, compiled, spark_condition, sql_condition
 from driftline.schemas import Table
-from driftline.suggest import _text
+from driftline.suggest import _text, proposals
 from driftline.suite_files import Rule, Suite, Verdict, read_suite
 
 PROJECT = Path(__file__).parents[2]
@@ -445,3 +448,45 @@ def test_braces_of_a_query_are_those_of_great_expectations(query: str, condition
 )
 def test_a_proposed_bound_is_a_time_that_suites_can_hold(moment: date, low: str, high: str) -> None:
     assert (_text(moment), _text(moment, up=True)) == (low, high)
+
+
+def proposed(type_: DataType, values: list[Any], **known: Any) -> dict[str, Rule]:
+    """The rules proposed for one column of these values, by their types."""
+    told = Row(
+        rows=len(values),
+        values0=len(values),
+        distinct0=len(set(values)),
+        min0=min(values),
+        max0=max(values),
+    )
+    rows: Any = SimpleNamespace(schema=StructType([StructField("c", type_)]))
+    return {each.type: each.rule for each in proposals(rows, told, **known)}
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "newest"),
+    [
+        (DateType(), [date(2024, 2, 28), date(2024, 2, 29)], "2024-02-29"),
+        (
+            TimestampType(),
+            [datetime(2024, 2, 28), datetime(2024, 2, 29, 12)],
+            "2024-02-29 12:00:00",
+        ),
+    ],
+)
+def test_freshness_is_proposed_of_the_event_time_alone(
+    type_: DataType, values: list[Any], newest: str
+) -> None:
+    fresh = "expect_column_max_to_be_between"
+    rule = proposed(type_, values, time="c")[fresh]
+    assert rule.arguments == {"column": "c", "min_value": newest}
+    assert f"the newest was of {newest}" in rule.why
+    assert fresh not in proposed(type_, values, time="another")
+
+
+def test_nothing_unique_is_demanded_where_repeats_were_taken_out() -> None:
+    unique, values = "expect_column_values_to_be_unique", list(range(100))
+    assert proposed(LongType(), values)[unique].severity == "error"
+    assert unique not in proposed(LongType(), values, key=("c",))
+    wish = proposed(LongType(), values, key=("c", "another"))[unique]
+    assert wish.severity == "warn" and "before repeats of the key are taken out" in wish.why
