@@ -113,6 +113,9 @@ def _misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]
         said = rule.arguments.get("ignore_row_if", next(iter(words)))
         if argument in rule.arguments and not isinstance(said, dict) and said not in words:
             yield f"ignore_row_if {said!r}", ", ".join(words)
+    low, high = rule.arguments.get("min_value"), rule.arguments.get("max_value")
+    if _is_above(low, high):
+        yield f"min_value {low!r}, max_value {high!r}", "a min_value that is not above max_value"
     for argument, name, value in _values(rule):
         type_ = types.get(name)
         if type_ is not None and value is not None and not _holds(type_, value):
@@ -164,6 +167,19 @@ def _is_time(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_above(low: Any, high: Any) -> bool:
+    """Whether bounds stand the wrong way round: nothing lies between them."""
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        return low > high
+    if not all(isinstance(each, str) and _is_time(each) for each in (low, high)):
+        return False
+    first, last = (
+        moment.tz_localize("UTC") if moment.tzinfo is None else moment
+        for moment in map(pd.Timestamp, (low, high))
+    )
+    return bool(first > last)
 
 
 def _regexes(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from driftline import schemas, suites
 from driftline.errors import ConfError
 from driftline.problem import load_problem
 from driftline.quality import by_row, compiled, spark_condition, sql_condition
+from driftline.rule_checks import _misfits
 from driftline.schemas import Table
 from driftline.suggest import _text, proposals
 from driftline.suite_files import Rule, Suite, Verdict, read_suite
@@ -342,6 +343,27 @@ def test_unknown_column(tmp_path: Path, argument: str, column: str, hint: str) -
         "order_id, customer_id, amount",
         hint,
     )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wrong"),
+    [
+        (5, 1, True),
+        (0.5, 0, True),
+        (1, 1, False),
+        (None, 1, False),
+        ("2024-03-01", "2024-02-29 23:59:59", True),
+        ("2024-02-29", "2024-03-01 00:00:00", False),
+        ("2024-03-01 00:00:00+02:00", "2024-02-29 23:00:00", False),
+        ("0001-01-02", "0001-01-01", True),
+        ({"$PARAMETER": "low"}, 1, False),
+    ],
+)
+def test_bounds_the_wrong_way_round(low: Any, high: Any, wrong: bool) -> None:
+    for type_ in ("expect_column_values_to_be_between", "expect_column_mean_to_be_between"):
+        rule = Rule("r", type_, {"column": "c", "min_value": low, "max_value": high}, "why")
+        allowed = "a min_value that is not above max_value"
+        assert (allowed in [each for _, each in _misfits(rule, {})]) is wrong
 
 
 # ---- verdicts --------------------------------------------------------------------------------
