@@ -31,7 +31,8 @@ from driftline.errors import ConfError
 from driftline.suite_files import Rule, Suite
 
 _TIME = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}:\d{2})?"
+    r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?)?"
+    r"(?P<zone>Z|[+-]\d{2}:\d{2})?"
 )
 _ONLY_NUMBERS = (
     "expect_column_mean_to_be_between",
@@ -47,6 +48,7 @@ _BOUNDED = (
     "expect_column_max_to_be_between",
     "expect_column_min_to_be_between",
 )
+_EXTREMES = _BOUNDED[1:]
 _PLAIN_QUERY = (
     *("Project", "Filter", "Aggregate", "UnresolvedHaving", "Distinct", "Sort", "SubqueryAlias"),
     *("GlobalLimit", "LocalLimit", "Offset", "UnresolvedRelation"),
@@ -121,6 +123,9 @@ def _misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]
         if type_ is not None and value is not None and not _holds(type_, value):
             # Arguments are the suite's words, not a row's.
             yield f"{argument} {value!r}, {name} is {type_.simpleString()}", "a value of that type"
+        elif rule.type in _EXTREMES and isinstance(value, str) and _has_zone(value):
+            # Great Expectations compares it with the column's own, which has none.
+            yield f"{argument} {value!r}", "a time in UTC, without a zone"
 
 
 def _texts_only(rule: Rule) -> bool:
@@ -167,6 +172,11 @@ def _is_time(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _has_zone(time: str) -> bool:
+    found = _TIME.fullmatch(time.strip())
+    return found is not None and found["zone"] is not None
 
 
 def _is_above(low: Any, high: Any) -> bool:

@@ -366,6 +366,21 @@ def test_bounds_the_wrong_way_round(low: Any, high: Any, wrong: bool) -> None:
         assert (allowed in [each for _, each in _misfits(rule, {})]) is wrong
 
 
+@pytest.mark.parametrize(
+    "time", ["2024-12-31T00:00:00Z", "2024-12-31 00:00:00+01:00", "2024-12-31"]
+)
+def test_a_bound_of_the_newest_time_has_no_zone(time: str) -> None:
+    for type_, refused in (
+        ("expect_column_max_to_be_between", time != "2024-12-31"),
+        ("expect_column_min_to_be_between", time != "2024-12-31"),
+        ("expect_column_values_to_be_between", False),  # Spark compares, by the zone
+    ):
+        rule = Rule("r", type_, {"column": "c", "max_value": time}, "why")
+        found = list(_misfits(rule, {"c": TimestampType()}))
+        zone = [(f"max_value {time!r}", "a time in UTC, without a zone")]
+        assert found == (zone if refused else [])
+
+
 # ---- verdicts --------------------------------------------------------------------------------
 
 
