@@ -25,6 +25,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from driftline.conditions import in_sql
 from driftline.suite_files import ABOUT_NULLS, Arguments, Rule
 
 Rows = Callable[[Arguments], Column]
@@ -216,12 +217,13 @@ def looked_at(rule: Rule) -> Column | None:
 
 
 def spark_condition(rule: Rule) -> str | None:
-    """The rule's condition on rows if it is in Spark's SQL, as a text or as Great Expectations
-    writes such a text.
+    """The rule's condition on rows in Spark's SQL, if it is a text of that, or what Great
+    Expectations makes one of.
     """
     condition = rule.arguments.get("row_condition")
-    if isinstance(condition, dict) and condition.get("type") == "pass_through":
-        return str(condition.get("pass_through_filter"))
+    if isinstance(condition, dict):
+        passed = condition.get("type") == "pass_through"
+        return str(condition.get("pass_through_filter")) if passed else in_sql(condition)
     own = str(rule.arguments.get("condition_parser")).startswith("great_expectations")
     return None if own or not isinstance(condition, str) else condition
 
@@ -324,7 +326,7 @@ def compiled(rule: Rule) -> bool:
     """Whether the rule is part of the plan; if not, Great Expectations runs it."""
     others = {name: each for name, each in rule.arguments.items() if name != "row_condition"}
     if rule.arguments.get("row_condition") is not None and spark_condition(rule) is None:
-        return False  # a condition in Great Expectations' own language
+        return False  # a text in Great Expectations' own language
     if any(isinstance(each, dict) for each in others.values()):
         return False  # a parameter of the suite
     if not isinstance(rule.arguments.get("value_set", []), list):

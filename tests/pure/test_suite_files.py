@@ -13,6 +13,7 @@ from pyspark.sql import Row
 from pyspark.sql.types import DataType, DateType, LongType, StructField, StructType, TimestampType
 
 from driftline import schemas, suites
+from driftline.conditions import in_sql
 from driftline.errors import ConfError
 from driftline.problem import load_problem
 from driftline.quality import by_row, compiled, spark_condition, sql_condition
@@ -294,8 +295,29 @@ def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) 
         ("error", "Fares"),
         ("warn", "it does not say why"),
     ]
-    assert [compiled(rule) for rule in suite.rules] == [True, True, False, True, False, False]
+    assert [compiled(rule) for rule in suite.rules] == [True, True, True, True, False, False]
+    assert spark_condition(suite.rules[2]) == "`amount` > 3"
     assert spark_condition(suite.rules[3]) == "amount > 3"
+
+
+def test_conditions_on_columns_are_those_that_great_expectations_gives_spark() -> None:
+    from great_expectations.execution_engine import SparkDFExecutionEngine
+    from great_expectations.expectations.row_conditions import Column
+
+    engine = object.__new__(SparkDFExecutionEngine)
+    for condition in (
+        Column("kind") == "it's",
+        Column("a `b`") != 3.5,
+        Column("a.b") >= 0,
+        (Column("kind") <= 3) & (Column("kind") > -1) & Column("x").is_not_null(),
+        (Column("kind").is_in(["a", "b"]) & (Column("kind") < "z")) | Column("x").is_null(),
+        Column("kind").is_not_in([1, 2]),
+    ):
+        theirs = engine.condition_to_filter_clause(condition)
+        assert in_sql(json.loads(json.dumps(condition.dict()))) == theirs
+    for other in ({"type": "pass_through", "pass_through_filter": "a"}, {"type": "x"}, {}, "a > 3"):
+        assert in_sql(other) is None
+        assert in_sql({"type": "and", "conditions": [other]}) is None
 
 
 def test_only_warnings_refuse_nothing(tmp_path: Path) -> None:

@@ -61,6 +61,31 @@ PASSED = {
         "pass_through_filter": "id > 0 AND word <> 'A1'",
     }
 }
+COMPARED = {
+    "row_condition": {
+        "type": "or",
+        "conditions": [
+            {"type": "nullity", "column": {"name": "word"}, "is_null": True},
+            {
+                "type": "and",
+                "conditions": [
+                    {
+                        "type": "comparison",
+                        "column": {"name": "id"},
+                        "operator": ">",
+                        "parameter": 0,
+                    },
+                    {
+                        "type": "comparison",
+                        "column": {"name": "word"},
+                        "operator": "NOT_IN",
+                        "parameter": ["A1", "it's"],
+                    },
+                ],
+            },
+        ],
+    }
+}
 SQL = "unexpected_rows_expectation"
 LATE = {"min_value": "2024-01-01 00:00:00", "max_value": "2024-12-31 00:00:00"}
 IN = {"min_value": 1, "max_value": 5}
@@ -172,6 +197,9 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_be_between", {**N, **IN, "row_condition": "id > 0 -- or none"}),
     ("expect_column_mean_to_be_between", {**N, "min_value": 1, **PASSED}),
     ("expect_column_values_to_be_unique", {**N, **PASSED}),
+    ("expect_column_values_to_be_between", {**N, **IN, **COMPARED}),
+    ("expect_column_mean_to_be_between", {**N, "min_value": 1, **COMPARED}),
+    ("expect_column_values_to_be_unique", {**N, **COMPARED}),
     ("expect_column_values_to_match_regex", WORD),
     (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE word RLIKE '^[a-z]{{3}}$'"}),
     (SQL, {"unexpected_rows_query": "SELECT * FROM {batch} WHERE word LIKE '%{{%' OR n < 0"}),

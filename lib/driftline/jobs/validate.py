@@ -123,11 +123,14 @@ def _source(
     if totals:
         good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
         by_hand = [rule.type for rule in suite.rules if not quality.compiled(rule)]
-        aside = f" ({', '.join(by_hand)}: run by Great Expectations)" if by_hand else ""
+        aside = f" ({', '.join(by_hand)}: {_BY_HAND})" if by_hand else ""
         said += [f"{good:,} good, {bad:,} quarantined, {repeats:,} known duplicates{aside}"]
     if without:
         said += [f"{without:,} {'delivery' if without == 1 else 'deliveries'} without a record"]
     return f"{source}: {', '.join(said) or 'nothing new'}"
+
+
+_BY_HAND = "run by Great Expectations, rows that break it are not kept out"
 
 
 def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed) -> bool:
