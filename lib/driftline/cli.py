@@ -79,14 +79,16 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 @where
 @quality.validating[0]
 @quality.validating[1]
-def validate(replay: bool, dry_run: bool, **options: Any) -> None:
+@quality.validating[2]
+def validate(replay: bool, dry_run: bool, give_up: str | None, **options: Any) -> None:
     """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
 
-    A batch that breaks its suite as a whole is refused (exit code 3), and the others go through.
+    A batch that breaks its suite as a whole is refused (exit code 3) until its suite is mended or
+    it is given up (--quarantine), and the others go through.
     """
-    if replay and dry_run:
-        raise click.UsageError("--replay writes and --dry-run does not: give one of them")
-    _stage("validate", options, replay=replay, dry_run=dry_run)
+    if replay + dry_run + (give_up is not None) > 1:
+        raise click.UsageError("give one of --replay, --dry-run and --quarantine")
+    _stage("validate", options, replay=replay, dry_run=dry_run, give_up=give_up)
 
 
 @cli.command()

@@ -23,6 +23,12 @@ validating = (
         is_flag=True,
         help="Only tell what the suites would keep out of all that landed, by delivery and day.",
     ),
+    click.option(
+        "--quarantine",
+        "give_up",
+        metavar="BATCH",
+        help="Give this refused batch up: all its rows go to quarantine, with what it broke.",
+    ),
 )
 
 

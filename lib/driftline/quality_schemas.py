@@ -13,7 +13,8 @@ QUARANTINE = Table(
         "delivery string — SHA-256 of the delivery the row came from",
         "offset bigint — Byte at which the record starts there, decompressed; row of Parquet",
         "rules array<struct<name:string,fingerprint:string,columns:array<string>>> "
-        "— The rules the row broke; a fingerprint is of what a rule demands",
+        "— The rules the row broke; a fingerprint is of what a rule demands, after batch: of what "
+        "its batch broke as a whole (validate --quarantine)",
         "row string — The row as JSON; who mends it here has it judged again by validate --replay",
         "row_hash bigint — xxhash64 of row when it was judged: another one means it was mended",
         "batch string — See ops.deliveries",

@@ -1,7 +1,8 @@
 """Rows that break a rule, each with its reasons, and back again once they are cured; repeats.
 
 Quarantine keeps a row as JSON beside the rules it broke. What a rule is called may change: its
-fingerprint tells whether the demand a row was kept out for still stands.
+fingerprint tells whether the demand a row was kept out for still stands. Of a refused batch that is
+given up all rows are kept, with what the batch broke as a whole among their reasons.
 """
 
 from __future__ import annotations
@@ -29,18 +30,26 @@ def is_bad(rules: Sequence[Rule]) -> Column:
 
 
 def quarantined(
-    rows: DataFrame, rules: Sequence[Rule], columns: Sequence[str], *, table: str, run_id: str
+    rows: DataFrame,
+    rules: Sequence[Rule],
+    columns: Sequence[str],
+    *,
+    table: str,
+    run_id: str,
+    refused_by: Sequence[Rule] = (),
 ) -> DataFrame:
     """The rows that break any of the rules, as rows of ``ops.quarantine``, with which they are.
 
-    ``columns`` are those that the row is kept with, as JSON that :func:`restored` reads again.
+    ``columns`` are those that the row is kept with, as JSON that :func:`restored` reads again. If
+    the batch is ``refused_by`` rules, all rows are kept.
     """
     kept = _row(columns)
-    return rows.where(is_bad(rules)).select(
+    bad = rows if refused_by else rows.where(is_bad(rules))
+    return bad.select(
         F.lit(table).alias("table"),
         F.col("_delivery").alias("delivery"),
         F.col("_offset").alias("offset"),
-        broken(rules).alias("rules"),
+        F.concat(broken(rules), _whole(refused_by)).alias("rules"),
         kept.alias("row"),
         F.xxhash64(kept).alias("row_hash"),
         F.col("_batch").alias("batch"),
@@ -48,14 +57,36 @@ def quarantined(
     )
 
 
-def is_affected(rules: Sequence[Rule]) -> Column:
-    """True for rows of ``ops.quarantine`` that ``rules`` may judge otherwise than they were.
+def is_affected(suite: Suite) -> Column:
+    """True for rows of ``ops.quarantine`` that the suite may judge otherwise than they were.
 
     One of the demands such a row broke is not made any more, or somebody mended the row.
     """
-    demanded = [rule.fingerprint for rule in rules]
+    demanded = [rule.fingerprint for rule in splitting(suite)] + _of_batches(suite)
     dropped = F.exists("rules", lambda rule: ~rule["fingerprint"].isin(demanded))
     return dropped | (F.col("row_hash") != F.xxhash64("row"))
+
+
+def standing(suite: Suite) -> Column:
+    """Of the rules in a row of ``ops.quarantine`` those that its batch broke as a whole and that
+    the suite still has: no row by itself can keep them.
+    """
+    demanded = _of_batches(suite)
+    return F.filter("rules", lambda rule: rule["fingerprint"].isin(demanded))
+
+
+_BATCH = "batch:"
+"""Before the fingerprint of a rule that a row's batch broke as a whole."""
+
+
+def _of_batches(suite: Suite) -> list[str]:
+    return [_BATCH + rule.fingerprint for rule in suite.rules if rule.severity == "error"]
+
+
+def _whole(rules: Sequence[Rule]) -> Column:
+    """The rules that a batch was refused by, as reasons of each of its rows."""
+    told = [_reason(f"{each.name} (its batch)", _BATCH + each.fingerprint, each) for each in rules]
+    return F.array(*told).cast(BROKEN)
 
 
 BROKEN = "array<struct<name:string,fingerprint:string,columns:array<string>>>"
@@ -64,17 +95,17 @@ BROKEN = "array<struct<name:string,fingerprint:string,columns:array<string>>>"
 def broken(rules: Sequence[Rule]) -> Column:
     """The rules that a row breaks: name, fingerprint, columns of each."""
     told = [
-        F.when(
-            quality.breaks(rule),
-            F.struct(
-                F.lit(rule.name).alias("name"),
-                F.lit(rule.fingerprint).alias("fingerprint"),
-                F.array(*map(F.lit, rule.columns)).cast("array<string>").alias("columns"),
-            ),
-        )
-        for rule in rules
+        F.when(quality.breaks(rule), _reason(rule.name, rule.fingerprint, rule)) for rule in rules
     ]
     return F.array_compact(F.array(*told)).cast(BROKEN)
+
+
+def _reason(name: str, fingerprint: str, rule: Rule) -> Column:
+    return F.struct(
+        F.lit(name).alias("name"),
+        F.lit(fingerprint).alias("fingerprint"),
+        F.array(*map(F.lit, rule.columns)).cast("array<string>").alias("columns"),
+    )
 
 
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}

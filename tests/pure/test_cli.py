@@ -237,6 +237,14 @@ def test_an_interrupted_command_ends_as_shells_expect(
             f"no stage 'everything' ({', '.join(STAGES)}); leave --stages out to run all",
         ),
         (["simulate", "--out", "shop", "--months", "many"], "many"),
+        (
+            ["validate", "--problem", CHURN, "--replay", "--quarantine", "b1"],
+            "give one of --replay, --dry-run and --quarantine",
+        ),
+        (
+            ["validate", "--problem", CHURN, "--replay", "--dry-run"],
+            "give one of --replay, --dry-run and --quarantine",
+        ),
     ],
     ids=lambda value: " ".join(value[:1] + value[3:]) if isinstance(value, list) else "",
 )

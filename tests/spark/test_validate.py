@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from driftline import schemas
-from driftline.errors import ConfError, Refused
+from driftline.errors import ConfError, Missing, Refused
 from driftline.jobs import gate, query, suggest, validate, watch
 from driftline.problem import load_problem
 from driftline.query import text
@@ -244,7 +244,9 @@ class Killed(Exception):
     pass
 
 
-def killed_at(monkeypatch: pytest.MonkeyPatch, shop: Shop, method: str, table: str) -> None:
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch, shop: Shop, method: str, table: str, **options: Any
+) -> None:
     """Let the stage end where it would write a table; what was written before stays."""
     real = getattr(shop.line.tables, method)
 
@@ -256,7 +258,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, shop: Shop, method: str, table: s
     with monkeypatch.context() as patched:
         patched.setattr(shop.line.tables, method, write)
         with pytest.raises(Killed):
-            validate.run(shop.line, replay=method == "merge")
+            validate.run(shop.line, replay=method == "merge", **options)
 
 
 def test_killed_between_the_two_writes_it_goes_on_even_with_another_suite(
@@ -340,6 +342,43 @@ def test_a_row_that_a_killed_replay_let_in_leaves_quarantine_whatever_the_suite_
     assert shop.kept_out() == {1: [AMOUNT], 2: [AMOUNT, CHANNEL, NULL]}
     assert shop.numbers() == ["o0", "o3", "o5", "o6"]
     assert "nothing in quarantine that could be cured" in validate.run(shop.line, replay=True)
+
+
+def test_a_refused_batch_is_given_up_exactly_once_and_comes_back_once_its_rules_go(
+    shop, monkeypatch
+) -> None:
+    low = {"type": SUITE[1]["type"], "kwargs": {"column": "amount", "min_value": 0}}
+    unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "order_id"}}
+    shop.guarded_by([low, SUITE[2], SUITE[3], unique])
+    shop.lands("b1", [("o0", NOON, 5.0, "web"), ("o1", NOON, -5.0, "web"), ("o1", NOON, 1.0, "x")])
+    with pytest.raises(Refused) as caught:
+        validate.run(shop.line)
+    assert "driftline validate --quarantine BATCH" in caught.value.hint
+    with pytest.raises(Missing, match="batch b1x does not wait") as absent:
+        validate.run(shop.line, give_up="b1x")
+    assert absent.value.hint == "did you mean 'b1'?"
+    whole = [f"{AMOUNT} (its batch)", "order_id: values_to_be_unique (its batch)"]
+    all_out = {0: whole, 1: sorted([AMOUNT, *whole]), 2: sorted([CHANNEL, *whole])}
+    killed_at(monkeypatch, shop, "append_files", "silver.orders", give_up="b1")
+    assert shop.kept_out() == all_out and not shop.numbers()
+    said = validate.run(shop.line, give_up="b1")
+    assert said == "orders: batch b1 is given up, all its 3 rows are quarantined"
+    assert shop.kept_out() == all_out and not shop.numbers()
+    assert validate.run(shop.line) == "orders: nothing new"
+    # While one of the rules that the batch broke is there, no row is let in by itself.
+    assert "nothing in quarantine that could be cured" in validate.run(shop.line, replay=True)
+    shop.guarded_by([SUITE[2], SUITE[3], unique])
+    said = validate.run(shop.line, replay=True)
+    assert "3 rows judged again: 0 cured, 0 known duplicates, 3 stay" in said
+    assert shop.kept_out() == {0: whole[1:], 1: whole[1:], 2: [CHANNEL, *whole[1:]]}
+    shop.guarded_by([SUITE[2], SUITE[3]])
+    said = validate.run(shop.line, replay=True)
+    assert "3 rows judged again: 2 cured, 0 known duplicates, 1 stay" in said
+    assert shop.numbers() == ["o0", "o1"] and shop.kept_out() == {2: [CHANNEL]}
+    shop.lands("b2", [("o2", NOON, 1.0, "web")], at=NOON + timedelta(hours=1))
+    with pytest.raises(Missing, match="b2 is not refused"):
+        validate.run(shop.line, give_up="b2")
+    assert validate.run(shop.line).startswith("orders: 1 good")
 
 
 def test_a_rule_that_fails_on_a_value_is_refused_without_the_value_wherever_it_is_tried(

@@ -66,6 +66,22 @@ def guard(
     pass shall tell.
     """
     suite = suite or suite_of(line, table)
+    judged = verdicts(line, ledger, rows, table, suite=suite, batch=batch, also=also)
+    suites.refuse(judged, table.full_name)
+    return judged
+
+
+def verdicts(
+    line: Line,
+    ledger: Run,
+    rows: DataFrame,
+    table: Table,
+    *,
+    suite: Suite,
+    batch: str,
+    also: Sequence[Column] = (),
+) -> Judged:
+    """Judge and keep the verdicts, whatever they are."""
     ledger.progress(f"judging {table.full_name} by {len(suite.rules)} expectations")
     now = datetime.now(timezone.utc)
     meta = {
@@ -100,7 +116,6 @@ def guard(
     with line.tables.lock(schemas.QUALITY.full_name, schemas.VALIDATIONS.full_name, wait=120.0):
         line.tables.append_values(values, schemas.QUALITY, key=None)
         line.tables.append_values([whole], schemas.VALIDATIONS, key=None)
-    suites.refuse(judged, table.full_name)
     return judged
 
 

@@ -46,11 +46,13 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     passed = silver.select(*record, F.lit(True).alias("_passed"))
     known = kept.join(passed, [name.removeprefix("_") for name in _RECORD], "left")
     known = known.withColumn("_passed", F.col("_passed").isNotNull())
-    affected = known.where(quarantine.is_affected(rules) | F.col("_passed"))
+    affected = known.where(quarantine.is_affected(suite) | F.col("_passed"))
+    affected = affected.withColumn("_standing", quarantine.standing(suite))
     columns = [each for each in table.columns if each.name not in schemas.RECORD]
     ddl = ", ".join(f"`{each.name}` {each.type}" for each in columns)
-    rows = quarantine.restored(affected, ddl, "_passed")
-    rows = rows.withColumn("_rules", quarantine.broken(rules)).persist()
+    rows = quarantine.restored(affected, ddl, "_passed", "_standing")
+    reasons = F.concat(quarantine.broken(rules), "_standing")
+    rows = rows.withColumn("_rules", reasons).persist()
     try:
         passed_again = F.col("_readable") & (F.size("_rules") == 0)
         cured = F.col("_passed") | passed_again

@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, schemas, watch
-from driftline.errors import Refused
-from driftline.jobs.gate import as_declared, guard, suite_of
+from driftline.errors import Missing, Refused, did_you_mean
+from driftline.jobs.gate import as_declared, guard, suite_of, verdicts
 from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
 from driftline.jobs.replay import trial
 from driftline.ledger import Run
+from driftline.logs import visible
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
 
@@ -39,11 +40,14 @@ _NAMED = 3
 """Deliveries of a refused batch that are named."""
 
 
-def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
+def run(
+    line: Line, *, replay: bool = False, dry_run: bool = False, give_up: str | None = None
+) -> str:
     """Judge every batch that landed since the last time; returns what happened in words.
 
     ``replay``: instead judge rows of quarantine again that may be cured. ``dry_run``: instead tell
     what the suites as they are now would keep out of all that ever landed, and write nothing.
+    ``give_up``: instead put all rows of this batch, which is refused, into quarantine.
     """
     suites = {  # a suite that is wrong is refused before any work
         source: suite_of(line, schemas.silver(line.problem, source))
@@ -62,6 +66,9 @@ def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
         refused: list[Refused] = []
         if replay:
             said = [again(line, ledger, source, suite) for source, suite in suites.items()]
+        elif give_up is not None:
+            source, batch = _waiting(line, give_up)
+            said = [_give_up(line, ledger, source, batch, suites[source])]
         else:
             batches = _landed(line)
             said = [
@@ -74,9 +81,15 @@ def run(line: Line, *, replay: bool = False, dry_run: bool = False) -> str:
             raise Refused(
                 f"{count} refused; what else was new went through",
                 where="\n           ".join(each.where for each in refused),
-                hint=refused[0].hint,
+                hint=_HINT,
             )
         return ledger.message
+
+
+_HINT = (
+    "all verdicts are in ops.quality. Mend the suite and run again; or, where the data are broken, "
+    "deliver them anew and give these up: driftline validate --quarantine BATCH"
+)
 
 
 def _landed(line: Line) -> dict[str, list[_Landed]]:
@@ -118,7 +131,7 @@ def _source(
             totals.append(_batch(line, ledger, source, version, batch.id, suite))
         except Refused as refusal:
             where = f"silver.{source}, {batch}, {suite.file}: {refusal.where}"
-            refused.append(Refused(refusal.what, where=where, hint=refusal.hint))
+            refused.append(Refused(refusal.what, where=where))
     said = []
     if totals:
         good, bad, repeats = (sum(each[place] for each in totals) for place in range(3))
@@ -157,9 +170,7 @@ def _batch(
     """
     table = schemas.silver(line.problem, source)
     declared = line.problem.sources[source]
-    landed = line.tables.read(f"bronze.{source}", version=version)
-    # Fields that bronze has added for other deliveries are none of silver, nor of its suite.
-    rows = as_declared(landed.where(F.col("_batch") == batch), table)
+    rows = _rows(line, table, version, batch)
     columns = list(declared.columns)
     vitals = watch.vitals(columns, declared.time)
     judged = guard(line, ledger, rows, table, suite=suite, batch=batch, also=vitals)
@@ -187,6 +198,54 @@ def _batch(
     return kept, bad, repeats
 
 
+def _rows(line: Line, table: Table, version: int, batch: str) -> DataFrame:
+    """The rows of a batch, as silver will have them: fields that bronze has added for other
+    deliveries are none of silver, nor of its suite.
+    """
+    landed = line.tables.read(f"bronze.{table.name}", version=version)
+    return as_declared(landed.where(F.col("_batch") == batch), table)
+
+
+def _waiting(line: Line, id_: str) -> tuple[str, str]:
+    """The source of a batch that landed and is not in silver, and the batch."""
+    waiting, landed = {}, _landed(line)
+    for source in line.problem.sources:
+        done = line.tables.committed(f"silver.{source}")
+        for batch in landed[source]:
+            if f"validate:{batch.id}" not in done:
+                waiting[batch.id] = source
+    if id_ not in waiting:
+        names = f"waiting are {', '.join(waiting)}" if waiting else "none waits"
+        raise Missing(
+            f"batch {visible(id_)} does not wait for the gate",
+            where=schemas.DELIVERIES.full_name,
+            hint=did_you_mean(id_, waiting, otherwise=names),
+        )
+    return waiting[id_], id_
+
+
+def _give_up(line: Line, ledger: Run, source: str, batch: str, suite: Suite) -> str:
+    """Put all rows of a refused batch into quarantine; returns what happened in words."""
+    table = schemas.silver(line.problem, source)
+    version = line.tables.version(f"bronze.{source}")
+    ledger.read(f"bronze.{source}", version)
+    rows = _rows(line, table, version, batch)
+    judged = verdicts(line, ledger, rows, table, suite=suite, batch=batch)
+    refused_by = [verdict.rule for verdict in judged.verdicts if verdict.refusal]
+    if judged.rows and not refused_by:
+        raise Missing(
+            f"batch {batch} is not refused by its suite as it is now",
+            where=suite.file,
+            hint="`driftline validate` lets it through",
+        )
+    rules = quarantine.splitting(suite)
+    bad = _keep_out(line, ledger, rows, rules, table, batch, suite, refused_by) if refused_by else 0
+    line.tables.ensure(table)
+    ledger.wrote(line.tables.append_files([], table, key=f"validate:{batch}"))
+    ledger.count(in_=judged.rows, out=0, rejected=bad)
+    return f"{source}: batch {batch} is given up, all its {bad:,} rows are quarantined"
+
+
 def _measure(
     line: Line,
     ledger: Run,
@@ -209,8 +268,10 @@ def _keep_out(
     table: Table,
     batch: str,
     suite: Suite,
+    refused_by: Sequence[Rule] = (),
 ) -> int:
-    """Put the rows that break one of ``rules`` into quarantine; returns how many they are.
+    """Put the rows that break one of ``rules`` into quarantine, or all of a batch ``refused_by``
+    some; returns how many they are.
 
     Runs that were killed after this and before silver's commit may have judged by other suites:
     what they put there of the batch is replaced, unless the last of them judged by this one. Keys
@@ -219,15 +280,22 @@ def _keep_out(
     name = schemas.QUARANTINE.full_name
     begin = f"validate:{table.name}:{batch}:"
     before = [each for each in line.tables.committed(name) if each.startswith(begin)]
-    if not rules and not before:
+    if not (rules or refused_by or before):
         return 0
-    judged = f"{begin}{suite.digest[:16]}:"
+    judged = f"{begin}{'all ' if refused_by else ''}{suite.digest[:16]}:"
     if f"{judged}{len(before)}" in before:
         mine = (F.col("table") == table.full_name) & (F.col("batch") == batch)
         return line.tables.read(name).where(mine).count()
     key = f"{judged}{len(before) + 1}"
     columns = [each for each in table.column_names if each not in schemas.RECORD]
-    kept = quarantine.quarantined(rows, rules, columns, table=table.full_name, run_id=ledger.run_id)
+    kept = quarantine.quarantined(
+        rows,
+        rules,
+        columns,
+        table=table.full_name,
+        run_id=ledger.run_id,
+        refused_by=refused_by,
+    )
     if before:
         where = f"`table` = '{table.full_name}' AND batch = '{batch}'"
         written = line.tables.replace(kept, schemas.QUARANTINE, where=where, key=key)
