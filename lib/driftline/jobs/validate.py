@@ -16,7 +16,6 @@ from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
 from driftline.jobs.replay import trial
 from driftline.ledger import Run
-from driftline.logs import visible
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
 
@@ -217,7 +216,7 @@ def _waiting(line: Line, id_: str) -> tuple[str, str]:
     if id_ not in waiting:
         names = f"waiting are {', '.join(waiting)}" if waiting else "none waits"
         raise Missing(
-            f"batch {visible(id_)} does not wait for the gate",
+            f"batch {id_} does not wait for the gate",
             where=schemas.DELIVERIES.full_name,
             hint=did_you_mean(id_, waiting, otherwise=names),
         )
