@@ -210,9 +210,9 @@ class Problem(Strict):
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),
                 )
-        for table, columns in self.drift.segments.items():
+        for table, parts in self.drift.segments.items():
             layer, _, name = table.partition(".")
-            for column in columns if layer in ("bronze", "silver") else ():
+            for column in parts if layer in ("bronze", "silver") else ():
                 self._check_column(f"drift.segments.{table}", name, column)
         requests = self.monitor.requests
         if requests is not None and requests not in self.sources:
