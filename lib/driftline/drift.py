@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from driftline import categories, distances, profile, sketches
 from driftline.profile import Field, Profile
@@ -121,31 +120,6 @@ def volume(before: int, after: int, threshold: float | None = None) -> Statistic
     change = abs(after / before - 1) if before else float(after > 0)
     said, p = f"{before:,} → {after:,} rows", distances.counts_p((before, after))
     return Statistic("*", "volume", change, threshold, said, p=p, rows=after)
-
-
-def freshness(
-    before: Profile,
-    after: Profile,
-    at: tuple[datetime, datetime],
-    threshold: float | None = None,
-    *,
-    keys: Collection[str] = (),
-) -> Statistic | None:
-    """By how many days the newest time of a column has fallen further behind its version's commit.
-
-    ``at`` are the commits' times. None where a side has no time. A threshold is of those of
-    ``keys``, where they are known: other times, as birthdays, need not move on.
-    """
-    newest = [each.max for each in (before, after) if each.is_time and each.max is not None]
-    if len(newest) < 2:
-        return None
-    days = [(when.timestamp() - last) / 86_400 for when, last in zip(at, newest, strict=True)]
-    told = [f"{abs(each):,.1f} days {'after' if each < 0 else 'before'}" for each in days]
-    said = f"newest {' → '.join(told)} the version"
-    behind = days[1] - days[0]
-    threshold = threshold if not keys or before.column in keys else None
-    pace = ((newest[1] - newest[0]) / 86_400, (at[1] - at[0]).total_seconds() / 86_400)
-    return Statistic(before.name, "freshness", max(0.0, behind), threshold, said, pace=pace)
 
 
 def _calendars_differ(

@@ -16,12 +16,13 @@ from scipy.stats import binomtest
 from driftline import profile
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.distances import counts_p
-from driftline.drift import Statistic, freshness, schema, volume
+from driftline.drift import Statistic, schema, volume
 from driftline.errors import Missing
 from driftline.jobs import drift as job
 from driftline.jobs import sides
 from driftline.jobs.sides import Pair, Side
 from driftline.profile import Field
+from driftline.times import freshness
 from driftline.verdicts import judged, learnt
 
 

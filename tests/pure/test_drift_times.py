@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from profiles import RULE, Values, drifted, numeric, words
 
-from driftline.drift import Statistic, compare, freshness
+from driftline.drift import Statistic, compare
 from driftline.profile import Profile
+from driftline.times import freshness, strays
 from driftline.verdicts import judged, learnt
 
 MARCH = datetime(2026, 3, 1, tzinfo=timezone.utc)
@@ -152,3 +153,33 @@ def test_a_newest_time_in_the_future_is_after_its_version() -> None:
     assert said.value == 0.0
     assert freshness(last, now, at).value == 2_913_112 + 7
     assert freshness(now, then, at).detail.startswith("newest 0.0 days before → ")
+
+
+def test_times_that_are_as_none_was() -> None:
+    """A default of 1970, milliseconds for seconds, years for days; not those that move on, be they
+    late, or of next month as they always were.
+    """
+    random = np.random.default_rng(1)
+    at = (MARCH + timedelta(days=30), MARCH + timedelta(days=60))
+    days = random.uniform(0, 40, size=2000)  # some are planned ahead
+
+    def told(now: Values) -> Statistic:
+        said = strays(times(days)["at"], times(now)["at"], at, 0.03)
+        assert said is not None
+        return judged([said])[0]
+
+    later = days + 30
+    since = -MARCH.timestamp() / 86_400
+    for now, share in (
+        (np.full(2000, since), 1.0),
+        (np.where(random.random(2000) < 0.1, since, later), 0.1),
+        (later * 365, 1.0),
+        (later + 1000 * 365, 1.0),
+    ):
+        said = told(now)
+        assert said.drifted
+        assert said.value == pytest.approx(share, abs=0.05)
+    for calm in (later, days, later - 35, np.where(random.random(2000) < 0.01, since, later)):
+        assert not told(calm).drifted
+    assert strays(numeric([1.0]), numeric([2.0]), at, 0.03) is None
+    assert strays(times([1.0])["at"], numeric([], type="timestamp"), at, 0.03) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from driftline import alarm, drift, profile, schemas, verdicts
+from driftline import alarm, drift, profile, schemas, times, verdicts
 from driftline.attribution import Cause
 from driftline.delta_files import Key
 from driftline.digests import digest
@@ -128,7 +128,7 @@ def _compare(
     calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
     statistics, found = compared(line, pair, known, segments, calm=calm)
     statistics += left
-    parted = [each for each in statistics if each.statistic != "freshness"]  # no part makes it
+    parted = [each for each in statistics if each.statistic not in times.STATISTICS]
     newest = _newest(line, old, known), _newest(line, new, known)
     moved = causes(line, pair, known, parted, found[old], newest)
     comparisons.write_causes(line, ledger, pair, moved, key)
@@ -218,7 +218,11 @@ def compared(
             told
             for name, then in before.items()
             if name in after
-            and (told := drift.freshness(then, after[name], at, rule.freshness, keys=new.keys))
+            for told in (
+                times.freshness(then, after[name], at, rule.freshness, keys=new.keys),
+                times.strays(then, after[name], at, rule.categories),
+            )
+            if told
         ),
     ]
     for name, segment_key in zip(segments, new.schema.keys(segments), strict=True):

@@ -29,7 +29,7 @@ _OVERLAID = 6
 _OPEN = 10
 _ORDER = (
     *("psi", "ks", "js", "wasserstein", "total_variation", "cramers_v", "null_rate"),
-    *("new", "lost", "range", "cardinality", "schema", "volume", "freshness", "rows"),
+    *("new", "lost", "range", "cardinality", "schema", "volume", "freshness", "strays", "rows"),
 )
 
 
