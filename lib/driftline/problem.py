@@ -195,9 +195,13 @@ class Problem(Strict):
                     allowed=", ".join(known),
                     hint="remove it from train.candidates",
                 )
+        named_columns = {"segments": self.drift.segments, "identifiers": self.drift.identifiers}
         named = {
             "drift.tables": self.drift.tables,
-            "drift.segments": [each for each in self.drift.segments if "/" not in each],
+            **{
+                f"drift.{key}": [each for each in columns if "/" not in each]
+                for key, columns in named_columns.items()
+            },
         }
         for key, table in ((key, table) for key, tables in named.items() for table in tables):
             layer, _, name = table.partition(".")
@@ -210,10 +214,11 @@ class Problem(Strict):
                     allowed=", ".join(f"{layer}.{each}" for each in names),
                     hint=did_you_mean(name, names, otherwise="choose one of these"),
                 )
-        for table, parts in self.drift.segments.items():
-            layer, _, name = table.partition(".")
-            for column in parts if layer in ("bronze", "silver") else ():
-                self._check_column(f"drift.segments.{table}", name, column)
+        for key, tables in named_columns.items():
+            for table, names in tables.items():
+                layer, _, name = table.partition(".")
+                for column in names if layer in ("bronze", "silver") else ():
+                    self._check_column(f"drift.{key}.{table}", name, column)
         requests = self.monitor.requests
         if requests is not None and requests not in self.sources:
             raise wrong(

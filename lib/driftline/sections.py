@@ -210,6 +210,8 @@ class Drift(Strict):
     tables: tuple[str, ...]
     segments: dict[str, tuple[str, ...]] = {}
     """Columns whose values cut a table into parts that are compared each for itself, a table."""
+    identifiers: dict[str, tuple[str, ...]] = {}
+    """Columns whose values are others in any rows, a table: only their nulls are compared."""
     psi: float = Field(default=0.2, gt=0)
     ks: float = Field(default=0.15, gt=0, le=1)
     js: float = Field(default=0.1, gt=0, le=1)
@@ -226,10 +228,10 @@ class Drift(Strict):
     """Days by which the newest time of a column falls further behind: of a source's ``time`` and
     ``arrival``, or of any where the problem says nothing of the table."""
 
-    @field_validator("tables", "segments")
+    @field_validator("tables", "segments", "identifiers")
     @classmethod
     def _layer_and_name(cls, tables: Any) -> Any:
-        """Segments may be of a table by its folder, too, for `driftline drift --table`."""
+        """Columns may be of a table by its folder, too, for `driftline drift --table`."""
         for table in tables:
             if isinstance(tables, dict) and "/" in table:
                 continue

@@ -95,6 +95,16 @@ CHANGES = {
             "did you mean 'channel'?",
         ),
     ),
+    "identifiers that are none": (
+        ("null_rate: 0.03", "null_rate: 0.03\n  identifiers: {silver.visits: [agents]}"),
+        (
+            "not a column of visits",
+            "drift.identifiers.silver.visits",
+            "agents",
+            "customer_id, time, path, status, bytes, agent",
+            "did you mean 'agent'?",
+        ),
+    ),
     "segments of a table that is compared at one as-of": (
         ("null_rate: 0.03", "null_rate: 0.03\n  segments: {gold.features: [as_of, age]}"),
         (
@@ -140,7 +150,7 @@ CHANGES = {
             "unknown key",
             "drift.volumes",
             "volumes",
-            "tables, segments, psi, ks, js, null_rate, categories, wasserstein, total_variation, "
+            "tables, segments, identifiers, psi, ks, js, null_rate, categories, wasserstein, total_variation, "
             "cramers_v, volume, freshness",
             "did you mean 'volume'?",
         ),

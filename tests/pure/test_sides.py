@@ -233,7 +233,8 @@ def test_keys_and_times_move_on_and_only_their_nulls_are_drift() -> None:
     assert not [each for each in calm if each.drifted] + moved
     told = {(each.column, each.statistic) for each in calm if each.column in ("who", "at")}
     assert told == {(name, what) for name in ("who", "at") for what in ("null_rate", "skipped")} | {
-        ("at", "freshness")
+        ("at", "freshness"),
+        ("at", "strays"),
     }
     assert not [each for each in calm if each.column == "at:weekday"]
     off, moved = compared([day(0)], [[day(1)], [day(2, nulls=100)]], rule, **asked)

@@ -158,7 +158,7 @@ def test_rows_and_freshness_have_the_thresholds_of_the_conf(spark, line) -> None
     )
     told = {key[1:]: row for key, row in found(line, version=1).items()}
     of_time = {statistic for column, statistic in told if column.partition(":")[0] == "time"}
-    assert of_time == {"null_rate", "skipped", "freshness"}
+    assert of_time == {"null_rate", "skipped", "freshness", "strays"}
     row = told["time", "freshness"]
     assert (row.value, row.threshold) == pytest.approx((4.0, 3.0))
     assert row.detail == "newest 2.0 days before → 6.0 days before the version"

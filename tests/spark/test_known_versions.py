@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -133,20 +134,18 @@ def test_thirteen_months_of_a_shop(
     remove_data(folder)
 
     def drifted(line: Line) -> dict[str, dict[str, str]]:
-        """The columns that drifted, and in words by what, month by month, without keys' values."""
+        """The columns that drifted, and in words by what, month by month."""
         return {
-            month: {
-                each.column: each.detail
-                for each in statistics
-                if each.drifted
-                and (
-                    each.column not in ("InvoiceNo", "CustomerID") or each.statistic == "null_rate"
-                )
-            }
+            month: {each.column: each.detail for each in statistics if each.drifted}
             for month, statistics in by_month(line, folder, months).items()
         }
 
-    strict = drifted(line)
+    def judged_by(**rule: Any) -> Line:
+        ours = line.problem.drift.model_copy(update={"identifiers": identifiers, **rule})
+        return replace(line, problem=line.problem.model_copy(update={"drift": ours}))
+
+    identifiers = {folder: ("InvoiceNo", "CustomerID")}
+    strict = drifted(judged_by())
     for column, swaying in (
         ("InvoiceDate:hour", months[1:]),
         # Eight days of December against a November are other weekdays by the calendar alone.
@@ -154,8 +153,7 @@ def test_thirteen_months_of_a_shop(
         ("Country", [months[place] for place in (1, 2, 4, 5, 7, 8, 10)]),
     ):
         assert [month for month in months[1:] if column in strict[month]] == swaying
-    rule = line.problem.drift.model_copy(update={"js": 0.2})
-    found = drifted(replace(line, problem=line.problem.model_copy(update={"drift": rule})))
+    found = drifted(judged_by(js=0.2))
 
     texts = dict.fromkeys(("InvoiceNo", "StockCode", "CustomerID"), str)
     frame = pd.concat((pd.read_csv(day, dtype=texts) for day in days), ignore_index=True)

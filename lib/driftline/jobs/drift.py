@@ -209,6 +209,7 @@ def compared(
     same = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
     before, after = (_profile(line, side, known) for side in same)
     rule, at = line.problem.drift, (old.at, new.at)
+    dated = new.keys.difference(rule.identifiers.get(new.table, ()))
     volume = rule.volume if pair.alike else None
     found = [
         drift.schema(old.fields, new.fields),
@@ -219,7 +220,7 @@ def compared(
             for name, then in before.items()
             if name in after
             for told in (
-                times.freshness(then, after[name], at, rule.freshness, keys=new.keys),
+                times.freshness(then, after[name], at, rule.freshness, keys=dated),
                 times.strays(then, after[name], at, rule.categories),
             )
             if told

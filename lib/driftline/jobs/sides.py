@@ -329,12 +329,13 @@ def _side(
 
 
 def _keys(line: Line, table: str) -> frozenset[str]:
-    """What the problem says of its own tables: whom rows are of, what tells them apart, and when
-    they happened and arrived.
+    """What the problem says of tables: what tells rows apart, and of its own ones whom rows are of,
+    and when they happened and arrived.
     """
+    told = frozenset(line.problem.drift.identifiers.get(table, ()))
     if "/" in table:
-        return frozenset()
+        return told
     layer, _, name = table.partition(".")
     source = line.problem.sources.get(name) if layer in ("bronze", "silver") else None
     known = (*source.key, source.time, source.arrival) if source else ()
-    return frozenset(filter(None, (line.problem.entity, *known)))
+    return told | frozenset(filter(None, (line.problem.entity, *known)))
