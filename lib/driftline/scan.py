@@ -15,6 +15,9 @@ K = 800
 TOP = 1000
 """Values listed a column and file."""
 
+NEWEST = "newest as-of"
+"""What cuts a file of rows with as-ofs in two: its cell has this key, see :func:`with_newest`."""
+
 _TRACKED = 4096
 _MAP = 8192
 """Spark rounds 4096 / 0.75 up to this; until three quarters are full every count is exact, then
@@ -116,6 +119,25 @@ def scan(
         .selectExpr("*", *_LISTED)
         .selectExpr(*_STORED)
     )
+
+
+def with_newest(rows: DataFrame, path: Column) -> tuple[DataFrame, Column]:
+    """Rows with a column :data:`NEWEST`: their as-of, where it is the newest one of their ``path``
+    (and, of predictions, of the model version that made them), else null. And a column of the path.
+
+    What a file's newest one is stays so, whatever comes after it. And the newest rows of any set
+    of files are those of the largest value: a file has them there, or has none of them.
+    """
+    file, last = f"file of the {NEWEST}", f"{NEWEST} of the file"
+    found = rows.withColumn(file, path)
+    within = [file, *(each for each in rows.columns if each == "model_version")]
+    theirs = {each: f"{each} of the {NEWEST}" for each in within}
+    newest = found.groupBy(*(called(each).alias(name) for each, name in theirs.items()))
+    ends = F.broadcast(newest.agg(F.max("as_of").alias(last)))
+    same = [called(each).eqNullSafe(called(name)) for each, name in theirs.items()]
+    mine = F.when(called("as_of") == called(last), called("as_of"))
+    marked = found.join(ends, same, "left").withColumn(NEWEST, mine)
+    return marked, called(file)
 
 
 def called(name: str) -> Column:

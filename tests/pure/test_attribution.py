@@ -452,8 +452,10 @@ def test_the_newest_as_of_of_each_side_is_what_a_segment_is_of() -> None:
     schema = Schema(tuple(Field(name, "string", name) for name in types), None)
     files = [DataFile(f"/t/{number}", 1, "", {}, {}) for number in range(2)]
     known = {
-        files[0].key: file_of(halves(OTHER, REST, as_of="1") + halves(FEW, REST, as_of="2")),
-        files[1].key: file_of(halves(OTHER, REST, as_of="3")),
+        files[0].key: file_of(
+            halves(OTHER, REST, **{NEWEST: None}) + halves(FEW, REST, **{NEWEST: "2"})
+        ),
+        files[1].key: file_of(halves(OTHER, REST, **{NEWEST: "3"})),
     }
     log = tuple(Commit(n, at, "WRITE", (each,), (), schema, True) for n, each in enumerate(files))
     old, new = (
@@ -463,7 +465,8 @@ def test_the_newest_as_of_of_each_side_is_what_a_segment_is_of() -> None:
     pair = Pair(old, new, log)
     statistics, found = drift.compared(line, pair, known, ("half",))
     assert {each.segment for each in statistics if each.drifted} == {"half=odd"}
-    moved = job.causes(line, pair, known, statistics, found[old], ({"as_of": "2"}, {"as_of": "3"}))
+    newest = {NEWEST: "2"}, {NEWEST: "3"}
+    moved = job.causes(line, pair, known, statistics, found[old], newest)
     assert [(e.segment, e.name, e.share, e.rows) for e in moved] == [("half=odd", "1", 1.0, 200)]
 
 

@@ -20,7 +20,7 @@ from driftline.attribution import Cause
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import comparisons, drawing, drift, sides
+from driftline.jobs import comparisons, drawing, drift, segments, sides
 from driftline.jobs.sides import Asked
 from driftline.options import span
 from driftline.problem import load_problem
@@ -80,21 +80,22 @@ def fields(**types: str) -> tuple[Field, ...]:
 def test_only_tables_that_have_as_ofs_are_compared_at_the_newest() -> None:
     """In a table that somebody else made, a column of that name may be anything."""
     told = line(columns=fields(as_of="bigint", x="double"))
-    for table, slice_, segments in (
-        ("gold.features", sides.NEWEST, ("as_of",)),
-        ("gold.predictions", sides.NEWEST, ("as_of",)),
-        ("gold.shadow", sides.NEWEST, ("as_of",)),
+    for table, slice_, cut in (
+        ("gold.features", sides.NEWEST, (sides.NEWEST,)),
+        ("gold.predictions", sides.NEWEST, (sides.NEWEST,)),
+        ("gold.shadow", sides.NEWEST, (sides.NEWEST,)),
         ("silver.orders", "added since 0", ()),
         ("/lake/as_of", "added since 0", ()),
     ):
         pair = sides.pair(told, table, Asked("0", "1"))
-        assert (pair.current.slice, drift._segments(told, pair, Asked())) == (slice_, segments)
+        assert segments.names(told, pair, Asked()) == ()
+        assert (pair.current.slice, pair.current.cut(())) == (slice_, cut)
         if slice_ == sides.NEWEST:
             with pytest.raises(Missing, match="compared at its newest as-of") as caught:
-                drift._segments(told, pair, Asked(by="as_of"))
+                segments.names(told, pair, Asked(by="as_of"))
             assert "--by" in str(caught.value.hint)
         else:
-            assert drift._segments(told, pair, Asked(by="as_of")) == ("as_of",)
+            assert segments.names(told, pair, Asked(by="as_of")) == ("as_of",)
 
 
 def test_segments_of_a_column_that_is_called_as_our_as_ofs() -> None:
@@ -164,16 +165,16 @@ def test_values_beyond_a_hundred_are_not_left_out_silently() -> None:
 def test_values_that_only_older_as_ofs_have_take_no_place() -> None:
     """Of the newest as-of all are compared, though a hundred others had more rows before."""
     days = [
-        *(({"as_of": "2025-12-31", "shop": f"old{place}"}, 900) for place in range(100)),
-        *(({"as_of": "2026-01-31", "shop": shop}, 90) for shop in ("a", "b")),
-        ({"as_of": "2026-01-31", "shop": "gone"}, 0),
+        *(({sides.NEWEST: None, "shop": f"old{place}"}, 900) for place in range(100)),
+        *(({sides.NEWEST: "2026-01-31", "shop": shop}, 90) for shop in ("a", "b")),
+        ({sides.NEWEST: "2026-01-31", "shop": "gone"}, 0),
     ]
     file = file_of([(cell, [numeric([1.0] * rows)]) for cell, rows in days])
     told = line(columns=fields(as_of="string", shop="string", x="double"))
     pair = sides.pair(told, "gold.features", Asked("0", "1"))
     known = {each.key: file for side in (pair.reference, pair.current) for each in side.files}
     files = len(pair.reference.files) + len(pair.current.files)
-    assert drift._values(told, known, pair, "shop") == {"a": 90 * files, "b": 90 * files}
+    assert segments.values(told, known, pair, "shop") == {"a": 90 * files, "b": 90 * files}
 
 
 @pytest.mark.parametrize(

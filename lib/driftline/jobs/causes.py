@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from driftline import attribution, profile, schemas
+from driftline import attribution, profile, scan, schemas
 from driftline.attribution import Cause
 from driftline.delta_files import DataFile, Key
 from driftline.drift import Statistic
@@ -232,7 +232,9 @@ def _groups(
     # A file that was not cut by a column may have rows of any part.
     keys = [set(cell) for each in cells.values() for cell in each]
     segments: dict[str, Members] = {
-        key: {} for key in sorted(set.intersection(*keys).difference(where) if keys else ())
+        key: {}
+        for key in sorted(set.intersection(*keys).difference(where) if keys else ())
+        if key != scan.NEWEST  # what is not of a file's newest as-of is of any other
     }
     names = _files([file.path for file in files])
     by_commit: Members = {}

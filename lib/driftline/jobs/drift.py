@@ -11,7 +11,7 @@ from driftline.delta_files import Key
 from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import comparisons, profiling, sides
+from driftline.jobs import comparisons, profiling, segments, sides
 from driftline.jobs.causes import called, causes, mainly
 from driftline.jobs.drawing import draw
 from driftline.jobs.importance import importance
@@ -20,9 +20,6 @@ from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry, Version
-
-_SEGMENTS = 100
-"""More values of a segment than these are not compared each for itself; the most frequent are."""
 
 Said = tuple[str, str]
 """What a comparison found, as it is told; and as it is kept, without values of columns: a run is
@@ -58,10 +55,9 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
     pair = sides.pair(line, table, asked)
     old, new = pair.reference, pair.current
     ledger.read(table, new.version)
-    segments = _segments(line, pair, asked)
-    cut = new.schema.keys(segments)
+    names = segments.names(line, pair, asked)
     if pair.same:
-        known = profiling.profiles(line, ledger, new.wanted, segments=cut)
+        known, _, _ = segments.profiles(line, ledger, new, new.wanted, names, asked)
         draw(line, ledger, {new: _profile(line, new, known)})
         return (f"{table}: nothing to compare, version {new.version} is the reference itself",) * 2
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
@@ -69,7 +65,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
     table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
     keys = sorted(old.keys | new.keys)
     # Its name, too: a folder that was copied has the identity of the first one.
-    question = [table, table_id, spans, segments, rule, asked.learn, champion, keys]
+    question = [table, table_id, spans, names, rule, asked.learn, champion, keys]
     key = f"drift:{digest(question)[:16]}"
     past = sides.steps(line, table, old.version, asked.learn)
     how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
@@ -80,7 +76,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
             gone = f"{schemas.DRIFT.full_name} has no rows of it any more"
             return (f"{table} {old.version} → {new.version} ({how}): {gone}",) * 2
     else:
-        statistics, moved = _compare(line, ledger, pair, asked, segments, past=past, key=key)
+        statistics, moved = _compare(line, ledger, pair, asked, names, past=past, key=key)
     main = mainly(pair, moved)
     source = f"; {main}" if main else ""
     weight = _importance(line, pair) if any(each.drifted for each in statistics) else {}
@@ -97,7 +93,7 @@ def _compare(
     ledger: Run,
     pair: Pair,
     asked: Asked,
-    segments: Sequence[str],
+    names: Sequence[str],
     *,
     past: Sequence[Pair],
     key: str,
@@ -117,19 +113,12 @@ def _compare(
         for side in (one.reference, one.current)
         for each in side.wanted
     ]
-    known = profiling.profiles(line, ledger, wanted, segments=new.schema.keys(segments))
-    left: list[Statistic] = []
-    files = {file.key for each in wanted for file in each.files}
-    if gone := len(files - known.keys()):  # whole, they may have been profiled in time
-        declared = [each for each in segments if each not in ("as_of", asked.by)]
-        left = [_uncut(each, gone, len(files)) for each in declared]
-        segments = [each for each in segments if each not in declared]
-        known = profiling.profiles(line, ledger, wanted, segments=new.schema.keys(segments))
-    calm = [_calm(line, _as_now(each, new), known, segments, like=pair) for each in past]
-    statistics, found = compared(line, pair, known, segments, calm=calm)
+    known, names, left = segments.profiles(line, ledger, new, wanted, names, asked)
+    calm = [_calm(line, _as_now(each, new), known, names, like=pair) for each in past]
+    statistics, found = compared(line, pair, known, names, calm=calm)
     statistics += left
     parted = [each for each in statistics if each.statistic not in times.STATISTICS]
-    newest = _newest(line, old, known), _newest(line, new, known)
+    newest = segments.newest(line, old, known), segments.newest(line, new, known)
     moved = causes(line, pair, known, parted, found[old], newest)
     comparisons.write_causes(line, ledger, pair, moved, key)
     draw(line, ledger, found)
@@ -182,12 +171,12 @@ def _calm(
     line: Line,
     step: Pair,
     known: Mapping[Key, FileProfile],
-    segments: Sequence[str],
+    names: Sequence[str],
     *,
     like: Pair,
 ) -> list[Statistic]:
     """What a calm step teaches; its rows only if they are counted as those of the pair are."""
-    found, _ = compared(line, step, known, segments)
+    found, _ = compared(line, step, known, names)
     return [each for each in found if each.statistic != "volume" or step.alike == like.alike]
 
 
@@ -195,17 +184,18 @@ def compared(
     line: Line,
     pair: Pair,
     known: Mapping[Key, FileProfile],
-    segments: Sequence[str] = (),
+    names: Sequence[str] = (),
     *,
     calm: Sequence[Sequence[Statistic]] = (),
 ) -> tuple[list[Statistic], dict[Side, dict[str, Profile]]]:
-    """All statistics, judged together, and the profiles they are of. Reads no data.
+    """All statistics, judged together, also those of each value of the columns of these names, and
+    the profiles they are of. Reads no data.
 
     Columns are what the files call them, and go by the names of the current side.
     """
     old, new = pair.reference, pair.current
     for side in (old, new):
-        profiling.require(side.files, known, table=side.table, by=segments)
+        profiling.require(side.files, known, table=side.table, by=names)
     same = (replace(old, fields=profile.renamed(old.fields, new.fields)), new)
     before, after = (_profile(line, side, known) for side in same)
     rule, at = line.problem.drift, (old.at, new.at)
@@ -226,13 +216,11 @@ def compared(
             if told
         ),
     ]
-    for name, segment_key in zip(segments, new.schema.keys(segments), strict=True):
-        if name == "as_of" and new.slice == sides.NEWEST:
-            continue  # cut by it to find the newest one
-        values = _values(line, known, pair, segment_key)
-        if len(values) > _SEGMENTS:
-            found.append(_left_out(name, list(values.values())))
-        for value in list(values)[:_SEGMENTS]:
+    for name, segment_key in zip(names, new.schema.keys(names), strict=True):
+        values = segments.values(line, known, pair, segment_key)
+        if len(values) > segments.MOST:
+            found.append(segments.left_out(name, list(values.values())))
+        for value in list(values)[: segments.MOST]:
             where: Cell = {segment_key: value}
             then, now = (_profile(line, side, known, where) for side in same)
             segment = called(name, value)
@@ -261,90 +249,14 @@ def _volume(pair: Pair, before: int, after: int, threshold: float | None) -> Sta
     return replace(counted, detail=f"{after:,} rows {how} {than} {before:,}")
 
 
-def _values(
-    line: Line, known: Mapping[Key, FileProfile], pair: Pair, segment: str
-) -> dict[str | None, int]:
-    """The values that compared rows of either side have in a segment, by its key, with how many;
-    the most frequent first.
-    """
-    rows: dict[str | None, int] = {}
-    for side in (pair.reference, pair.current):
-        newest = _newest(line, side, known)
-        for file in side.files:
-            for cell, parts in known[file.key].cells:
-                count = parts["*", ""].rows
-                if count and segment in cell and newest.items() <= cell.items():
-                    rows[cell[segment]] = rows.get(cell[segment], 0) + count
-    return dict(sorted(rows.items(), key=lambda pair: (-pair[1], str(pair[0]))))
-
-
-def _left_out(column: str, rows: Sequence[int]) -> Statistic:
-    """That the rarest values of a segment are not compared, for there are too many."""
-    left = len(rows) - _SEGMENTS
-    most = rows[_SEGMENTS] / sum(rows)
-    said = f"{left:,} of {len(rows):,} values, each of {most:.1%} of the rows at most, "
-    return Statistic(column, "segments", float(left), None, f"{said}are not compared by themselves")
-
-
-def _uncut(column: str, gone: int, files: int) -> Statistic:
-    """That no value of a segment is compared, for it was declared too late."""
-    said = f"{gone:,} of {files:,} files were removed before they were profiled by it: "
-    detail = f"{said}no value is compared by itself"
-    return Statistic(column, "segments", float(gone), None, detail)
-
-
-def _segments(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
-    table = pair.current.table
-    names = {each.name for each in pair.current.schema.fields}
-    # A declared one that the table has lost, or not yet, is said as a change of the schema.
-    wanted = {*line.problem.drift.segments.get(table, ())} & names
-    wanted |= {asked.by} if asked.by else set()
-    if asked.by and asked.by not in names:
-        raise Missing(
-            f"{table} has no column {asked.by} to compare by",
-            where=line.tables.path(table),
-            hint=f"it has {', '.join(sorted(names))}",
-        )
-    if pair.current.slice != sides.NEWEST:
-        return tuple(sorted(wanted))
-    if "as_of" in wanted:
-        raise Missing(
-            f"{table} is compared at its newest as-of: there are no others to compare by",
-            where=line.tables.path(table),
-            hint="leave as_of out of --by",
-        )
-    return tuple(sorted(wanted | {"as_of"}))
-
-
 def _profile(
     line: Line,
     side: Side,
     known: Mapping[Key, FileProfile],
     where: Cell | None = None,
 ) -> dict[str, Profile]:
-    where = {**_newest(line, side, known), **(where or {})}
+    where = {**segments.newest(line, side, known), **(where or {})}
     return profiling.of(side.files, side.fields, known, table=side.table, where=where)
-
-
-def _newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
-    """The newest as-of, where that is what is compared."""
-    if side.slice == sides.NEWEST:
-        (as_of,) = side.schema.keys(["as_of"])
-        made = [
-            cell[as_of]
-            for each in side.files
-            if each.key in known
-            for cell, _ in known[each.key].cells
-            if cell.get(as_of)
-        ]
-        if not made:
-            raise Missing(
-                f"{side.table} version {side.version} has no rows",
-                where=line.tables.path(side.table),
-                hint="choose another version with --from or --to",
-            )
-        return {as_of: max(filter(None, made))}
-    return {}
 
 
 def _rows(found: Mapping[str, Profile]) -> int:

@@ -27,8 +27,8 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
         version = delta_files.version(commits, newest)
         wanted = [profiling.wanted(table, version, version.files)]
     declared = {*line.problem.drift.segments.get(table, ())}
-    declared |= {"as_of"} if table in sides.AS_OFS else set()
     segments = commits[-1].schema.keys(sorted(declared))
+    segments += (sides.NEWEST,) if table in sides.AS_OFS else ()
     known = profiling.known(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)

@@ -30,7 +30,18 @@ _FEW = 32
 one that they, and the segments, would cut into more than :data:`_CELLS`."""
 
 _CELLS = 1000
-"""A file is not cut into more cells than these, each a profile of all columns."""
+"""A file is not cut by columns into more cells than these, each a profile of all columns."""
+
+
+class TooMany(Refused):
+    """Segments have about so many ``values``, too many to keep a profile of each in a file."""
+
+    def __init__(self, wanted: Wanted, names: str, values: int, *, where: str) -> None:
+        self.values = values
+        self.counted = f"a file has about {values:,} different values of {names}"
+        said = f"each of which would have a profile of all columns; at most {_CELLS:,}"
+        hint = "compare by columns of few values: --by, and drift.segments in the problem file"
+        super().__init__(f"{wanted.table}: {self.counted}, {said}", where=where, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -63,9 +74,9 @@ def profiles(
 ) -> dict[Key, FileProfile]:
     """The profile of every wanted file; those not there yet are made in one scan.
 
-    ``segments`` are columns by their keys. Files vacuumed away before they were profiled have no
-    profile. Raises :class:`Refused` where segments have too many values to tell apart. Needs the
-    lock of ``ops.profiles``.
+    ``segments`` are columns by their keys, or :data:`scan.NEWEST`. Files vacuumed away before they
+    were profiled have no profile. Raises :class:`TooMany` where segments have too many values to
+    tell apart. Needs the lock of ``ops.profiles``.
     """
     asked = _asked(line, wanted, segments)
     told = profile_store.told(line, asked, whole=True)
@@ -176,7 +187,7 @@ def _asked(
     cut: dict[Key, set[str]] = {key: set() for key in files}
     same: dict[Key, dict[str, str | None]] = {key: {} for key in files}
     for one in wanted:
-        keys = {each.key for each in one.schema.fields}.intersection(_cut_by(one, segments))
+        keys = _names(one).keys() & {*_cut_by(one, segments)}
         told = set(one.fields)
         for file in one.files:
             fields[file.key] |= told
@@ -248,6 +259,11 @@ def _cut_by(wanted: Wanted, segments: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*segments, DELIVERY) if landed else segments))
 
 
+def _names(wanted: Wanted) -> dict[str, str]:
+    """What can cut files, by key, as it is called in their rows."""
+    return {scan.NEWEST: scan.NEWEST, **{each.key: each.name for each in wanted.schema.fields}}
+
+
 def _cut(
     line: Line, wanted: Wanted, segments: tuple[str, ...], fields: Mapping[str, Field]
 ) -> list[tuple[Wanted, dict[str, str | None]]]:
@@ -257,7 +273,7 @@ def _cut(
     column (of ``fields``) that the version had, and has no more, its files are not cut: nobody can
     tell what rows have there.
     """
-    names = {each.key: each.name for each in wanted.schema.fields}
+    names = _names(wanted)
     same = {key for file in wanted.files[:1] for key in _partition(wanted, file)}
     by = {
         key: names.get(key)
@@ -265,11 +281,12 @@ def _cut(
         if key not in same
         and (key in names or profile.is_younger(fields[key], wanted.schema.largest_id))
     }
-    if not any(by.values()):
+    counted = {key: name for key, name in by.items() if name and key != scan.NEWEST}
+    if not counted:
         return [(wanted, by)]
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
-    asked = [scan.called(name) for key in segments if (name := by.get(key))]
-    landed = by.get(DELIVERY)
+    asked = [scan.called(name) for key, name in counted.items() if key in segments]
+    landed = counted.get(DELIVERY)
     delivered = [scan.called(landed)] if landed else []
     deliveries = F.count_distinct(*delivered) if delivered else F.lit(0)
     told = (
@@ -284,13 +301,8 @@ def _cut(
     )
     most = max((row.cells for row in told), default=0)
     if most > _CELLS:
-        said = ", ".join(names[key] for key in segments if by.get(key))
-        raise Refused(
-            f"{wanted.table}: a file has about {most:,} different values of {said}, "
-            f"each of which would have a profile of all columns; at most {_CELLS:,}",
-            where=line.tables.path(wanted.table),
-            hint="compare by columns of few values: --by, and drift.segments in the problem file",
-        )
+        said = ", ".join(name for key, name in counted.items() if key in segments)
+        raise TooMany(wanted, said, most, where=line.tables.path(wanted.table))
     many = {row.file for row in told if row.deliveries > _FEW or row.pieces > _CELLS}
     parts = [
         (replace(wanted, files=tuple(f for f in wanted.files if f.path not in many)), by),
@@ -305,7 +317,10 @@ def _cut(
 def _scan(line: Line, wanted: Wanted, by: Mapping[str, str | None]) -> DataFrame:
     rows = line.tables.read_files(wanted.table, wanted.files, version=wanted.version)
     keys = {each.name: each.key for each in wanted.fields}
-    found = scan.scan(rows, keys, path=delta_files.file_of(rows), segments=by)
+    path = delta_files.file_of(rows)
+    if by.get(scan.NEWEST):
+        rows, path = scan.with_newest(rows, path)
+    found = scan.scan(rows, keys, path=path, segments=by)
     found = found.withColumn("file", delta_files.path_of(F.col("file")))
     files = line.spark.createDataFrame(
         [(each.path, each.size, each.deleted, each.modified) for each in wanted.files],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
@@ -12,7 +12,7 @@ from typing import Literal
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from driftline import delta_files, schemas
+from driftline import delta_files, scan, schemas
 from driftline.delta_files import Commit, DataFile, Schema, Version
 from driftline.errors import Missing
 from driftline.jobs import profiling
@@ -23,7 +23,7 @@ from driftline.registry import Version as Champion
 
 Against = Literal["previous", "same-weekday", "training"]
 
-NEWEST = "newest as-of"
+NEWEST = scan.NEWEST
 """The slice of a table with as-ofs: the rows of its newest one."""
 
 _SCORED = ("as_of", "entity", "problem", "run_id", "features_version", "model_version")
@@ -81,6 +81,10 @@ class Side:
     """The files by the versions whose columns they have."""
     keys: frozenset[str] = frozenset()
     """Columns of values that are others in any rows: only nulls are compared, and freshness."""
+
+    def cut(self, names: Iterable[str]) -> tuple[str, ...]:
+        """What its files are to be cut by: the columns of these names, and what finds the slice."""
+        return (*self.schema.keys(names), *((NEWEST,) if self.slice == NEWEST else ()))
 
 
 @dataclass(frozen=True)
