@@ -88,6 +88,8 @@ class Commit:
     """In force after the commit."""
     changes: bool
     """Whether rows changed: compaction only moves them."""
+    noted: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What driftline noted of the rows that it wrote."""
 
     @property
     def writes(self) -> bool:
@@ -265,6 +267,7 @@ class _State:
             tuple(removed),
             self.schema,
             changes,
+            delta_log.facts(info).get("noted") or {},
         )
 
 

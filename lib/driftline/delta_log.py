@@ -123,6 +123,15 @@ def commit_info(spark: SparkSession, folder: str, version: int) -> dict[str, Any
     return {}
 
 
+def facts(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What driftline said of a commit of its own; empty of another writer's."""
+    try:
+        found = json.loads(info.get("userMetadata") or "null")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 @dataclass(frozen=True)
 class Listed:
     """What a log holds: commits with the time (ms since 1970) of their files, and checkpoints."""

@@ -64,12 +64,20 @@ class Tables(Versions):
                 self._check_types(table)
             self._ready.add((table, as_it_is))
 
-    def append(self, rows: DataFrame, table: Table, *, key: str | None) -> Written:
+    def append(
+        self,
+        rows: DataFrame,
+        table: Table,
+        *,
+        key: str | None,
+        noted: Mapping[str, Any] | None = None,
+    ) -> Written:
         """Add rows once: a second write with the same key changes nothing and says so.
 
-        ``key=None`` is for rows that carry the id of their run: no second run can write them.
+        ``key=None`` is for rows that carry the id of their run: no second run can write them. What
+        is ``noted`` of the rows, their commit says: :attr:`delta_files.Commit.noted`.
         """
-        return self._write(rows, table, key=key)
+        return self._write(rows, table, key=key, noted=noted)
 
     def replace(
         self,
@@ -79,13 +87,14 @@ class Tables(Versions):
         where: str,
         key: str,
         made_from: Mapping[str, int] | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> Written:
         """Put ``rows`` in the place of those that match ``where``, once.
 
         With ``made_from`` the table then is what ``key`` stands for as a whole, see
-        :meth:`overwrite`.
+        :meth:`overwrite`; what is ``noted`` is so as of :meth:`append`.
         """
-        return self._write(rows, table, key=key, where=where, made_from=made_from)
+        return self._write(rows, table, key=key, where=where, made_from=made_from, noted=noted)
 
     def overwrite(
         self,
@@ -243,6 +252,7 @@ class Tables(Versions):
         key: str | None,
         where: str | None = None,
         made_from: Mapping[str, int] | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> Written:
         name = table.full_name
         self.ensure(table)
@@ -251,7 +261,9 @@ class Tables(Versions):
         if where is not None:
             writer = writer.option("replaceWhere", where)
         if made_from is not None and key is not None:
-            writer = writer.option("userMetadata", _facts(key, made_from))
+            writer = writer.option("userMetadata", _facts(key, made_from, noted))
+        elif noted is not None:
+            writer = writer.option("userMetadata", json.dumps({"noted": dict(noted)}))
         if key is not None:
             if key in self.committed(name):
                 return Written(name, self.version(name), skipped=True)
@@ -262,15 +274,8 @@ class Tables(Versions):
         return Written(name, version, rows=counted)
 
     def _commit_facts(self, name: str, version: int) -> dict[str, Any] | None:
-        try:
-            facts = json.loads(
-                delta_log.commit_info(self.spark, self.path(name), version).get(
-                    "userMetadata", "null"
-                )
-            )
-        except ValueError:  # another writer's metadata
-            return None
-        return facts if isinstance(facts, dict) and "key" in facts else None
+        facts = delta_log.facts(delta_log.commit_info(self.spark, self.path(name), version))
+        return facts if "key" in facts else None
 
     def _rows_written(self, name: str, version: int) -> int:
         """How many rows Delta counted into a commit, whatever we believe we gave it."""

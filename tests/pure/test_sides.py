@@ -20,7 +20,7 @@ from driftline.attribution import Cause
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import comparisons, drawing, drift, segments, sides
+from driftline.jobs import comparisons, drawing, drift, references, segments, sides
 from driftline.jobs.sides import Asked
 from driftline.options import span
 from driftline.problem import load_problem
@@ -34,7 +34,7 @@ CONF = Path(__file__).parents[2] / "conf"
 def answers(monkeypatch: pytest.MonkeyPatch, champion: Version | None) -> None:
     """The model registry has this champion."""
     models = SimpleNamespace(champion=lambda: champion)
-    monkeypatch.setattr(sides, "Registry", lambda *_: models)
+    monkeypatch.setattr(references, "Registry", lambda *_: models)
 
 
 @pytest.fixture(autouse=True)
@@ -421,9 +421,9 @@ def test_drift_is_that_of_the_newest_comparison() -> None:
     after = judged(later, spend=False, visits=True, age=False)
     length = Row(slice=sides.NEWEST, column="kind:length", drifted=True, at=later)
     table = Row(slice=sides.NEWEST, column="*", drifted=True, at=later)
-    assert sides._newest_of(before) == ["spend", "visits"]
-    assert sides._newest_of([*after, length, table, *before]) == ["kind", "visits"]
-    assert sides._newest_of(judged(later, spend=False) + before) == []
+    assert comparisons._newest_of(before) == ["spend", "visits"]
+    assert comparisons._newest_of([*after, length, table, *before]) == ["kind", "visits"]
+    assert comparisons._newest_of(judged(later, spend=False) + before) == []
 
 
 def test_segments_and_spans_are_other_questions() -> None:
@@ -432,6 +432,6 @@ def test_segments_and_spans_are_other_questions() -> None:
         *judged(START, f"{sides.NEWEST}, country=DE", spend=True),
         *judged(later, "written 2025-12-31 00:00 to 2026-01-01 00:00", spend=True),
     ]
-    assert sides._newest_of([*judged(START, spend=False, age=True), *others]) == ["age"]
-    assert sides._newest_of(others) is None
-    assert sides._newest_of([]) is None
+    assert comparisons._newest_of([*judged(START, spend=False, age=True), *others]) == ["age"]
+    assert comparisons._newest_of(others) is None
+    assert comparisons._newest_of([]) is None

@@ -8,13 +8,16 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from pyspark.sql import Row
+from pyspark.sql import functions as F
 from tests.data_files import remove_data
 
 from driftline import schemas
-from driftline.errors import Refused
+from driftline.errors import Missing, Refused
 from driftline.jobs import drift, profile, profiling
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
+from driftline.schemas import Table
 
 FEATURES, PREDICTIONS = "gold.features", "gold.predictions"
 
@@ -41,6 +44,28 @@ def write(spark, line, table: str, rows: str, mode: str = "append", **columns: s
     )
     writer = made.coalesce(1).write.format("delta").mode(mode)
     writer.save(line.tables.path(table))
+
+
+def predicted(spark, line, table: Table, day: int, model: int, score: int) -> None:
+    """What the job ``score`` writes of 200 entities."""
+    rows = spark.range(0, 200, 1, 1).selectExpr(
+        "CAST(id AS STRING) AS entity",
+        f"TIMESTAMP '2023-01-01' + make_dt_interval({day}) AS as_of",
+        f"DOUBLE(id % 10 + {score}) AS score",
+        "DOUBLE(0) AS prediction",
+        "CAST(NULL AS array<string>) AS reasons",
+        f"{model} AS model_version",
+        "BIGINT(1) AS features_version",
+        "'p' AS problem",
+        "'r' AS run_id",
+    )
+    noted = {"model_version": model}
+    line.tables.append(rows, table, key=f"{day}/{model}", noted=noted)
+
+
+def found(line, table: str, statistic: str) -> list[Row]:
+    rows = line.tables.read(schemas.DRIFT.full_name).where(F.col("table") == table)
+    return rows.where(F.col("statistic") == statistic).collect()
 
 
 def volumes(line) -> dict[tuple[int, int, str], str]:
@@ -103,6 +128,37 @@ def test_a_window_has_all_as_ofs(spark, line) -> None:
     assert kinds == {"commit", "as_of"}
 
 
+def test_predictions_are_those_of_the_model_that_scored_last(spark, line) -> None:
+    """Against what it said first, and not against what others said of the same data: two models
+    have predictions of the second as-of, and one file. The reference of shadow tables is such, too.
+    """
+    for table in (schemas.PREDICTIONS, schemas.SHADOW):
+        name = table.full_name
+        days = ((1, 1, 0), (2, 1, 0), (2, 2, 50), (3, 2, 50), (2, 1, 0), (4, 2, 90), (4, 1, 0))
+        for number, (day, model, score) in enumerate(days, 1):
+            predicted(spark, line, table, day, model, score)
+            if number == 4:
+                spark.sql(f"OPTIMIZE delta.`{line.tables.path(name)}`")
+        told = [drift.run(line, table=name, asked=Asked(last=str(last))) for last in range(2, 9)]
+        how = "newest as-of; no champion was trained on it"
+        assert told[:5] == [
+            f"{name} 1 → 2 ({how}): calm",
+            f"{name}: nothing to compare, version 3 is the reference itself",
+            f"{name} 3 → 4 ({how}): calm",
+            f"{name} 3 → 5 ({how}): calm",  # optimized
+            f"{name} 1 → 6 ({how}): calm",  # late ones of a day that the other is beyond
+        ]
+        assert told[5].startswith(f"{name} 3 → 7 ({how}): 1 of 3 columns drifted: score (")
+        assert told[6] == f"{name} 1 → 8 ({how}): calm"  # back to the first one
+        rows = {row.to_version: row.detail for row in found(line, name, "volume")}
+        assert rows == dict.fromkeys((2, 4, 5, 7, 8), "200 → 200 rows") | {6: "200 → 400 rows"}
+        said = drift.run(line, table=name, asked=Asked("2", "5"))
+        how = "newest as-of; of model version 2 against those of 1"
+        assert said.startswith(f"{name} 2 → 5 ({how}): 1 of 3 columns drifted: score (")
+        with pytest.raises(Missing, match="compared at its newest as-of"):
+            drift.run(line, table=name, asked=Asked(by="model_version"))
+
+
 def test_a_segment_of_too_many_values_is_left_out_and_said(spark, line, monkeypatch) -> None:
     """A turn goes on to what comes after drift; what was asked for by name is refused."""
     monkeypatch.setattr(profiling, "_CELLS", 30)
@@ -117,5 +173,5 @@ def test_a_segment_of_too_many_values_is_left_out_and_said(spark, line, monkeypa
     assert "; of shop a file has about 9" in features and "of half a file has" in features
     assert features.count("no value is compared by itself") == 2
     assert "half=h0" in said["predictions"]
-    with pytest.raises(Refused, match="different values of shop,"):
-        drift.run(line, table=FEATURES, asked=Asked(by="shop"))
+    with pytest.raises(Refused, match="different values of entity,"):
+        drift.run(line, table=FEATURES, asked=Asked(by="entity"))

@@ -11,7 +11,7 @@ import pytest
 
 from driftline import portable, schemas
 from driftline.errors import Missing
-from driftline.jobs import score
+from driftline.jobs import drift, score
 from driftline.portable import graph, reasons
 from driftline.portable.saved import Linear
 from driftline.prepare import Numeric, Preparation
@@ -105,12 +105,16 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     assert {row[2] for row in found(line)} == {1}
     models.promote(second)
     assert score.run(line) == "2 customer_ids as of 2024-07-01 by version 2"
+    said = "nothing to compare, version 4 is the reference itself"  # not with those of version 1
+    assert drift.run(line, table="gold.predictions") == f"gold.predictions: {said}"
 
     before = found(line)
     assert score.run(line, full=True) == "3 customer_ids up to 2024-07-01 by version 2"
     others = [row for row in before if row[2] == 1]
     again = [("a", "06", 2, 3), ("a", "07", 2, 3), ("d", "07", 2, 3)]
     assert found(line) == sorted([*others, *again])
+    said = drift.run(line, table="gold.predictions")
+    assert said.startswith("gold.predictions 4 → 5 (newest as-of; ")
     with pytest.raises(Missing, match="there is no cut-off to score"):
         score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
     with pytest.raises(Missing, match="model churn has no version 9"):

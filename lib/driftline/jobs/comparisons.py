@@ -12,8 +12,9 @@ from driftline import schemas
 from driftline.attribution import Cause
 from driftline.drift import Statistic
 from driftline.jobs.line import Line
-from driftline.jobs.sides import Pair
+from driftline.jobs.sides import NEWEST, Pair
 from driftline.ledger import Run
+from driftline.registry import Version
 
 _SEGMENT = ", "
 """What stands between the slice that is compared and a segment of it."""
@@ -111,6 +112,32 @@ def statistics(rows: Iterable[Row]) -> list[Statistic]:
         )
         for row in rows
     ]
+
+
+def drifted(line: Line, champion: Version, features_version: int) -> list[str] | None:
+    """The features that drifted since the champion's training; None where nobody looked."""
+    features = schemas.features(line.problem).full_name
+    reference = champion.tables.get(features)
+    if reference == features_version:
+        return []
+    if not line.tables.exists(schemas.DRIFT.full_name):
+        return None
+    rows = line.tables.read(schemas.DRIFT.full_name).where(
+        (F.col("table") == features)
+        & (F.col("from_version") == reference)
+        & (F.col("to_version") == features_version)
+    )
+    return _newest_of(rows.select("slice", "column", "drifted", "at").collect())
+
+
+def _newest_of(rows: Sequence[Row]) -> list[str] | None:
+    """The columns that drifted by the newest comparison of as-ofs, none of segments or of spans:
+    what older ones called drift, by other thresholds, is none any more.
+    """
+    mine = [row for row in rows if row.slice == NEWEST]
+    last = max((row.at for row in mine), default=None)
+    found = {row.column.partition(":")[0] for row in mine if row.drifted and row.at == last}
+    return sorted(found - {"*"}) if mine else None
 
 
 def _slice(pair: Pair, segment: str) -> str:

@@ -15,7 +15,7 @@ from driftline import decision, performance, schemas
 from driftline.decision import Decision, Economics, Turn
 from driftline.digests import digest
 from driftline.evaluation import Interval
-from driftline.jobs import paying, sides
+from driftline.jobs import comparisons, paying
 from driftline.jobs.importance import importance
 from driftline.jobs.line import Line
 from driftline.jobs.measuring import Measured
@@ -147,7 +147,7 @@ def _turn(
     newest = mine[-1] if mine else None
     labelled = [each for each in mine if metric in each.real]
     judged = labelled[-1] if labelled else None
-    drifted = None if champion is None else sides.drifted(line, champion, features_version)
+    drifted = None if champion is None else comparisons.drifted(line, champion, features_version)
     weight = importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
     turn = Turn(

@@ -61,14 +61,14 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
         draw(line, ledger, {new: _profile(line, new, known)})
         return (f"{table}: nothing to compare, version {new.version} is the reference itself",) * 2
     rule = line.problem.drift.model_dump(exclude={"tables"}, mode="json")
-    spans = [(each.version, each.slice) for each in (old, new)]
+    spans = [(each.version, each.slice, each.model) for each in (old, new)]
     table_id, champion = line.tables.identity(table), pair.champion and pair.champion.number
     keys = sorted(old.keys | new.keys)
     # Its name, too: a folder that was copied has the identity of the first one.
     question = [table, table_id, spans, names, rule, asked.learn, champion, keys]
     key = f"drift:{digest(question)[:16]}"
     past = sides.steps(line, table, old.version, asked.learn)
-    how = f"{new.slice}{_stood_in(asked, pair)}{_taught(asked, past)}"
+    how = f"{new.slice}{_models(pair)}{_stood_in(asked, pair)}{_taught(asked, past)}"
     if key in line.tables.committed(schemas.DRIFT.full_name):
         statistics, moved = comparisons.kept(line, key)
         how += "; compared before"
@@ -154,8 +154,16 @@ def _importance(line: Line, pair: Pair) -> dict[str, float]:
     return importance(line, champion) if champion else {}
 
 
+def _models(pair: Pair) -> str:
+    """That predictions of two model versions are compared, where one has none on one side."""
+    then, now = pair.reference.model, pair.current.model
+    return "" if then == now else f"; of model version {now} against those of {then or 'others'}"
+
+
 def _stood_in(asked: Asked, pair: Pair) -> str:
-    """That the reference is the first version with rows, where nobody chose it."""
+    """That the reference is the first version with rows, or with any that the model version made
+    which made the last ones, where nobody chose it.
+    """
     chosen = pair.champion or asked.first is not None or asked.window is not None
     return "" if chosen else "; no champion was trained on it"
 

@@ -27,12 +27,12 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
         version = delta_files.version(commits, newest)
         wanted = [profiling.wanted(table, version, version.files)]
     declared = {*line.problem.drift.segments.get(table, ())}
-    segments = commits[-1].schema.keys(sorted(declared))
-    segments += (sides.NEWEST,) if table in sides.AS_OFS else ()
+    schema = commits[-1].schema
+    segments = sides.cut(table, schema, schema.keys(sorted(declared)))
     known = profiling.known(line, ledger, wanted, segments=segments)
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)
-    by = profiling.cut_by(each.name for each in commits[-1].schema.fields if each.key in segments)
+    by = profiling.cut_by(each.name for each in schema.fields if each.name in declared)
     said = f"; {gone:,} were removed before they were profiled{by}" if gone else ""
     if history and oldest:
         said += f"; of those before version {oldest} the log does not tell any more"

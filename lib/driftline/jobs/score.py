@@ -134,12 +134,13 @@ def _score(
         # A few late rows say little alone: they are judged with those they join.
         judged = found if known is None else known.select(*found.columns).unionByName(found)
         guard(line, ledger, judged, schemas.PREDICTIONS)
+        noted = {"model_version": by.number}
         if full:
             until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"
             where = f"{until} AND model_version = {by.number}"
-            ledger.wrote(line.tables.replace(found, table, where=where, key=key))
+            ledger.wrote(line.tables.replace(found, table, where=where, key=key, noted=noted))
         else:
-            ledger.wrote(line.tables.append(found, table, key=key))
+            ledger.wrote(line.tables.append(found, table, key=key, noted=noted))
     finally:
         found.unpersist()
     ledger.count(in_=given, out=scored)

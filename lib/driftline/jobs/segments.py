@@ -33,11 +33,12 @@ def names(line: Line, pair: Pair, asked: Asked) -> tuple[str, ...]:
             where=line.tables.path(table),
             hint=f"it has {', '.join(sorted(there))}",
         )
-    if pair.current.slice == NEWEST and "as_of" in wanted:
+    one = {"as_of", *pair.current.models} if pair.current.slice == NEWEST else set()
+    if asked.by in one:
         raise Missing(
             f"{table} is compared at its newest as-of: there are no others to compare by",
             where=line.tables.path(table),
-            hint="leave as_of out of --by",
+            hint=f"leave {asked.by} out of --by",
         )
     return tuple(sorted(wanted))
 
@@ -92,23 +93,26 @@ def values(
 
 
 def newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
-    """The newest as-of, where that is what is compared: the newest one of any file."""
+    """The newest as-of, where that is what is compared: the newest one of any file. Of predictions
+    that of the side's model version, or of the newest one that scored it.
+    """
     if side.slice != NEWEST:
         return {}
-    made = [
-        as_of
-        for each in side.files
-        if each.key in known
-        for cell, _ in known[each.key].cells
-        if (as_of := cell.get(NEWEST))
-    ]
+    made: list[tuple[str, int, Cell]] = []
+    for each in side.files:
+        for cell, _ in known[each.key].cells if each.key in known else ():
+            as_of, found = cell.get(NEWEST), {key: cell.get(key) for key in (NEWEST, *side.models)}
+            model = next((int(found[key] or 0) for key in side.models), 0)
+            if as_of and side.model in (None, model):
+                made.append((as_of, model, found))
     if not made:
+        by = "" if side.model is None else f" that model version {side.model} made"
         raise Missing(
-            f"{side.table} version {side.version} has no rows",
+            f"{side.table} version {side.version} has no rows{by}",
             where=line.tables.path(side.table),
             hint="choose another version with --from or --to",
         )
-    return {NEWEST: max(made)}
+    return max(made, key=lambda each: each[:2])[2]
 
 
 def left_out(column: str, rows: Sequence[int]) -> Statistic:

@@ -7,21 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
-from typing import Literal
 
-from pyspark.sql import Row
-from pyspark.sql import functions as F
-
-from driftline import delta_files, scan, schemas
+from driftline import delta_files, scan
 from driftline.delta_files import Commit, DataFile, Schema, Version
 from driftline.errors import Missing
-from driftline.jobs import profiling
+from driftline.jobs import profiling, references
 from driftline.jobs.line import Line
+from driftline.jobs.references import Against
 from driftline.profile import Field
-from driftline.registry import Registry
 from driftline.registry import Version as Champion
-
-Against = Literal["previous", "same-weekday", "training"]
 
 NEWEST = scan.NEWEST
 """The slice of a table with as-ofs: the rows of its newest one."""
@@ -37,6 +31,9 @@ _APART = {
 
 AS_OFS = frozenset(_APART)
 """The tables with as-ofs; in any other one a column of that name is a column like others."""
+
+_MADE = frozenset(table for table, columns in _APART.items() if columns is _SCORED)
+"""Those of predictions: of the newest as-of there are as many as model versions scored it."""
 
 _WEEK = timedelta(days=7)
 
@@ -81,10 +78,22 @@ class Side:
     """The files by the versions whose columns they have."""
     keys: frozenset[str] = frozenset()
     """Columns of values that are others in any rows: only nulls are compared, and freshness."""
+    model: int | None = None
+    """The model version whose predictions are compared; without one, which scored last is what
+    they say themselves."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The key of the column that tells rows apart by the model version that made them, if only
+        those of one are compared.
+        """
+        made = self.slice == NEWEST and self.table in _MADE
+        return self.schema.keys([references.BY] if made else [])
 
     def cut(self, names: Iterable[str]) -> tuple[str, ...]:
         """What its files are to be cut by: the columns of these names, and what finds the slice."""
-        return (*self.schema.keys(names), *((NEWEST,) if self.slice == NEWEST else ()))
+        wanted = self.schema.keys(names)
+        return cut(self.table, self.schema, wanted) if self.slice == NEWEST else wanted
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,13 @@ class Pair:
         return count
 
 
+def cut(table: str, schema: Schema, keys: Iterable[str]) -> tuple[str, ...]:
+    """What files of a table are cut by: columns by their keys, and what finds the newest rows."""
+    newest = (NEWEST,) if table in AS_OFS else ()
+    models = schema.keys([references.BY] if table in _MADE else [])
+    return tuple(dict.fromkeys((*keys, *newest, *models)))
+
+
 def pair(line: Line, table: str, asked: Asked) -> Pair:
     """The sides of a comparison; raises :class:`Missing` for a version there is not."""
     current = version_of(line, table, asked.last or "latest")
@@ -133,9 +149,11 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
     champion: Champion | None = None
     if asked.first is not None:
         reference = version_of(line, table, asked.first)
-        champion = _trained_on(line, table, reference)
+        champion = references.trained_on(line, table, reference)
     else:
-        reference, champion = _reference(line, table, current, asked.against)
+        reference, champion = references.reference(line, table, current, asked.against)
+        if table in _MADE:
+            reference = references.first_made(line, table, reference, current)
     ends = sorted((reference, current))
     commits = line.tables.commits(table, since=ends[0], until=ends[1])
     return replace(_versions(line, table, commits, reference, current), champion=champion)
@@ -166,82 +184,12 @@ def version_of(line: Line, table: str, said: str) -> int:
     return line.tables.version_at(table, moment)
 
 
-def training(line: Line, table: str, current: int) -> tuple[int, Champion | None]:
-    """The version the champion saw, and the champion; without one the first version with rows.
-
-    Raises :class:`Missing` where the log was cleaned up since.
-    """
-    champion = Registry(line.environment.mlflow, line.problem.name).champion()
-    if champion is not None and table in champion.tables:
-        seen, oldest = champion.tables[table], line.tables.oldest(table)
-        if seen < oldest:
-            raise Missing(
-                f"the log of {table} does not tell version {seen} any more, which the champion was "
-                "trained on",
-                where=line.tables.path(table),
-                hint=f"version {oldest} is the oldest that can be told: name it by --from, or "
-                "train again; delta.logRetentionDuration says how long the log is kept",
-            )
-        return seen, champion
-    commits = line.tables.commits(table, since=line.tables.oldest(table), until=current)
-    return next((each.number for each in commits if each.added), current), None
-
-
-def _reference(
-    line: Line, table: str, current: int, against: Against
-) -> tuple[int, Champion | None]:
-    """The same; nothing stands in for a training that was asked for by name."""
-    number, champion = training(line, table, current)
-    if champion is None and against == "training":
-        raise Missing(
-            f"no champion was trained on {table}",
-            where=line.tables.path(table),
-            hint="train first, or name a version by --from",
-        )
-    return number, champion
-
-
-def _trained_on(line: Line, table: str, version: int) -> Champion | None:
-    """The champion, if a version of a table that was named is what it was trained on: to compare
-    with it is the same question, whether it was named or not.
-    """
-    if "/" in table:
-        return None  # of a folder's table no problem knows
-    champion = Registry(line.environment.mlflow, line.problem.name).champion()
-    return champion if champion and champion.tables.get(table) == version else None
-
-
-def drifted(line: Line, champion: Champion, features_version: int) -> list[str] | None:
-    """The features that drifted since the champion's training; None where nobody looked."""
-    features = schemas.features(line.problem).full_name
-    reference = champion.tables.get(features)
-    if reference == features_version:
-        return []
-    if not line.tables.exists(schemas.DRIFT.full_name):
-        return None
-    rows = line.tables.read(schemas.DRIFT.full_name).where(
-        (F.col("table") == features)
-        & (F.col("from_version") == reference)
-        & (F.col("to_version") == features_version)
-    )
-    return _newest_of(rows.select("slice", "column", "drifted", "at").collect())
-
-
-def _newest_of(rows: Sequence[Row]) -> list[str] | None:
-    """The columns that drifted by the newest comparison of as-ofs, none of segments or of spans:
-    what older ones called drift, by other thresholds, is none any more.
-    """
-    mine = [row for row in rows if row.slice == NEWEST]
-    last = max((row.at for row in mine), default=None)
-    found = {row.column.partition(":")[0] for row in mine if row.drifted and row.at == last}
-    return sorted(found - {"*"}) if mine else None
-
-
 def _versions(
     line: Line, table: str, commits: Sequence[Commit], reference: int, current: int
 ) -> Pair:
-    """By a fixed rule: a table with as-ofs is compared at the newest as-of of each version; one
-    that only grew in between, what was there with what was added; else both as a whole.
+    """By a fixed rule: a table with as-ofs is compared at the newest as-of of each version, of
+    predictions those of one model version, if both have it; one that only grew in between, what was
+    there with what was added; else both as a whole.
     """
     old, new = (delta_files.version(commits, number) for number in (reference, current))
     files, slice_ = new.files, "whole"
@@ -252,9 +200,11 @@ def _versions(
         files = tuple(each for each in new.files if each.key not in known)
         slice_ = f"added since {old.number}"
     before = NEWEST if slice_ == NEWEST else "whole"
+    model = references.model(commits, current) if table in _MADE else None
+    then = None if model is None else references.model(commits, reference, model)
     return Pair(
-        _side(line, table, old, before, old.files),
-        _side(line, table, new, slice_, files),
+        replace(_side(line, table, old, before, old.files), model=then),
+        replace(_side(line, table, new, slice_, files), model=model),
         tuple(commits),
     )
 
@@ -263,7 +213,7 @@ def _spans(line: Line, table: str, current: int, window: timedelta, against: Aga
     """What was written in a span up to a version, against another span, or what was trained on."""
     champion, number = None, current
     if against == "training":
-        number, champion = _reference(line, table, current, against)
+        number, champion = references.reference(line, table, current, against)
     since = min(line.tables.oldest(table), number)
     all_ = line.tables.commits(table, since=since, until=max(current, number))
     commits = [each for each in all_ if each.number <= current]
