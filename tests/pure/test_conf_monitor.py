@@ -150,8 +150,8 @@ CHANGES = {
             "unknown key",
             "drift.volumes",
             "volumes",
-            "tables, segments, identifiers, psi, ks, js, null_rate, categories, wasserstein, total_variation, "
-            "cramers_v, volume, freshness",
+            "tables, segments, identifiers, psi, ks, js, null_rate, categories, wasserstein, "
+            "total_variation, cramers_v, volume, freshness",
             "did you mean 'volume'?",
         ),
     ),

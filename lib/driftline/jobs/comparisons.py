@@ -14,6 +14,7 @@ from driftline.drift import Statistic
 from driftline.jobs.line import Line
 from driftline.jobs.sides import NEWEST, Pair
 from driftline.ledger import Run
+from driftline.profile import column_of
 from driftline.registry import Version
 
 _SEGMENT = ", "
@@ -136,7 +137,7 @@ def _newest_of(rows: Sequence[Row]) -> list[str] | None:
     """
     mine = [row for row in rows if row.slice == NEWEST]
     last = max((row.at for row in mine), default=None)
-    found = {row.column.partition(":")[0] for row in mine if row.drifted and row.at == last}
+    found = {column_of(row.column) for row in mine if row.drifted and row.at == last}
     return sorted(found - {"*"}) if mine else None
 
 

@@ -139,7 +139,7 @@ def _log(
     whole = [each for each in statistics if not each.segment]
     name = f"{asked.called}/{pair.current.table}"
     named = {f"{name}/{each.path}": each.value for each in whole if each.threshold}
-    drifted = {each.column for each in whole if each.drifted} - {alarm.TABLE}
+    drifted = {profile.column_of(each.column) for each in whole if each.drifted} - {alarm.TABLE}
     named[f"{name}/drifted"] = float(len(drifted))
     registry = Registry(line.environment.mlflow, line.problem.name)
     registry.record_drift(champion, named, step=pair.current.version)
