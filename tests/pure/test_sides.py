@@ -17,10 +17,11 @@ from pyspark.sql import Row
 
 from driftline import schemas
 from driftline.attribution import Cause
+from driftline.budgets import OverBudget
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import comparisons, drawing, drift, references, segments, sides
+from driftline.jobs import comparisons, drawing, drift, profiling, references, segments, sides
 from driftline.jobs.sides import Asked
 from driftline.options import span
 from driftline.problem import load_problem
@@ -175,6 +176,91 @@ def test_values_that_only_older_as_ofs_have_take_no_place() -> None:
     known = {each.key: file for side in (pair.reference, pair.current) for each in side.files}
     files = len(pair.reference.files) + len(pair.current.files)
     assert segments.values(told, known, pair, "shop") == {"a": 90 * files, "b": 90 * files}
+
+
+def test_predictions_are_compared_with_the_first_of_the_model_that_made_the_last() -> None:
+    """What another one said of the same as-of, before it was promoted or since, is left out."""
+    told = line(columns=fields(as_of="timestamp", model_version="int", x="double"), commits=6)
+    log = told.tables.commits("gold.shadow", since=0, until=5)
+    by = [None, 1, 1, 2, 2, 1]
+    log = [
+        replace(c, noted={"model_version": m} if m else {}) for c, m in zip(log, by, strict=True)
+    ]
+    told.tables.commits = lambda table, *, since, until: log[: until + 1]
+    found = {}
+    for table in ("gold.predictions", "gold.shadow"):
+        for last in range(6):
+            pair = sides.pair(told, table, Asked(last=str(last)))
+            found[last] = (pair.reference.version, pair.reference.model, pair.current.model)
+            assert drift._models(pair) == ""
+        assert found == {
+            0: (0, None, None),
+            1: (1, 1, 1),
+            2: (1, 1, 1),
+            3: (3, 2, 2),
+            4: (3, 2, 2),
+            5: (1, 1, 1),
+        }
+        pair = sides.pair(told, table, Asked("2", "4"))
+        assert drift._models(pair) == "; of model version 2 against those of 1"
+        back = sides.pair(told, table, Asked("4", "5"))  # both have some of the first one's
+        assert (back.reference.model, back.current.model) == (1, 1)
+        assert set(pair.current.cut(["x"])) == {"x", sides.NEWEST, "model_version"}
+    pair = sides.pair(told, "gold.features", Asked())
+    assert (pair.reference.version, pair.current.model, pair.current.models) == (0, None, ())
+
+
+@pytest.mark.parametrize(
+    ("model", "newest"), [(1, ("2026-02", "1")), (2, ("2026-01", "2")), (None, ("2026-02", "3"))]
+)
+def test_the_newest_predictions_of_a_model(model: int | None, newest: tuple[str, str]) -> None:
+    """Of files that have those of others, later and of the same as-of, too; without a note of who
+    made the last ones, those of the newest model version.
+    """
+    cells = [("2026-02", "1"), (None, "1"), ("2026-01", "2"), (None, "2"), ("2026-02", "3")]
+    file = file_of(
+        [({sides.NEWEST: at, "model_version": by}, [numeric([1.0])]) for at, by in cells]
+    )
+    told = line(columns=fields(as_of="timestamp", model_version="int", x="double"))
+    side = replace(sides.pair(told, "gold.predictions", Asked()).current, model=model)
+    known = {each.key: file for each in side.files}
+    found = segments.newest(told, side, known)
+    assert found == dict(zip((sides.NEWEST, "model_version"), newest, strict=True))
+    with pytest.raises(Missing, match="has no rows that model version 9 made"):
+        segments.newest(told, replace(side, model=9), known)
+
+
+def test_declared_segments_of_too_many_values_are_left_out_and_said(monkeypatch) -> None:
+    """Not one that was asked for by name, nor a budget that is used up."""
+    told = line(columns=fields(shop="string", half="string", x="double"))
+    side = sides.pair(told, "silver.orders", Asked()).current
+
+    def cut(line: Any, ledger: Any, wanted: Any, *, segments: tuple[str, ...]) -> Any:
+        if "shop" in segments:
+            raise profiling.TooMany(wanted[0], "shop", 2345, where="")
+        return {file.key: "a profile" for each in wanted for file in each.files}
+
+    monkeypatch.setattr(profiling, "profiles", cut)
+    known, left, said = segments.profiles(
+        told, NOBODY, side, side.wanted, ("half", "shop", "x"), Asked(by="x")
+    )
+    assert (len(known), left) == (1, ("x",))
+    assert [(each.column, each.statistic, each.value, each.detail) for each in said] == [
+        (
+            *(name, "segments", 2345.0),
+            "a file has about 2,345 different values of shop: no value is compared by itself",
+        )
+        for name in ("half", "shop")
+    ]
+    with pytest.raises(profiling.TooMany):
+        segments.profiles(told, NOBODY, side, side.wanted, ("shop",), Asked(by="shop"))
+    monkeypatch.setattr(profiling, "profiles", spent)
+    with pytest.raises(OverBudget):
+        segments.profiles(told, NOBODY, side, side.wanted, ("shop",), Asked())
+
+
+def spent(*_: Any, **__: Any) -> Any:
+    raise OverBudget("the budget is used up")
 
 
 @pytest.mark.parametrize(
