@@ -13,7 +13,8 @@ PROFILES = Table(
         "file string — Path of the data file",
         "bytes bigint — Its size",
         "deleted string — Deletion vector with which it was read: file@where in there; or empty",
-        "segments string — Columns that cut the file into cells, as files name them; JSON",
+        "segments string — Columns that cut the file into cells, as files name them; and newest "
+        "as-of, by which those are one cell and all others, null there, another; JSON",
         "largest_id int — Highest number a column had then, where columns are mapped",
         "cell map<string,string> — Which rows of the file: value a segment",
         "column string — Column as the file names it; * counts the rows",

@@ -59,8 +59,7 @@ def predicted(spark, line, table: Table, day: int, model: int, score: int) -> No
         "'p' AS problem",
         "'r' AS run_id",
     )
-    noted = {"model_version": model}
-    line.tables.append(rows, table, key=f"{day}/{model}", noted=noted)
+    line.tables.append(rows, table, key=None, noted={"model_version": model})
 
 
 def found(line, table: str, statistic: str) -> list[Row]:
