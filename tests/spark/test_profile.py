@@ -124,19 +124,19 @@ def test_ranks_are_within_the_bound_of_the_sketch(spark) -> None:
 
 
 def test_the_most_frequent_of_many_categories(spark) -> None:
-    """802 words; those that matter are kept with counts that are right."""
+    """1,202 words; those that matter are kept with counts that are right."""
     rows = spark.range(20_000).select(
         F.when(F.col("id") % 2 == 0, F.lit("half"))
         .when(F.col("id") % 5 == 0, F.lit("tenth"))
-        .otherwise(F.concat(F.lit("w"), (F.col("id") % 2000).cast("string")))
+        .otherwise(F.concat(F.lit("w"), (F.col("id") % 3000).cast("string")))
         .alias("w")
     )
     words = columns(rows)["w"]
     assert words.counts.values == {"half": 10_000, "tenth": 2_000}
-    # each of the others has 10 rows, less than a thousandth of all
+    # each of the others has 6 or 7 rows, less than a thousandth of all
     assert (words.counts.unlisted, words.counts.excess, words.counts.complete) == (20, 0, False)
     rare = rows.where("w NOT IN ('half', 'tenth')")
-    assert columns(rare)["w"].counts.unlisted == 10
+    assert columns(rare)["w"].counts.unlisted == 8
     assert columns(rare.limit(2000))["w"].counts.values
 
 
