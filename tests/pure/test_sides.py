@@ -494,9 +494,13 @@ def test_the_longest_span_there_is(against: Any) -> None:
         sides.pair(line(), "silver.orders", Asked(window=longest, against=against))
 
 
-def judged(at: datetime, slice_: str = sides.NEWEST, **columns: bool) -> list[Row]:
+def judged(
+    at: datetime, slice_: str = sides.NEWEST, *, asked: Asked | None = None, **columns: bool
+) -> list[Row]:
+    called = asked and comparisons.name(asked, "?")  # what older versions wrote has no name
     return [
-        Row(slice=slice_, column=name, drifted=drifted, at=at) for name, drifted in columns.items()
+        Row(slice=slice_, column=name, drifted=drifted, at=at, comparison=called)
+        for name, drifted in columns.items()
     ]
 
 
@@ -505,11 +509,22 @@ def test_drift_is_that_of_the_newest_comparison() -> None:
     later = START + timedelta(hours=1)
     before = judged(START, spend=True, visits=True, age=False)
     after = judged(later, spend=False, visits=True, age=False)
-    length = Row(slice=sides.NEWEST, column="kind:length", drifted=True, at=later)
-    table = Row(slice=sides.NEWEST, column="*", drifted=True, at=later)
+    length, table = judged(later, **{"kind:length": True, "*": True})
     assert comparisons._newest_of(before) == ["spend", "visits"]
     assert comparisons._newest_of([*after, length, table, *before]) == ["kind", "visits"]
     assert comparisons._newest_of(judged(later, spend=False) + before) == []
+
+
+def test_what_somebody_looked_into_decides_nothing() -> None:
+    """By thresholds that were learnt, or by a column; what the conf asks is older, and stands."""
+    later = START + timedelta(hours=1)
+    turn = judged(START, asked=Asked(), spend=True)
+    for asked in (Asked(learn=5), Asked(by="country")):
+        hand = judged(later, asked=asked, spend=False, age=True)
+        assert comparisons._newest_of([*hand, *turn]) == ["spend"]
+        assert comparisons._newest_of(hand) is None
+    named = judged(later, asked=Asked("3"), spend=False)  # by its version it is the same question
+    assert comparisons._newest_of([*named, *turn]) == []
 
 
 def test_segments_and_spans_are_other_questions() -> None:

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
+from typing import Any
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.attribution import Cause
+from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.jobs.line import Line
-from driftline.jobs.sides import NEWEST, Pair
+from driftline.jobs.sides import NEWEST, Asked, Pair
 from driftline.ledger import Run
 from driftline.profile import column_of
 from driftline.registry import Version
 
+_BY_HAND = "asked:"
+"""What a comparison is called that somebody asked for, by more than the conf has a turn ask."""
+
 _SEGMENT = ", "
 """What stands between the slice that is compared and a segment of it."""
+
+
+def name(asked: Asked, question: Any) -> str:
+    """What a comparison is called: by its question, and whether a turn asks it."""
+    kind = _BY_HAND if asked.by or asked.learn else "drift:"
+    return kind + digest(question)[:16]
 
 
 def write(
@@ -123,19 +134,25 @@ def drifted(line: Line, champion: Version, features_version: int) -> list[str] |
         return []
     if not line.tables.exists(schemas.DRIFT.full_name):
         return None
+    line.tables.ensure(schemas.DRIFT)  # one of an older version lacks columns
     rows = line.tables.read(schemas.DRIFT.full_name).where(
         (F.col("table") == features)
         & (F.col("from_version") == reference)
         & (F.col("to_version") == features_version)
     )
-    return _newest_of(rows.select("slice", "column", "drifted", "at").collect())
+    return _newest_of(rows.select("slice", "column", "drifted", "at", "comparison").collect())
 
 
 def _newest_of(rows: Sequence[Row]) -> list[str] | None:
-    """The columns that drifted by the newest comparison of as-ofs, none of segments or of spans:
-    what older ones called drift, by other thresholds, is none any more.
+    """The columns that drifted by the newest comparison of as-ofs that a turn asked for, none of
+    segments or of spans: what older ones called drift, by other thresholds, is none any more. And
+    what somebody looks into by ``--learn`` or ``--by`` decides nothing.
     """
-    mine = [row for row in rows if row.slice == NEWEST]
+    mine = [
+        row
+        for row in rows
+        if row.slice == NEWEST and not (row.comparison or "").startswith(_BY_HAND)
+    ]
     last = max((row.at for row in mine), default=None)
     found = {column_of(row.column) for row in mine if row.drifted and row.at == last}
     return sorted(found - {"*"}) if mine else None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from driftline import alarm, drift, profile, schemas, times, verdicts
 from driftline.attribution import Cause
 from driftline.delta_files import Key
-from driftline.digests import digest
 from driftline.drift import Statistic
 from driftline.errors import Missing
 from driftline.jobs import comparisons, profiling, segments, sides
@@ -66,7 +65,7 @@ def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:
     keys = sorted(old.keys | new.keys)
     # Its name, too: a folder that was copied has the identity of the first one.
     question = [table, table_id, spans, names, rule, asked.learn, champion, keys]
-    key = f"drift:{digest(question)[:16]}"
+    key = comparisons.name(asked, question)
     past = sides.steps(line, table, old.version, asked.learn)
     how = f"{new.slice}{_models(pair)}{_stood_in(asked, pair)}{_taught(asked, past)}"
     if key in line.tables.committed(schemas.DRIFT.full_name):
