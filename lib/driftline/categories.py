@@ -20,6 +20,11 @@ FEW = 50
 _SURELY = 10
 """A value is new if it has so many times the rows that it may have had, unlisted, before."""
 
+_LUCK = 2
+"""Standard deviations by which a value may have more rows on the side that lists it: that the other
+does not list it, and it is looked at for that, is luck before it is drift.
+"""
+
 _GROUPS = tuple(product((True, False), repeat=2))
 """Whether the one side lists a value, and the other."""
 
@@ -94,8 +99,19 @@ def together(before: Profile, after: Profile) -> tuple[Shares, Shares]:
         ]
         for found in (p, q)
     ]
-    off = [[_unlisted(side)] * len(_GROUPS) for side in sides]
+    off = []
+    for side, other in (sides, sides[::-1]):
+        alone = [n for name, n in _counts(side).values.items() if name not in _counts(other).values]
+        luck = math.fsum(_luck(n, side.filled / other.filled) for n in alone) / side.filled
+        off.append([min(1.0, _unlisted(side) + luck)] * len(_GROUPS))
     return (told[0], off[0]), (told[1], off[1])
+
+
+def _luck(count: int, ratio: float) -> float:
+    """Rows that a value may have more by :data:`_LUCK` than ``ratio`` times those of the other side:
+    of the difference of two Poisson counts.
+    """
+    return min(count, _LUCK * math.sqrt(count * (1 + ratio)))
 
 
 def said(column: Profile, name: str) -> str:
@@ -115,7 +131,8 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
     :func:`distances.left_out_p` says so. Where it does not, those count that are too
     frequent to have been left out (:data:`_SURELY`), and the others may be new, too; the chance is
     that of the least likely one among all. Or, if that is more, as many rows as those of all others
-    together are more than ``seen`` has unlisted: which of them are new is not known then.
+    together, less :func:`_luck`, are more than ``seen`` has unlisted: which of them are new is not
+    known then.
     """
     before, after = _counts(seen), _counts(now)
     rows = (seen.filled, now.filled)
@@ -139,7 +156,9 @@ def unseen(seen: Profile, now: Profile) -> tuple[list[str], float, float, float]
         chances = [distances.two_shares_p((hidden, count), rows) for count in names.values()]
         chance = min(1.0, min(chances, default=1.0) * len(after.values))
         room = _unlisted(seen)
-        surely = max(0, sum(unlisted.values()) - after.excess * len(unlisted))
+        ratio = now.filled / seen.filled
+        sure = (max(0.0, n - _luck(n, ratio) - after.excess) for n in unlisted.values())
+        surely = math.fsum(sure)
         if (more := surely / rows[1] - room) > share:
             share, names = more, {}
             chance = distances.two_shares_p((room * rows[0], surely), rows)

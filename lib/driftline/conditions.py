@@ -10,8 +10,12 @@ from typing import Any
 
 
 def in_sql(condition: Any) -> str | None:
-    """The text that Great Expectations gives Spark for it; None for what is none of these."""
+    """The text that Great Expectations gives Spark for it; None for what is none of these, or has a
+    column with backticks or empty parts in its name, which are its own to quote.
+    """
     match condition:
+        case {"column": {"name": str(name)}} if "`" in name or not all(name.split(".")):
+            return None
         case {"type": "nullity", "column": {"name": str(name)}, "is_null": is_null}:
             return f"{_quoted(name)} IS {'NULL' if is_null else 'NOT NULL'}"
         case {

@@ -15,6 +15,8 @@ from driftline.profile import Profile, moment
 STATISTICS = ("freshness", "strays")
 """Of the clock: no part of the rows is asked whether it made them."""
 
+_MONTH = 30 * 86_400
+
 At = tuple[datetime, datetime]
 """When the two versions were committed."""
 
@@ -48,15 +50,15 @@ def strays(before: Profile, after: Profile, at: At, threshold: float) -> Statist
     """The share of rows whose time is as none was in the reference, though times move on.
 
     Earlier than its earliest, or further ahead of the version than its latest was, by more than
-    its whole span: what a broken clock, another unit or a default of 1970 looks like. None where a
-    side has no time.
+    its whole span and a month: what another unit or a default of 1970 looks like, and not a late
+    row of a delivery that has one date. None where a side has no time.
     """
     sides = before, after
     if not all(each.is_time and each.min is not None for each in sides):
         return None
     assert before.min is not None and before.max is not None
     assert after.min is not None and after.max is not None
-    span = before.max - before.min
+    span = max(before.max - before.min, _MONTH)
     ahead = max(0.0, before.max - at[0].timestamp())
     low, high = before.min - span, max(before.max, at[1].timestamp() + ahead) + span
     found = after.distribution

@@ -13,7 +13,7 @@ from profiles import compared, file_of, halved, lengths, numeric, words
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from driftline import distances, profile
+from driftline import distances, profile, scan
 from driftline.drift import Statistic, compare
 from driftline.profile import FileProfile, Profile
 from driftline.sections import Drift
@@ -234,6 +234,30 @@ def test_bounds_of_words_hold() -> None:
 @pytest.mark.slow
 def test_bounds_of_words_hold_on_a_thousand_pairs() -> None:
     assert not [miss for seed in range(1000, 2000) for miss in unlisted(seed)]
+
+
+@pytest.mark.parametrize(
+    ("values", "rows", "top"),
+    [(1300, (2000, 2000), 1000), (1290, (2000, 1900), 1000), (400, (5000, 20_000), 256)],
+)
+def test_values_that_a_list_came_short_of_by_chance_are_not_new(
+    monkeypatch, values: int, rows: tuple[int, int], top: int
+) -> None:
+    """The same twice: which values are not listed is luck, and they have more rows elsewhere.
+
+    Also against a list of 256 values, as profiles had once.
+    """
+    random = np.random.default_rng(values)
+    for _ in range(20):
+        told = []
+        for size, kept in zip(rows, (top, 1000), strict=True):
+            monkeypatch.setattr(scan, "TOP", kept)
+            drawn = random.integers(0, values, size=size)
+            told.append(words(Counter(map(str, drawn.tolist())), name="w"))
+        assert any(not each.counts.complete for each in told)
+        assert not [
+            each for each in judged(compare(*({"w": w} for w in told), RULE)) if each.drifted
+        ]
 
 
 @pytest.mark.parametrize("files", [1, 12])

@@ -103,7 +103,7 @@ def test_a_file_of_a_span_is_read_by_the_columns_it_was_written_with() -> None:
         Commit(2, at[2], "WRITE", (new,), (early.key, old.key), narrow, True),
         Commit(3, at[3], "UPDATE", (less, kept), (new.key,), narrow, True),
     ]
-    line: Any = SimpleNamespace(problem=SimpleNamespace(sources={}, entity="who"))
+    line: Any = SimpleNamespace(problem=SimpleNamespace(sources={}, entity="who", drift=RULE))
     side = sides._written(line, "/t", commits, at[0], at[3])
     assert [(each.version, each.schema, each.files) for each in side.wanted] == [
         (1, wide, (old,)),

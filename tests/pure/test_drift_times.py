@@ -181,5 +181,12 @@ def test_times_that_are_as_none_was() -> None:
         assert said.value == pytest.approx(share, abs=0.05)
     for calm in (later, days, later - 35, np.where(random.random(2000) < 0.01, since, later)):
         assert not told(calm).drifted
+    # A delivery of one date, due in two weeks; the next one is a little earlier in its day.
+    at = (MARCH + timedelta(hours=8), MARCH + timedelta(hours=31.8))
+    day = times(np.full(2000, 14.0))["at"]
+    for now in (np.full(2000, 15.0), np.where(random.random(2000) < 0.1, -13.0, 15.0)):
+        said = strays(day, times(now)["at"], at, 0.03)
+        assert said is not None
+        assert not judged([said])[0].drifted
     assert strays(numeric([1.0]), numeric([2.0]), at, 0.03) is None
     assert strays(times([1.0])["at"], numeric([], type="timestamp"), at, 0.03) is None

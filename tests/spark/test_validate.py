@@ -203,6 +203,8 @@ def test_every_refused_batch_is_named_with_some_of_its_deliveries(shop) -> None:
 
 
 def test_a_delivery_without_a_record_holds_up_nothing_once_silver_has_rows(shop) -> None:
+    """Unless its suite demands rows of a batch: it is refused until it is given up."""
+    shop.guarded_by(SUITE[:3])
     shop.lands("b1", [])
     with pytest.raises(Refused) as caught:
         validate.run(shop.line)
@@ -223,6 +225,31 @@ def test_a_delivery_without_a_record_holds_up_nothing_once_silver_has_rows(shop)
         with pytest.raises(Refused, match="1 batch was refused"):
             validate.run(shop.line)
     assert shop.numbers() == ["o0", "o3", "o6", "o7"]
+    rows = {row.batch: row.value for row in shop.read("ops.metrics") if row.metric == "rows"}
+    assert rows == {"b1": 0.0, "b2": 7.0, "b3": 0.0, "b4": 1.0}
+    validate.run(shop.line, give_up="b5")
+    shop.guarded_by(SUITE)
+    shop.lands("b6\n  hint: none", [], at=NOON + timedelta(hours=5))
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            validate.run(shop.line)
+        assert "(b6\\n  hint: none.ndjson)" in caught.value.where
+    said = validate.run(shop.line, give_up="b6\n  hint: none")
+    assert said.endswith("is given up, all its 0 rows are quarantined")
+    assert validate.run(shop.line) == "orders: nothing new"
+
+
+def test_what_bronze_has_lost_is_not_given_up(shop) -> None:
+    """It lands again, and would be in no table."""
+    shop.lands("b1", ORDERS)
+    lost = [("orders", "db2", "b2.ndjson", 1, "landed", None, "b2", 3, 3, 0, "r", NOON)]
+    shop.line.tables.append_values(lost, schemas.DELIVERIES, key="landed:b2")
+    with pytest.raises(Refused, match="1 batch was refused"):
+        validate.run(shop.line)
+    with pytest.raises(Missing, match="bronze.orders has lost batch b2"):
+        validate.run(shop.line, give_up="b2")
+    shop.lands("b2", [("o7", NOON, 1.0, "web")])
+    assert validate.run(shop.line).startswith("orders: 1 good")
 
 
 def test_a_wrong_suite_is_refused_before_anything_is_written(shop) -> None:
@@ -354,9 +381,9 @@ def test_a_refused_batch_is_given_up_exactly_once_and_comes_back_once_its_rules_
     with pytest.raises(Refused) as caught:
         validate.run(shop.line)
     assert "driftline validate --quarantine BATCH" in caught.value.hint
-    with pytest.raises(Missing, match="batch b1x does not wait") as absent:
+    with pytest.raises(Missing, match="no batch of that name waits") as absent:
         validate.run(shop.line, give_up="b1x")
-    assert absent.value.hint == "did you mean 'b1'?"
+    assert absent.value.hint == "did you mean 'b1'?" and "b1x" in absent.value.where
     whole = [f"{AMOUNT} (its batch)", "order_id: values_to_be_unique (its batch)"]
     all_out = {0: whole, 1: sorted([AMOUNT, *whole]), 2: sorted([CHANNEL, *whole])}
     killed_at(monkeypatch, shop, "append_files", "silver.orders", give_up="b1")

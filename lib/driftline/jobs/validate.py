@@ -16,6 +16,7 @@ from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
 from driftline.jobs.replay import trial
 from driftline.ledger import Run
+from driftline.logs import visible
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
 
@@ -32,7 +33,8 @@ class _Landed:
 
     def __str__(self) -> str:
         more = f" and {len(self.paths) - _NAMED:,} more" if len(self.paths) > _NAMED else ""
-        return f"batch {self.id} ({', '.join(self.paths[:_NAMED])}{more})"
+        named = ", ".join(visible(each, kept="") for each in self.paths[:_NAMED])
+        return f"batch {self.id} ({named}{more})"
 
 
 _NAMED = 3
@@ -87,7 +89,7 @@ def run(
 
 _HINT = (
     "all verdicts are in ops.quality. Mend the suite and run again; or, where the data are broken, "
-    "deliver them anew and give these up: driftline validate --quarantine BATCH"
+    "deliver them anew and give all of these up: driftline validate --quarantine BATCH"
 )
 
 
@@ -123,7 +125,7 @@ def _source(
     for batch in landed:
         if f"validate:{batch.id}" in done:
             continue
-        if batch.is_empty and _pass_by(line, ledger, source, batch):
+        if batch.is_empty and _pass_by(line, ledger, source, batch, suite):
             without += len(batch.paths)
             continue
         try:
@@ -145,17 +147,33 @@ def _source(
 _BY_HAND = "run by Great Expectations, rows that break it are not kept out"
 
 
-def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed) -> bool:
-    """Mark a batch of no records as done, if silver has rows: a quiet day is no broken export, and
-    as no run could ever judge it, it would be refused for ever. While silver is empty it waits.
+def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed, suite: Suite) -> bool:
+    """Mark a batch of no records as done, if silver has rows and the suite does not demand any of a
+    batch: no other rule can be decided, and it would be refused for ever. While silver is empty it
+    waits.
     """
     table = schemas.silver(line.problem, source)
     name = table.full_name
+    if any(map(_demands_rows, suite.rules)) or not _is_landed(line, source, batch.id):
+        return False
     if not line.tables.exists(name) or line.tables.read(name).isEmpty():
         return False
+    _measure(line, ledger, table, batch.id, [("rows", None, 0.0)])
     ledger.wrote(line.tables.append_files([], table, key=f"validate:{batch.id}"))
     ledger.count(in_=0, out=0)
     return True
+
+
+def _demands_rows(rule: Rule) -> bool:
+    counted = rule.type.startswith("expect_table_row_count_to_")
+    least = rule.arguments.get("min_value", rule.arguments.get("value"))
+    return counted and rule.severity == "error" and isinstance(least, int | float) and least > 0
+
+
+def _is_landed(line: Line, source: str, batch: str) -> bool:
+    """Whether bronze has the batch: it may have lost it, and gets it again."""
+    keys = {f"ingest:{batch}", f"rejects:{batch}"}
+    return not keys.isdisjoint(line.tables.committed(f"bronze.{source}"))
 
 
 def _batch(
@@ -215,9 +233,9 @@ def _waiting(line: Line, id_: str) -> tuple[str, str]:
                 waiting[batch.id] = source
     if id_ not in waiting:
         names = f"waiting are {', '.join(waiting)}" if waiting else "none waits"
-        raise Missing(
-            f"batch {id_} does not wait for the gate",
-            where=schemas.DELIVERIES.full_name,
+        raise Missing(  # what was typed may be a delivery's name: the books do not keep it
+            "no batch of that name waits for the gate",
+            where=f"{visible(id_, kept='')}, {schemas.DELIVERIES.full_name}",
             hint=did_you_mean(id_, waiting, otherwise=names),
         )
     return waiting[id_], id_
@@ -225,6 +243,12 @@ def _waiting(line: Line, id_: str) -> tuple[str, str]:
 
 def _give_up(line: Line, ledger: Run, source: str, batch: str, suite: Suite) -> str:
     """Put all rows of a refused batch into quarantine; returns what happened in words."""
+    if not _is_landed(line, source, batch):
+        raise Missing(
+            f"bronze.{source} has lost batch {batch}",
+            where=line.tables.path(f"bronze.{source}"),
+            hint="`driftline ingest` lands it again: then it can be judged, or given up",
+        )
     table = schemas.silver(line.problem, source)
     version = line.tables.version(f"bronze.{source}")
     ledger.read(f"bronze.{source}", version)

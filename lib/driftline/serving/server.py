@@ -34,9 +34,7 @@ _GRACE = 10
 
 
 IDLE = 30
-"""Seconds within which the head of a request has to come, from the end of the one before it; twice
-as many where that one was long.
-"""
+"""Seconds within which the head of a request has to come, from the end of the one before it."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,8 @@ class Connection(HttpToolsProtocol):
         """Close where nobody came, else look again when that may be: one timer for all requests
         of a connection, since to set one costs as much as to read a head.
         """
+        if self.transport.is_closing():
+            return
         now = self.loop.time()
         since = now if self._since is None else self._since
         if now - since >= IDLE:
@@ -146,6 +146,7 @@ def configured(app: Gate) -> uvicorn.Config:
         http=Connection,
         loop="none",  # whoever runs it brings it
         lifespan="off",
+        ws="none",  # nothing here speaks it, and no gate would be asked
         access_log=False,
         log_config=None,
         server_header=False,
