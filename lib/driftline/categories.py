@@ -108,8 +108,8 @@ def together(before: Profile, after: Profile) -> tuple[Shares, Shares]:
 
 
 def _luck(count: int, ratio: float) -> float:
-    """Rows that a value may have more by :data:`_LUCK` than ``ratio`` times those of the other side:
-    of the difference of two Poisson counts.
+    """Rows that a value may have more by :data:`_LUCK` than the other side lets expect, of which
+    this one has ``ratio`` times the rows: of the difference of two Poisson counts.
     """
     return min(count, _LUCK * math.sqrt(count * (1 + ratio)))
 

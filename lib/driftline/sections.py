@@ -247,14 +247,15 @@ class Drift(Strict):
     @field_validator("segments")
     @classmethod
     def _no_as_of(cls, segments: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        """Of tables with as-ofs the newest is compared, which has one value only."""
+        """Of tables with as-ofs the newest is compared, of predictions those of one model."""
         for table, columns in segments.items():
-            if table.startswith("gold.") and "as_of" in columns:
+            one = {"as_of", "model_version"} & {*columns} if table.startswith("gold.") else ()
+            for column in sorted(one):
                 raise wrong(
                     "a table that is compared at its newest as-of has no others to compare by",
-                    found=f"as_of of {table}",
+                    found=f"{column} of {table}",
                     allowed="other columns",
-                    hint="leave as_of out",
+                    hint=f"leave {column} out",
                 )
         return segments
 

@@ -29,11 +29,16 @@ def _table(line: Line, ledger: Run, table: str, history: bool) -> str:
     declared = {*line.problem.drift.segments.get(table, ())}
     schema = commits[-1].schema
     segments = sides.cut(table, schema, schema.keys(sorted(declared)))
-    known = profiling.known(line, ledger, wanted, segments=segments)
+    whole = ""
+    try:
+        known = profiling.known(line, ledger, wanted, segments=segments)
+    except profiling.TooMany as many:  # as drift compares them
+        declared, whole = set(), f"; whole, for {many.counted}"
+        known = profiling.known(line, ledger, wanted, segments=sides.cut(table, schema, ()))
     files = {file.key for each in wanted for file in each.files}
     gone = len(files) - len(known)
     by = profiling.cut_by(each.name for each in schema.fields if each.name in declared)
     said = f"; {gone:,} were removed before they were profiled{by}" if gone else ""
     if history and oldest:
         said += f"; of those before version {oldest} the log does not tell any more"
-    return f"{table}: {len(known):,} of {len(files):,} files have a profile{said}"
+    return f"{table}: {len(known):,} of {len(files):,} files have a profile{said}{whole}"

@@ -94,7 +94,8 @@ def values(
 
 def newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
     """The newest as-of, where that is what is compared: the newest one of any file. Of predictions
-    that of the side's model version, or of the newest one that scored it.
+    that of the side's model version, or of the newest one that scored it; also where those of the
+    side's are not there any more.
     """
     if side.slice != NEWEST:
         return {}
@@ -103,16 +104,16 @@ def newest(line: Line, side: Side, known: Mapping[Key, FileProfile]) -> Cell:
         for cell, _ in known[each.key].cells if each.key in known else ():
             as_of, found = cell.get(NEWEST), {key: cell.get(key) for key in (NEWEST, *side.models)}
             model = next((int(found[key] or 0) for key in side.models), 0)
-            if as_of and side.model in (None, model):
+            if as_of:
                 made.append((as_of, model, found))
     if not made:
-        by = "" if side.model is None else f" that model version {side.model} made"
         raise Missing(
-            f"{side.table} version {side.version} has no rows{by}",
+            f"{side.table} version {side.version} has no rows",
             where=line.tables.path(side.table),
             hint="choose another version with --from or --to",
         )
-    return max(made, key=lambda each: each[:2])[2]
+    mine = [each for each in made if each[1] == side.model]
+    return max(mine or made, key=lambda each: each[:2])[2]
 
 
 def left_out(column: str, rows: Sequence[int]) -> Statistic:

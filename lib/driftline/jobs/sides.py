@@ -160,7 +160,9 @@ def pair(line: Line, table: str, asked: Asked) -> Pair:
 
 
 def steps(line: Line, table: str, last: int, count: int) -> list[Pair]:
-    """The comparisons of each of the ``count`` versions up to ``last`` with the one before."""
+    """The comparisons of each of the ``count`` versions up to ``last`` with the one before; none of
+    predictions where another model took over.
+    """
     if not count:
         return []
     first = max(line.tables.oldest(table), last - count)
@@ -170,7 +172,13 @@ def steps(line: Line, table: str, last: int, count: int) -> list[Pair]:
         number for number in range(first, last + 1) if delta_files.version(commits, number).files
     ]
     pairs = [_versions(line, table, commits, a, b) for a, b in pairwise(known)]
-    return [each for each in pairs if each.current.files and each.reference.files]
+    return [
+        each
+        for each in pairs
+        if each.current.files
+        and each.reference.files
+        and each.current.model == each.reference.model
+    ]
 
 
 def version_of(line: Line, table: str, said: str) -> int:
@@ -200,8 +208,12 @@ def _versions(
         files = tuple(each for each in new.files if each.key not in known)
         slice_ = f"added since {old.number}"
     before = NEWEST if slice_ == NEWEST else "whole"
-    model = references.model(commits, current) if table in _MADE else None
-    then = None if model is None else references.model(commits, reference, model)
+    model = then = None
+    if table in _MADE:  # what its commits note, also before those that are compared
+        last = max(reference, current)
+        log = line.tables.commits(table, since=line.tables.oldest(table), until=last)
+        model = references.model(log, current)
+        then = None if model is None else references.model(log, reference, model)
     return Pair(
         replace(_side(line, table, old, before, old.files), model=then),
         replace(_side(line, table, new, slice_, files), model=model),
