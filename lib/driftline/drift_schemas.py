@@ -49,7 +49,7 @@ DRIFT = Table(
         "to_version bigint — Current version",
         "from_slice string — Which rows of the reference version were compared",
         "slice string — Which rows of the current one; after a comma the segment, column=value or "
-        "column is null, of both",
+        "column is null (or empty), of both",
         "column string — Column, perhaps with :length, :hour or :weekday; or * for the table",
         "statistic string — psi, ks, js, wasserstein, total_variation, cramers_v, null_rate, …",
         "value double — The statistic",
