@@ -249,13 +249,13 @@ class Drift(Strict):
     def _no_as_of(cls, segments: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
         """Of tables with as-ofs the newest is compared, of predictions those of one model."""
         for table, columns in segments.items():
-            one = {"as_of", "model_version"} & {*columns} if table.startswith("gold.") else ()
-            for column in sorted(one):
+            one = sorted({"as_of", "model_version"} & {*columns})
+            if one and table.startswith("gold."):
                 raise wrong(
                     "a table that is compared at its newest as-of has no others to compare by",
-                    found=f"{column} of {table}",
+                    found=f"{one[0]} of {table}",
                     allowed="other columns",
-                    hint=f"leave {column} out",
+                    hint=f"leave {one[0]} out",
                 )
         return segments
 

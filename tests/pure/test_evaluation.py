@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +11,9 @@ import pyarrow as pa
 import pytest
 from sklearn import metrics as sk
 
-from driftline import evaluation, training
-from driftline.errors import Refused
+from driftline import training
 from driftline.evaluation import (
     Interval,
-    Slice,
     best_feature,
     curves,
     decided,
@@ -30,12 +25,8 @@ from driftline.evaluation import (
     slices,
     threshold,
 )
-from driftline.jobs import gating, judging
 from driftline.metrics import METRICS, SMALLER_IS_BETTER
-from driftline.problem import load_problem
-from driftline.sections import Costs, Decide, Gate
-from driftline.serving.facts import Column, Facts
-from driftline.split_section import EntitySplit, RandomSplit, TimeSplit
+from driftline.sections import Costs, Decide
 
 Floats = npt.NDArray[np.float64]
 Reference = Callable[[Floats, Floats], float]
@@ -178,28 +169,6 @@ def test_a_score_that_is_no_number_leaves_no_metric(task: str, name: str, which:
     score[which] = np.nan
     assert math.isnan(METRICS[task][name](label, score))
     assert math.isnan(training._METRICS.get(name, METRICS[task][name])(label, score))
-
-
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_gate_refuses_scores_that_are_no_numbers_and_draws_none(repository, task) -> None:
-    flagship = load_problem(repository / "conf" / "churn.yaml")
-    metric = "roc_auc" if task == "classification" else "rmse"
-    train = flagship.train.model_copy(update={"gate": Gate(beat=("constant",)), "metric": metric})
-    asked = flagship.model_copy(update={"train": train, "task": task})
-    label, score = probabilities(3, 400, 15)
-    label, score = np.sort(label), np.where(np.sort(label) == 1, np.nan, score)
-    scores = {"model": score, "constant": np.full(400, 0.5)}
-    test = judging.Judged(label, scores, {}, pa.table({}))
-    written: list = []
-    tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
-    line = SimpleNamespace(problem=asked, tables=tables)
-    measured = measure(label, score, task=task, seed=1)
-    refused = gating.reasons(line, measured, judging.beaten(line, test), [], None)
-    assert refused[0] == f"{metric} is not a number"
-    assert "does not beat constant" in refused[1]
-    ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
-    judging.write_curves(line, ledger, test, {"x": 1.0}, {"x": 0.5}, 1)
-    assert [row[1] for row in written] == ["importance", "permutation"]
 
 
 def test_intervals_hold_the_value_and_repeat_by_seed() -> None:
@@ -441,35 +410,6 @@ def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
     assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
 
 
-def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monkeypatch) -> None:
-    """By chance alone some of 200 small slices are worse than the large one that is."""
-    monkeypatch.setattr(evaluation, "RESAMPLES", 40)
-    generator = np.random.default_rng(12)
-    small = np.repeat([f"s{n}" for n in range(200)], 50)
-    town = np.r_[small, np.full(6_000, "large")].astype(object)
-    score = generator.random(len(town))
-    told = np.where(town == "large", 0.45, 0.65)  # by how much the score tells of the label
-    label = (generator.random(len(town)) < 0.5 + told * (score - 0.5)).astype(np.float64)
-    flagship = load_problem(repository / "conf" / "churn.yaml")
-    gate = Gate(beat=(), slices=0.005)
-    train = flagship.train.model_copy(update={"gate": gate, "metric": "roc_auc"})
-    written: list = []
-    tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
-    line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}), tables=tables)
-    test = judging.Judged(label, {"model": score}, {"town": town}, pa.table({}))
-    found = judging.slices(line, test)
-    points = [each.metric.value for each in found]
-    assert points == sorted(points) and len(found) == 201
-    large = next(place for place, each in enumerate(found) if each.value == "large")
-    assert large > 30
-    whole = METRICS["classification"]["roc_auc"](label, score)
-    got = {"roc_auc": Interval(whole, whole, whole)}
-    assert any("(6,000 rows)" in each for each in gating.reasons(line, got, {}, found, None))
-    ledger = SimpleNamespace(wrote=lambda _: None, run_id="r")
-    judging.write_slices(line, ledger, found, 1)
-    assert [row[2] for row in written] == [each.value for each in found[:30]]
-
-
 def test_a_column_without_spread_is_one_slice() -> None:
     label, score = probabilities(4, 200, 15)
     found = slices(label, score, {"n": np.full(200, 7.0)}, "mae", task="regression", seed=3)
@@ -484,106 +424,6 @@ def test_the_report_is_scikit_learns() -> None:
         names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
         found = said.removeprefix(" " * (len(said) - len(said.lstrip())) + line).split()[:3]
         assert found == [f"{metric[name](label, score):.4f}" for name in names]
-
-
-def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(repository) -> None:
-    """One rule a case, by the numbers the gate is given."""
-    flagship = load_problem(repository / "conf" / "churn.yaml")
-
-    def reasons(
-        gate: dict, value=0.8, low=0.1, slices=(), metric="roc_auc", champion=None, unscored=""
-    ):
-        train = flagship.train.model_copy(update={"gate": Gate(**gate), "metric": metric})
-        line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}))
-        got = {metric: Interval(value, value, value)}
-        beaten = {"constant": Interval(0.2, low, 0.3)}
-        if champion is not None:
-            beaten["champion"] = Interval(*champion)
-        return gating.reasons(line, got, beaten, slices, 3, unscored)
-
-    def part(low: float, high: float) -> Slice:
-        return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
-
-    assert reasons({}) == []
-    assert reasons({}, value=math.nan) == ["roc_auc is not a number"]
-    assert "does not beat constant" in reasons({}, low=0.0)[0]
-    assert "does not beat constant" in reasons({}, low=math.nan)[0]
-    assert "does not reach the floor 0.9" in reasons({"floor": 0.9})[0]
-    asked = {"beat": ("champion",)}
-    assert reasons(asked) == []  # there is none
-    # A worse one never follows; one that is as good may, unless more is asked for.
-    worse = (
-        "is worse than champion version 3 on the same rows: better by -0.0210 [-0.0400, -0.0020]"
-    )
-    assert reasons({}, champion=(-0.021, -0.04, -0.002)) == [worse]
-    assert "does not beat champion" in reasons(asked, champion=(-0.021, -0.04, -0.002))[0]
-    assert reasons({}, champion=(math.nan, math.nan, math.nan)) != []
-    assert reasons({}, champion=(-0.01, -0.02, 0.0)) == []
-    assert "does not beat champion" in reasons(asked, champion=(-0.01, -0.02, 0.0))[0]
-    assert reasons(asked, champion=(0.02, 0.01, 0.03)) == []
-    assert reasons({}, unscored="not all of its features are there") == []
-    assert reasons(asked, unscored="not all of its features are there") == [
-        "cannot be compared with champion version 3: not all of its features are there"
-    ]
-    weak = {"beat": (), "slices": 0.1}
-    assert reasons(weak, slices=[part(0.5, 0.71)]) == []
-    [said] = reasons(weak, slices=[part(0.5, 0.69), part(0.8, 0.9)])
-    assert said == (
-        "roc_auc is 0.5950 [0.5000, 0.6900] where country is one of its values (60 rows), "
-        "more than 0.1 worse than the 0.8000 of all rows"
-    )
-    assert len(reasons(weak, slices=[part(0.95, 1.2)], metric="rmse")) == 1
-    assert reasons(weak, slices=[part(0.85, 1.2)], metric="rmse") == []
-
-
-def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -> None:
-    """Of the same task and features, and drawn as then: else it may know the answers."""
-    flagship = load_problem(repository / "conf" / "churn.yaml")
-    columns = (Column("country", "string"), Column("recency_90d", "double"))
-    facts = Facts("churn", "", "classification", "", "customer_id", "string", columns)
-    by_time, random = TimeSplit(by="time"), RandomSplit(by="random")
-
-    def why(then=by_time, now=None, seed=7, facts=facts) -> str:
-        before = flagship.model_copy(update={"split": then})
-        train = flagship.train.model_copy(update={"seed": seed})
-        after = flagship.model_copy(update={"split": now or then, "train": train})
-        made = json.loads(before.model_dump_json(by_alias=True))
-        return gating.unlike(SimpleNamespace(problem=after), facts, made)
-
-    assert why() == why(random) == ""
-    assert why(now=TimeSplit(by="time", recent=6, folds="forward"), seed=8) == ""
-    assert "split or seed" in why(now=TimeSplit(by="time", test=2))
-    assert "split or seed" in why(random, seed=8)
-    assert "split or seed" in why(random, EntitySplit(by="entity"))
-    assert why(facts=replace(facts, task="regression")) == "its task is regression"
-    for gone in (Column("region", "string"), Column("country", "double")):
-        facts = replace(facts, columns=(*columns, gone))
-        assert why(facts=facts) == "not all of its features are there"
-
-
-@pytest.mark.parametrize(
-    ("counts", "train", "missing"),
-    [
-        ({"train": 9, "validation": 1}, {}, "test"),
-        ({"train": 9, "validation": 1, "test": 0}, {}, "test"),
-        ({"validation": 9, "test": 1}, {}, "train"),
-        ({"train": 9, "test": 1}, {}, None),
-        ({"train": 9, "test": 1}, {"decide": Decide(best="f1")}, "validation"),
-        ({"train": 9, "test": 1}, {"calibrate": "platt"}, "validation"),
-        ({"train": 9}, {"calibrate": "platt"}, "test or validation"),
-        ({"train": 9, "validation": 1, "test": 1}, {"calibrate": "platt"}, None),
-    ],
-)
-def test_a_part_without_rows_is_refused_by_name(repository, counts, train, missing) -> None:
-    flagship = load_problem(repository / "conf" / "churn.yaml")
-    plain = flagship.train.model_copy(update={"decide": None, "calibrate": "none", **train})
-    problem = flagship.model_copy(update={"train": plain})
-    if missing is None:
-        judging.check_parts(problem, counts)
-        return
-    with pytest.raises(Refused) as caught:
-        judging.check_parts(problem, counts)
-    assert caught.value.what == f"no row with a label is in the part {missing}"
 
 
 def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None:

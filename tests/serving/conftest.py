@@ -58,6 +58,29 @@ STUMP = Trees(
 ROW = {"customer_id": "c1", "spend_30d": 20.0, "age": 30, "member": True, "channel": "web"}
 
 
+INFER = "/v2/models/churn/infer"
+"""Where tensors are sent to."""
+
+
+def rows(*changes: dict) -> dict:
+    return {"rows": [{**ROW, **change} for change in changes]}
+
+
+def tensor(name: str, datatype: str, data: list, shape: list[int] | None = None) -> dict:
+    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": data}
+
+
+def tensors(**changes: dict | None) -> dict:
+    given = {
+        "spend_30d": tensor("spend_30d", "FP64", [20.0, 80.0]),
+        "age": tensor("age", "INT64", [30, None]),
+        "member": tensor("member", "BOOL", [True, False]),
+        "channel": tensor("channel", "BYTES", ["web", ""]),
+    }
+    given |= changes
+    return {"inputs": [each for each in given.values() if each is not None]}
+
+
 def onnx(model: Linear | Trees = STUMP, facts: Facts = FACTS) -> bytes:
     return graph.write(PREPARATION, model, facts)
 

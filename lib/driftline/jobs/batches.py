@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,6 +77,11 @@ def unfinished(line: Line, history: list[Row]) -> list[Batch]:
     ]
 
 
+def is_landed(keys: Set[str], batch: str) -> bool:
+    """Whether bronze, by the keys of its commits, has a batch: its records, or what was none."""
+    return not keys.isdisjoint({f"ingest:{batch}", f"rejects:{batch}"})
+
+
 def lost(line: Line, history: list[Row]) -> list[Batch]:
     """Batches that the books say have landed and bronze does not have, as after the loss of a
     commit. Raises :class:`Missing` when their deliveries are not there to land them again.
@@ -90,7 +95,7 @@ def lost(line: Line, history: list[Row]) -> list[Batch]:
     for source, batches in landed.items():
         keys = line.tables.committed(f"bronze.{source}")
         for batch, rows in batches.items():
-            if not keys & {f"ingest:{batch}", f"rejects:{batch}"}:
+            if not is_landed(keys, batch):
                 files = tuple(Delivery(row.delivery, row.path, row.bytes) for row in rows)
                 at = utc(rows[0].at)
                 found.append(Batch(source, batch, files, at, (source, batch) not in planned))

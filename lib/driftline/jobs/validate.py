@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, schemas, watch
 from driftline.errors import Missing, Refused, did_you_mean
+from driftline.jobs.batches import is_landed
 from driftline.jobs.gate import as_declared, guard, suite_of, verdicts
 from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
@@ -154,7 +155,7 @@ def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed, suite: Suite)
     """
     table = schemas.silver(line.problem, source)
     name = table.full_name
-    if any(map(_demands_rows, suite.rules)) or not _is_landed(line, source, batch.id):
+    if any(map(_demands_rows, suite.rules)) or not _is_in_bronze(line, source, batch.id):
         return False
     if not line.tables.exists(name) or line.tables.read(name).isEmpty():
         return False
@@ -170,10 +171,9 @@ def _demands_rows(rule: Rule) -> bool:
     return counted and rule.severity == "error" and isinstance(least, int | float) and least > 0
 
 
-def _is_landed(line: Line, source: str, batch: str) -> bool:
+def _is_in_bronze(line: Line, source: str, batch: str) -> bool:
     """Whether bronze has the batch: it may have lost it, and gets it again."""
-    keys = {f"ingest:{batch}", f"rejects:{batch}"}
-    return not keys.isdisjoint(line.tables.committed(f"bronze.{source}"))
+    return is_landed(line.tables.committed(f"bronze.{source}"), batch)
 
 
 def _batch(
@@ -243,7 +243,7 @@ def _waiting(line: Line, id_: str) -> tuple[str, str]:
 
 def _give_up(line: Line, ledger: Run, source: str, batch: str, suite: Suite) -> str:
     """Put all rows of a refused batch into quarantine; returns what happened in words."""
-    if not _is_landed(line, source, batch):
+    if not _is_in_bronze(line, source, batch):
         raise Missing(
             f"bronze.{source} has lost batch {batch}",
             where=line.tables.path(f"bronze.{source}"),

@@ -1,0 +1,116 @@
+"""Bounds of a service: how many at once and a second, how long, how large, and by which key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from tests.serving.conftest import ask, asked, rows
+
+from driftline.serving.limits import Limits, Rate
+from driftline.serving.rest import Rest
+
+
+def test_more_than_the_rate_is_told_when_to_come_again(service) -> None:
+    app = Rest(service, Limits(rate=10)).app()
+    answers = [ask(app, "POST", "/predict", rows({})) for _ in range(5)]
+    assert answers[0].status == 200
+    refused = [each for each in answers if each.status == 429]
+    assert refused
+    assert all(int(each.headers["retry-after"]) >= 1 for each in refused)
+    assert ask(app, "GET", "/healthz").status == 200
+    assert ask(app, "GET", "/metrics").status == 200
+
+
+def test_the_rate_is_kept_over_time() -> None:
+    now = [0.0]
+    rate = Rate(100, clock=lambda: now[0])
+    taken = 0
+    for tick in range(10_000):
+        now[0] = tick / 1000
+        taken += rate.wait() == 0
+    assert 1000 <= taken <= 1010
+    assert 0 < rate.wait() <= 0.01
+
+
+def test_more_at_once_than_allowed_are_refused(service) -> None:
+    app = Rest(service, Limits(concurrency=2)).app()
+    inner = app._app
+
+    async def scenario() -> list[int]:
+        go = asyncio.Event()
+
+        async def slow(scope, receive, send) -> None:
+            await go.wait()
+            await inner(scope, receive, send)
+
+        app._app = slow
+        body = json.dumps(rows({})).encode()
+        waiting = [asyncio.ensure_future(asked(app, "POST", "/predict", body, {})) for _ in "ab"]
+        await asyncio.sleep(0)
+        third = await asked(app, "POST", "/predict", body, {})
+        go.set()
+        return [third.status, *(each.status for each in await asyncio.gather(*waiting))]
+
+    assert asyncio.run(scenario()) == [429, 200, 200]
+    assert ask(app, "POST", "/predict", rows({})).status == 200
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(service) -> None:
+    app = Rest(service, Limits(seconds=0.05)).app()
+
+    async def scenario() -> tuple[int, bytes]:
+        sent: list = []
+
+        async def never() -> None:
+            await asyncio.Event().wait()
+
+        async def send(message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+        scope |= {"query_string": b"", "root_path": "", "http_version": "1.1", "scheme": "http"}
+        await app(scope, never, send)
+        return sent[0]["status"], sent[1]["body"]
+
+    status, body = asyncio.run(scenario())
+    assert status == 408
+    assert b"0.05 seconds" in body
+
+
+def test_a_body_without_a_length_is_bounded_too(app) -> None:
+    assert ask(app, "POST", "/predict", b" " * 20_001, {"content-length": "0"}).status == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"X-API-Key": "wrong"}, 401),
+        ({"X-API-Key": ""}, 401),
+        ({"Authorization": "Basic secret"}, 401),
+        ({"X-API-Key": "secret"}, 200),
+        ({"Authorization": "Bearer secret"}, 200),
+    ],
+)
+def test_the_key_opens(service, headers, status) -> None:
+    app = Rest(service, Limits(key="secret")).app()
+    answer = ask(app, "POST", "/predict", rows({}), headers)
+    assert answer.status == status
+    assert b"secret" not in answer.body
+    assert ask(app, "GET", "/metrics", b"", headers).status == status
+    assert ask(app, "GET", "/healthz").status == 200
+
+
+def test_a_bug_says_nothing_of_itself(service, caplog) -> None:
+    app = Rest(service, Limits()).app()
+
+    def broken(*_) -> None:
+        raise RuntimeError("internal 4711")
+
+    service.predict = broken
+    answer = ask(app, "POST", "/predict", rows({}))
+    assert answer.status == 500
+    assert b"4711" not in answer.body
+    assert answer.json["error"].startswith("this is a bug in driftline")
