@@ -1,4 +1,4 @@
-"""What the Python of an executor has: the libraries that README names, and nothing else."""
+"""What the Python of an executor has: the libraries that are asked for, and nothing else."""
 
 from __future__ import annotations
 

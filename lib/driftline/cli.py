@@ -14,6 +14,7 @@ import click
 
 from driftline import __version__, logs, storage
 from driftline import cli_cycle as of_cycle
+from driftline import cli_drift as of_drift
 from driftline import cli_models as of_models
 from driftline import cli_quality as quality
 from driftline import cli_schedule as of_schedule
@@ -23,23 +24,25 @@ from driftline import cli_sla as of_sla
 from driftline.cli_conf import read_conf
 from driftline.errors import DriftlineError, Missing, Refused, TryAgain, did_you_mean
 from driftline.jobs import STAGES
-from driftline.options import (
-    COMPARED,
-    as_of_option,
-    compared,
-    span,
-    table_option,
-    utc,
-    version,
-    where,
-)
+from driftline.options import as_of_option, utc, where
 from driftline.problem import load_problem
 
 if TYPE_CHECKING:
     from driftline.jobs.line import Line
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    """Listed as they are come upon, and not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The first ones, then each as it was added."""
+        return list(dict.fromkeys(("explain", "run", "cycle", *self.commands)))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__)
 def cli() -> None:
     """From raw logs to a model you can trust, and to the day it stops being true.
@@ -53,7 +56,8 @@ def cli() -> None:
       driftline drift   --problem conf/churn.yaml --table gold.features --from 1 --to 2
 
     Exit codes: 0 done, 2 usage or conf, 3 a gate refused the data, 4 something needed is missing,
-    75 another run holds a table (try again), 1 a bug.
+    75 another run holds a table (try again), 1 a bug. 75, too: a server cannot be reached, or the
+    command was told to stop.
     """
 
 
@@ -65,12 +69,12 @@ def cli() -> None:
     help="Try rejected records and refused deliveries again, after a fix of the problem file.",
 )
 def ingest(retry_rejects: bool, **options: Any) -> None:
-    """Deliveries → bronze.<source>: every record accounted for, each delivery once.
+    """Deliveries → bronze.<source>, each of them once.
 
-    A delivery is known by its content: the same bytes under another name are a known duplicate, new
-    bytes under the same name a new delivery. A record that cannot be read goes to ops.rejects with
-    its reason; a delivery that cannot be taken as a whole (torn archive, too many rejects) is
-    refused, and the others land (exit code 3).
+    Every record is accounted for. A delivery is known by its content: the same bytes under another
+    name are a known duplicate, new bytes under the same name a new delivery. A record that cannot
+    be read goes to ops.rejects with its reason; a delivery that cannot be taken as a whole (torn
+    archive, too many rejects) is refused, and the others land (exit code 3).
     """
     _stage("ingest", options, retry_rejects=retry_rejects)
 
@@ -81,10 +85,11 @@ def ingest(retry_rejects: bool, **options: Any) -> None:
 @quality.validating[1]
 @quality.validating[2]
 def validate(replay: bool, dry_run: bool, give_up: str | None, **options: Any) -> None:
-    """Bronze → silver: the expectation suites judge; bad rows go to ops.quarantine with reasons.
+    """Bronze → silver, judged by the expectation suites.
 
-    A batch that breaks its suite as a whole is refused (exit code 3) until its suite is mended or
-    it is given up (--quarantine), and the others go through.
+    Bad rows go to ops.quarantine, each with the rules it broke. A batch that breaks its suite as a
+    whole is refused (exit code 3) until its suite is mended or it is given up (--quarantine), and
+    the others go through.
     """
     if replay + dry_run + (give_up is not None) > 1:
         raise click.UsageError("give one of --replay, --dry-run and --quarantine")
@@ -94,9 +99,13 @@ def validate(replay: bool, dry_run: bool, give_up: str | None, **options: Any) -
 @cli.command()
 @where
 @click.option("--table", required=True, help="Any table, e.g. silver.orders or gold.features.")
-@click.option("--label", help="The column the others may tell. Default: label, if there is one.")
+@click.option("--label", help="How much others tell of this column. Default: label.")
 def explore(table: str, label: str | None, **options: Any) -> None:
-    """Any table → ops.exploration: columns alone, together, with the label; suspected leaks."""
+    """Any table → ops.exploration: what its columns look like.
+
+    Each by itself (nulls, values, quantiles), in pairs, and with the label: a column that tells
+    nearly all of it is suspected of being a leak.
+    """
     _stage("explore", options, table=table, label=label)
 
 
@@ -105,7 +114,11 @@ def explore(table: str, label: str | None, **options: Any) -> None:
 @as_of_option
 @click.option("--list", "list_", is_flag=True, help="Print every feature in words, and do nothing.")
 def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
-    """Silver → gold.features: what was known of each entity at each cut-off, and the label."""
+    """Silver → gold.features: entities as of each cut-off.
+
+    What was known of each then, and the label once its horizon is over. Only days whose rows came
+    or went since are read again.
+    """
     if list_:
         from driftline import explain as words
 
@@ -127,7 +140,12 @@ def features(as_of: datetime | None, list_: bool, **options: Any) -> None:
     help="The same, once cores and memory have cost so much by the problem's prices.",
 )
 def train(budget: float | None, budget_money: float | None, **options: Any) -> None:
-    """gold.features → a model: cross-validated search, evaluation, gate, champion."""
+    """gold.features → a model version in MLflow.
+
+    Candidates are cross-validated; the best is fitted, measured on the test set beside baselines,
+    and champion if the gate lets it (exit code 3 where it does not). A search that was killed, or
+    stopped by its budget, goes on with what is left. On the same rows nothing is fitted again.
+    """
     _stage("train", options, budget=budget, budget_money=budget_money)
 
 
@@ -141,62 +159,20 @@ def train(budget: float | None, budget_money: float | None, **options: Any) -> N
     "--challenger", type=click.IntRange(1), help="Score by this version, into gold.shadow."
 )
 def score(as_of: datetime | None, full: bool, challenger: int | None, **options: Any) -> None:
-    """gold.features + champion → gold.predictions: what it has not scored yet; history stays."""
+    """gold.features, champion → gold.predictions.
+
+    Whom this version has not scored yet at the newest cut-off; what was predicted before stays.
+    """
     _stage("score", options, as_of=utc(as_of), full=full, challenger=challenger)
 
 
 @cli.command()
 @where
-@table_option
-@click.option("--history", is_flag=True, help="Every file the log still tells of, in one pass.")
-def profile(table: str | None, history: bool, **options: Any) -> None:
-    """Data files → ops.profiles: each is read once; drift then reads none of them.
-
-    A file that is profiled serves all versions it is part of, also after VACUUM removed it. It is
-    cut by its partition and the columns of drift.segments: by another one (drift --by) it is read
-    once more, if it is still there, and so it is for a column that the table had lost by now.
-    """
-    _stage("profile", options, table=table, history=history)
-
-
-@cli.command()
-@where
-@table_option
-@click.option("--from", "first", callback=version, help="Reference version, or a time.")
-@click.option("--to", "last", callback=version, help="Current version, a time, or latest.")
-@click.option("--window", callback=span, help="Compare what was written in a span, e.g. 7d or 12h.")
-@click.option(
-    "--against",
-    type=click.Choice(["previous", "same-weekday", "training"]),
-    help="With which: the span before, that of the week before, or what the champion has seen.",
-)
-@click.option(
-    "--by",
-    help="Compare each of the 100 most frequent values of this column by itself, too. Unless it "
-    "is a partition or in drift.segments, files are read once more for it.",
-)
-@click.option(
-    "--learn",
-    type=click.IntRange(1),
-    help="So many steps of versions up to the reference were calm: thresholds are theirs.",
-)
-def drift(table: str | None, by: str | None, **options: Any) -> None:
-    """Two versions of a table → ops.drift: what changed, column by column.
-
-    Without versions: what the champion was trained on against the newest; of a table that none was
-    trained on, the first version with rows. A table with as-ofs is compared at the newest as-of of
-    each version; one that only grew, by what was added. Files that have a profile (see profile) are
-    not read again, but for --by. Times without a zone are UTC. What is compared with the version
-    the champion was trained on is logged to MLflow, too, beside its training.
-    """
-    asked = compared(table, by, **{name: options.pop(name) for name in COMPARED})
-    _stage("drift", options, table=table, asked=asked)
-
-
-@cli.command()
-@where
 def report(**options: Any) -> None:
-    """ops.* → one HTML page: rows, quality, model, drift, cost."""
+    """ops.* → one HTML page: rows, quality, model, drift, cost.
+
+    It is <warehouse>/<problem>/report.html, made anew each time, and loads nothing from anywhere.
+    """
     _stage("report", options)
 
 
@@ -210,7 +186,10 @@ def report(**options: Any) -> None:
     help="Which stages, separated by commas; they run in this order.",
 )
 def run(stages: str, as_of: datetime | None, **options: Any) -> None:
-    """All stages in one session; ends with a summary. What is up to date is left alone."""
+    """All stages in one session, then a summary.
+
+    What is up to date is left alone.
+    """
     wanted = stages.split(",")
     for stage in wanted:
         if stage not in STAGES:
@@ -248,7 +227,10 @@ def run(stages: str, as_of: datetime | None, **options: Any) -> None:
 @cli.command()
 @click.option("--problem", required=True, help="The problem file, e.g. conf/churn.yaml.")
 def explain(problem: str) -> None:
-    """Print a problem in plain words. Starts neither Java nor Spark."""
+    """Print a problem in plain words.
+
+    Starts neither Java nor Spark.
+    """
     from driftline import explain as words
 
     click.echo(words.explain(load_problem(Path(problem))))
@@ -282,6 +264,7 @@ cli.add_command(serving.serve)
 cli.add_command(of_schedule.schedule)
 cli.add_command(simulated.simulate)
 for _command in (
+    *of_drift.commands(_stage),
     *quality.commands(_stage),
     *of_models.commands(_stage),
     *of_cycle.commands(_stage, _open, _run),

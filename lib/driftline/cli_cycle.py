@@ -27,7 +27,9 @@ def commands(
     @where
     @as_of_option
     def monitor(as_of: datetime | None, **options: Any) -> None:
-        """Predictions and late labels → ops.performance, ops.decisions: keep, watch or retrain.
+        """Predictions, labels → keep, watch or retrain.
+
+        Writes ops.performance, ops.skew, ops.decisions and ops.outcomes.
 
         Before labels come, what the scores let expect (CBPE, of a regression errors by score); when
         they come, whether that held. And train-serve skew (ops.skew): what the champion is asked
@@ -45,13 +47,15 @@ def commands(
         help="Only this part of a turn: what a scheduler calls that has a task a stage.",
     )
     def cycle(as_of: datetime | None, dry_run: bool, only: str | None, **options: Any) -> None:
-        """One turn of the wheel, for a scheduler: what is new through the line, then monitor.
+        """One turn of the wheel, for a scheduler.
+
+        What is new goes through the line, then monitor decides, and what it decided is done.
 
         ingest → validate → features → score → drift → monitor → decision; if it is retrain: train,
-        gate, promote, score. Given again it does nothing again. With --as-of in the past only what
-        was known then is used; before a day that was decided on already nothing is trained, and the
-        champion stays. Stops between two stages, with exit code 3, where the budgets of the problem
-        file end; the next turn goes on from there.
+        gate, promote, score; then the report. Given again it does nothing again. With --as-of in
+        the past only what was known then is used; before a day that was decided on already nothing
+        is trained, and the champion stays. Stops between two stages, with exit code 3, where the
+        budgets of the problem file end; the next turn goes on from there.
 
         Its metrics are in metrics.prom beside the tables, also where it fails, and are pushed where
         the environment names a pushgateway; one that is away ends in exit code 75, all else done.

@@ -23,16 +23,19 @@ def commands(stage: Stage) -> list[click.Command]:
     @where
     @click.option("--to", type=click.IntRange(1), help="A version that passed the gate.")
     def rollback(to: int | None, **options: Any) -> None:
-        """The version that was champion before → champion again, its files checked first."""
+        """The champion of before is champion again.
+
+        Its files are checked first.
+        """
         stage("rollback", options, to=to)
 
     @click.command()
     @where
     @click.option("--version", type=click.IntRange(1), help="Default: the champion.")
     def reproduce(version: int | None, **options: Any) -> None:
-        """A model version, fitted again from the rows it came from: is it the same?
+        """Fit a model version again: is it the same?
 
-        Exit code 3 where the rows or a metric are not.
+        From the very rows it came from. Exit code 3 where the rows or a metric are not.
         """
         stage("reproduce", options, version=version)
 
@@ -46,7 +49,10 @@ def commands(stage: Stage) -> list[click.Command]:
         help="Keep what versions of so many hours need. Below 168 nobody may be writing.",
     )
     def vacuum(hours: float, **options: Any) -> None:
-        """Remove files of old versions, except those that models came from; in local warehouses."""
+        """Remove files of old versions.
+
+        Those that models came from stay. In local warehouses only.
+        """
         stage("vacuum", options, hours=hours)
 
     @click.command()
@@ -64,10 +70,11 @@ def commands(stage: Stage) -> list[click.Command]:
         "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."
     )
     def cost(by: str, since: datetime | None, **options: Any) -> None:
-        """The ledger added up: runs, time, bytes and money; or what the tables hold.
+        """The ledger added up: runs, time, bytes, money.
 
-        Money is cores and memory held while a stage ran plus a month of the bytes it wrote, by the
-        prices in the problem file. A run that failed or was killed costs, too.
+        Or, by table, what is stored. Money is cores and memory held while a stage ran plus a month
+        of the bytes it wrote, by the prices in the problem file. A run that failed or was killed
+        costs, too.
         """
         stage("cost", options, by=by, since=utc(since))
 
@@ -84,10 +91,11 @@ def commands(stage: Stage) -> list[click.Command]:
         help="Print the ready queries and what they ask, and do nothing.",
     )
     def query(name: str, out: str | None, **options: Any) -> None:
-        """Ask the tables: NAME is a ready query (see --list), or a file that ends in .sql.
+        """Ask the tables, by a ready query or your own.
 
-        A file holds one SELECT that calls tables by their names, as ops.runs or gold.features.
-        DuckDB, Polars and delta-rs can ask the same tables without Spark, see README.
+        NAME is a ready query (see --list), or a file that ends in .sql. A file holds one SELECT
+        that calls tables by their names, as ops.runs or gold.features. DuckDB, Polars and delta-rs
+        can ask the same tables without Spark: README, Ask the tables.
         """
         if out is not None:
             check_new(out)
@@ -95,7 +103,7 @@ def commands(stage: Stage) -> list[click.Command]:
 
     @click.command()
     @where
-    @click.option("--entity", "named", multiple=True, help="Whom, as the tables have them; again.")
+    @click.option("--entity", "named", multiple=True, help="Whom, by ID; may be given again.")
     @click.option(
         "--entities",
         type=click.File(encoding="utf-8-sig"),  # spreadsheets begin a text with a mark
@@ -106,13 +114,14 @@ def commands(stage: Stage) -> list[click.Command]:
     def erase(
         named: tuple[str, ...], entities: TextIO | None, request: str, **options: Any
     ) -> None:
-        """Persons → out of every table, old file, log and text; ops.erasures has the certificate.
+        """Take persons out of everything that is kept.
 
-        Words that only they used go, too, where tables describe columns, and report.html, which
-        `report` makes anew. Old versions of all tables can no longer be read, so that models made
-        from them cannot be reproduced. Delivered files are yours: the certificate lists those that
-        hold them. Killed? Give the command again. In an object store it refuses: it could not look
-        into every file.
+        Out of every table, old file, log and text; ops.erasures has the certificate. Words that
+        only they used go, too, where tables describe columns, and report.html, which `report` makes
+        anew. Old versions of all tables can no longer be read, so that models made from them cannot
+        be reproduced. Delivered files are yours: the certificate lists those that hold them.
+        Killed? Give the command again. In an object store it refuses: it could not look into every
+        file.
         """
         whom = {*named, *(line.strip() for line in entities or ())} - {""}
         if not whom:

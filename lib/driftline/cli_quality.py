@@ -39,23 +39,25 @@ def commands(stage: Stage) -> list[click.Command]:
     @where
     @click.option("--table", help="Only this silver table, e.g. silver.orders. Default: all.")
     def watch(table: str | None, **options: Any) -> None:
-        """Is the newest batch unlike those before: rows, nulls, broken rules, how fresh it is?
+        """Is the newest batch unlike those before?
 
-        The newest value is compared with the median of up to 30 before it, in units of their median
-        absolute deviation. Of values that differ by normal noise at most 1 in 100 is called
-        unusual. Weekdays are not told apart. The exit code is 0 whatever it finds: what is unusual
-        is for people to look at, what must not pass belongs into a suite.
+        By its rows, nulls, broken rules, and how fresh it is. The newest value is compared with the
+        median of up to 30 before it, in units of their median absolute deviation. Of values that
+        differ by normal noise at most 1 in 100 is called unusual. Weekdays are not told apart. The
+        exit code is 0 whatever it finds: what is unusual is for people to look at, what must not
+        pass belongs into a suite.
         """
         stage("watch", options, table=table)
 
     @click.command()
     @where
-    @click.option("--table", required=True, help="Look at this table, e.g. silver.orders.")
+    @click.option("--table", required=True, help="Look at this table, e.g. bronze.orders.")
     @click.option("--out", required=True, help="Write the proposed suite into this new file.")
     def suggest(table: str, out: str, **options: Any) -> None:
-        """Propose an expectation suite from what a table looks like, each rule with its evidence.
+        """Propose an expectation suite for a table.
 
-        The file is for reading, mending and moving to expectations/: nothing uses it by itself.
+        From what the table looks like, each rule with its evidence. The file is for reading,
+        mending and moving to expectations/: nothing uses it by itself.
         """
         stage("suggest", options, table=table, out=out)
 
@@ -63,7 +65,10 @@ def commands(stage: Stage) -> list[click.Command]:
     @where
     @click.option("--out", required=True, help="Build the pages in this folder, which must be new.")
     def docs(out: str, **options: Any) -> None:
-        """Great Expectations' Data Docs of the newest verdicts; no values of rows but min, max."""
+        """Great Expectations' Data Docs of the newest verdicts.
+
+        Of the values of rows they show what is a column's aggregate (min, max), and no others.
+        """
         stage("docs", options, out=out)
 
     return [watch, suggest, docs]

@@ -47,12 +47,12 @@ def schedule(
     operator: str | None,
     master: str | None,
 ) -> None:
-    """Print what a scheduler needs, by the schedule of each problem file. Starts neither Java nor
-    Spark.
+    """Print a crontab, or a DAG for Airflow.
 
-    Each turn of the cycle is retried after exit code 75 and no other, never runs twice at a time,
-    and is told to stop after its time. A crontab is replaced as a whole: driftline schedule --cron
-    … > turns && crontab turns. What cron's own environment lacks (keys, JAVA_HOME) stands in an
+    By the section schedule of each problem file; starts neither Java nor Spark. Each turn of the
+    cycle is retried after exit code 75 and no other, never runs twice at a time, and is told to
+    stop after its time. A crontab is replaced as a whole: driftline schedule --cron … > turns &&
+    crontab turns. What cron's own environment lacks (keys, JAVA_HOME) stands in an
     --environment-file. An environment without a master of its own asks for --master, as
     spark-submit does.
     """

@@ -40,33 +40,36 @@ _PORT = click.IntRange(0, 65_535)
 @click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
 @click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
 @click.option("--api-key-env", help="Environment variable with the key every request must carry.")
-@click.option("--rate", type=_Range(1, 1e6), help="Requests a second. Default: unbounded.")
+@click.option(
+    "--rate", type=_Range(1, 1e6), help="Requests a second; more get 429. Default: no bound."
+)
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 10_000),
     default=64,
     show_default=True,
-    help="Requests at the same time.",
+    help="Requests at the same time; more get 429.",
 )
 @click.option(
     "--rows",
     type=click.IntRange(1, 100_000),
     default=1000,
     show_default=True,
-    help="Rows a request.",
+    help="Rows of one request; more get 422.",
 )
 @click.option(
     "--refresh",
     type=_Range(0.05, 86_400),
     default=2.0,
     show_default=True,
-    help="Seconds between looks.",
+    help="Seconds between looks for a new champion.",
 )
 def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None:
-    """Answer predictions by the champion over REST. Starts neither Java nor Spark.
+    """Answer predictions by the champion, over REST and gRPC.
 
-    A new champion is taken over within --refresh seconds, without a failed request. POST /predict
-    takes rows; /docs describes it, /v2 is the Open Inference Protocol, /metrics Prometheus'.
+    Starts neither Java nor Spark. A new champion is taken over within --refresh seconds, without a
+    failed request. POST /predict takes rows, with --features entities, too; /docs describes it, /v2
+    is the Open Inference Protocol, /metrics Prometheus'.
     """
     given = {"env": env, "problem": problem, "warehouse": warehouse, "data": None}
     asked, environment, _ = read_conf(given, suites=False)

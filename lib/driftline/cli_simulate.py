@@ -12,7 +12,7 @@ from driftline import logs
 
 @click.command()
 @click.option("--out", required=True, help="Folder for the deliveries, e.g. data/shop.")
-@click.option("--seed", default=7, show_default=True)
+@click.option("--seed", default=7, show_default=True, help="The same seed, the same shop.")
 @click.option("--customers", default=3000, show_default=True, help="About so many at any time.")
 @click.option("--months", default=12, show_default=True, help="How many months to write.")
 @click.option(
@@ -22,14 +22,30 @@ from driftline import logs
 @click.option("--malformed", default=0.0, help="Share of broken lines.")
 @click.option("--duplicates", default=0.0, help="Share of orders delivered twice.")
 @click.option("--late", default=0.0, help="Share of orders delivered up to 10 days late.")
-@click.option("--schema-change", "schema_change_month", type=int, help="Month of a new field.")
-@click.option("--covariate-drift", "covariate_drift_month", type=int, help="Month the mix changes.")
-@click.option("--concept-drift", "concept_drift_month", type=int, help="Month the behaviour does.")
+@click.option(
+    "--schema-change",
+    "schema_change_month",
+    type=int,
+    help="From this month on orders have a new field.",
+)
+@click.option(
+    "--covariate-drift",
+    "covariate_drift_month",
+    type=int,
+    help="From this month on others sign up.",
+)
+@click.option(
+    "--concept-drift",
+    "concept_drift_month",
+    type=int,
+    help="From this month on behaviour is another.",
+)
 def simulate(out: str, months: int, first_month: int, visits: float | None, **shop: Any) -> None:
-    """A shop with known truth: access logs, orders and profiles, seeded, month by month.
+    """Write the deliveries of a shop whose truth is known.
 
-    Months written in several calls are the same bytes as months written in one. What no log says
-    (who lapsed when and why, what was planted) goes to truth/ beside the deliveries.
+    Access logs, orders and profiles, month by month; months are counted from 0. Months written in
+    several calls are the same bytes as months written in one. What no log says (who lapsed when and
+    why, what was planted) goes to truth/ beside the deliveries.
     """
     from driftline.simulate import Shop
     from driftline.simulate import simulate as write

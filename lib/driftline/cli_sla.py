@@ -49,7 +49,9 @@ def commands(opened: Callable[..., Line]) -> list[click.Command]:
         api_key_env: str | None,
         **options: Any,
     ) -> None:
-        """Which promises of the problem's sla are kept → ops.sla; exit code 3 if one is broken.
+        """Which promises are kept → ops.sla.
+
+        Those of the problem's section sla; exit code 3 if one is broken.
 
         Each with its evidence: the number, the limit, the run and table version it comes from. A
         promise without evidence is unknown. --probe asks a server of `driftline serve` at the

@@ -17,7 +17,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 as_of_option = click.option(
     "--as-of",
     type=click.DateTime(["%Y-%m-%d"]),
-    help="Do as if the data ended on this day. Default: the newest cut-off the data reaches.",
+    help="As if the data ended when this day begins (UTC). Default: where they end.",
 )
 
 table_option = click.option(

@@ -298,7 +298,7 @@ def test_what_is_up_is_as_it_should_be(seen) -> None:
 
 
 def test_a_newcomer_has_a_turn_by_airflow_a_query_and_a_broken_promise(seen) -> None:
-    """The turn is as of the day after the demo's last; the query is README's."""
+    """The turn is as of the day after the demo's last; the query is of docs and README."""
     assert "state=success" in seen.facts["turn"]
     runs = DeltaTable(str(seen.later / "runs")).to_pyarrow_dataset()
     decisions = DeltaTable(str(seen.later / "decisions")).to_pyarrow_dataset()

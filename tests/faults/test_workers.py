@@ -114,7 +114,7 @@ def hosts() -> Iterator[list[Host]]:
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory) -> str:
-    """A Python with the libraries that README names, and no driftline."""
+    """A Python with the libraries that docs/cluster.md names, and no driftline."""
     folder = tmp_path_factory.mktemp("python")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     (site,) = folder.glob("lib/python3*/site-packages")

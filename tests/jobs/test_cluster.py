@@ -57,7 +57,7 @@ def both(spark, project, cluster, command, repository) -> tuple[Tables, Tables]:
 def test_sparks_own_command_does_the_same(
     spark, both, project, cluster, repository, multiset
 ) -> None:
-    """README's: jars by --packages, which Ivy resolves, and the package as a zip."""
+    """As the docs have it: jars by --packages, which Ivy resolves, the package as a zip."""
     subprocess.run([repository / "scripts" / "package"], check=True, capture_output=True)
     done = subprocess.run(
         [Path(sys.executable).with_name("spark-submit"), "--master", cluster]

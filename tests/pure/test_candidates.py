@@ -122,8 +122,8 @@ def test_what_can_be_none_is_refused_by_name(problem, grid, task, weights, what,
     assert refused.value.hint
 
 
-def test_the_examples_of_the_readme_are_candidates(problem, repository) -> None:
-    text = (repository / "README.md").read_text("utf-8").partition("### Any estimator")[2]
+def test_the_examples_of_the_docs_are_candidates(problem, repository) -> None:
+    text = (repository / "docs/training.md").read_text("utf-8").partition("## Any estimator")[2]
     grids = yaml.safe_load(text.split("```")[1].removeprefix("yaml"))["candidates"]
     extras = {"boosted": "xgboost", "torch": "torch", "keras": "tensorflow"}
     assert {*extras, "neighbours", "mine"} == set(grids)

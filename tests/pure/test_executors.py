@@ -1,4 +1,4 @@
-"""Every function that Spark takes to its executors runs there with the libraries that README names.
+"""What Spark takes to its executors runs there with the libraries that are asked for.
 
 Spark pickles a function by the name of its module: what that imports, an executor has to have.
 """
@@ -222,8 +222,8 @@ def test_no_function_is_sent_that_was_not_looked_at() -> None:
     assert +found == SENT
 
 
-def test_readme_names_these_libraries() -> None:
-    said = " ".join((PROJECT / "README.md").read_text("utf-8").split())
+def test_the_docs_name_these_libraries() -> None:
+    said = " ".join((PROJECT / "docs" / "cluster.md").read_text("utf-8").split())
     always, also = ("`, `".join(names) for names in (LIBRARIES[:2], FOR_CLASSES))
     assert (
         f"needs `{always}` and `{LIBRARIES[2]}`, for candidates with a `class` also `{also}` and "

@@ -137,9 +137,9 @@ def test_a_function_takes_over_a_new_champion(handler, here, monkeypatch) -> Non
     assert json.loads(handler(HTTP_API, None)["body"])["version"] == 2
 
 
-def test_the_readme_mounts_it_into_flask(here, monkeypatch) -> None:
+def test_the_docs_mount_it_into_flask(here, monkeypatch) -> None:
     """The example runs as it stands."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    text = (PROJECT / "docs/predictions.md").read_text(encoding="utf-8")
     (block,) = [
         each for each in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "Flask" in each
     ]

@@ -117,7 +117,7 @@ def test_a_year_of_a_shop(spark, line, tmp_path, public_data: Callable[[str], Pa
 def test_thirteen_months_of_a_shop(
     spark, line, tmp_path, repository, public_data: Callable[[str], Path]
 ) -> None:
-    """What the README's table says of them, each number counted again from the rows.
+    """What the table in docs/drift.md says of them, each number counted again from the rows.
 
     Drift speaks of lines, and those of an invoice have one time and one country. Some invoices of
     hundreds of lines have no customer; they make the hours sway by JS 0.1 to 0.2 every month.
@@ -195,7 +195,7 @@ def test_thirteen_months_of_a_shop(
     december = times[frame["month"] == "2011-12"].dt.normalize().drop_duplicates()
     assert (len(december), (december.dt.weekday == 3).sum()) == (8, 2)
 
-    readme = (repository / "README.md").read_text("utf-8")
+    readme = (repository / "docs" / "drift.md").read_text("utf-8")
     table = readme.partition("13 months of a gift shop")[2].split("\n\n")[1]
     told = {}
     for row in table.splitlines()[2:]:

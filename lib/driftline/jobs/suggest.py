@@ -32,7 +32,7 @@ def run(line: Line, *, table: str, out: str) -> str:
         ledger.read(table, version)
         rows = line.tables.read(table, version=version)
         rows = rows.select(*(each for each in rows.columns if not each.startswith("_")))
-        layer, _, name = table.partition(".")
+        name = table.partition(".")[2]
         source = line.problem.sources.get(name)
         ledger.progress(f"looking at {table}")
         told = suggest.looked_at(rows).first()
@@ -41,7 +41,7 @@ def run(line: Line, *, table: str, out: str) -> str:
             rows,
             told,
             time=source.time if source else None,
-            key=source.key if source and layer == "silver" else (),
+            key=source.key if source else (),
         )
         ledger.progress(f"trying {len(found)} rules on {table}")
         asked = Suite(
