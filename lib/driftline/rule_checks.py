@@ -9,46 +9,19 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pandas as pd
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
-from pyspark.sql.types import (
-    BooleanType,
-    DataType,
-    DateType,
-    NumericType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-)
+from pyspark.sql.types import DataType
 
 from driftline import measures, quality
 from driftline.errors import ConfError
+from driftline.rule_arguments import misfits
 from driftline.suite_files import Rule, Suite
 
-_TIME = re.compile(
-    r"\d{4}-\d{1,2}-\d{1,2}([ T]\d{1,2}:\d{1,2}(:\d{1,2}(\.\d{1,6})?)?)?"
-    r"(?P<zone>Z|[+-]\d{2}:\d{2})?"
-)
-_ONLY_NUMBERS = (
-    "expect_column_mean_to_be_between",
-    "expect_column_stdev_to_be_between",
-    "expect_column_sum_to_be_between",
-    "expect_column_median_to_be_between",
-    "expect_column_quantile_values_to_be_between",
-    "expect_column_value_z_scores_to_be_less_than",
-    "expect_multicolumn_sum_to_equal",
-)
-_BOUNDED = (
-    "expect_column_values_to_be_between",
-    "expect_column_max_to_be_between",
-    "expect_column_min_to_be_between",
-)
-_EXTREMES = _BOUNDED[1:]
 _PLAIN_QUERY = (
     *("Project", "Filter", "Aggregate", "UnresolvedHaving", "Distinct", "Sort", "SubqueryAlias"),
     *("GlobalLimit", "LocalLimit", "Offset", "UnresolvedRelation"),
@@ -67,7 +40,7 @@ def check(rows: DataFrame, suite: Suite) -> None:
     """
     types: dict[str, DataType] = {each.name: each.dataType for each in rows.schema}
     for rule in suite.rules:
-        for problem in (*_misfits(rule, types), *_regexes(rows, rule), *_sql(rows, rule)):
+        for problem in (*misfits(rule, types), *_regexes(rows, rule), *_sql(rows, rule)):
             raise _wrong(suite, rule, *problem)
     if _analysed(rows, suite.rules) is None:
         return
@@ -96,100 +69,6 @@ def _wrong(suite: Suite, rule: Rule, found: str, allowed: str) -> ConfError:
         allowed=allowed,
         hint="mend the expectation's arguments, or the type of the column in the problem file",
     )
-
-
-def _misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]:
-    """(what was found, what is allowed) for every argument that its column's type cannot hold."""
-    for name in rule.columns:
-        type_ = types.get(name)
-        if type_ is None:
-            continue
-        shown = f"{name} is {type_.simpleString()}"
-        if rule.type in _ONLY_NUMBERS and not isinstance(type_, NumericType):
-            yield shown, "a column of numbers"
-        if rule.type in _BOUNDED and isinstance(type_, StringType | BooleanType):
-            yield shown, "a column of numbers or times"
-        if _texts_only(rule) and not isinstance(type_, StringType):
-            yield shown, "a column of text"
-    for argument, words in quality.IGNORING.items():
-        said = rule.arguments.get("ignore_row_if", next(iter(words)))
-        if argument in rule.arguments and not isinstance(said, dict) and said not in words:
-            yield f"ignore_row_if {said!r}", ", ".join(words)
-    low, high = rule.arguments.get("min_value"), rule.arguments.get("max_value")
-    if _is_above(low, high):
-        yield f"min_value {low!r}, max_value {high!r}", "a min_value that is not above max_value"
-    for argument, name, value in _values(rule):
-        type_ = types.get(name)
-        if type_ is not None and value is not None and not _holds(type_, value):
-            # Arguments are the suite's words, not a row's.
-            yield f"{argument} {value!r}, {name} is {type_.simpleString()}", "a value of that type"
-        elif rule.type in _EXTREMES and isinstance(value, str) and _has_zone(value):
-            # Great Expectations compares it with the column's own, which has none.
-            yield f"{argument} {value!r}", "a time in UTC, without a zone"
-
-
-def _texts_only(rule: Rule) -> bool:
-    return "regex" in rule.type or "value_lengths" in rule.type or "strftime" in rule.type
-
-
-def _values(rule: Rule) -> Iterator[tuple[str, str, Any]]:
-    """(argument, column, value) of what the rule compares the column's values with."""
-    arguments, column = rule.arguments, rule.column
-    if column and rule.type in _BOUNDED:
-        for argument in ("min_value", "max_value"):
-            yield argument, column, arguments.get(argument)
-    if column and isinstance(arguments.get("value_set"), list):
-        for value in arguments["value_set"]:
-            yield "value_set", column, value
-    if isinstance(arguments.get("value_pairs_set"), list):
-        for pair in arguments["value_pairs_set"]:
-            for side, value in zip(("column_A", "column_B"), pair, strict=False):
-                yield "value_pairs_set", arguments[side], value
-
-
-_HOLDS: tuple[tuple[type[DataType], Callable[[Any], bool]], ...] = (
-    (StringType, lambda value: isinstance(value, str)),
-    (BooleanType, lambda value: isinstance(value, bool)),
-    (NumericType, lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
-    (DateType, lambda value: _is_time(value)),
-    (TimestampType, lambda value: _is_time(value)),
-    (TimestampNTZType, lambda value: _is_time(value)),
-)
-
-
-def _holds(type_: DataType, value: Any) -> bool:
-    for kind, holds in _HOLDS:
-        if isinstance(type_, kind):
-            return holds(value)
-    return True
-
-
-def _is_time(value: Any) -> bool:
-    if not isinstance(value, str) or not _TIME.fullmatch(value.strip()):
-        return not isinstance(value, str | int | float)
-    try:
-        pd.Timestamp(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _has_zone(time: str) -> bool:
-    found = _TIME.fullmatch(time.strip())
-    return found is not None and found["zone"] is not None
-
-
-def _is_above(low: Any, high: Any) -> bool:
-    """Whether bounds stand the wrong way round: nothing lies between them."""
-    if isinstance(low, int | float) and isinstance(high, int | float):
-        return low > high
-    if not all(isinstance(each, str) and _is_time(each) for each in (low, high)):
-        return False
-    first, last = (
-        moment.tz_localize("UTC") if moment.tzinfo is None else moment
-        for moment in map(pd.Timestamp, (low, high))
-    )
-    return bool(first > last)
 
 
 def _regexes(rows: DataFrame, rule: Rule) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from driftline.conditions import in_sql
 from driftline.errors import ConfError
 from driftline.problem import load_problem
 from driftline.quality import by_row, compiled, spark_condition, sql_condition
-from driftline.rule_checks import _misfits
+from driftline.rule_arguments import misfits
 from driftline.schemas import Table
 from driftline.suggest import _text, proposals
 from driftline.suite_files import Rule, Suite, Verdict, read_suite
@@ -386,7 +386,7 @@ def test_bounds_the_wrong_way_round(low: Any, high: Any, wrong: bool) -> None:
     for type_ in ("expect_column_values_to_be_between", "expect_column_mean_to_be_between"):
         rule = Rule("r", type_, {"column": "c", "min_value": low, "max_value": high}, "why")
         allowed = "a min_value that is not above max_value"
-        assert (allowed in [each for _, each in _misfits(rule, {})]) is wrong
+        assert (allowed in [each for _, each in misfits(rule, {})]) is wrong
 
 
 @pytest.mark.parametrize(
@@ -399,9 +399,31 @@ def test_a_bound_of_the_newest_time_has_no_zone(time: str) -> None:
         ("expect_column_values_to_be_between", False),  # Spark compares, by the zone
     ):
         rule = Rule("r", type_, {"column": "c", "max_value": time}, "why")
-        found = list(_misfits(rule, {"c": TimestampType()}))
+        found = list(misfits(rule, {"c": TimestampType()}))
         zone = [(f"max_value {time!r}", "a time in UTC, without a zone")]
         assert found == (zone if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments", "refused"),
+    [
+        ("of_type", {"type_": "int64"}, True),  # pandas'
+        ("of_type", {"type_": "LongType"}, False),
+        ("of_type", {"type_": "DecimalType"}, False),
+        ("of_type", {"type_": "Row"}, True),
+        ("of_type", {"type_": None}, False),
+        ("in_type_list", {"type_list": ["object", "str"]}, True),
+        ("in_type_list", {"type_list": ["object", "StringType"]}, False),
+        ("in_type_list", {"type_list": []}, True),
+        ("in_type_list", {"type_list": None}, False),
+    ],
+)
+def test_a_type_is_one_of_spark(type_: str, arguments: dict[str, Any], refused: bool) -> None:
+    """Great Expectations cannot run a rule that names none it knows; the others it passes over."""
+    rule = Rule("r", f"expect_column_values_to_be_{type_}", {"column": "c", **arguments}, "why")
+    found = list(misfits(rule, {"c": TimestampType()}))
+    assert [allowed for _, allowed in found] == ["its names, like TimestampType"] * refused
+    assert all("no type of Spark" in said for said, _ in found)
 
 
 # ---- verdicts --------------------------------------------------------------------------------
