@@ -68,6 +68,7 @@ def judge(
     """
     import great_expectations as gx
     from great_expectations.core import ExpectationSuiteValidationResult
+    from great_expectations.util import convert_to_json_serializable
 
     by_hand = [place for place, each in enumerate(numbers) if each is None]
     ran = _run([suite.rules[place] for place in by_hand], suite, rows)
@@ -96,7 +97,9 @@ def judge(
         },
         meta={"great_expectations_version": gx.__version__, **meta},
     )
-    return Judged(verdicts, json.dumps(whole.to_json_dict()), count)
+    # What it ran itself may hold NumPy's truth values, as that of quantiles does.
+    kept = convert_to_json_serializable(whole.to_json_dict())
+    return Judged(verdicts, json.dumps(kept), count)
 
 
 def refuse(judged: Judged, table: str) -> None:

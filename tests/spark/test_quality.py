@@ -286,6 +286,18 @@ def test_an_empty_batch_an_all_null_column_and_a_broken_rule_are_refusals(frame)
     assert refusals(dirty.where("id = 4")) == [f"b: {nulls}", None, f"m: {nulls}", None, None]
 
 
+def test_quantiles_that_great_expectations_finds_are_kept(frame) -> None:
+    """It says of each whether it holds in NumPy's truth values."""
+    ranges = {"quantiles": [0.1, 0.9], "value_ranges": [[-1e9, 1e9], [1e9, 2e9]]}
+    rule = Rule(
+        "q", "expect_column_quantile_values_to_be_between", {**N, "quantile_ranges": ranges}, "why"
+    )
+    judged = gate.judge(frame("clean"), suite(rule), meta={})
+    (kept,) = json.loads(judged.result)["results"]
+    assert [each.success for each in judged.verdicts] == [False] == [kept["success"]]
+    assert judged.verdicts[0].engine == "great_expectations"
+
+
 def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tmp_path) -> None:
     """Its library reads them back; what an aggregate saw of a text is masked."""
     from great_expectations.core.expectation_validation_result import (
