@@ -237,7 +237,7 @@ def explain(problem: str) -> None:
 
 
 def _stage(stage: str, options: dict[str, Any], **arguments: Any) -> None:
-    line = _open(options, suites=stage not in ("ingest", "suggest", "docs", "query", "erase"))
+    line = _open(options, suites=stage in ("validate", "features", "score"))
     _run(line, stage, **arguments)
 
 

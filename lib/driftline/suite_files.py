@@ -107,6 +107,15 @@ class Suite:
     file: str = ""
 
 
+def _proposed(path: Path) -> str:
+    """Where a suite comes from that is not there: of what driftline makes itself, by hand."""
+    layer, _, name = path.stem.partition("_")
+    if layer == "gold":
+        return "a gate that cannot decide refuses: write one after those in expectations/churn"
+    command = f"driftline suggest --table bronze.{name} --out {path}"
+    return f"a gate that cannot decide refuses; `{command}` proposes one"
+
+
 def read_suite(path: Path, columns: Iterable[str]) -> Suite:
     """Read a suite file for a table with ``columns``; whatever is wrong is a :class:`ConfError`."""
 
@@ -119,7 +128,7 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
         raise wrong(
             "the table has no expectation suite",
             allowed="a Great Expectations suite as JSON",
-            hint="a gate that cannot decide refuses: `driftline suggest` proposes one",
+            hint=_proposed(path),
         ) from None
     except (OSError, ValueError) as error:
         raise wrong(

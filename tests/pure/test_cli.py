@@ -542,7 +542,7 @@ def test_an_entry_point_finds_pythons_modules_not_its_neighbours(tmp_path) -> No
     place = "warehouse: w\ndata: d\nmlflow: w/mlflow.db\n"
     (problem.parent / "env" / "local.yaml").write_text(place)
     done = subprocess.run(
-        [sys.executable, PROJECT / "jobs" / "train.py", "--problem", problem],
+        [sys.executable, PROJECT / "jobs" / "validate.py", "--problem", problem],
         capture_output=True,
         text=True,
         check=False,

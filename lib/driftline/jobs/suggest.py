@@ -61,6 +61,6 @@ def run(line: Line, *, table: str, out: str) -> str:
         os.replace(part, path)
         ledger.message = (
             f"{len(kept)} expectations about {told.rows:,} rows of {table} proposed in {path}: "
-            "read them, mend them, and move them to expectations/"
+            "read and mend them; the gate takes them from expectations/<problem>/<layer>_<table>.json"
         )
         return ledger.message
