@@ -61,6 +61,6 @@ def run(line: Line, *, table: str, out: str) -> str:
         os.replace(part, path)
         ledger.message = (
             f"{len(kept)} expectations about {told.rows:,} rows of {table} proposed in {path}: "
-            "read and mend them; the gate takes them from expectations/<problem>/<layer>_<table>.json"
+            "read and mend them; the gate reads expectations/<problem>/<layer>_<table>.json"
         )
         return ledger.message
