@@ -56,8 +56,8 @@ def commands(stage: Stage) -> list[click.Command]:
     def suggest(table: str, out: str, **options: Any) -> None:
         """Propose an expectation suite for a table.
 
-        From what the table looks like, each rule with its evidence. The file is for reading,
-        mending and moving to expectations/: nothing uses it by itself.
+        From what the table looks like, each rule with its evidence. Read and mend it: the gate
+        uses it as soon as it lies at expectations/<problem>/silver_<source>.json.
         """
         stage("suggest", options, table=table, out=out)
 

@@ -112,7 +112,7 @@ def _proposed(path: Path) -> str:
     layer, _, name = path.stem.partition("_")
     if layer == "gold":
         return "a gate that cannot decide refuses: write one after those in expectations/churn"
-    command = f"driftline suggest --table bronze.{name} --out {path}"
+    command = f"driftline suggest --problem … --table bronze.{name} --out {path}"
     return f"a gate that cannot decide refuses; `{command}` proposes one"
 
 

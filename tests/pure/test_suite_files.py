@@ -173,7 +173,7 @@ def test_a_suite_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
 def test_missing(tmp_path: Path) -> None:
     error = refused(tmp_path / "silver_orders.json")
     assert error.what == "the table has no expectation suite"
-    assert f"suggest --table bronze.orders --out {tmp_path}/silver_orders.json" in error.hint
+    assert f"--table bronze.orders --out {tmp_path}/silver_orders.json" in error.hint
     assert "suggest" not in refused(tmp_path / "gold_features.json").hint  # there is no such table
 
 

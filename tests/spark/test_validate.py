@@ -559,11 +559,15 @@ def test_a_suggested_suite_holds_where_it_comes_from(shop, tmp_path) -> None:
     assert "300" in found["expect_column_values_to_not_be_null", "amount"].why
     rows = shop.line.tables.read("silver.orders")
     assert all(each.success for each in gate.judge(rows, suite, meta={}).verdicts)
-    # Where nothing was taken out, what is unique was so when it came.
-    suggest.run(shop.line, table="bronze.orders", out=str(tmp_path / "bronze.json"))
-    landed = read_suite(tmp_path / "bronze.json", shop.silver.column_names)
+    # From bronze, as before there is any suite: silver has no fields that nobody declared.
+    bronze = shop.line.tables.path("bronze.orders")
+    shop.line.spark.sql(f"ALTER TABLE delta.`{bronze}` ADD COLUMNS (coupon string)")
+    suggest.run(shop.line, table="bronze.orders", out=str(tmp_path / "silver_orders.json"))
+    landed = read_suite(tmp_path / "silver_orders.json", shop.silver.column_names)
+    assert landed.name == "churn.silver_orders"
     found = {(rule.type, rule.column): rule for rule in landed.rules}
-    assert found["expect_column_values_to_be_unique", "order_id"].severity == "error"
+    assert ("expect_column_values_to_be_in_set", "channel") in found
+    assert ("expect_column_values_to_be_unique", "order_id") not in found
 
 
 @pytest.mark.slow

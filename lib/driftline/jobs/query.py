@@ -82,7 +82,7 @@ def _explained(asked: str) -> Iterator[None]:
             file=asked,
             found=condition or type(error).__name__,
             allowed="one SELECT over bronze.*, silver.*, gold.*, ops.*",
-            hint="DESCRIBE or README tell the columns; try_cast and try_divide bear any value; "
+            hint="DESCRIBE tells the columns; try_cast and try_divide bear any value; "
             "driftline query --list has ready ones",
         ) from None
 

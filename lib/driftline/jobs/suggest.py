@@ -31,9 +31,16 @@ def run(line: Line, *, table: str, out: str) -> str:
         version = line.tables.version(table)
         ledger.read(table, version)
         rows = line.tables.read(table, version=version)
-        rows = rows.select(*(each for each in rows.columns if not each.startswith("_")))
-        name = table.partition(".")[2]
-        source = line.problem.sources.get(name)
+        layer, _, name = table.partition(".")
+        source = line.problem.sources.get(name) if layer in ("bronze", "silver") else None
+        # What bronze has added of fields that nobody declared is not in silver.
+        rows = rows.select(
+            *(
+                each
+                for each in rows.columns
+                if (each in source.columns if source else not each.startswith("_"))
+            )
+        )
         ledger.progress(f"looking at {table}")
         told = suggest.looked_at(rows).first()
         assert isinstance(told, Row)
@@ -53,7 +60,7 @@ def run(line: Line, *, table: str, out: str) -> str:
                 kept.append(proposal)
             elif suggest.is_tried(proposal) and verdict.unexpected_count:
                 kept.append(suggest.loosened(proposal, verdict))
-        called = f"{line.problem.name}.{table.replace('.', '_')}"
+        called = f"{line.problem.name}.{path.stem}"
         suite = {"name": called, "expectations": [each.entry for each in kept]}
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -61,6 +68,6 @@ def run(line: Line, *, table: str, out: str) -> str:
         os.replace(part, path)
         ledger.message = (
             f"{len(kept)} expectations about {told.rows:,} rows of {table} proposed in {path}: "
-            "read and mend them; the gate reads expectations/<problem>/<layer>_<table>.json"
+            "read and mend them; the gate reads expectations/<problem>/silver_<source>.json"
         )
         return ledger.message
