@@ -17,9 +17,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from driftline import drift, profile
+from driftline import drift, profile, times
 from driftline.profile import Profile
 from driftline.sections import Drift
+from driftline.times import At
 
 MOST = 100
 """Of more parts of a kind than this, those with the fewest rows are taken together as one."""
@@ -45,25 +46,32 @@ class Cause:
 
 
 def causes(
-    before: Profile, parts: Mapping[str | None, Profile], *, statistic: str, kind: str, rule: Drift
+    before: Profile,
+    parts: Mapping[str | None, Profile],
+    *,
+    statistic: str,
+    kind: str,
+    rule: Drift,
+    at: At | None = None,
 ) -> list[Cause]:
     """The parts of the current rows, that which moved the statistic most first.
 
     The part called None is of the rows without a value, and said as null. Parts that moved it the
-    other way have share 0. One alone has all of it.
+    other way have share 0. One alone has all of it. ``at``, when the versions were committed, is
+    what strays are told by.
     """
     named = [("null" if name is None else name, (part,)) for name, part in parts.items()]
     if len(named) < 2:
         return [
             Cause(before.name, statistic, kind, name, float(value > 0), None, part.rows)
             for name, (part,) in named
-            if (value := _value(before, part, statistic, rule)) is not None
+            if (value := _value(before, part, statistic, rule, at)) is not None
         ]
     shown = _shown(named, rows=0)
     whole = profile.merge([part for _, (part,) in shown])
     left = all_but_one([part for _, (part,) in shown])
     each_rows = [(name, part.rows) for name, (part,) in shown]
-    return _ranked(before, whole, each_rows, left, statistic=statistic, kind=kind, rule=rule)
+    return _ranked(before, whole, each_rows, left, statistic=statistic, kind=kind, rule=rule, at=at)
 
 
 def undone(
@@ -74,6 +82,7 @@ def undone(
     statistic: str,
     kind: str,
     rule: Drift,
+    at: At | None = None,
 ) -> list[Cause]:
     """The same of what took rows of the reference away; one alone is named, too.
 
@@ -88,7 +97,7 @@ def undone(
     ]
     each_rows = [(name, then.rows) for name, (_, then) in shown]
     whole = profile.merge([rest, *now])
-    return _ranked(before, whole, each_rows, back, statistic=statistic, kind=kind, rule=rule)
+    return _ranked(before, whole, each_rows, back, statistic=statistic, kind=kind, rule=rule, at=at)
 
 
 def _shown(
@@ -112,12 +121,13 @@ def _ranked(
     statistic: str,
     kind: str,
     rule: Drift,
+    at: At | None,
 ) -> list[Cause]:
     """Causes by name and rows, of what is left of the whole without each."""
-    value = _value(before, whole, statistic, rule)
+    value = _value(before, whole, statistic, rule, at)
     if value is None:
         return []
-    without = [_value(before, each, statistic, rule) for each in left]
+    without = [_value(before, each, statistic, rule, at) for each in left]
     lost = [_lost(value, other, each) for other, each in zip(without, left, strict=True)]
     total = max(value, math.fsum(lost))
     found = [
@@ -145,6 +155,11 @@ def _lost(whole: float, without: float | None, left: Profile) -> float:
     return max(0.0, whole - without)
 
 
-def _value(before: Profile, after: Profile, statistic: str, rule: Drift) -> float | None:
+def _value(
+    before: Profile, after: Profile, statistic: str, rule: Drift, at: At | None
+) -> float | None:
+    if statistic == times.STRAYS:
+        told = times.strays(before, after, at, rule.categories) if at else None
+        return told.value if told else None
     found = drift.compare({before.name: before}, {before.name: after}, rule)
     return next((each.value for each in found if each.statistic == statistic), None)

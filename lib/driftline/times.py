@@ -12,8 +12,7 @@ from driftline import distances
 from driftline.drift import Statistic
 from driftline.profile import Profile, moment
 
-STATISTICS = ("freshness", "strays")
-"""Of the clock: no part of the rows is asked whether it made them."""
+FRESHNESS, STRAYS = "freshness", "strays"
 
 _MONTH = 30 * 86_400
 
@@ -43,7 +42,7 @@ def freshness(
     behind = days[1] - days[0]
     threshold = threshold if not keys or before.column in keys else None
     pace = ((newest[1] - newest[0]) / 86_400, (at[1] - at[0]).total_seconds() / 86_400)
-    return Statistic(before.name, "freshness", max(0.0, behind), threshold, said, pace=pace)
+    return Statistic(before.name, FRESHNESS, max(0.0, behind), threshold, said, pace=pace)
 
 
 def strays(before: Profile, after: Profile, at: At, threshold: float) -> Statistic | None:
@@ -67,4 +66,4 @@ def strays(before: Profile, after: Profile, at: At, threshold: float) -> Statist
     surely = max(0.0, share - off) * after.filled
     chance = distances.two_shares_p((0, surely), (before.filled, after.filled))
     said = f"{share:.1%} before {moment(low)} or after {moment(high)}"
-    return Statistic(before.name, "strays", share, threshold, said, off, chance)
+    return Statistic(before.name, STRAYS, share, threshold, said, off, chance)

@@ -21,7 +21,16 @@ from driftline.budgets import OverBudget
 from driftline.delta_files import Commit, DataFile, Schema
 from driftline.drift import Statistic
 from driftline.errors import Missing
-from driftline.jobs import comparisons, drawing, drift, profiling, references, segments, sides
+from driftline.jobs import (
+    causes,
+    comparisons,
+    drawing,
+    drift,
+    profiling,
+    references,
+    segments,
+    sides,
+)
 from driftline.jobs.sides import Asked
 from driftline.options import span
 from driftline.problem import load_problem
@@ -311,10 +320,12 @@ def test_which_columns_are_compared_by_their_nulls_alone() -> None:
 def test_keys_and_times_move_on_and_only_their_nulls_are_drift() -> None:
     """A delivery a day of a key that grows; in the last one the customer is missing more often."""
 
-    def day(number: int, nulls: int = 0) -> Any:
+    def day(number: int, nulls: int = 0, strays: int = 0) -> Any:
         first = 1000 * number
         ids = numeric(np.arange(first, first + 1000 - nulls), nulls=nulls, name="who")
-        at = numeric(86_400.0 * number + np.arange(1000), name="at", type="timestamp")
+        seconds = 86_400.0 * number + np.arange(1000)
+        seconds[:strays] = -3e9  # another unit, or a default
+        at = numeric(seconds, name="at", type="timestamp")
         weekday = replace(
             words({str(number % 7): 1000}, name="at", type="timestamp"), part="weekday"
         )
@@ -335,6 +346,17 @@ def test_keys_and_times_move_on_and_only_their_nulls_are_drift() -> None:
     off, moved = compared([day(0)], [[day(1)], [day(2, nulls=100)]], rule, **asked)
     assert {(each.column, each.statistic) for each in off if each.drifted} == {("who", "null_rate")}
     assert [(each.column, each.name, each.share) for each in moved][:1] == [("who", "2", 1.0)]
+    off, moved = compared([day(0)], [[day(1)], [day(2, strays=100)]], rule, **asked)
+    assert {(each.column, each.statistic) for each in off if each.drifted} == {("at", "strays")}
+    first = moved[0]
+    assert (first.column, first.statistic, first.name, first.share) == ("at", "strays", "2", 1.0)
+    assert first.without == 0.0
+    off, moved = compared([day(0)], [[day(-3)], [day(-9)]], rule, **asked)
+    assert {(each.column, each.statistic) for each in off if each.drifted} == {("at", "freshness")}
+    assert not moved  # no part made the rows that did not come
+    stale = Statistic("at", "freshness", 9.0, 0.5, "", drifted=True)
+    nulls = Statistic("at", "null_rate", 0.1, 0.05, "", drifted=True)
+    assert causes._worst([stale, nulls]) == causes._worst([nulls, stale]) == [nulls]
 
 
 def test_values_of_keys_are_not_drawn() -> None:

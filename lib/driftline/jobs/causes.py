@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from driftline import attribution, profile, scan, schemas
+from driftline import attribution, profile, scan, schemas, times
 from driftline.attribution import Cause
 from driftline.delta_files import DataFile, Key
 from driftline.drift import Statistic
@@ -100,7 +100,7 @@ def _moved(
     fields = {each.name: each for each in pair.current.fields}
     groups = _groups(pair, known, where, paths)
     taken, rest = commits.taken(pair)
-    rule = line.problem.drift
+    rule, at = line.problem.drift, (pair.reference.at, pair.current.at)
     found: list[Cause] = []
     for worst in drifted:
         if worst.column not in before:
@@ -123,12 +123,14 @@ def _moved(
             parts = {name: each for name, each in parts.items() if each.rows}
             if len(parts) < 2 and (gone or not _came_with(pair, kind, parts)):
                 continue
-            moved = attribution.causes(reference, parts, statistic=statistic, kind=kind, rule=rule)
+            moved = attribution.causes(
+                reference, parts, statistic=statistic, kind=kind, rule=rule, at=at
+            )
             found += moved[:_KEPT]
         if gone:
             others = _part(rest, known, field, where)[worst.column]
             moved = attribution.undone(
-                reference, others, gone, statistic=statistic, kind="commit", rule=rule
+                reference, others, gone, statistic=statistic, kind="commit", rule=rule, at=at
             )
             found += moved[:_KEPT]
     return found
@@ -175,6 +177,8 @@ def _worst(statistics: Sequence[Statistic]) -> list[Statistic]:
     found: dict[str, Statistic] = {}
     for each in statistics:
         if not each.drifted or each.column == "*" or not each.threshold:
+            continue
+        if each.statistic == times.FRESHNESS:  # of rows that did not come there is no part
             continue
         last = found.get(each.column)
         if last is None or _rank(each) > _rank(last):

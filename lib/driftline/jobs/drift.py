@@ -116,9 +116,8 @@ def _compare(
     calm = [_calm(line, _as_now(each, new), known, names, like=pair) for each in past]
     statistics, found = compared(line, pair, known, names, calm=calm)
     statistics += left
-    parted = [each for each in statistics if each.statistic not in times.STATISTICS]
     newest = segments.newest(line, old, known), segments.newest(line, new, known)
-    moved = causes(line, pair, known, parted, found[old], newest)
+    moved = causes(line, pair, known, statistics, found[old], newest)
     comparisons.write_causes(line, ledger, pair, moved, key)
     draw(line, ledger, found)
     if pair.champion:
