@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import functions as F
 
 from driftline import schemas
+from driftline.errors import Refused
 from driftline.jobs import ingest, validate
 from faults.conftest import SLOW, UNLOCKED, kill
 
@@ -164,6 +165,36 @@ def test_killed_between_its_two_writes_the_gate_accounts_for_every_row(
     assert_each_record_is_in_one_place(lined(tmp_path))
 
 
+@pytest.mark.slow
+def test_killed_while_a_batch_is_given_up_it_is_given_up_once(
+    started, lined, project, tmp_path
+) -> None:
+    line = lined(tmp_path)
+    ingest.run(line)
+    batch = line.tables.read("bronze.lines").first()["_batch"]
+    path = project / "expectations" / "online_retail" / "silver_lines.json"
+    shipped = path.read_text()
+    suite = json.loads(shipped)
+    few = {"type": "expect_table_row_count_to_be_between", "kwargs": {"max_value": 10}}
+    suite["expectations"].append({**few, "meta": {"why": "so many were never delivered"}})
+    path.write_text(json.dumps(suite))
+    try:
+        with pytest.raises(Refused):
+            validate.run(line)
+        kill_at(
+            started("validate", tmp_path, "--quarantine", batch),
+            folder_of(tmp_path, "ops.quarantine"),
+            commit(1),
+        )
+        line = lined(tmp_path)
+        assert f"validate:{batch}" not in line.tables.committed("silver.lines")
+        assert "is given up" in validate.run(line, give_up=batch)
+    finally:
+        path.write_text(shipped)
+    assert line.tables.read("silver.lines").isEmpty()
+    assert_each_record_is_in_one_place(line)
+
+
 def assert_each_record_is_in_one_place(line) -> None:
     """What landed is in silver or in quarantine, once."""
     at = ["_delivery", "_offset"]
@@ -185,14 +216,21 @@ def test_a_second_process_is_told_to_try_again(started, lined, tmp_path) -> None
 
 
 @pytest.mark.slow
-def test_of_two_at_once_one_writes(started, lined, undisturbed, multiset, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("stage", "done"),
+    [("ingest", "6 new deliveries with 1,800 records"), ("validate", " good, ")],
+)
+def test_of_two_at_once_one_writes(
+    started, lined, undisturbed, multiset, tmp_path, stage, done
+) -> None:
     """Each is as fast as the other; whoever comes second goes away, or finds nothing to do."""
-    both = [started("ingest", tmp_path) for _ in range(2)]
+    if stage == "validate":
+        ingest.run(lined(tmp_path))
+    both = [started(stage, tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes in ([0, 75], [0, 0]), said
-    landed = sum("6 new deliveries with 1,800 records" in each for each in said)
-    assert landed == 1, said
+    assert sum(done in each for each in said) == 1, said
     assert finished(lined, tmp_path, multiset) == undisturbed
 
 
