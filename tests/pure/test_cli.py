@@ -319,6 +319,43 @@ def test_a_problem_without_suites_exits_2(
     assert f"file:    {tmp_path / 'expectations' / 'churn' / 'silver_visits.json'}\n" in error
 
 
+GIVEN = {
+    "explore": ["--table", "bronze.orders"],
+    "suggest": ["--table", "bronze.orders", "--out", "new.json"],
+    "docs": ["--out", "new"],
+    "query": ["decisions"],
+    "erase": ["--entity", "c1", "--request", "r", "--yes"],
+}
+SILENT = ("explain", "serve", "schedule", "simulate")
+"""Commands that open no line."""
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in SILENT])
+def test_only_what_writes_behind_a_gate_asks_for_all_suites(monkeypatch, command: str) -> None:
+    """What has landed can be looked at, and proposed suites be tried, before there are all."""
+    asked: list[bool] = []
+
+    def opened(options: dict, *, suites: bool = True) -> None:
+        asked.append(suites)
+        raise Missing("no more is asked here")
+
+    def run(*more: str) -> None:
+        arguments = [command, "--problem", CHURN, *GIVEN.get(command, []), *more]
+        done = CliRunner().invoke(cli.cli, arguments)
+        assert isinstance(done.exception, Missing), done.output
+
+    monkeypatch.setattr(cli, "_open", opened)
+    for each in cli.cli.commands.values():  # those that were given it when they were made
+        for cell in getattr(each.callback, "__closure__", None) or ():
+            if getattr(cell.cell_contents, "__name__", "") == "_open":
+                monkeypatch.setattr(cell, "cell_contents", opened)
+    run()
+    assert asked == [command in ("validate", "features", "score", "run", "cycle")]
+    if command == "validate":
+        run("--dry-run")
+        assert asked == [True, False]
+
+
 def test_options_replace_the_folders_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
