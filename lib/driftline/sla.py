@@ -115,42 +115,44 @@ def passed(*, judged: int, out: int, duplicate: int) -> float | None:
     return (out + duplicate) / judged if judged else None
 
 
-def decided(
-    ends: Sequence[datetime], deadline: str, now: datetime
-) -> tuple[float, datetime] | None:
-    """(hour of the deadline's day, UTC, at which a turn had come to its decision; that moment).
+@dataclass(frozen=True)
+class Turn:
+    """When a turn of the cycle had come to its decision, and which day it was of."""
 
-    The newest deadline that has passed counts, and the first turn that decided after the one before
-    it: below 0 is the evening before. A turn that was late for the one before has answered that,
-    and no other. Where none has decided since, the hour is that of now. None where no turn decided
-    before that deadline ever: nothing was promised for then.
+    end: datetime
+    day: datetime
+
+
+def day(asked: datetime | None, began: datetime) -> datetime:
+    """The day a turn is of: the as-of it was asked for; asked for none, or for one to come, the day
+    it began on.
+    """
+    return min(asked or began, began).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def decided(
+    turns: Sequence[Turn], deadline: str, planned: str, now: datetime
+) -> tuple[float, datetime] | None:
+    """(hour of the deadline's day, UTC, at which its turn had come to its decision; that moment).
+
+    The newest deadline that has passed counts. Its turn is of its day, or of the day before where
+    turns are ``planned`` for an hour after it: then the hour may be below 0. The first one that was
+    of that day or a later one counts: neither a turn that was late for the deadline before, nor one
+    of another day that is made up for. Where there is none yet, the hour is that of now. None where
+    no turn decided before that deadline ever: nothing was promised for then.
     """
     due = now.replace(hour=0, minute=0, second=0, microsecond=0)
     at = timedelta(hours=_hours(deadline))
     if due + at > now:
         due -= _DAY
-    since = due + at - _DAY
-    if not any(end <= due + at for end in ends):
+    if not any(each.end <= due + at for each in turns):
         return None
-    promised = any(end <= since for end in ends)
-    before = min((end for end in ends if promised and end > since - _DAY), default=None)
-    moment = min((end for end in ends if end > since and end != before), default=now)
+    of = due if _hours(planned) <= _hours(deadline) else due - _DAY
+    # Of the evening before, what ended by the deadline before was asked for by hand.
+    since = due + at - _DAY
+    ends = (each.end for each in turns if each.day >= of and each.end > since)
+    moment = min(ends, default=now)
     return (moment - due) / timedelta(hours=1), moment
-
-
-def made_up(runs: Iterable[tuple[str, datetime | None, datetime]]) -> set[str]:
-    """Of runs (id, the as-of it was asked for, when it began): those asked for a day whose turn, or
-    a later one's, had been before, as backfills are and turns made again. They are no turn of the
-    day they run on. Asked for none, or for one to come, a run is of the day it begins on.
-    """
-    found: set[str] = set()
-    newest: datetime | None = None
-    for run, asked, began in sorted(runs, key=lambda each: each[2]):
-        day = min(asked or began, began).replace(hour=0, minute=0, second=0, microsecond=0)
-        if asked is not None and newest is not None and day <= newest:
-            found.add(run)
-        newest = day if newest is None else max(newest, day)
-    return found
 
 
 def _hours(clock: str) -> float:

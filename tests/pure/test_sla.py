@@ -64,43 +64,56 @@ def hour(hours: float) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("ends", "now", "expected"),
-    [
-        ([5.5], 7, (5.5, 5.5)),  # in time
-        ([6.5, -18.5], 7, (6.5, 6.5)),  # late
-        ([-18.5], 9, (9, 9)),  # not since yesterday's deadline: late until now
-        ([5.5, -1.0, -18.5], 7, (-1.0, -1.0)),  # the evening before is in time, too
-        ([6.5], 7, None),  # the first turn ever came after the deadline
+    ("turns", "now", "expected"),
+    [  # a turn: when it decided, and which day it is of, 0 being today
+        ([(5.5, 0)], 7, 5.5),  # in time
+        ([(6.5, 0), (-18.5, -1)], 7, 6.5),  # late
+        ([(-18.5, -1)], 9, 9),  # yesterday's: late until now
+        ([(6.5, 0)], 7, None),  # the first turn ever came after the deadline
         ([], 7, None),
-        ([-18.5], 5, (5.5, -18.5)),  # today's is not due yet: yesterday's counts
-        ([-18.5, 5.5], 6, (5.5, 5.5)),  # just due
-        ([-42.5, -17.0], 9, (9, 9)),  # yesterday's came late: it is not today's
-        ([-42.5, -17.0, 5.5], 9, (5.5, 5.5)),
+        ([(-18.5, -1)], 5, -18.5),  # today's is not due yet: yesterday's counts
+        ([(-18.5, -1), (5.5, 0)], 6, 5.5),  # just due
+        ([(-42.5, -2), (-17.0, -1)], 9, 9),  # yesterday's came late: it is not today's
+        ([(-42.5, -2), (-17.0, -1), (5.5, 0)], 9, 5.5),
+        ([(-19.67, -1), (-10.0, -1)], 9, 9),  # one more yesterday, by hand: it is not today's
+        ([(-42.5, -2), (4.33, 0)], 7, 4.33),  # a day was missed: today's is no late answer to it
+        ([(-18.5, -1), (3.0, -1), (4.0, -9), (5.5, 0)], 7, 5.5),  # made again, made up for
+        ([(-18.5, -1), (3.0, -1)], 7, 7),
+        ([(5.5, 0), (6.5, 0)], 7, 5.5),  # the first of a day
     ],
 )
-def test_a_deadline_is_met_by_the_first_turn_since_the_one_before(ends, now, expected) -> None:
-    found = sla.decided([hour(each) for each in ends], "06:00", hour(now))
-    assert found == (None if expected is None else (expected[0], hour(expected[1])))
+def test_a_deadline_is_met_by_the_turn_of_its_day(turns, now, expected) -> None:
+    given = [sla.Turn(hour(end), hour(24 * day)) for end, day in turns]
+    when = hour(now)
+    found = sla.decided(given, "06:00", "04:00", when)
+    if expected is None:
+        assert found is None
+        return
+    moment = hour(expected)
+    today = DAY if now >= 6 else DAY - timedelta(days=1)
+    assert found == ((moment - today) / timedelta(hours=1), moment)
 
 
-def test_a_day_made_up_for_or_made_again_is_not_the_turn_of_today() -> None:
-    runs = [
-        ("first", hour(-48), hour(-43)),
-        ("as of what there is", None, hour(-26)),  # of two days ago, too
-        ("late", hour(-24), hour(1)),  # yesterday's, by the first try that ended
-        ("again", hour(-24), hour(5.5)),
-        ("backfill", hour(-240), hour(5.6)),
-        ("next of it", hour(-216), hour(5.7)),
-        ("today", hour(0), hour(6)),
-        ("today, as of what there is", None, hour(7)),
-        ("today again", hour(0), hour(8)),
-        ("to come", hour(240), hour(30)),  # is of tomorrow
-        ("tomorrow", hour(24), hour(31)),
-        ("after", hour(48), hour(50)),
-    ]
-    made_up = {"again", "backfill", "next of it", "today again", "tomorrow"}
-    assert sla.made_up(reversed(runs)) == made_up
-    assert sla.made_up([]) == set()
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([(-1.0, -1), (-26.0, -2)], -1.0),  # the evening before, as planned
+        ([(-26.0, -2)], 7),
+        ([(-26.0, -2), (-17.0, -2)], 7),  # that of the evening before that came late
+        ([(-26.0, -2), (-19.0, -1)], 7),  # by hand, before yesterday's deadline
+        ([(-26.0, -2), (5.0, -1)], 5.0),
+        ([(-26.0, -2), (6.5, -1)], 6.5),
+    ],
+)
+def test_a_turn_that_is_planned_for_the_evening_is_of_the_day_before(turns, expected) -> None:
+    given = [sla.Turn(hour(end), hour(24 * day)) for end, day in turns]
+    assert sla.decided(given, "06:00", "22:00", hour(7)) == (expected, hour(expected))
+
+
+def test_the_day_of_a_turn() -> None:
+    assert sla.day(hour(-48), hour(5)) == hour(-48)  # as asked
+    assert sla.day(None, hour(5)) == hour(0)
+    assert sla.day(hour(240), hour(30)) == hour(24)  # as of what is to come: as of what there is
 
 
 @pytest.mark.parametrize(

@@ -94,21 +94,19 @@ def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     """A turn comes to its decision where monitor ends; what that asks for takes its time."""
     rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
-    past = sla.made_up(
-        (row.run_id, row.as_of and utc(row.as_of), utc(row.started_at)) for row in rows
-    )
-    ends = {
-        utc(row.started_at) + timedelta(seconds=row.wall_seconds): row
-        for row in rows
-        if row.run_id not in past
-    }
-    found = sla.decided(list(ends), deadline, now)
+    turns = {}
+    for row in rows:
+        began = utc(row.started_at)
+        end = began + timedelta(seconds=row.wall_seconds)
+        turns[sla.Turn(end, sla.day(row.as_of and utc(row.as_of), began))] = row
+    found = sla.decided(list(turns), deadline, line.problem.schedule.at, now)
     if found is None:
         return None
     hour, end = found
-    if end not in ends:
+    ended = [row.run_id for turn, row in turns.items() if turn.end == end]
+    if not ended:
         return Found(hour, f"no turn has decided until {end:%Y-%m-%d %H:%M}")
-    return Found(hour, f"a turn decided {end:%Y-%m-%d %H:%M}", ends[end].run_id)
+    return Found(hour, f"a turn decided {end:%Y-%m-%d %H:%M}", ended[0])
 
 
 def _quality(line: Line) -> Found | None:
