@@ -122,7 +122,8 @@ def _slices(slices: Sequence[Slice]) -> list[Sequence[str]]:
 def _searched(problem: Problem, known: Known) -> Sequence[str]:
     seconds = sum(trial.seconds for trial in known.trials)
     return (
-        f"{len(known.trials)} candidates were measured, in {seconds:.0f} s of fitting.",
+        f"{sum(not each.error for each in known.trials)} candidates were measured, in "
+        f"{seconds:.0f} s of fitting.",
         f"Until this was written the training took {known.seconds:.0f} s and cost "
         f"{known.money:.2g} {problem.prices.currency} by the price book, without what it wrote.",
     )

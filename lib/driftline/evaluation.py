@@ -6,6 +6,7 @@ both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -102,14 +103,28 @@ def best_feature(
     _, name, fill = best
     x = np.where(np.isnan(features[name]), fill, features[name])
     if task == "classification":
-        from sklearn.linear_model import LogisticRegression
-
-        spread = float(x.std()) or 1.0
-        line = LogisticRegression().fit(((x - x.mean()) / spread).reshape(-1, 1), label)
-        slope = float(line.coef_[0, 0]) / spread
-        return name, fill, slope, float(line.intercept_[0]) - slope * float(x.mean())
+        return name, fill, *_logistic(label, x)
     slope, intercept = np.polyfit(x, label, 1)
     return name, fill, float(slope), float(intercept)
+
+
+def _logistic(label: Floats, x: Floats) -> tuple[float, float]:
+    """Slope and intercept of a logistic line that ranks as the values do, or their reverse,
+    whichever tells more: a few far values can turn a fitted one the other way.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    rises = roc_auc(label, x) >= 0.5
+    low, high = np.quantile(x, [0.01, 0.99])
+    slope, values = 0.0, x
+    for values in (x, np.clip(x, low, high)):
+        spread = float(values.std()) or 1.0
+        line = LogisticRegression().fit(((values - values.mean()) / spread).reshape(-1, 1), label)
+        slope = float(line.coef_[0, 0]) / spread
+        if (slope >= 0) == rises:
+            break
+    slope = math.copysign(slope, 1.0 if rises else -1.0)
+    return slope, float(line.intercept_[0]) - slope * float(values.mean())
 
 
 def predict_by_line(x: Floats, fill: float, slope: float, intercept: float, task: str) -> Floats:
@@ -230,12 +245,15 @@ def _groups(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.bool_]]:
     groups = {"missing": missing}
     if not missing.all():
         edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
+        said = [f"{edge:g}" for edge in edges]
+        if len(set(said)) < len(said):  # six digits do not tell them apart
+            said = [repr(float(edge)) for edge in edges]
         place = np.searchsorted(edges[1:-1], values, side="left")
-        for number, (low, high) in enumerate(pairwise(edges)):
+        for number, (low, high) in enumerate(pairwise(said)):
             mark = "[" if number == 0 else "("
-            groups[f"{mark}{low:g}, {high:g}]"] = (place == number) & ~missing
-        if len(edges) == 1:
-            groups[f"{edges[0]:g}"] = ~missing
+            groups[f"{mark}{low}, {high}]"] = (place == number) & ~missing
+        if len(said) == 1:
+            groups[said[0]] = ~missing
     return groups
 
 
@@ -268,7 +286,10 @@ def decided(label: Floats, score: Floats, at_least: float, *, seed: int) -> dict
 
 def report(label: Floats, score: Floats) -> str:
     """scikit-learn's classification report, called 1 from a score of 0.5 on."""
-    return str(sk.classification_report(label == 1, score >= 0.5, digits=4, zero_division=0.0))
+    called = (score >= 0.5).astype(np.int64)
+    return str(
+        sk.classification_report(label.astype(np.int64), called, digits=4, zero_division=0.0)
+    )
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,18 @@ from pyspark.ml.feature import SQLTransformer, VectorAssembler
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from driftline.errors import Refused
 from driftline.sections import Prepare
 
 _CATEGORIES = 30
 """At most this many categories of a column get a place of their own; the others share none."""
+
+
+class TooFew(Refused):
+    """A side of a fold has no row."""
+
+
+TOO_FEW = "each fold needs some entities: take fewer folds, or more as-ofs or entities"
 
 
 @dataclass(frozen=True)
@@ -122,6 +130,12 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
         aggregates.append(F.count(value[name]).alias(f"n_{name}"))
     seen = rows.agg(*aggregates).first()
     assert seen is not None
+    if not seen["rows"]:
+        raise TooFew(
+            "there is no row to learn the preparation from",
+            where="the training side of a fold",
+            hint=TOO_FEW,
+        )
     learnt = {}
     for name in numbers:
         found = seen[f"q_{name}"] if ranked else None

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from driftline import models
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
+from driftline.prepare import TooFew
 from driftline.problem import Problem
 from driftline.training import How, search, settled
 from driftline.trials import Trial
@@ -45,8 +46,9 @@ def race(
     Each round measures those that are left on the first fold of a part of the entities, and keeps
     the better third (Jamieson & Talwalkar 2016); two at least are never compared by a part alone.
     Candidates that the budget left unmeasured stay, and so do those without a metric that is a
-    number: they may have failed for want of rows. ``known`` trials of a part are not repeated, and
-    ``on_trial`` is told of each. With them comes the last round in which any was measured.
+    number: they may have failed for want of rows. A part too small for the fold is passed over.
+    ``known`` trials of a part are not repeated, and ``on_trial`` is told of each. With them comes
+    the last round in which any was measured.
     """
     left = models.candidates(problem.train.candidates)
     smaller = problem.train.metric in SMALLER_IS_BETTER
@@ -58,10 +60,14 @@ def race(
         some = settled(rows.where(F.pmod(place, F.lit(part)) == 0))
         first = replace(how, sides=how.sides[:1])
         told = partial(on_trial, part)
-        trials = search(
-            some, problem, columns, first, on_trial=told, known=known(part), wanted=left
-        )
-        some.unpersist()
+        try:
+            trials = search(
+                some, problem, columns, first, on_trial=told, known=known(part), wanted=left
+            )
+        except TooFew:  # in a larger part there may be enough
+            continue
+        finally:
+            some.unpersist()
         if trials:
             last = Round(part, trials)
         if len(trials) < len(left):

@@ -148,6 +148,14 @@ class Train(Strict):
     def _known_parameters(cls, candidates: Any) -> Any:
         for family, grid in candidates.items():
             for name, values in grid.items():
+                if len({*values}) < len(values):
+                    raise wrong(
+                        "a grid with a value twice",
+                        key=f"{family}.{name}",
+                        found=str(list(values)),
+                        allowed="each value once (1 and 1.0 are one)",
+                        hint="remove one of them",
+                    )
                 if not values:
                     raise wrong(
                         "a grid without values",

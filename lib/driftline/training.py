@@ -180,7 +180,14 @@ def _fold(
     fitting = settled(_alone(prepared) if whole else prepared)
     held_out = learnt.transformer().transform(rows.where(sides.held_out))
     held_out = settled(held_out.select("features", "label"))
-    return _Fold(fitting, held_out, len(learnt.names), held_out.count() <= _SMALL)
+    number = held_out.count()
+    if not number:
+        raise prepare.TooFew(
+            "there is no row to measure candidates on",
+            where="the held-out side of a fold",
+            hint=prepare.TOO_FEW,
+        )
+    return _Fold(fitting, held_out, len(learnt.names), number <= _SMALL)
 
 
 def _alone(rows: DataFrame) -> DataFrame:

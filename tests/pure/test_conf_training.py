@@ -70,6 +70,16 @@ CHANGES = {
             "numTrees: [value, …]",
         ),
     ),
+    "grid with a value twice": (
+        ("numTrees: [40]", "numTrees: [40, 20, 40]"),
+        (
+            "a grid with a value twice",
+            "train.candidates.random_forest.numTrees",
+            "[40, 20, 40]",
+            "each value once (1 and 1.0 are one)",
+            "remove one of them",
+        ),
+    ),
     "two ways to decide": (
         ("class_weights: none", "decide: {top: 0.1, best: f1}"),
         (

@@ -273,6 +273,23 @@ def test_best_feature_of_a_classification_is_a_calibrated_probability(direction:
     assert auc(label, score) == pytest.approx(auc(label, direction * x), abs=1e-12)
 
 
+@pytest.mark.parametrize("direction", [1.0, -1.0])
+def test_best_feature_ranks_as_its_column_however_far_a_few_values_are(direction: float) -> None:
+    """As money has it: higher where the label is 1, but for a few rows that are a thousand times
+    as high. A line that is fitted to those falls where it should rise.
+    """
+    generator = np.random.default_rng(5)
+    label = (generator.random(4000) < 0.5).astype(np.float64)
+    x = np.exp(generator.normal(size=4000) + 1.2 * label)
+    x[(label == 0) & (generator.random(4000) < 0.02)] *= 2_000
+    name, *line = best_feature(label, {"x": direction * x}, task="classification")
+    score = predict_by_line(direction * x, *line, "classification")
+    auc = METRICS["classification"]["roc_auc"]
+    assert name == "x"
+    assert auc(label, score) == pytest.approx(auc(label, x), abs=0.01)
+    assert auc(label, score) > 0.75
+
+
 def test_best_feature_passes_over_columns_that_say_nothing() -> None:
     label = np.array([0.0, 0.0, 1.0, 1.0])
     features = {
@@ -410,6 +427,14 @@ def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
     assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
 
 
+def test_slices_of_numbers_that_are_near_each_other_have_all_rows() -> None:
+    label, score = probabilities(6, 500, 15)
+    near = np.repeat(1_000_000 + np.arange(1, 6) / 10, 100)
+    found = slices(label, score, {"n": near}, "brier", task="classification", seed=3)
+    assert sum(each.rows for each in found) == 500
+    assert len({each.value for each in found}) == len(found) == 4
+
+
 def test_a_column_without_spread_is_one_slice() -> None:
     label, score = probabilities(4, 200, 15)
     found = slices(label, score, {"n": np.full(200, 7.0)}, "mae", task="regression", seed=3)
@@ -418,11 +443,13 @@ def test_a_column_without_spread_is_one_slice() -> None:
 
 def test_the_report_is_scikit_learns() -> None:
     label, score = probabilities(5, 300, 15)
+    called = (score >= 0.5).astype(int)
+    assert report(label, score) == sk.classification_report(label.astype(int), called, digits=4)
     metric = METRICS["classification"]
-    for line, suffix in (("weighted avg", "_weighted"), ("True", "")):
+    for line, suffix in (("weighted avg", "_weighted"), (" 1 ", "")):
         (said,) = (each for each in report(label, score).splitlines() if line in each)
         names = (f"{name}{suffix}" for name in ("precision", "recall", "f1"))
-        found = said.removeprefix(" " * (len(said) - len(said.lstrip())) + line).split()[:3]
+        found = said.split()[-4:-1]
         assert found == [f"{metric[name](label, score):.4f}" for name in names]
 
 

@@ -255,6 +255,21 @@ def test_a_race_leaves_those_that_lead_on_a_part(spark, problem) -> None:
     assert [each.candidate for each in trials] == left
 
 
+def test_fewer_entities_than_folds_are_refused_in_words(spark, problem) -> None:
+    """A race passes over the parts that are too small, as they may be of few entities only."""
+    made = [("c1", n % 7 - 3.0, n % 5 - 2.0, float(n % 7 > 2), 1) for n in range(60)]
+    ddl = "customer_id string, x double, y double, label double, fold int"
+    rows = spark.createDataFrame(made, ddl).coalesce(1)
+    asked = problem("roc_auc", {"logistic_regression": {"regParam": (0.01, 0.1, 1.0)}}, RAW)
+    sides = split.sides(asked.split, [], folds=FOLDS, horizon=30)
+    for one in sides:
+        with pytest.raises(Refused, match="there is no row to") as caught:
+            training.search(rows, asked, COLUMNS, How([one], 2))
+        assert "fewer folds" in caught.value.hint
+    left, last = racing.race(rows, asked, COLUMNS, How(sides, 2))
+    assert (len(left), last) == (3, None)
+
+
 UNIT = Prepare(scale="minmax")
 """Every prepared number is from 0 to 1, whatever the row: what counts demand."""
 

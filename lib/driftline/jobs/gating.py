@@ -62,7 +62,7 @@ def reasons(
     if "champion" in train.gate.beat:
         if unscored:  # by default it is only said: it would else be champion for ever
             reasons.append(f"cannot be compared with champion version {champion}: {unscored}")
-    elif "champion" in beaten and not beaten["champion"].high >= 0:
+    elif "champion" in beaten and beaten["champion"].high < 0:  # NaN: it has no metric here
         reasons.append(
             f"is worse than champion version {champion} on the same rows: "
             + _better(beaten["champion"])

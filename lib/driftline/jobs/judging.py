@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml import PipelineModel
@@ -77,6 +78,11 @@ UNCALIBRATED = "uncalibrated"
 """The model's own scores, where they were calibrated: beside the others, and no baseline."""
 
 
+def _finite(rows: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
+    """Infinite features are missing, as they are to the model."""
+    return rows.assign(**{name: rows[name].where(np.isfinite(rows[name])) for name in numbers})
+
+
 def judged(
     line: Line,
     rows: DataFrame,
@@ -100,7 +106,7 @@ def judged(
     # Not what the model is made of: whoever is alike in that is hard to tell apart for any model.
     profile = line.problem.profile
     attributes = [name for name in numbers if profile and name in profile.attributes]
-    known: Any = train.select(*wanted).toPandas()
+    known: Any = _finite(train.select(*wanted).toPandas(), numbers)
     label = known["label"].to_numpy()
     constant = float(np.mean(label))
     name, fill, slope, intercept = evaluation.best_feature(
@@ -117,6 +123,7 @@ def judged(
     also = [UNCALIBRATED] if calibration is not None else []
     arrived: Any = found.select(*features, "label", "score", "part", *also).toArrow()
     held_out = arrived.to_pandas().astype(dict.fromkeys((*numbers, "label"), np.float64))
+    held_out = _finite(held_out, numbers)
     if champion:
         held_out["_champion"] = champion.score(*champion.inputs(arrived))
     judged = {}

@@ -136,7 +136,8 @@ def key(line: Line, version: int) -> str:
     for judges in _JUDGES:
         del asked["train"][judges]
     rows = [name, line.tables.identity(name), version]
-    return digest([asked, candidates.sources(problem), *rows])[:16]
+    columns = judging.feature_columns(line)
+    return digest([asked, candidates.sources(problem), columns, *rows])[:16]
 
 
 def judged(problem: Problem, search: str) -> str:
