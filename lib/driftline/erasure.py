@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from urllib.parse import quote
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -85,14 +86,19 @@ def pattern(words: Iterable[str]) -> str:
     longest_first = sorted(known, key=lambda word: (-len(word), word))
     told = [re.escape(word) for word in longest_first]
     told += [rf"{re.escape(word[:LISTED])}\w*" for word in longest_first if len(word) > LISTED]
-    return rf"(?<!\w)(?:{'|'.join(told)})(?!\w)"
+    return rf"{_BEGINS}(?:{'|'.join(told)})(?!\w)"
+
+
+_BEGINS = r"(?:(?<!\w)|(?<=\\[nrtbfv])|(?<=\\u[0-9a-fA-F]{4}))"
+"""Before a word; a letter by which JSON writes a line's end or a tab is none of a word."""
 
 
 def _written(words: Iterable[str]) -> set[str]:
-    """The words, and what JSON makes of them."""
+    """The words, and what JSON and addresses make of them."""
     plain = set(words)
     ways = (True, False)
-    return plain | {json.dumps(each, ensure_ascii=way)[1:-1] for each in plain for way in ways}
+    told = {json.dumps(each, ensure_ascii=way)[1:-1] for each in plain for way in ways}
+    return plain | told | {quote(each, safe="") for each in plain}
 
 
 def in_bytes(raw: Column, words: Collection[str], encodings: Iterable[str]) -> Column:

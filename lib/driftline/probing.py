@@ -61,12 +61,12 @@ def probe(
     cannot be reached is a finding (``error``); one that serves another model, or wants a key, is
     :class:`Missing`.
     """
-    if "@" in url:  # it would be in ops.sla, and on the screen
+    if marks := {"@", "?", "#"} & {*url}:  # it would be in ops.sla, and on the screen
         raise ConfError(
-            "a secret in an address",
+            "a secret in an address, or what may be one",
             file="--probe",
-            found="…@…",
-            allowed="http://HOST:PORT or https://HOST, without user and password",
+            found=f"…{min(marks)}…",
+            allowed="http://HOST:PORT or https://HOST, without user, password and query",
             hint="--api-key-env names the variable with a server's key",
         )
     try:
@@ -163,8 +163,15 @@ def _request(server: _Server, model: str) -> tuple[str, bytes]:
             where=f"/v2/models/{model}",
             hint="give its key by --api-key-env" if status == 401 else "is it driftline serve?",
         )
+    strange = {str(each.get("datatype")) for each in told["inputs"]} - {*_VALUES}
+    if strange:
+        raise Missing(
+            f"the server asks for what {model} does not have: {', '.join(sorted(strange))}",
+            where=f"/v2/models/{model}",
+            hint="is it driftline serve?",
+        )
     row = {each["name"]: _VALUES[each["datatype"]] for each in told["inputs"]}
-    return ",".join(told["versions"]), json.dumps({"rows": [row]}).encode()
+    return ",".join(told.get("versions", ())), json.dumps({"rows": [row]}).encode()
 
 
 def _paced(server: _Server, body: bytes, rate: float, seconds: float) -> list[tuple[int, float]]:

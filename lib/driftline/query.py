@@ -15,7 +15,8 @@ _READY = Path(__file__).with_name("queries")
 
 # What stands in quotes or in a comment is not a table's name.
 _TOKENS = re.compile(
-    r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/|(?<![\w.`])(?P<name>(?:bronze|silver|gold|ops)\.\w+)",
+    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/"
+    r"|(?<![\w.`])(?P<name>(?:bronze|silver|gold|ops)\.\w+)(?!\w|\.\w)",
     re.DOTALL,
 )
 

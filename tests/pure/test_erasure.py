@@ -75,5 +75,8 @@ def test_a_name_is_found_as_json_writes_it_and_alone_only() -> None:
     found = re.compile(erasure.pattern(["jörg", 'O"Brien', "c1"]))
     for text in ('{"a": "j\\u00f6rg"}', '{"a": "jörg"}', '{"a": "O\\"Brien"}', "x c1 y"):
         assert found.search(text), text
+    for before in "\n\t\r\b\f\x0b":  # which JSON writes by letters
+        assert found.search(json.dumps({"a": f"x{before}c1"})), before
+    assert re.search(erasure.pattern(["anna@x.org"]), "GET /u?m=anna%40x.org HTTP/1.1")
     for text in ("c12", "xc1", "jörgen", "brien"):
         assert not found.search(text), text

@@ -21,6 +21,8 @@ def test_tables_are_found_where_sql_has_names_and_nowhere_else() -> None:
 FROM ops.runs r JOIN gold.features ON r.ops.x = 1 /* silver.visits
 bronze.visits */ WHERE r.table = 'gold.predictions' AND a IN (SELECT 1 FROM ops.runs)"""
     assert query.tables(sql) == ["ops.runs", "gold.features"]
+    whole = query.renamed('SELECT "gold.features", ops.runs.stage FROM ops.runs', lambda _: "t")
+    assert whole == 'SELECT "gold.features", ops.runs.stage FROM t'  # no text, no column is a table
     renamed = query.renamed(sql, lambda name: f"delta.`/w/{name}`")
     assert renamed.count("delta.`/w/ops.runs`") == 2 and "'gold.predictions'" in renamed
     assert "-- ops.drift" in renamed and "r.ops.x" in renamed

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import requests
 from tests.serving.conftest import ROW
 
+from driftline import probing
 from driftline.errors import ConfError, Missing
 from driftline.probing import probe
 from driftline.serving.limits import Limits
@@ -78,10 +80,21 @@ def test_nobody_there_is_a_finding_and_another_model_is_not(service, listening) 
     for wrong in (*bare, "http://127.0.0.1:80800", "http://h:x", "http://[::1"):
         with pytest.raises(ConfError):
             probe(wrong, "churn", rate=5, seconds=1)
-    for wrong in ("http://user:secret@127.0.0.1:8080", "htp:/user:secret@127.0.0.1"):
+    for wrong in (
+        *("http://user:secret@127.0.0.1:8080", "htp:/user:secret@127.0.0.1"),
+        *("http://127.0.0.1:8080/serve?key=secret@", "http://127.0.0.1:8080/#secret@"),
+    ):
         with pytest.raises(ConfError, match="a secret in an address") as caught:
             probe(wrong, "churn", rate=5, seconds=1)
         assert "secret@" not in str(caught.value) and "user" not in caught.value.found
+
+
+def test_a_server_of_other_models_is_told_apart() -> None:
+    """Of another maker: its inputs are of types that driftline's never are."""
+    told = {"inputs": [{"name": "a", "datatype": "FP32"}]}
+    with pytest.raises(Missing, match="FP32") as caught:
+        probing._request(SimpleNamespace(get=lambda _: (200, told)), "churn")
+    assert "driftline serve" in caught.value.hint
 
 
 def test_a_server_that_hangs_up_does_not_hold_the_probe(service, listening) -> None:

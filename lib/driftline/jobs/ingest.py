@@ -103,7 +103,10 @@ def waiting(line: Line) -> tuple[str | None, int | None]:
     history = batches.history(line)
     said, records = [], []
     for source in line.problem.sources:
-        plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
+        try:
+            plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
+        except Missing:  # the run says so, and lands what is there of the others
+            continue
         if plan.new:
             size = sum(each.bytes for each in plan.new) / 1e6
             said.append(f"{len(plan.new):,} files of {source} ({size:.1f} MB)")

@@ -148,6 +148,8 @@ def _model(line: Line, promise: Promise, as_of: datetime) -> Found | None:
         name = schemas.PERFORMANCE.full_name
         return Found(bound, said, _writer(line, name), name, line.tables.version(name))
     name = schemas.EVALUATIONS.full_name
+    if not line.tables.exists(name):  # another warehouse than the one it was judged in
+        return None
     rows = line.tables.read(name).where(
         (F.col("model_version") == champion.number)
         & (F.col("part") == "test")
