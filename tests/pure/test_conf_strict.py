@@ -144,7 +144,7 @@ CHANGES = {
         ),
     ),
     "text that is too long": (
-        ("format: csv", "format: csv\n    separator: ';;'"),
+        ("separator: ','", "separator: ';;'"),
         (
             "the text is too long",
             "sources.customers.separator",
@@ -174,7 +174,7 @@ CHANGES = {
         ),
     ),
     "word instead of a truth": (
-        ("format: csv", "format: csv\n    header: maybe"),
+        ("header: true", "header: maybe"),
         (
             "neither true nor false",
             "sources.customers.header",
