@@ -78,7 +78,10 @@ def sections(problem: Problem, known: Known) -> list[Section]:
         ),
         Section(
             "Measured on the test rows",
-            (f"Chosen by {train.metric}, {better} is better. In brackets 95 % by bootstrap.",),
+            (
+                f"Chosen by {train.metric}, {better} is better. In brackets 95 % by bootstrap; it "
+                f"draws each {problem.entity} with all its rows.",
+            ),
             _measured(known),
         ),
         Section("Weakest", _weakest(problem, known), _slices(known.slices)),
@@ -105,7 +108,8 @@ def _measured(known: Known) -> list[Sequence[str]]:
 def _weakest(problem: Problem, known: Known) -> Sequence[str]:
     if not known.slices:
         return (
-            "No column has a value with enough test rows (50, of both classes) to be measured.",
+            "No attribute has a value with enough test rows (of 50 entities, of both classes) to "
+            "be measured.",
         )
     worse = sum(each.worse for each in known.slices)
     return (f"{worse} of {len(known.slices)} slices are worse than all rows, interval and all.",)

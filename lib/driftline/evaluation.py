@@ -1,7 +1,7 @@
 """How good a model is on rows it never saw: metrics with intervals, beside simple baselines.
 
-Intervals are percentile bootstraps over rows (Efron 1979); a comparison resamples the same rows for
-both.
+Intervals are percentile bootstraps over entities, see :mod:`driftline.resampling`; a comparison
+draws the same ones for both. ``entity`` says whose each row is, as numbers (n,).
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from sklearn import metrics as sk
 
-from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, gained, roc_auc
+from driftline.metrics import METRICS, SMALLER_IS_BETTER, Floats, Integers, gained
+from driftline.resampling import resamples
 from driftline.sections import Decide
-
-RESAMPLES = 300
 
 
 @dataclass(frozen=True)
@@ -32,130 +31,46 @@ class Interval:
     high: float
 
 
-def _resamples(label: Floats, *, seed: int) -> list[npt.NDArray[np.int64]]:
-    """Row numbers of each resample; classification metrics need both classes, so all-equal ones
-    are drawn again.
-    """
-    generator = np.random.default_rng(seed)
-    several = len(np.unique(label)) > 1
-    drawn: list[npt.NDArray[np.int64]] = []
-    while len(drawn) < RESAMPLES:
-        rows = generator.integers(0, len(label), len(label))
-        if not several or len(np.unique(label[rows])) > 1:
-            drawn.append(rows)
-    return drawn
+def _interval(value: float, drawn: Sequence[float]) -> Interval:
+    """With the percentiles of what resamples came to; those are no numbers where none was drawn."""
+    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (math.nan, math.nan)
+    return Interval(value, float(low), float(high))
 
 
-def measure(label: Floats, score: Floats, *, task: str, seed: int) -> dict[str, Interval]:
+def measure(
+    label: Floats, score: Floats, *, entity: Integers, task: str, seed: int
+) -> dict[str, Interval]:
     """Every metric of the task with its interval."""
-    resamples = _resamples(label, seed=seed)
-    found = {}
-    for name, metric in METRICS[task].items():
-        values = [metric(label[rows], score[rows]) for rows in resamples]
-        low, high = np.percentile(values, [2.5, 97.5])
-        found[name] = Interval(metric(label, score), float(low), float(high))
-    return found
+    metrics = METRICS[task]
+    drawn = [
+        [metric(label[rows], score[rows]) for metric in metrics.values()]
+        for rows in resamples(label, entity, seed=seed)
+    ]
+    return {
+        name: _interval(metric(label, score), [each[place] for each in drawn])
+        for place, (name, metric) in enumerate(metrics.items())
+    }
 
 
 def difference(
-    label: Floats, ours: Floats, theirs: Floats, metric: str, *, task: str, seed: int
+    label: Floats,
+    ours: Floats,
+    theirs: Floats,
+    metric: str,
+    *,
+    entity: Integers,
+    task: str,
+    seed: int,
 ) -> Interval:
     """By how much ``ours`` beats ``theirs`` on the same rows; above 0 is better, either way."""
     function = METRICS[task][metric]
     sign = -1.0 if metric in SMALLER_IS_BETTER else 1.0
 
-    def gain(rows: npt.NDArray[np.int64]) -> float:
+    def gain(rows: Integers) -> float:
         return sign * (function(label[rows], ours[rows]) - function(label[rows], theirs[rows]))
 
-    values = [gain(rows) for rows in _resamples(label, seed=seed)]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Interval(gain(np.arange(len(label))), float(low), float(high))
-
-
-def best_feature(
-    label: Floats, features: Mapping[str, Floats], *, task: str
-) -> tuple[str, float, float, float]:
-    """The one column that alone predicts best on training rows.
-
-    Returns (name, fill, slope, intercept): the baseline's score is ``intercept + slope · x`` with a
-    missing x replaced by ``fill`` (the median). For classification the line is a logistic one, so
-    that the score is a probability; its ranking is that of x.
-    """
-    best: tuple[float, str, float] | None = None
-    for name, raw in features.items():
-        values = raw[~np.isnan(raw)]
-        if not len(values) or values.min() == values.max():
-            continue
-        fill = float(np.median(values))
-        x = np.where(np.isnan(raw), fill, raw)
-        if task == "classification":
-            strength = abs(roc_auc(label, x) - 0.5)
-        else:
-            strength = abs(float(np.corrcoef(x, label)[0, 1]))
-        if best is None or strength > best[0]:
-            best = (strength, name, fill)
-    if best is None:
-        mean = float(np.mean(label))
-        if task == "classification":  # the line is a logistic one
-            tiny = np.finfo(np.float64).eps
-            mean = float(np.log(max(mean, tiny) / max(1 - mean, tiny)))
-        return "", 0.0, 0.0, mean
-    _, name, fill = best
-    x = np.where(np.isnan(features[name]), fill, features[name])
-    if task == "classification":
-        return name, fill, *_logistic(label, x)
-    slope, intercept = np.polyfit(x, label, 1)
-    return name, fill, float(slope), float(intercept)
-
-
-def _logistic(label: Floats, x: Floats) -> tuple[float, float]:
-    """Slope and intercept of a logistic line that ranks as the values do, or their reverse,
-    whichever tells more: a few far values can turn a fitted one the other way.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    rises = roc_auc(label, x) >= 0.5
-    low, high = np.quantile(x, [0.01, 0.99])
-    slope, values = 0.0, x
-    for values in (x, np.clip(x, low, high)):
-        spread = float(values.std()) or 1.0
-        line = LogisticRegression().fit(((values - values.mean()) / spread).reshape(-1, 1), label)
-        slope = float(line.coef_[0, 0]) / spread
-        if (slope >= 0) == rises:
-            break
-    slope = math.copysign(slope, 1.0 if rises else -1.0)
-    return slope, float(line.intercept_[0]) - slope * float(values.mean())
-
-
-def predict_by_line(x: Floats, fill: float, slope: float, intercept: float, task: str) -> Floats:
-    """The baseline's scores, see :func:`best_feature`."""
-    line = intercept + slope * np.where(np.isnan(x), fill, x)
-    if task == "classification":
-        return np.asarray(1 / (1 + np.exp(-np.clip(line, -500, 500))))
-    return np.asarray(line)
-
-
-def fit_three(label: Floats, values: Floats, *, task: str) -> Callable[[Floats], Floats]:
-    """A regression, logistic for classes: n × 3 training values → scores of others; :mod:`rfm`.
-
-    What is missing (NaN) is the column's median; numbers are standardised.
-    """
-    from sklearn.impute import SimpleImputer
-    from sklearn.linear_model import LinearRegression, LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    last: Any = LogisticRegression() if task == "classification" else LinearRegression()
-    fill = SimpleImputer(strategy="median", keep_empty_features=True)
-    model = make_pipeline(fill, StandardScaler(), last).fit(values, label)
-
-    def score(others: Floats) -> Floats:
-        found: Floats = (
-            model.predict_proba(others)[:, 1] if task == "classification" else model.predict(others)
-        )
-        return found
-
-    return score
+    drawn = [gain(rows) for rows in resamples(label, entity, seed=seed)]
+    return _interval(gain(np.arange(len(label))), drawn)
 
 
 def permuted(
@@ -206,14 +121,15 @@ def slices(
     columns: Mapping[str, npt.NDArray[Any]],
     metric: str,
     *,
+    entity: Integers,
     task: str,
     seed: int,
     at_least: int = 50,
 ) -> list[Slice]:
     """The metric by value of each column, the worst first.
 
-    A column of numbers is cut at its quartiles. Values with fewer rows than ``at_least``, or with
-    one class only, are not measured: their metric would be noise, or none.
+    A column of numbers is cut at its quartiles. Values that fewer entities than ``at_least`` have,
+    or one class only, are not measured: their metric would be noise, or none.
     """
     function = METRICS[task][metric]
     smaller = metric in SMALLER_IS_BETTER
@@ -222,16 +138,18 @@ def slices(
     for column, values in columns.items():
         for value, rows in _groups(values).items():
             several = task != "classification" or len(np.unique(label[rows])) > 1
-            if np.count_nonzero(rows) >= at_least and several:
+            if len(np.unique(entity[rows])) >= at_least and several:
                 found.append((function(label[rows], score[rows]), column, value, rows))
     found.sort(key=lambda each: -each[0] if smaller else each[0])
     measured = []
     for point, column, value, rows in found:
         some, theirs = label[rows], score[rows]
-        drawn = [function(some[each], theirs[each]) for each in _resamples(some, seed=seed)]
-        low, high = (float(each) for each in np.percentile(drawn, [2.5, 97.5]))
-        worse = low > whole if smaller else high < whole
-        measured.append(Slice(column, value, len(some), Interval(point, low, high), worse))
+        drawn = [
+            function(some[each], theirs[each]) for each in resamples(some, entity[rows], seed=seed)
+        ]
+        interval = _interval(point, drawn)
+        worse = interval.low > whole if smaller else interval.high < whole
+        measured.append(Slice(column, value, len(some), interval, worse))
     return measured
 
 
@@ -278,9 +196,12 @@ def threshold(label: Floats, score: Floats, rule: Decide) -> float:
     return float(np.sort(score)[-least])
 
 
-def decided(label: Floats, score: Floats, at_least: float, *, seed: int) -> dict[str, Interval]:
+def decided(
+    label: Floats, score: Floats, at_least: float, *, entity: Integers, seed: int
+) -> dict[str, Interval]:
     """What the decisions at a threshold are worth, with intervals."""
-    found = measure(label, (score >= at_least).astype(np.float64), task="classification", seed=seed)
+    answer = (score >= at_least).astype(np.float64)
+    found = measure(label, answer, entity=entity, task="classification", seed=seed)
     return {name: found[name] for name in ("accuracy", "precision", "recall", "f1")}
 
 

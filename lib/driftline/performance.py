@@ -20,8 +20,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
-from driftline.evaluation import RESAMPLES, Interval
+from driftline.evaluation import Interval
 from driftline.metrics import Floats
+from driftline.resampling import RESAMPLES
 
 BINS = 100
 """Cells a unit of log-odds: scores are told apart to 1 % of their odds. Of equal width in scores,

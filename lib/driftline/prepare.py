@@ -19,15 +19,25 @@ from pyspark.sql import functions as F
 from driftline.errors import Refused
 from driftline.sections import Prepare
 
-_CATEGORIES = 30
+NUMBERS = ("double", "bigint", "boolean")
+"""Types, in Spark SQL's words, of what is a number to a model."""
+
+CATEGORIES = 30
 """At most this many categories of a column get a place of their own; the others share none."""
+
+SHRINK = 20
+"""A category's mean label counts as if so many rows with the overall mean were among its rows."""
 
 
 class TooFew(Refused):
     """A side of a fold has no row."""
 
-
-TOO_FEW = "each fold needs some entities: take fewer folds, or more as-ofs or entities"
+    def __init__(self, what: str, side: str) -> None:
+        super().__init__(
+            f"there is no row to {what}",
+            where=f"the {side} side of a fold",
+            hint="each fold needs some entities: take fewer folds, or more as-ofs or entities",
+        )
 
 
 @dataclass(frozen=True)
@@ -113,9 +123,9 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
 
     Rows need ``label`` where words are encoded by it.
     """
-    numbers = [name for name, type_ in columns if type_ in ("double", "bigint", "boolean")]
+    numbers = [name for name, type_ in columns if type_ in NUMBERS]
     words = [name for name, type_ in columns if type_ == "string"]
-    value = {name: _finite(F.col(name).cast("double")) for name in numbers}
+    value = {name: finite(name) for name in numbers}
     low, high = rule.clip if isinstance(rule.clip, tuple) else (0.0, 1.0)
     quantiles = F.array(*(F.lit(share) for share in (low, 0.25, 0.5, 0.75, high)))
     # Quantiles of many columns are most of the work: only where the rule asks for them.
@@ -131,11 +141,7 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
     seen = rows.agg(*aggregates).first()
     assert seen is not None
     if not seen["rows"]:
-        raise TooFew(
-            "there is no row to learn the preparation from",
-            where="the training side of a fold",
-            hint=TOO_FEW,
-        )
+        raise TooFew("learn the preparation from", "training")
     learnt = {}
     for name in numbers:
         found = seen[f"q_{name}"] if ranked else None
@@ -208,7 +214,7 @@ def to_fit(rows: DataFrame, learnt: Preparation) -> DataFrame:
             for category in each.categories:
                 seen = [counts.get((category, key), (0, 0.0)) for key in folds if key != fold]
                 number, sum_ = (sum(pair[place] for pair in seen) for place in (0, 1))
-                values.append((sum_ + _SHRINK * default) / (number + _SHRINK))
+                values.append((sum_ + SHRINK * default) / (number + SHRINK))
             known = each.values is not None
             blind.append(replace(each, values=tuple(values), default=default) if known else each)
         transformer = replace(learnt, categorical=tuple(blind)).transformer()
@@ -238,7 +244,7 @@ def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categori
     counts = rows.groupBy(column).agg(F.count("*").alias("rows"), total.alias("total"))
     least = (rule.rare or 0.0) * number
     named = counts.where(F.col(column).isNotNull() & (F.col("rows") >= least))
-    most = named.orderBy(F.desc("rows"), column).limit(_CATEGORIES).collect()
+    most = named.orderBy(F.desc("rows"), column).limit(CATEGORIES).collect()
     found = {row[0]: row for row in most}
     categories = tuple(sorted(found))
     if not target:
@@ -246,14 +252,9 @@ def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categori
     mean = rows.agg(F.avg("label")).first()
     default = float(mean[0] or 0.0) if mean else 0.0
     values = tuple(
-        (found[each].total + _SHRINK * default) / (found[each].rows + _SHRINK)
-        for each in categories
+        (found[each].total + SHRINK * default) / (found[each].rows + SHRINK) for each in categories
     )
     return Categorical(column, categories, values=values, default=default)
-
-
-_SHRINK = 20
-"""A category's mean label counts as if so many rows with the overall mean were among its rows."""
 
 
 def _places(rule: Categorical) -> list[str]:
@@ -297,8 +298,11 @@ def _filled_and_scaled(rule: Numeric) -> str:
 _INFINITY = "CAST('Infinity' AS DOUBLE)"
 
 
-def _finite(value: Column) -> Column:
-    """NaN (which Spark orders above infinity) and infinities as null."""
+def finite(column: str) -> Column:
+    """A number or truth value as a double; NaN (which Spark orders above infinity) and infinities
+    as null.
+    """
+    value = F.col(column).cast("double")
     return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 

@@ -182,11 +182,7 @@ def _fold(
     held_out = settled(held_out.select("features", "label"))
     number = held_out.count()
     if not number:
-        raise prepare.TooFew(
-            "there is no row to measure candidates on",
-            where="the held-out side of a fold",
-            hint=prepare.TOO_FEW,
-        )
+        raise prepare.TooFew("measure candidates on", "held-out")
     return _Fold(fitting, held_out, len(learnt.names), number <= _SMALL)
 
 

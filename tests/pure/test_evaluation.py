@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,11 @@ from sklearn import metrics as sk
 from driftline import training
 from driftline.evaluation import (
     Interval,
-    best_feature,
     curves,
     decided,
     difference,
     measure,
     permuted,
-    predict_by_line,
     report,
     slices,
     threshold,
@@ -173,13 +172,17 @@ def test_a_score_that_is_no_number_leaves_no_metric(task: str, name: str, which:
 
 def test_intervals_hold_the_value_and_repeat_by_seed() -> None:
     label, score = probabilities(6, 500, 15)
-    found = measure(label, score, task="classification", seed=1)
+    found = measure(label, score, entity=np.arange(len(label)), task="classification", seed=1)
     assert set(found) == set(METRICS["classification"])
     for name, interval in found.items():
         assert interval.value == METRICS["classification"][name](label, score)
         assert interval.low < interval.value < interval.high
-    assert measure(label, score, task="classification", seed=1) == found
-    assert measure(label, score, task="classification", seed=2) != found
+    assert (
+        measure(label, score, entity=np.arange(len(label)), task="classification", seed=1) == found
+    )
+    assert (
+        measure(label, score, entity=np.arange(len(label)), task="classification", seed=2) != found
+    )
 
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:
@@ -187,21 +190,77 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
     right = generator.random(400) < 0.8
     label = (generator.random(400) < 0.5).astype(np.float64)
     score = np.where(right, label, 1 - label)
-    found = measure(label, score, task="classification", seed=3)["accuracy"]
+    found = measure(label, score, entity=np.arange(len(label)), task="classification", seed=3)[
+        "accuracy"
+    ]
     share = float(right.mean())
     normal = 2 * 1.96 * np.sqrt(share * (1 - share) / 400)
     assert found.high - found.low == pytest.approx(normal, rel=0.15)
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_of_one_entity_are_no_more_evidence_than_one_of_them(task: str) -> None:
+    """Each of 200 people seven times, wherever their rows are: the intervals of having them once,
+    not those of 1,400 people.
+    """
+    label, score = probabilities(3, 200, 15)
+    other, who = score**2, np.tile(np.arange(200), 7)
+    group = np.where(np.arange(200) < 60, "few", "many").astype(object)
+    # Of the others, ranks and quantiles of seven equal rows are not exactly those of one.
+    names = {"classification": ["roc_auc", "log_loss", "brier"], "regression": ["rmse", "mae"]}
+    order = np.r_[np.arange(200), 200 + np.random.default_rng(1).permutation(1_200)]
+    asked: dict[str, Any] = {"task": task, "seed": 2}
+    many, more, others, people, groups = (
+        np.resize(each, 1_400)[order] for each in (label, score, other, who, group)
+    )
+    once = measure(label, score, entity=np.arange(200), **asked)
+    found = measure(many, more, entity=people, **asked)
+    alone = measure(many, more, entity=np.arange(1_400), **asked)
+    for name in names[task]:
+        assert ends(found[name]) == pytest.approx(ends(once[name]))
+        wide, narrow = (each[name].high - each[name].low for each in (found, alone))
+        assert 2 < wide / narrow < 3.5  # √7
+        gain = difference(label, score, other, name, entity=np.arange(200), **asked)
+        again = difference(many, more, others, name, entity=people, **asked)
+        assert ends(again) == pytest.approx(ends(gain))
+    part = slices(label, score, {"g": group}, names[task][0], entity=np.arange(200), **asked)
+    parts = slices(many, more, {"g": groups}, names[task][0], entity=people, **asked)
+    assert [(each.value, 7 * each.rows) for each in part] == [
+        (each.value, each.rows) for each in parts
+    ]
+    assert [each for one in parts for each in ends(one.metric)] == pytest.approx(
+        [each for one in part for each in ends(one.metric)]
+    )
+    assert len(parts) == 2
+
+
+def ends(found: Interval) -> tuple[float, float, float]:
+    return found.low, found.value, found.high
+
+
+def test_rows_of_few_entities_are_no_slice_and_one_entity_has_no_interval() -> None:
+    label, score = probabilities(4, 490, 15)
+    who = np.arange(490) % 49
+    asked: dict[str, Any] = {"entity": who, "task": "classification", "seed": 1}
+    assert slices(label, score, {"all": np.full(490, "x", object)}, "brier", **asked) == []
+    found = measure(label, score, **{**asked, "entity": np.zeros(490, np.int64)})["brier"]
+    assert found.value == sk.brier_score_loss(label, score)
+    assert np.isnan([found.low, found.high]).all()
+
+
 def test_one_row_of_a_class_is_enough_for_an_interval() -> None:
     label = np.array([1.0, *np.zeros(9)])
     score = np.linspace(0.9, 0.1, 10)
-    found = measure(label, score, task="classification", seed=1)["roc_auc"]
+    found = measure(label, score, entity=np.arange(len(label)), task="classification", seed=1)[
+        "roc_auc"
+    ]
     assert found == Interval(1.0, 1.0, 1.0)
 
 
 def test_one_class_has_no_ranking_but_ends() -> None:
-    found = measure(np.zeros(5), np.full(5, 0.1), task="classification", seed=1)
+    found = measure(
+        np.zeros(5), np.full(5, 0.1), entity=np.arange(5), task="classification", seed=1
+    )
     assert np.isnan(found["roc_auc"].value)
     assert found["accuracy"] == Interval(1.0, 1.0, 1.0)
 
@@ -213,12 +272,12 @@ def test_better_is_above_zero_whichever_way_the_metric_points(task: str, name: s
         ours, theirs = 0.3 * noise + 0.6 * label, 1 - (0.3 * noise + 0.6 * label)
     else:
         ours, theirs = label + 0.1 * noise, label + 0.5 * noise + 0.2
-    gain = difference(label, ours, theirs, name, task=task, seed=1)
+    gain = difference(label, ours, theirs, name, entity=np.arange(len(label)), task=task, seed=1)
     assert 0 < gain.low <= gain.value <= gain.high
     function = METRICS[task][name]
     sign = -1 if name in SMALLER_IS_BETTER else 1
     assert gain.value == sign * (function(label, ours) - function(label, theirs))
-    loss = difference(label, theirs, ours, name, task=task, seed=1)
+    loss = difference(label, theirs, ours, name, entity=np.arange(len(label)), task=task, seed=1)
     assert loss.value == -gain.value
     assert (loss.low, loss.high) == pytest.approx((-gain.high, -gain.low))
 
@@ -232,7 +291,15 @@ def test_smaller_is_better_for_errors_and_losses() -> None:
 
 def test_no_difference_is_exactly_zero() -> None:
     label, score = probabilities(9, 50, 1)
-    gain = difference(label, score, score.copy(), "roc_auc", task="classification", seed=1)
+    gain = difference(
+        label,
+        score,
+        score.copy(),
+        "roc_auc",
+        entity=np.arange(len(label)),
+        task="classification",
+        seed=1,
+    )
     assert gain == Interval(0.0, 0.0, 0.0)
 
 
@@ -240,82 +307,10 @@ def test_the_same_rows_are_drawn_for_both() -> None:
     """Ours is theirs plus a constant: paired, the gain in bias is the same in every resample."""
     generator = np.random.default_rng(10)
     label = generator.normal(size=200)
-    gain = difference(label, label + 1, label + 3, "mae", task="regression", seed=1)
+    gain = difference(
+        label, label + 1, label + 3, "mae", entity=np.arange(len(label)), task="regression", seed=1
+    )
     assert (gain.low, gain.value, gain.high) == pytest.approx((2, 2, 2))
-
-
-def test_best_feature_of_a_regression_is_the_planted_line() -> None:
-    generator = np.random.default_rng(11)
-    x = generator.normal(size=200)
-    features = {"noise": generator.normal(size=200), "planted": x}
-    features["weak"] = x + generator.normal(size=200)
-    name, fill, slope, intercept = best_feature(-3 * x + 2, features, task="regression")
-    assert name == "planted"
-    assert fill == np.median(x)
-    assert (slope, intercept) == pytest.approx((-3, 2))
-    given = np.array([1.0, np.nan])
-    assert predict_by_line(given, 0.5, -3.0, 2.0, "regression").tolist() == [-1.0, 0.5]
-
-
-@pytest.mark.parametrize("direction", [1.0, -1.0])
-def test_best_feature_of_a_classification_is_a_calibrated_probability(direction: float) -> None:
-    generator = np.random.default_rng(12)
-    x = generator.normal(100, 20, size=3000)
-    label = (generator.random(3000) < 1 / (1 + np.exp(-direction * (x - 90) / 10))).astype(float)
-    features = {"noise": generator.normal(size=3000), "planted": x}
-    name, fill, slope, intercept = best_feature(label, features, task="classification")
-    assert (name, fill) == ("planted", np.median(x))
-    assert slope == pytest.approx(direction / 10, rel=0.1)
-    assert -intercept / slope == pytest.approx(90, abs=2)
-    score = predict_by_line(x, fill, slope, intercept, "classification")
-    assert score.mean() == pytest.approx(label.mean(), abs=1e-4)
-    auc = METRICS["classification"]["roc_auc"]
-    assert auc(label, score) == pytest.approx(auc(label, direction * x), abs=1e-12)
-
-
-@pytest.mark.parametrize("direction", [1.0, -1.0])
-def test_best_feature_ranks_as_its_column_however_far_a_few_values_are(direction: float) -> None:
-    """As money has it: higher where the label is 1, but for a few rows that are a thousand times
-    as high. A line that is fitted to those falls where it should rise.
-    """
-    generator = np.random.default_rng(5)
-    label = (generator.random(4000) < 0.5).astype(np.float64)
-    x = np.exp(generator.normal(size=4000) + 1.2 * label)
-    x[(label == 0) & (generator.random(4000) < 0.02)] *= 2_000
-    name, *line = best_feature(label, {"x": direction * x}, task="classification")
-    score = predict_by_line(direction * x, *line, "classification")
-    auc = METRICS["classification"]["roc_auc"]
-    assert name == "x"
-    assert auc(label, score) == pytest.approx(auc(label, x), abs=0.01)
-    assert auc(label, score) > 0.75
-
-
-def test_best_feature_passes_over_columns_that_say_nothing() -> None:
-    label = np.array([0.0, 0.0, 1.0, 1.0])
-    features = {
-        "nothing": np.full(4, np.nan),
-        "constant": np.full(4, 3.0),
-        "constant_or_nothing": np.array([3.0, np.nan, 3.0, 3.0]),
-        "holes": np.array([1.0, np.nan, 2.0, 9.0]),
-    }
-    name, fill, slope, _ = best_feature(label, features, task="classification")
-    assert (name, fill) == ("holes", 2.0)
-    assert slope > 0
-
-
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_without_a_usable_feature_the_baseline_is_the_mean(task: str) -> None:
-    label = np.array([0.0, 0.0, 0.0, 1.0])
-    name, *line = best_feature(label, {"constant": np.full(4, 3.0)}, task=task)
-    assert name == ""
-    score = predict_by_line(np.zeros(2), *line, task)
-    assert score.tolist() == pytest.approx([0.25, 0.25])
-
-
-def test_far_values_do_not_overflow() -> None:
-    with np.errstate(all="raise"):
-        found = predict_by_line(np.array([-1e9, 1e9]), 0.0, 1.0, 0.0, "classification")
-    assert found.tolist() == pytest.approx([0.0, 1.0])
 
 
 LABEL, SCORE = probabilities(13, 2000, 15)
@@ -403,6 +398,7 @@ def test_the_slice_in_which_a_model_knows_nothing_is_named_first() -> None:
         score,
         {"country": country, "age": age},
         "roc_auc",
+        entity=np.arange(rows),
         task="classification",
         seed=3,
     )
@@ -423,21 +419,45 @@ def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
     one = np.where(label == 1, "ones", "mixed").astype(object)
     one[:100] = "mixed"
     label[:100] = np.arange(100) % 2
-    found = slices(label, score, {"few": few, "one": one}, "brier", task="classification", seed=3)
+    found = slices(
+        label,
+        score,
+        {"few": few, "one": one},
+        "brier",
+        entity=np.arange(len(label)),
+        task="classification",
+        seed=3,
+    )
     assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
 
 
 def test_slices_of_numbers_that_are_near_each_other_have_all_rows() -> None:
     label, score = probabilities(6, 500, 15)
     near = np.repeat(1_000_000 + np.arange(1, 6) / 10, 100)
-    found = slices(label, score, {"n": near}, "brier", task="classification", seed=3)
+    found = slices(
+        label,
+        score,
+        {"n": near},
+        "brier",
+        entity=np.arange(len(label)),
+        task="classification",
+        seed=3,
+    )
     assert sum(each.rows for each in found) == 500
     assert len({each.value for each in found}) == len(found) == 4
 
 
 def test_a_column_without_spread_is_one_slice() -> None:
     label, score = probabilities(4, 200, 15)
-    found = slices(label, score, {"n": np.full(200, 7.0)}, "mae", task="regression", seed=3)
+    found = slices(
+        label,
+        score,
+        {"n": np.full(200, 7.0)},
+        "mae",
+        entity=np.arange(len(label)),
+        task="regression",
+        seed=3,
+    )
     assert [(each.value, each.rows, each.worse) for each in found] == [("7", 200, False)]
 
 
@@ -478,7 +498,7 @@ def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None
         assert np.sum(score >= chosen) == max(
             taken for cut in cuts if (taken := np.sum(score >= cut)) <= 60
         )
-        found = decided(label, score, chosen, seed=1)
+        found = decided(label, score, chosen, entity=np.arange(300), seed=1)
         assert found["precision"].value == sk.precision_score(label, score >= chosen)
         assert found["recall"].low <= found["recall"].value <= found["recall"].high
     never = threshold(

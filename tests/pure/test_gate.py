@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline import evaluation
+from driftline import resampling
 from driftline.errors import Refused
 from driftline.evaluation import (
     Interval,
@@ -130,7 +130,7 @@ def test_a_part_without_rows_is_refused_by_name(repository, counts, train, missi
 
 def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monkeypatch) -> None:
     """By chance alone some of 200 small slices are worse than the large one that is."""
-    monkeypatch.setattr(evaluation, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "RESAMPLES", 40)
     generator = np.random.default_rng(12)
     small = np.repeat([f"s{n}" for n in range(200)], 50)
     town = np.r_[small, np.full(6_000, "large")].astype(object)
@@ -143,7 +143,9 @@ def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monk
     written: list = []
     tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
     line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}), tables=tables)
-    test = judging.Judged(label, {"model": score}, {"town": town}, pa.table({}))
+    test = judging.Judged(
+        label, np.arange(len(label)), {"model": score}, {"town": town}, pa.table({})
+    )
     found = judging.slices(line, test)
     points = [each.metric.value for each in found]
     assert points == sorted(points) and len(found) == 201
@@ -166,11 +168,11 @@ def test_the_gate_refuses_scores_that_are_no_numbers_and_draws_none(repository, 
     label = np.repeat([0.0, 1.0], 200)
     score = np.where(label == 1, np.nan, np.linspace(0.0, 1.0, 400))
     scores = {"model": score, "constant": np.full(400, 0.5)}
-    test = judging.Judged(label, scores, {}, pa.table({}))
+    test = judging.Judged(label, np.arange(400), scores, {}, pa.table({}))
     written: list = []
     tables = SimpleNamespace(append_values=lambda rows, *_, **__: written.extend(rows))
     line = SimpleNamespace(problem=asked, tables=tables)
-    measured = measure(label, score, task=task, seed=1)
+    measured = measure(label, score, entity=test.entity, task=task, seed=1)
     refused = gating.reasons(line, measured, judging.beaten(line, test), [], None)
     assert refused[0] == f"{metric} is not a number"
     assert "does not beat constant" in refused[1]

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from driftline import evaluation, rfm
+from driftline import baselines, rfm
 from driftline.events import Feature
 from driftline.metrics import roc_auc
 from driftline.problem import load_problem
@@ -66,7 +66,7 @@ def test_it_is_a_logistic_regression_of_the_three() -> None:
         return float(np.sum(np.logaddexp(0, margin) - label * margin) + w[:3] @ w[:3] / 2)
 
     by_hand = minimize(loss, np.zeros(4), tol=1e-10).x
-    score = evaluation.fit_three(label, x, task="classification")
+    score = baselines.fit_three(label, x, task="classification")
     assert score(x) == pytest.approx(expit(z @ by_hand[:3] + by_hand[3]), abs=1e-4)
     assert roc_auc(label, score(x)) > 0.75
     # Nothing known: as if all were the median.
@@ -76,5 +76,5 @@ def test_it_is_a_logistic_regression_of_the_three() -> None:
 
 def test_of_a_regression_it_is_a_line_and_empty_columns_say_nothing() -> None:
     x = np.array([[1.0, 2.0, np.nan], [2.0, 1.0, np.nan], [3.0, 5.0, np.nan], [4.0, 0.0, np.nan]])
-    score = evaluation.fit_three(3 * x[:, 0] - x[:, 1] + 2, x, task="regression")
+    score = baselines.fit_three(3 * x[:, 0] - x[:, 1] + 2, x, task="regression")
     assert score(np.array([[10.0, 1.0, 7.0]])) == pytest.approx([31.0])

@@ -124,7 +124,9 @@ class History:
         train, test = rows[part > 0], rows[part == 0]
         score = Fitted(train)
         label, its = test["label"].to_numpy(float), score(test)
-        judged = evaluation.measure(label, its, task="classification", seed=number)
+        judged = evaluation.measure(
+            label, its, entity=np.arange(len(label)), task="classification", seed=number
+        )
         tenth = np.argsort(np.argsort(its, kind="stable")) * 10 // len(its)
         points = [
             (float(its[tenth == n].mean()), float(label[tenth == n].mean()), int(sum(tenth == n)))

@@ -8,21 +8,21 @@ from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline import calibration, card, evaluation, losses, schemas, scoring
+from driftline import baselines, calibration, card, evaluation, losses, prepare, schemas, scoring
 from driftline.calibration import Calibration
 from driftline.errors import Refused
 from driftline.evaluation import Interval, Slice
 from driftline.jobs.line import Line
 from driftline.ledger import Run
-from driftline.metrics import Floats
+from driftline.metrics import Floats, Integers
 from driftline.problem import Problem
+from driftline.resampling import codes
 from driftline.serving.model import Portable
 from driftline.split_section import GivenSplit
 
@@ -35,9 +35,11 @@ class Judged:
     """One part of the data with labels, the model's scores and the baselines'."""
 
     label: Floats
+    entity: Integers
+    """Whose each row is, see :func:`driftline.resampling.codes`."""
     scores: Mapping[str, Floats]
     features: Mapping[str, Any]
-    """What slices are cut by, as arrays (n,): words, and numbers of the profile as float64."""
+    """What slices are cut by, as arrays (n,): words, and numbers as float64."""
     rows: pa.Table
     """The features themselves."""
 
@@ -78,11 +80,6 @@ UNCALIBRATED = "uncalibrated"
 """The model's own scores, where they were calibrated: beside the others, and no baseline."""
 
 
-def _finite(rows: pd.DataFrame, numbers: Sequence[str]) -> pd.DataFrame:
-    """Infinite features are missing, as they are to the model."""
-    return rows.assign(**{name: rows[name].where(np.isfinite(rows[name])) for name in numbers})
-
-
 def judged(
     line: Line,
     rows: DataFrame,
@@ -95,58 +92,86 @@ def judged(
 
     A champion that can be scored (see :func:`gating.unlike`) is a baseline, too.
     """
-    task = line.problem.task
-    numbers = [name for name, type_ in feature_columns(line) if type_ in ("double", "bigint")]
-    wanted = [F.col(name).cast("double").alias(name) for name in (*numbers, "label")]
+    problem, task = line.problem, line.problem.task
+    plain, attributes = _plain(line), _sliced(line)
     train = rows.where(F.col("part") == "train")
     if counts["train"] > _BASELINE_ROWS:
         share = _BASELINE_ROWS / counts["train"]
-        train = train.sample(fraction=share, seed=line.problem.train.seed)
-    words = [name for name, type_ in feature_columns(line) if type_ == "string"]
-    # Not what the model is made of: whoever is alike in that is hard to tell apart for any model.
-    profile = line.problem.profile
-    attributes = [name for name in numbers if profile and name in profile.attributes]
-    known: Any = _finite(train.select(*wanted).toPandas(), numbers)
+        train = train.sample(fraction=share, seed=problem.train.seed)
+    known: Any = train.select(problem.entity, "label", *plain.values()).toPandas()
     label = known["label"].to_numpy()
     constant = float(np.mean(label))
-    name, fill, slope, intercept = evaluation.best_feature(
-        label, {column: known[column].to_numpy() for column in numbers}, task=task
+    best = baselines.best_feature(
+        label,
+        {name: known[name].to_numpy() for name in plain},
+        entity=codes(known[problem.entity]),
+        task=task,
     )
-    three = list(line.problem.rfm)
-    by_three = evaluation.fit_three(label, known[three].to_numpy(), task=task) if three else None
+    three = list(problem.rfm)
+    by_three = baselines.fit_three(label, known[three].to_numpy(), task=task) if three else None
     unseen = rows.where(F.col("part") != "train")
     if calibration is not None:
-        plain = scoring.scored(unseen, model, task=task)
-        unseen = plain.withColumnRenamed("score", UNCALIBRATED).drop("prediction")
+        raw = scoring.scored(unseen, model, task=task)
+        unseen = raw.withColumnRenamed("score", UNCALIBRATED).drop("prediction")
     found = scoring.scored(unseen, model, task=task, calibration=calibration)
-    features = [each for each, _ in feature_columns(line)]
-    also = [UNCALIBRATED] if calibration is not None else []
-    arrived: Any = found.select(*features, "label", "score", "part", *also).toArrow()
-    held_out = arrived.to_pandas().astype(dict.fromkeys((*numbers, "label"), np.float64))
-    held_out = _finite(held_out, numbers)
+    # Models are asked about the features as they are; what is beside them has names of its own.
+    features = [name for name, _ in feature_columns(line)]
+    also = {f"_plain_{name}": plain[name] for name in {*three, *([best.column] if best else [])}}
+    also |= {f"_sliced_{name}": each for name, each in attributes.items()}
+    uncalibrated = [UNCALIBRATED] if calibration is not None else []
+    arrived: Any = found.select(
+        *(problem.entity, "label", "score", "part", *uncalibrated, *features),
+        *(each.alias(name) for name, each in also.items()),
+    ).toArrow()
+    held_out = arrived.drop_columns(features).to_pandas()
     if champion:
         held_out["_champion"] = champion.score(*champion.inputs(arrived))
     judged = {}
     for part, part_rows in held_out.groupby("part"):
-        x = part_rows[name].to_numpy() if name else np.zeros(len(part_rows))
-        scores = {
-            "model": part_rows["score"].to_numpy(),
-            "constant": np.full(len(part_rows), constant),
-            "best_feature": evaluation.predict_by_line(x, fill, slope, intercept, task),
-        }
-        if by_three is not None:
-            scores["rfm"] = by_three(part_rows[three].to_numpy())
-        if UNCALIBRATED in part_rows:
-            scores[UNCALIBRATED] = part_rows[UNCALIBRATED].to_numpy()
-        if "_champion" in part_rows:
-            scores["champion"] = part_rows["_champion"].to_numpy()
-        judged[str(part)] = Judged(
-            part_rows["label"].to_numpy(),
-            scores,
-            {each: part_rows[each].to_numpy() for each in (*words, *attributes)},
-            arrived.filter(pc.field("part") == part),
+        there = {name: part_rows[name].to_numpy() for name in part_rows.columns}
+        scores = {"model": there["score"], "constant": np.full(len(part_rows), constant)}
+        scores["best_feature"] = (
+            best.scores(there[f"_plain_{best.column}"]) if best else scores["constant"]
         )
-    return judged, name
+        if by_three is not None:
+            scores["rfm"] = by_three(np.column_stack([there[f"_plain_{name}"] for name in three]))
+        if UNCALIBRATED in there:
+            scores[UNCALIBRATED] = there[UNCALIBRATED]
+        if "_champion" in there:
+            scores["champion"] = there["_champion"]
+        judged[str(part)] = Judged(
+            there["label"],
+            codes(there[problem.entity]),
+            scores,
+            {name: there[f"_sliced_{name}"] for name in attributes},
+            arrived.filter(pc.field("part") == part).select(features),
+        )
+    return judged, best.column if best else ""
+
+
+def _plain(line: Line) -> dict[str, Column]:
+    """Every feature as a baseline takes it: a word, or a finite number (a truth value is one)."""
+    plain = {}
+    for name, type_ in feature_columns(line):
+        if type_ == "string":
+            plain[name] = F.col(name)
+        elif type_ in prepare.NUMBERS:
+            plain[name] = prepare.finite(name).alias(name)
+    return plain
+
+
+def _sliced(line: Line) -> dict[str, Column]:
+    """What slices are cut by: the profile's attributes, a truth value by its word.
+
+    Not what happened in windows, which models are made of: whoever is alike in that is hard to tell
+    apart for any model.
+    """
+    profile, types = line.problem.profile, dict(feature_columns(line))
+    sliced = {}
+    for name, each in _plain(line).items():
+        if profile and name in profile.attributes:
+            sliced[name] = F.col(name).cast("string") if types[name] == "boolean" else each
+    return sliced
 
 
 def beaten(line: Line, test: Judged) -> dict[str, Interval]:
@@ -158,6 +183,7 @@ def beaten(line: Line, test: Judged) -> dict[str, Interval]:
             test.scores["model"],
             test.scores[name],
             train.metric,
+            entity=test.entity,
             task=line.problem.task,
             seed=train.seed,
         )
@@ -210,6 +236,7 @@ def slices(line: Line, test: Judged) -> list[Slice]:
         test.scores["model"],
         test.features,
         train.metric,
+        entity=test.entity,
         task=line.problem.task,
         seed=train.seed,
     )

@@ -17,7 +17,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import portable, schemas, scoring, training
+from driftline import portable, prepare, schemas, scoring, training
 from driftline.calibration import Calibration
 from driftline.errors import DriftlineError
 from driftline.jobs import judging
@@ -47,7 +47,7 @@ def facts(line: Line, train: DataFrame, learnt: Preparation, threshold: float = 
     tenths = [F.lit(place / 10) for place in range(11)]
     deciles: Any = train.agg(
         *(
-            F.percentile_approx(_finite(each.column), F.array(*tenths), F.lit(1000)).alias(
+            F.percentile_approx(prepare.finite(each.column), F.array(*tenths), F.lit(1000)).alias(
                 each.column
             )
             for each in learnt.numeric
@@ -75,11 +75,6 @@ def facts(line: Line, train: DataFrame, learnt: Preparation, threshold: float = 
         tuple(columns),
         threshold,
     )
-
-
-def _finite(column: str) -> Any:
-    value = F.col(column).cast("double")
-    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def proofs(

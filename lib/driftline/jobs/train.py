@@ -149,7 +149,7 @@ def _train(
     judged, feature = judging.judged(line, rows, model, counts, before, sure)
     measured = {
         (part, name): evaluation.measure(
-            each.label, scores, task=problem.task, seed=problem.train.seed
+            each.label, scores, entity=each.entity, task=problem.task, seed=problem.train.seed
         )
         for part, each in judged.items()
         for name, scores in each.scores.items()
@@ -165,7 +165,11 @@ def _train(
         details["decision"] = f"score at least {threshold:.6g}"
         for part, each in judged.items():
             measured[part, "decision"] = evaluation.decided(
-                each.label, each.scores["model"], threshold, seed=problem.train.seed
+                each.label,
+                each.scores["model"],
+                threshold,
+                entity=each.entity,
+                seed=problem.train.seed,
             )
     slices = judging.slices(line, judged["test"])
     version = unfinished
