@@ -65,6 +65,8 @@ class Gate(Strict):
     slices: float | None = Field(default=None, ge=0)
     """By how much the metric of a slice may be worse than that of all test rows: refused where a
     slice's whole interval is worse than that."""
+    suspicions: Literal["refuse", "say"] = "refuse"
+    """Of a column that alone tells the label all but surely, as one does that has seen it."""
 
 
 class Costs(Strict):

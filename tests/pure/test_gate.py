@@ -31,7 +31,14 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
     flagship = load_problem(repository / "conf" / "churn.yaml")
 
     def reasons(
-        gate: dict, value=0.8, low=0.1, slices=(), metric="roc_auc", champion=None, unscored=""
+        gate: dict,
+        value=0.8,
+        low=0.1,
+        slices=(),
+        metric="roc_auc",
+        champion=None,
+        unscored="",
+        suspicious="",
     ):
         train = flagship.train.model_copy(update={"gate": Gate(**gate), "metric": metric})
         line = SimpleNamespace(problem=flagship.model_copy(update={"train": train}))
@@ -39,7 +46,7 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
         beaten = {"constant": Interval(0.2, low, 0.3)}
         if champion is not None:
             beaten["champion"] = Interval(*champion)
-        return gating.reasons(line, got, beaten, slices, 3, unscored)
+        return gating.reasons(line, got, beaten, slices, 3, unscored, suspicious)
 
     def part(low: float, high: float) -> Slice:
         return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
@@ -67,6 +74,11 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
     assert reasons(asked, unscored="not all of its features are there") == [
         "cannot be compared with champion version 3: not all of its features are there"
     ]
+    # A column that has seen the label is a reason, unless somebody vouches for it.
+    leak = "left_at alone has ROC AUC 1.000"
+    refused = f"may have seen the label (else gate: {{suspicions: say}}): {leak}"
+    assert reasons({}, suspicious=leak) == [refused]
+    assert reasons({"suspicions": "say"}, suspicious=leak) == []
     weak = {"beat": (), "slices": 0.1}
     assert reasons(weak, slices=[part(0.5, 0.71)]) == []
     [said] = reasons(weak, slices=[part(0.5, 0.69), part(0.8, 0.9)])

@@ -55,15 +55,20 @@ def problem(**changes) -> Problem:
     )
 
 
-def opened(open_line, tmp_path, spark, rows, **changes):
-    """A line whose silver.events holds (who, time, amount, kind[, arrival])."""
+def opened(open_line, tmp_path, spark, rows, *, more: str = "", **changes):
+    """A line whose silver.events holds (who, time, amount, kind[, arrival]).
+
+    ``more``: the names and types of columns after those.
+    """
     line = open_line(problem(**changes), data=tmp_path, warehouse=tmp_path, root=tmp_path)
+    width = 4 + len(more.split(",") if more else ())
     whole = [
-        (*row[:4], None, "d", place, "b", row[4] if len(row) > 4 else row[1])
+        (*row[:width], None, "d", place, "b", row[width] if len(row) > width else row[1])
         for place, row in enumerate(rows)
     ]
     silver = schemas.silver(line.problem, "events")
-    line.tables.append(spark.createDataFrame(whole, DDL), silver, key="a")
+    ddl = DDL.replace("kind string, ", f"kind string, {more}, ") if more else DDL
+    line.tables.append(spark.createDataFrame(whole, ddl), silver, key="a")
     suite = {
         "name": "bad.gold_features",
         "expectations": [

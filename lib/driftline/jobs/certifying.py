@@ -15,10 +15,12 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 
 
-def certify(line: Line, ledger: Run, rows: DataFrame, *, features_version: int, key: str) -> str:
+def certify(
+    line: Line, ledger: Run, rows: DataFrame, *, features_version: int, key: str
+) -> tuple[str, str]:
     """Check the training set, write the checks down, refuse where a proof fails.
 
-    Returns the certificate as JSON.
+    Returns the certificate as JSON, and what is suspicious, for the gate to judge.
     """
     problem, features = line.problem, schemas.features(line.problem).full_name
     noted = line.tables.noted(features, features_version)
@@ -50,7 +52,7 @@ def certify(line: Line, ledger: Run, rows: DataFrame, *, features_version: int, 
             where="; ".join(f"{each.check}: {each.detail}" for each in failed),
             hint="see ops.certificates; no model was fitted",
         )
-    for each in found:
-        if not each.holds:
-            ledger.progress(f"suspicious: {each.detail}")
-    return certificate.to_json(found, evidence)
+    suspicious = "; ".join(each.detail for each in found if not each.holds)
+    if suspicious:
+        ledger.progress(f"suspicious: {suspicious}")
+    return certificate.to_json(found, evidence), suspicious

@@ -40,10 +40,12 @@ def reasons(
     slices: Sequence[Slice],
     champion: int | None,
     unscored: str = "",
+    suspicious: str = "",
 ) -> list[str]:
     """Why the gate says no; empty when it says yes.
 
-    ``champion``: its version, if there is one; ``unscored``: why it could not be scored.
+    ``champion``: its version, if there is one; ``unscored``: why it could not be scored;
+    ``suspicious``: which columns tell the label too well.
     """
     train = line.problem.train
     got, floor = metrics[train.metric].value, train.gate.floor
@@ -67,6 +69,8 @@ def reasons(
             f"is worse than champion version {champion} on the same rows: "
             + _better(beaten["champion"])
         )
+    if suspicious and train.gate.suspicions == "refuse":
+        reasons.append(f"may have seen the label (else gate: {{suspicions: say}}): {suspicious}")
     if train.gate.slices is not None:
         reasons += [
             f"{train.metric} is {each.metric.value:.4f} [{each.metric.low:.4f}, "

@@ -126,7 +126,9 @@ def _train(
     counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
     judging.check_parts(problem, counts)
-    proof = certifying.certify(line, ledger, rows, features_version=features_version, key=key)
+    proof, suspicious = certifying.certify(
+        line, ledger, rows, features_version=features_version, key=key
+    )
     stopped, trials = "", list[Trial]()
     if not unfinished:
         found = searching.search(line, ledger, rows, search, until=until)
@@ -239,6 +241,7 @@ def _train(
         slices,
         champion.number if champion else None,
         unscored,
+        suspicious,
     )
     reasons += proving.reasons(proofs)
     models.judge(version, passed=not reasons)
@@ -254,6 +257,8 @@ def _train(
         raw = measured["test", judging.UNCALIBRATED]["calibration_error"].value
         now = measured["test", "model"]["calibration_error"].value
         ledger.message += f"; calibration error {raw:.4f}, {now:.4f} once calibrated"
+    if suspicious:
+        ledger.message += f"; suspicious: {suspicious}"
     if champion is not None and unscored:
         ledger.message += f"; not compared with champion version {champion.number}: {unscored}"
     if problem.train.gate.mode == "dry-run":
