@@ -7,7 +7,7 @@ from driftline.metrics import SMALLER_IS_BETTER
 from driftline.operations import definition, words
 from driftline.problem import Problem
 from driftline.pulls.sections import Api
-from driftline.sections import Drift, Prepare
+from driftline.sections import Decide, Drift, Prepare, Train
 from driftline.source_section import Source
 from driftline.split_section import GivenSplit, TimeSplit
 
@@ -55,12 +55,13 @@ def explain(problem: Problem) -> str:
         lines.append(f"  {family}: {points or 'defaults'}")
     if train.class_weights == "balanced":
         lines.append("Each class weighs as much as the other while a model is fitted.")
-    gate = train.gate
-    conditions = [f"{train.metric} reaches {gate.floor}"] if gate.floor is not None else []
-    conditions += [f"it beats the {name.replace('_', ' ')} beyond doubt" for name in gate.beat]
-    if "champion" not in gate.beat:
-        conditions.append("it is not, beyond doubt, worse than the champion")
-    lines.append(f"Champion only if, on the test rows: {'; '.join(conditions)}.")
+    if train.search == "racing":
+        lines.append(f"Those that are weak on a part of the {entity}s are not measured on all.")
+    if train.calibrate != "none":
+        lines.append(f"Scores become probabilities by validation rows ({train.calibrate}).")
+    if problem.task == "classification":
+        lines.append(f"The answer is 1 {_decided(train.decide)}.")
+    lines.append(_gate(train))
     drift = problem.drift
     lines += [
         "",
@@ -157,6 +158,36 @@ def _words(prepare: Prepare) -> str:
     rare = f", those of less than {prepare.rare * 100:g} % are one" if prepare.rare else ""
     how = "one-hot" if prepare.encode == "one_hot" else "as the mean label of their training rows"
     return f"words {how}{rare}"
+
+
+def _decided(rule: Decide | None) -> str:
+    if rule is None:
+        return "from a score of 0.5 on"
+    if rule.top is not None:
+        return f"for at most {rule.top * 100:g} %, by the score that so many validation rows reach"
+    if rule.cost is not None:
+        costs = rule.cost
+        what = f"false alarms at {costs.false_alarm:g} and misses at {costs.miss:g} cost least"
+    else:
+        what = f"{rule.best} is best"
+    return f"from the score on where, on validation rows, {what}"
+
+
+def _gate(train: Train) -> str:
+    gate = train.gate
+    conditions = [f"{train.metric} reaches {gate.floor}"] if gate.floor is not None else []
+    conditions += [f"it beats the {name.replace('_', ' ')} beyond doubt" for name in gate.beat]
+    if "champion" not in gate.beat:
+        conditions.append("it is not, beyond doubt, worse than the champion")
+    if gate.slices is not None:
+        conditions.append(f"no slice is, beyond doubt, worse than all rows by {gate.slices:g}")
+    if gate.suspicions == "refuse":
+        conditions.append("no column alone tells the label")
+    conditions.append("its portable form gives the same scores")
+    asked = f"only if, on the test rows: {'; '.join(conditions)}."
+    if gate.mode == "dry-run":
+        return f"A dry run: nobody becomes champion, and it is said that one would {asked}"
+    return f"Champion {asked}"
 
 
 def _folds(problem: Problem) -> str:

@@ -77,8 +77,9 @@ def test_churn() -> None:
     assert (
         "Champion only if, on the test rows: roc_auc reaches 0.65; it beats the constant beyond "
         "doubt; it beats the best feature beyond doubt; it is not, beyond doubt, worse than the "
-        "champion."
+        "champion; no column alone tells the label; its portable form gives the same scores."
     ) in said
+    assert "The answer is 1 from a score of 0.5 on." in said
     assert said[-2] == (
         "Trained again when in 2 of 5 turns of the cycle, and the newest, roc_auc is worse by 0.03 "
         "than when the model was judged."
@@ -103,7 +104,8 @@ def test_a_sum_is_not_a_yes_or_no() -> None:
     ) in said
     assert (
         "Champion only if, on the test rows: it beats the constant beyond doubt; it is not, beyond "
-        "doubt, worse than the champion."
+        "doubt, worse than the champion; no column alone tells the label; its portable form gives "
+        "the same scores."
     ) in said
 
 
@@ -153,11 +155,40 @@ def test_what_is_left_out_is_not_said() -> None:
     ) in said
     assert "  random_forest: defaults" in said
     assert (
-        "Champion only if, on the test rows: it is not, beyond doubt, worse than the champion."
+        "Champion only if, on the test rows: it is not, beyond doubt, worse than the champion; no "
+        "column alone tells the label; its portable form gives the same scores."
     ) in said
     train = {"metric": "pr_auc", "candidates": {"random_forest": {}}}
-    said = changed(train=train | {"gate": {"beat": ("champion",)}})
-    assert "Champion only if, on the test rows: it beats the champion beyond doubt." in said
+    said = changed(train=train | {"gate": {"beat": ("champion",), "suspicions": "say"}})
+    assert (
+        "Champion only if, on the test rows: it beats the champion beyond doubt; its portable form "
+        "gives the same scores."
+    ) in said
+
+
+def test_the_whole_gate_and_search_are_said() -> None:
+    train = {"metric": "roc_auc", "candidates": {"random_forest": {}}, "search": "racing"}
+    gate = {"mode": "dry-run", "beat": (), "slices": 0.05}
+    said = changed(train=train | {"calibrate": "platt", "gate": gate, "decide": {"top": 0.1}})
+    place = said.index("  random_forest: defaults")
+    assert said[place + 1 : place + 5] == [
+        "Those that are weak on a part of the customer_ids are not measured on all.",
+        "Scores become probabilities by validation rows (platt).",
+        "The answer is 1 for at most 10 %, by the score that so many validation rows reach.",
+        "A dry run: nobody becomes champion, and it is said that one would only if, on the test "
+        "rows: it is not, beyond doubt, worse than the champion; no slice is, beyond doubt, worse "
+        "than all rows by 0.05; no column alone tells the label; its portable form gives the same "
+        "scores.",
+    ]
+    cost = {"cost": {"false_alarm": 1, "miss": 5}}
+    for rule, words in (
+        (
+            cost,
+            "from the score on where, on validation rows, false alarms at 1 and misses at 5 cost",
+        ),
+        ({"best": "f1"}, "f1 is best"),
+    ):
+        assert any(words in line for line in changed(train=train | {"decide": rule}))
 
 
 def test_every_feature_has_a_line_with_its_definition() -> None:
