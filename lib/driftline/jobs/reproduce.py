@@ -17,7 +17,7 @@ from driftline.models import Candidate
 from driftline.registry import Registry, Version
 
 _TOLERANCE = 1e-9
-"""Largest difference of a metric: sums of floats may be added in another order."""
+"""Largest difference of a metric, :func:`apart`: floats may be added in another order."""
 
 
 def run(line: Line, *, version: int | None = None) -> str:
@@ -56,12 +56,12 @@ def run(line: Line, *, version: int | None = None) -> str:
                     hint="was the table rewritten in place?",
                 )
             ledger.progress("its rows are the same; fitting")
-            apart = _apart(line, models, wanted, rows)
+            differences = _differences(line, models, wanted, rows)
         finally:
             rows.unpersist()
-        largest = max(apart.values())
+        largest = max(differences.values())
         if not largest <= _TOLERANCE:
-            worst = max(apart, key=lambda each: apart[each])
+            worst = max(differences, key=lambda each: differences[each])
             raise Refused(
                 f"version {wanted.number} fitted again differs in {worst} by {largest:.3g}",
                 where=f"model {problem.name}",
@@ -69,12 +69,14 @@ def run(line: Line, *, version: int | None = None) -> str:
             )
         ledger.message = (
             f"version {wanted.number}: the same rows ({name} version {wanted.tables[name]}), "
-            f"and {len(apart)} test metrics that differ by {largest:.1e} at most"
+            f"and {len(differences)} test metrics that differ by {largest:.1e} at most"
         )
         return ledger.message
 
 
-def _apart(line: Line, models: Registry, version: Version, rows: DataFrame) -> dict[str, float]:
+def _differences(
+    line: Line, models: Registry, version: Version, rows: DataFrame
+) -> dict[str, float]:
     """By how much each recorded metric of the test set differs from that of a model fitted anew."""
     problem = line.problem
     parameters = json.loads(version.tags["parameters"])
@@ -89,9 +91,16 @@ def _apart(line: Line, models: Registry, version: Version, rows: DataFrame) -> d
     test = scoring.scored(unseen, model, task=problem.task, calibration=sure)
     label, score = (column.to_numpy() for column in test.select("label", "score").toArrow().columns)
     recorded = models.metrics(version)
-    apart = {}
+    difference = {}
     for name, metric in METRICS[problem.task].items():
         then = recorded[f"test_{name}"]
         now = metric(label, score)
-        apart[name] = 0.0 if math.isnan(then) and math.isnan(now) else abs(then - now)
-    return {name: math.inf if math.isnan(each) else each for name, each in apart.items()}
+        difference[name] = apart(then, now)
+    return difference
+
+
+def apart(then: float, now: float) -> float:
+    """By how much of itself a metric is another now, of 1 where it is less: errors have a unit."""
+    if math.isnan(then) or math.isnan(now):
+        return 0.0 if math.isnan(then) and math.isnan(now) else math.inf
+    return abs(then - now) / max(1.0, abs(then))
