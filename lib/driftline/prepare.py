@@ -121,9 +121,13 @@ class Preparation:
 def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> Preparation:
     """Learn from ``rows``; ``columns`` are (name, Spark SQL type). Two Spark jobs and one a word.
 
+    Truth values are never clipped, and nothing is where that would leave one value of several: what
+    is seldom there at all, as a flag or a count of failures, is no outlier.
+
     Rows need ``label`` where words are encoded by it.
     """
     numbers = [name for name, type_ in columns if type_ in NUMBERS]
+    truths = {name for name, type_ in columns if type_ == "boolean"}
     words = [name for name, type_ in columns if type_ == "string"]
     value = {name: finite(name) for name in numbers}
     low, high = rule.clip if isinstance(rule.clip, tuple) else (0.0, 1.0)
@@ -136,6 +140,8 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
             aggregates.append(
                 F.percentile_approx(value[name], quantiles, F.lit(10_000)).alias(f"q_{name}")
             )
+            aggregates.append(F.min(value[name]).alias(f"l_{name}"))
+            aggregates.append(F.max(value[name]).alias(f"h_{name}"))
         aggregates.append(F.avg(value[name]).alias(f"m_{name}"))
         aggregates.append(F.count(value[name]).alias(f"n_{name}"))
     seen = rows.agg(*aggregates).first()
@@ -147,11 +153,13 @@ def fit(rows: DataFrame, columns: Sequence[tuple[str, str]], rule: Prepare) -> P
         found = seen[f"q_{name}"] if ranked else None
         least, lower, median, upper, most = found or (0.0,) * 5
         fill = {"median": median, "mean": seen[f"m_{name}"] or 0.0, "zero": 0.0}[rule.impute]
-        ends: tuple[float | None, float | None] = (least, most)
-        if rule.clip is None:
-            ends = (None, None)
-        elif rule.clip == "iqr":  # Tukey's fences
-            ends = (lower - 1.5 * (upper - lower), upper + 1.5 * (upper - lower))
+        ends: tuple[float | None, float | None] = (None, None)
+        if rule.clip is not None and name not in truths:
+            ends = (least, most)
+            if rule.clip == "iqr":  # Tukey's fences
+                ends = (lower - 1.5 * (upper - lower), upper + 1.5 * (upper - lower))
+            if ends[0] == ends[1] and found:
+                ends = (seen[f"l_{name}"], seen[f"h_{name}"])
         flag = rule.missing_flags and seen[f"n_{name}"] < seen["rows"]
         learnt[name] = Numeric(name, float(fill), *ends, center=0.0, scale=1.0, flag=flag)
     letters = _STATISTICS[rule.scale]

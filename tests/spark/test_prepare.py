@@ -47,6 +47,19 @@ def test_clip_at_quantiles_of_the_training_rows(spark) -> None:
     assert found == [10, 10, 50, 90, 90, 90, 10]
 
 
+@pytest.mark.parametrize("clip", [(0.01, 0.99), "iqr"])
+def test_what_is_seldom_there_is_no_outlier(spark, clip) -> None:
+    """One in two hundred, below the quantiles that clip: as a flag and as a count."""
+    made = [(n % 200 == 0, 3 * (n % 200 == 0), float(n % 200)) for n in range(400)]
+    rows = spark.createDataFrame([*made, (None, None, None)], "b boolean, n bigint, x double")
+    columns = [("b", "boolean"), ("n", "bigint"), ("x", "double")]
+    fitted = prepare.fit(rows, columns, Prepare(clip=clip, scale="none"))
+    given = [(True, 3, 5.0), (False, 0, 5.0), (None, 9, 5e9)]
+    found = vectors(spark.createDataFrame(given, "b boolean, n bigint, x double"), fitted)
+    assert found[:2] == [[1, 3, 5], [0, 0, 5]]
+    assert found[2][:2] == [0, 3] and 190 < found[2][2] < 400  # beyond all that was seen
+
+
 def test_scale_by_what_training_rows_look_like_after_fill_and_clip(spark) -> None:
     training = [0.0, 1.0, 2.0, 3.0, 100.0, None]
     clipped = [0.0, 1.0, 2.0, 3.0, 3.0, 2.0]
