@@ -11,12 +11,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import models
-from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
 from driftline.prepare import TooFew
 from driftline.problem import Problem
 from driftline.training import How, search, settled
-from driftline.trials import Trial
+from driftline.trials import Trial, ranked
 
 _ROUNDS = (9, 3)
 """A race is run on a ninth of the entities, then on a third."""
@@ -48,11 +47,10 @@ def race(
     Candidates that the budget left unmeasured stay, and so do those without a metric that is a
     number: they may have failed for want of rows. A part too small for the fold is passed over.
     ``known`` trials of a part are not repeated, and ``on_trial`` is told of each. With them comes
-    the last round in which any was measured.
+    the last round that says who leads, see :func:`further`.
     """
     left = models.candidates(problem.train.candidates)
-    smaller = problem.train.metric in SMALLER_IS_BETTER
-    last = None
+    last: Round | None = None
     for part in _ROUNDS:
         if len(left) <= _FINALISTS:
             break
@@ -68,12 +66,21 @@ def race(
             continue
         finally:
             some.unpersist()
-        if trials:
-            last = Round(part, trials)
+        last = further(last, Round(part, trials))
         if len(trials) < len(left):
             break
-        fair = [trial for trial in trials if math.isfinite(trial.mean)]
-        fair.sort(key=lambda trial: trial.mean if smaller else -trial.mean)
-        weak = {each.candidate for each in fair[max(_FINALISTS, math.ceil(len(left) / 3)) :]}
+        kept = max(_FINALISTS, math.ceil(len(left) / 3))
+        weak = {each.candidate for each in ranked(trials)[kept:]}
         left = [each for each in left if each not in weak]
     return left, last
+
+
+def further(before: Round | None, after: Round) -> Round | None:
+    """The later of two rounds, unless its budget ended before it measured who led the earlier one:
+    what it measured is any of those that were left then, and its best may be the weakest of them.
+    """
+    if before is None:
+        return after if after.trials else None
+    led = ranked(before.trials)[:1]
+    there = {trial.candidate for trial in after.trials}
+    return after if there and all(trial.candidate in there for trial in led) else before

@@ -37,10 +37,16 @@ class Trial:
         return pstdev(self.folds) if self.folds and not self.error else math.nan
 
 
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Those with a mean that is a number, the best first; equals as they come."""
+    measured = [trial for trial in trials if math.isfinite(trial.mean)]
+    sign = 1 if trials and trials[0].metric in SMALLER_IS_BETTER else -1
+    return sorted(measured, key=lambda trial: sign * trial.mean)
+
+
 def best(trials: Sequence[Trial]) -> Trial:
     """The trial with the best mean; of equals, the first. A mean that is no number never wins."""
-    measured = [trial for trial in trials if math.isfinite(trial.mean)]
-    if not measured:
+    if not (measured := ranked(trials)):
         if not trials:
             raise Refused(
                 "the budget ended before one candidate was measured on every fold",
@@ -55,5 +61,4 @@ def best(trials: Sequence[Trial]) -> Trial:
             ),
             hint="look for a fold with one class only, or features that are not finite",
         )
-    smaller = trials[0].metric in SMALLER_IS_BETTER
-    return min(measured, key=lambda trial: trial.mean if smaller else -trial.mean)
+    return measured[0]

@@ -21,6 +21,7 @@ from driftline.ledger import Run
 from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
+from driftline.racing import Round
 from driftline.session import utc
 from driftline.trials import CUT, Trial, best
 
@@ -90,7 +91,7 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         # How many were measured: while no other is, the winner is the same.
         whole = len(trials) == len(wanted)
         stopped = "" if whole else f"{_measured(trials)} of {len(wanted)} candidates"
-        if not trials and race:  # the best so far is that of the race
+        if race and not whole and racing.further(race, Round(1, trials)) is race:
             trials, name = race.trials, _round(name, race.part)
             stopped = f"{_measured(trials)} candidates on one in {race.part} entities"
     finally:

@@ -1,0 +1,45 @@
+"""Which round of a race says who leads, wherever its budget ended."""
+
+from __future__ import annotations
+
+import math
+
+from driftline.models import Candidate
+from driftline.racing import Round, further
+from driftline.trials import Trial, ranked
+
+
+def trial(name: str, mean: float, metric: str = "roc_auc") -> Trial:
+    error = "it broke" if math.isnan(mean) else None
+    return Trial(Candidate(name, ()), metric, (mean,), 1.0, error)
+
+
+FIRST = Round(9, [trial("weak", 0.6), trial("lead", 0.8), trial("near", 0.7)])
+
+
+def test_a_round_that_was_cut_before_it_measured_the_leader_says_nothing() -> None:
+    assert further(FIRST, Round(3, [trial("near", 0.72)])) is FIRST
+    assert further(FIRST, Round(3, [])) is FIRST
+    beside = Round(3, [trial("near", 0.72), trial("lead", 0.71)])
+    assert further(FIRST, beside) is beside
+    alone = Round(1, [trial("lead", 0.6)])
+    assert further(FIRST, alone) is alone
+
+
+def test_the_first_round_is_what_there_is() -> None:
+    assert further(None, FIRST) is FIRST
+    assert further(None, Round(9, [])) is None
+    nobody = Round(9, [trial("weak", math.nan)])
+    assert further(nobody, Round(3, [])) is nobody
+    one = Round(3, [trial("near", 0.7)])
+    assert further(nobody, one) is one
+
+
+def test_who_leads_depends_on_what_is_measured() -> None:
+    """By an error the smallest leads; what has no number is nowhere."""
+    errors = [trial("b", 2.0, "rmse"), trial("a", 1.0, "rmse"), trial("broken", math.nan, "rmse")]
+    assert [each.candidate.family for each in ranked(errors)] == ["a", "b"]
+    assert [each.candidate.family for each in ranked(FIRST.trials)] == ["lead", "near", "weak"]
+    early = Round(9, errors)
+    assert further(early, Round(3, [errors[0]])) is early
+    assert ranked([]) == []
