@@ -55,6 +55,12 @@ class Numbers(Model, DefaultParamsReadable[Any], DefaultParamsWritable):
         return isinstance(found, Onnx) and found.keeps_rows
 
     @property
+    def of_margin(self) -> bool:
+        """Whether a class without probabilities was fitted: its ``decision_function`` is here."""
+        found = numbers.from_json(self.getOrDefault(self.numbers))
+        return isinstance(found, Onnx) and found.logistic
+
+    @property
     def logistic(self) -> bool:
         """Whether a score is the logistic of ``rawPrediction``; else it is that itself."""
         return numbers.from_json(self.getOrDefault(self.numbers)).logistic

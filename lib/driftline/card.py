@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from driftline import __version__
+from driftline import __version__, models
 from driftline.evaluation import Interval, Slice
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.problem import Problem
@@ -38,6 +38,8 @@ class Known:
     trials: Sequence[Trial]
     measured: Mapping[tuple[str, str], Mapping[str, Interval]]
     slices: Sequence[Slice]
+    probable: bool
+    """Whether scores are meant as probabilities, see :func:`driftline.scoring.probable`."""
     checks: Sequence[Mapping[str, object]]
     details: Mapping[str, str]
     seconds: float
@@ -125,9 +127,15 @@ def _slices(slices: Sequence[Slice]) -> list[Sequence[str]]:
 
 def _searched(problem: Problem, known: Known) -> Sequence[str]:
     seconds = sum(trial.seconds for trial in known.trials)
+    declared = len(models.candidates(problem.train.candidates))
+    failed = sum(bool(each.error) for each in known.trials)
+    measured = f"{len(known.trials) - failed} of {declared} candidates were measured"
+    if failed:
+        measured += f", {failed} failed"
+    race = problem.train.search == "racing"
     return (
-        f"{sum(not each.error for each in known.trials)} candidates were measured, in "
-        f"{seconds:.0f} s of fitting.",
+        f"{measured}, in {seconds:.0f} s of fitting"
+        + (f"; a race on parts of the {problem.entity}s left out others." if race else "."),
         f"Until this was written the training took {known.seconds:.0f} s and cost "
         f"{known.money:.2g} {problem.prices.currency} by the price book, without what it wrote.",
     )
@@ -149,8 +157,7 @@ def _limits(problem: Problem, known: Known) -> list[str]:
         f"a label is what happened in {problem.label.horizon} days.",
         "Intervals speak of rows like the test rows: of later ones `driftline drift` does.",
     ]
-    calibrated = problem.train.calibrate != "none"
-    if problem.task == "classification" and "linear_svc" in known.model and not calibrated:
+    if problem.task == "classification" and not known.probable:
         said.append("Its scores rank and decide; they are no probabilities.")
     return said
 
@@ -174,7 +181,7 @@ def markdown(found: Sequence[Section]) -> str:
 def _plain(text: str) -> str:
     """Text that Markdown takes as text: no markup, no end of a cell."""
     flat = " ".join(text.split())
-    return "".join(f"\\{each}" if each in "\\|*[]<>#" else each for each in flat)
+    return "".join(f"\\{each}" if each in "\\`|*_~[]<>#" else each for each in flat)
 
 
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>TITLE</title><style>

@@ -45,9 +45,25 @@ def to_calibrate(rows: DataFrame, model: Transformer) -> DataFrame:
     return found.select("label", score.alias("score"), odds.alias("odds"))
 
 
+def probable(model: Transformer, calibration: Calibration | None) -> bool:
+    """Whether a classifier's scores are meant as probabilities: those of a margin, by whatever
+    class it was fitted, are not before they are calibrated.
+    """
+    return calibration is not None or not _of_margin(_last(model))
+
+
+def _of_margin(last: Any) -> bool:
+    kind = type(last).__name__
+    return kind == "LinearSVCModel" or (kind == "Numbers" and last.of_margin)
+
+
+def _last(model: Transformer) -> Any:
+    return getattr(model, "stages", [model])[-1]
+
+
 def _said(found: DataFrame, model: Transformer) -> tuple[Column, Column]:
     """A classifier's score, and what it is the logistic of: the score itself where it is none."""
-    last: Any = getattr(model, "stages", [model])[-1]
+    last = _last(model)
     kind = type(last).__name__
     if kind == "Numbers":
         total = F.col("rawPrediction")

@@ -14,7 +14,7 @@ from driftline.models import Candidate
 from driftline.problem import load_problem
 from driftline.trials import Trial
 
-EVIL = "<script>|*x*\n# no"
+EVIL = "<script>|*x*\n# no `c` _e_"
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ def known() -> card.Known:
         trials,
         measured,
         [Slice("country", EVIL, 60, Interval(0.6, 0.5, 0.64), True)],
+        True,
         [{"check": "events", "holds": True, "detail": "none after"}],
         {"decision": "score at least 0.3"},
         seconds=61.4,
@@ -81,9 +82,32 @@ def test_a_card_says_every_fact_in_both_forms(repository, known) -> None:
     assert "script" not in page.tags
     assert {"h1", "h2", "table"} <= set(page.tags)
     assert EVIL in page.cells
-    assert "\\<script\\>\\|\\*x\\* \\# no" in text
+    assert "\\<script\\>\\|\\*x\\* \\# no \\`c\\` \\_e\\_" in text
     widths = [line.replace("\\|", "").count("|") for line in text.splitlines() if line[:1] == "|"]
     assert all(width > 2 for width in widths)
+
+
+def test_a_card_counts_what_was_measured_and_what_was_not(repository, known) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    assert "1 of 4 candidates were measured, 1 failed, in 15 s of fitting." in said(problem, known)
+    train = problem.train.model_copy(update={"search": "racing"})
+    raced = problem.model_copy(update={"train": train})
+    text = said(raced, replace(known, trials=known.trials[:1]))
+    assert "1 of 4 candidates were measured, in 12 s of fitting; a race on parts of the " in text
+    assert "customer\\_ids left out others." in text
+
+
+def test_scores_of_a_margin_are_no_probabilities_whatever_the_class_is_called(
+    repository, known
+) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    limit = "Its scores rank and decide; they are no probabilities."
+    assert limit not in said(problem, replace(known, model="my_linear_svc_with_probabilities"))
+    assert limit in said(problem, replace(known, model="margin", probable=False))
+
+
+def said(problem, known) -> str:
+    return card.markdown(card.sections(problem, known))
 
 
 def test_a_card_of_little_is_no_error(repository, known) -> None:

@@ -22,6 +22,7 @@ from driftline import (
     prepare,
     registry,
     schemas,
+    scoring,
     session,
     training,
 )
@@ -191,6 +192,7 @@ def _train(
             trials,
             measured,
             slices,
+            scoring.probable(model, sure),
             json.loads(proof)["checks"],
             details,
             *_spent(line, ledger),
