@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from driftline import scoring
+from driftline.adapter import Numbers
+from driftline.calibration import Platt
 from driftline.candidates import built
 from driftline.errors import Refused
 from driftline.portable import numbers
 from driftline.portable.estimators import READERS, in_double
-from driftline.portable.numbers import Trees
+from driftline.portable.numbers import Linear, Onnx, Trees
 
 SMALL = {
     "HistGradientBoosting": {"max_iter": 20, "max_leaf_nodes": 7},
@@ -18,6 +21,16 @@ SMALL = {
     "DecisionTree": {"min_samples_leaf": 9},
     "XGB": {"n_estimators": 15, "max_depth": 3},
 }
+
+
+def test_what_a_class_without_probabilities_says_is_a_margin() -> None:
+    def fitted(model: Linear | Onnx) -> Numbers:
+        return Numbers(numbers=numbers.to_json(model))
+
+    assert not scoring.probable(fitted(Onnx(b"", logistic=True)), None)
+    assert scoring.probable(fitted(Onnx(b"")), None)
+    assert scoring.probable(fitted(Linear(np.ones(2), 0.5, logistic=True)), None)
+    assert scoring.probable(fitted(Onnx(b"", logistic=True)), Platt(1.0, 0.0))
 
 
 def drawn() -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import numpy as np
@@ -91,22 +92,34 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
 
 
 def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -> None:
-    """Of the same task and features, and drawn as then: else it may know the answers."""
+    """Of the same task and features, and never seen by it: else it may know the answers."""
     flagship = load_problem(repository / "conf" / "churn.yaml")
     columns = (Column("country", "string"), Column("recency_90d", "double"))
     facts = Facts("churn", "", "classification", "", "customer_id", "string", columns)
     by_time, random = TimeSplit(by="time"), RandomSplit(by="random")
 
-    def why(then=by_time, now=None, seed=7, facts=facts) -> str:
+    def why(then=by_time, now=None, seed=7, facts=facts, learnt="2024-06-30", **more) -> str:
         before = flagship.model_copy(update={"split": then})
         train = flagship.train.model_copy(update={"seed": seed})
-        after = flagship.model_copy(update={"split": now or then, "train": train})
+        after = flagship.model_copy(update={"split": now or then, "train": train, **more})
         made = json.loads(before.model_dump_json(by_alias=True))
-        return gating.unlike(SimpleNamespace(problem=after), facts, made)
+        until = learnt and f"{learnt}T00:00:00+00:00"
+        line, tested = SimpleNamespace(problem=after), datetime(2024, 6, 30, tzinfo=timezone.utc)
+        return gating.unlike(line, facts, made, learnt=until, tested=tested)
 
     assert why() == why(random) == ""
-    assert why(now=TimeSplit(by="time", recent=6, folds="forward"), seed=8) == ""
-    assert "split or seed" in why(now=TimeSplit(by="time", test=2))
+    assert why(now=TimeSplit(by="time", test=2, recent=6, folds="forward"), seed=8) == ""
+    # By time it is no matter what the split was, nor the question, but what it has seen of them:
+    # a longer horizon tests on older rows.
+    longer = flagship.label.model_copy(update={"horizon": 60})
+    assert why(label=longer) == why(random, by_time) == ""
+    late = "it learnt from labels up to 2024-07-01, and the test rows begin before"
+    assert (
+        why(learnt="2024-07-01", label=longer) == why(random, by_time, learnt="2024-07-01") == late
+    )
+    assert "does not say until when" in why(learnt=None)
+    assert why(random, learnt=None) == why(random, learnt="2024-07-01") == ""
+    assert "split or seed" in why(by_time, random)
     assert "split or seed" in why(random, seed=8)
     assert "split or seed" in why(random, EntitySplit(by="entity"))
     assert why(facts=replace(facts, task="regression")) == "its task is regression"

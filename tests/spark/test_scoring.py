@@ -156,8 +156,10 @@ def test_calibrated_scores_are_the_same_everywhere(spark, tmp_path, family, para
     asked = spark.createDataFrame(simulated).withColumn("label", drawn.cast("double")).persist()
     known = scoring.to_calibrate(asked, model).toArrow()
     label, score, odds = (column.to_numpy() for column in known.columns)
+    assert scoring.probable(model, None) == (family != "linear_svc")
     for method, given in (("platt", odds), ("isotonic", score)):
         sure = calibration.fit(method, label, given)
+        assert scoring.probable(model, sure)
         found = scoring.scored(asked, model, task="classification", calibration=sure).toArrow()
         there = Portable(graph.write(preparation, numbers, facts, sure))
         portable_score = there.score(*there.inputs(found))

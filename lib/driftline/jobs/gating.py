@@ -2,22 +2,63 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from driftline import portable
+from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.evaluation import Interval, Slice
 from driftline.jobs.judging import feature_columns
 from driftline.jobs.line import Line
 from driftline.metrics import SMALLER_IS_BETTER
+from driftline.registry import Registry, Version
 from driftline.serving.facts import Facts
+from driftline.serving.model import Portable
+
+LEARNT_UNTIL = "learnt_until"
+"""The tag of a version that says when the last label it learnt from was over, in ISO 8601."""
 
 
-def unlike(line: Line, champion: Facts, problem: Mapping[str, Any]) -> str:
-    """Why a champion of ``problem``, as JSON, is not scored on today's test rows; or nothing."""
+def before(
+    line: Line, models: Registry, champion: Version | None, *, tested: datetime
+) -> tuple[Portable | None, str]:
+    """The champion, to be scored on rows from ``tested`` on; or why it cannot be. Neither where
+    there is none.
+    """
+    if champion is None:
+        return None, ""
+    try:
+        folder = models.folder(champion)
+    except (Missing, TryAgain):  # a full disk, a server that is away
+        raise
+    except DriftlineError as error:  # its files are not what was recorded: train again
+        return None, error.what
+    there = Portable((folder / portable.FILE).read_bytes())
+    problem = json.loads((folder / "problem.json").read_text("utf-8"))
+    learnt = champion.tags.get(LEARNT_UNTIL)
+    unscored = unlike(line, there.facts, problem, learnt=learnt, tested=tested)
+    return (None, unscored) if unscored else (there, "")
+
+
+def unlike(
+    line: Line, champion: Facts, problem: Mapping[str, Any], *, learnt: str | None, tested: datetime
+) -> str:
+    """Why a champion of ``problem``, as JSON, is not scored on today's test rows; or nothing.
+
+    By time, whatever the problem was then, its last label has to be over when the first test row is
+    made; else the same entities have to be drawn for the test.
+    """
     if champion.task != line.problem.task:
         return f"its task is {champion.task}"
-    if _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):
+    if line.problem.split.by == "time":
+        if learnt is None:
+            return "it does not say until when it learnt: it is of an older driftline"
+        if (until := datetime.fromisoformat(learnt)) > tested:
+            return f"it learnt from labels up to {until:%Y-%m-%d}, and the test rows begin before"
+    elif _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):
         return "split or seed were others then, it may have learnt from the test rows"
     there = {(name, type_ == "string") for name, type_ in feature_columns(line)}
     if {(each.name, each.is_word) for each in champion.columns} <= there:
@@ -25,12 +66,10 @@ def unlike(line: Line, champion: Facts, problem: Mapping[str, Any]) -> str:
     return "not all of its features are there"
 
 
-def _testing(problem: Mapping[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """What decides which rows test."""
-    rule = {
-        name: each for name, each in problem["split"].items() if name not in ("recent", "folds")
-    }
-    return rule, None if rule["by"] == "time" else problem["train"]["seed"]
+def _testing(problem: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """What decides which entities test."""
+    rule = {name: each for name, each in problem["split"].items() if name != "recent"}
+    return rule, problem["train"]["seed"]
 
 
 def reasons(

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -27,7 +27,7 @@ from driftline import (
     training,
 )
 from driftline.calibration import Calibration
-from driftline.errors import DriftlineError, Missing, Refused, TryAgain
+from driftline.errors import Refused
 from driftline.jobs import certifying, gating, judging, proving, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
@@ -124,7 +124,8 @@ def _train(
     until: float,
 ) -> str:
     problem = line.problem
-    counts = {row.part: row["count"] for row in rows.groupBy("part").count().collect()}
+    parts = {row.part: row for row in rows.groupBy("part").agg(*_OF_A_PART).collect()}
+    counts = {part: row.rows for part, row in parts.items()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
     judging.check_parts(problem, counts)
     proof, suspicious = certifying.certify(
@@ -148,7 +149,8 @@ def _train(
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
     champion = models.champion()
-    before, unscored = _before(line, models, champion)
+    tested = session.utc(parts["test"].first)
+    before, unscored = gating.before(line, models, champion, tested=tested)
     judged, feature = judging.judged(line, rows, model, counts, before, sure)
     measured = {
         (part, name): evaluation.measure(
@@ -219,6 +221,11 @@ def _train(
                 "data": searching.fingerprint(rows),
                 "calibrate": problem.train.calibrate,
                 "linear_algebra": session.linear_algebra(line.spark),
+                gating.LEARNT_UNTIL: max(
+                    session.utc(row.last) + timedelta(days=problem.label.horizon)
+                    for part, row in parts.items()
+                    if part != "test"
+                ).isoformat(),
                 "tasks": str(rows.rdd.getNumPartitions()),
                 "watermark": str(line.tables.noted(features, features_version)["watermark"]),
             },
@@ -278,6 +285,13 @@ def _train(
     return ledger.message
 
 
+_OF_A_PART = (
+    F.count("*").alias("rows"),
+    F.min("as_of").alias("first"),
+    F.max("as_of").alias("last"),
+)
+
+
 @dataclass(frozen=True)
 class _Made:
     """What a version is made of."""
@@ -324,22 +338,6 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
             **portable.files(made.learnt, saved, made.facts, made.sure),
         },
     )
-
-
-def _before(line: Line, models: Registry, champion: Version | None) -> tuple[Portable | None, str]:
-    """The champion, to be scored; or why it cannot be. Neither where there is none."""
-    if champion is None:
-        return None, ""
-    try:
-        folder = models.folder(champion)
-    except (Missing, TryAgain):  # a full disk, a server that is away
-        raise
-    except DriftlineError as error:  # its files are not what was recorded: train again
-        return None, error.what
-    there = Portable((folder / portable.FILE).read_bytes())
-    problem = json.loads((folder / "problem.json").read_text("utf-8"))
-    unscored = gating.unlike(line, there.facts, problem)
-    return (None, unscored) if unscored else (there, "")
 
 
 def _winner(version: Version) -> Candidate:
