@@ -124,7 +124,9 @@ def _train(
     until: float,
 ) -> str:
     problem = line.problem
-    parts = {row.part: row for row in rows.groupBy("part").agg(*_OF_A_PART).collect()}
+    first, last = F.min("as_of").alias("first"), F.max("as_of").alias("last")
+    told = rows.groupBy("part").agg(F.count("*").alias("rows"), first, last)
+    parts = {row.part: row for row in told.collect()}
     counts = {part: row.rows for part, row in parts.items()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
     judging.check_parts(problem, counts)
@@ -283,13 +285,6 @@ def _train(
     models.promote(version)
     ledger.message += ", now champion"
     return ledger.message
-
-
-_OF_A_PART = (
-    F.count("*").alias("rows"),
-    F.min("as_of").alias("first"),
-    F.max("as_of").alias("last"),
-)
 
 
 @dataclass(frozen=True)
