@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,10 +16,9 @@ from pyspark.sql import functions as F
 
 from driftline import cli_models, erasure, schemas
 from driftline.errors import ConfError
-from driftline.jobs import drift, erase, explore, ingest, remaining, validate
+from driftline.jobs import drift, erase, explore, ingest, validate
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
-from driftline.registry import Version
 from driftline.schema import Table
 
 
@@ -85,19 +83,6 @@ def test_a_record_is_theirs_in_whatever_encoding_it_came(spark) -> None:
     assert [tuple(row) for row in found if row.whose == "ours"] == [row[:2] for row in rows[:9]]
     # In UTF-16 a longer name is told apart by nothing: its record goes, too.
     assert {tuple(row) for row in found if row.whose == "others"} <= {("others", "utf-16-le")}
-
-
-def test_a_model_that_knew_a_word_is_told_until_it_is_gone(spark, monkeypatch) -> None:
-    """Once rows are gone nobody knows the word: what earlier tries wrote down is what is known."""
-    monkeypatch.setattr(remaining, "_left", lambda *_: ["ops.drift"])
-    monkeypatch.setattr(remaining, "keeping", lambda *_: [])
-    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
-    tries = spark.createDataFrame([(told[:1],), (["x", told[1]],), ([],)], "left array<string>")
-    line = SimpleNamespace(tables=SimpleNamespace(read=lambda name: tries))
-    models = SimpleNamespace(
-        versions=lambda: [Version(2, "", "", {})], folder=lambda version: Path("nowhere")
-    )
-    assert remaining.found(line, models, [], []) == ["ops.drift", told[1]]
 
 
 GONE, KEPT = 21345678, 87654321

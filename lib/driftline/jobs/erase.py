@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, profile, pseudonyms, rewriting, scan, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import pulls, remaining
+from driftline.jobs import pulls, remaining, requests
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.pulls import spool
@@ -49,6 +48,8 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         models = Registry(line.environment.mlflow, line.problem.name)
+        open_ = requests.unfinished(line)
+        requests.claim(line, request, (ways[1] for ways in kept.values()), open_)
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
@@ -58,8 +59,9 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
             "left": remaining.knowing(models, _learnt(line, words)),
         }
-        _certify(line, ledger, begun)
-        said = begun | _since(line, request)
+        requests.certify(line, ledger, begun)
+        tries = requests.unfinished(line)[request]
+        said = begun | requests.found_before(tries)
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
             _untell(line, table, words)
@@ -85,10 +87,10 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         Path(line.beside("report.html")).unlink(missing_ok=True)
         said["models"] = remaining.not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
-        said["left"] = remaining.found(line, models, names, people)
-        _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
+        said["left"] = remaining.found(line, models, names, people, tries)
+        requests.certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
         ledger.status = "done"
-        ledger.message = _told(said) + _logged(line)
+        ledger.message = _told(said) + _others(open_, request) + _logged(line)
         if said["left"]:
             raise Refused(
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
@@ -98,6 +100,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
                 "again, and its version deleted; what was pulled and has not landed (_spool) has "
                 "to be ingested first",
             )
+        requests.release(line, request)
         return ledger.message
 
 
@@ -115,6 +118,12 @@ def _told(said: Mapping[str, Any]) -> str:
     if said["deliveries"]:
         text += f"; {len(said['deliveries'])} delivered files, which are yours, still have them"
     return text
+
+
+def _others(open_: requests.Tries, request: str) -> str:
+    """What others have left is no part of this certificate, and is not to be forgotten for it."""
+    waiting = sorted(set(open_) - {request})
+    return f"; not complete yet: {', '.join(waiting)}" if waiting else ""
 
 
 def _logged(line: Line) -> str:
@@ -302,28 +311,3 @@ def _count(line: Line, table: str, matching: DataFrame) -> int:
     """How many rows of a table have the same values."""
     rows = line.tables.read(table)
     return rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
-
-
-def _since(line: Line, request: str) -> dict[str, Any]:
-    """What a request had found when it began: at its first try, if that and others were killed."""
-    read = line.tables.read(schemas.ERASURES.full_name).where(F.col("request") == request)
-    tries: list[Row] = []
-    for row in sorted(read.collect(), key=lambda row: row.at):
-        tries = [*tries, row] if row.status == "begun" else []
-    versions: dict[str, int] = {}
-    rows: dict[str, int] = {}
-    for each in (table for row in tries for table in row.tables):
-        versions.setdefault(each.table, each.version)
-        rows[each.table] = max(rows.get(each.table, 0), each.rows)
-    return {
-        "absent": min(row.absent for row in tries),
-        "deliveries": sorted({path for row in tries for path in row.deliveries}),
-        "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
-    }
-
-
-def _certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
-    empty: dict[str, Any] = {"tables": [], "models": [], "left": []}
-    known = {**empty, **said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
-    row = tuple(known[name] for name in schemas.ERASURES.column_names)
-    ledger.wrote(line.tables.append_values([row], schemas.ERASURES, key=None))
