@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from driftline import erasure, pins, profile, pseudonyms, rewriting, scan, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import pulls, remaining, requests
+from driftline.jobs import pulls, remaining, requests, uncounting
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.pulls import spool
@@ -44,18 +44,22 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         personal = erasure.personal(line.problem, names)
         wanted = _wanted(line, people)
         words = _words(line, personal, wanted, people)
+        numbers = uncounting.telling(line, dict(_bronze(personal)), wanted)
+        spared = uncounting.spared(line, personal, wanted) if numbers else set()
         kept_out = _kept_out(line, names, words, people)
         theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         models = Registry(line.environment.mlflow, line.problem.name)
         open_ = requests.unfinished(line)
         requests.claim(line, request, (ways[1] for ways in kept.values()), open_)
+        delivered, pulled = _deliveries(line, personal, wanted, kept_out)
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
             "entities": len(kept),
             "absent": _absent(line, personal, wanted, kept),
-            "deliveries": _deliveries(line, personal, wanted, kept_out),
+            "deliveries": delivered,
+            "pulled": pulled,
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
             "left": remaining.knowing(models, _learnt(line, words)),
         }
@@ -64,12 +68,16 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         said = begun | requests.found_before(tries)
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
-            _untell(line, table, words)
-        _uncount(line, names)
+            _untell(line, ledger, table, words)
+        if numbers:
+            ledger.progress(f"what tells of numbers and times: {', '.join(numbers)}")
+            uncounting.uncount(line, ledger, names, numbers, spared)
+        for source in line.problem.sources:
+            pulls.keep_watermark(line, source)
         for table, matching in theirs.items():
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
-                line.tables.delete(table, matching=matching)
+                ledger.wrote(line.tables.delete(table, matching=matching))
         before = {name: version for name, version, _, _ in said["tables"]}
         taken = {name: found for name, _, found, _ in said["tables"]}
         others = set(names) - {schemas.ERASURES.full_name}
@@ -117,6 +125,11 @@ def _told(said: Mapping[str, Any]) -> str:
         text += f"; cannot be reproduced any more: model versions {listed}"
     if said["deliveries"]:
         text += f"; {len(said['deliveries'])} delivered files, which are yours, still have them"
+    if said["pulled"]:
+        text += (
+            f"; pulled from {', '.join(said['pulled'])}: delete them there, or what it still has "
+            "of them comes again with the next pull"
+        )
     return text
 
 
@@ -203,21 +216,25 @@ def _deliveries(
     personal: Mapping[str, str],
     wanted: Mapping[str, DataFrame],
     kept_out: Mapping[str, DataFrame],
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Paths of the delivered files that rows of theirs came from, or rejects, or what is kept in
-    quarantine; but for those that were pulled.
+    quarantine; and where those were pulled from that nobody delivered.
     """
     if not line.tables.exists(schemas.DELIVERIES.full_name):
-        return []
-    pulled = [name for name in line.problem.sources if pulls.folder(line, name) is not None]
-    known = line.tables.read(schemas.DELIVERIES.full_name).where(~F.col("source").isin(pulled))
+        return [], []
+    known = line.tables.read(schemas.DELIVERIES.full_name)
     found = [rows.select("delivery") for rows in kept_out.values()]
     for table, column in _bronze(personal):
         rows = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
         found.append(rows.select(F.col("_delivery").alias("delivery")))
     every = reduce(DataFrame.union, found, known.select("delivery").limit(0)).distinct()
-    paths = known.join(every, on="delivery", how="left_semi").select("path").distinct()
-    return sorted(row.path for row in paths.collect())
+    rows = known.join(every, on="delivery", how="left_semi").select("source", "path").distinct()
+    places = [(row.source, row.path) for row in rows.collect()]
+    pulled = {name for name in line.problem.sources if pulls.folder(line, name) is not None}
+    return (
+        sorted({path for source, path in places if source not in pulled}),
+        sorted({pulls.origin(line, source) for source, _ in places if source in pulled}),
+    )
 
 
 def _learnt(line: Line, words: Mapping[str, set[str]]) -> set[str]:
@@ -263,30 +280,14 @@ def _bronze(personal: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, column) for name, column in personal.items() if name.startswith("bronze.")]
 
 
-def _untell(line: Line, table: str, words: Mapping[str, set[str]]) -> None:
+def _untell(line: Line, ledger: Run, table: str, words: Mapping[str, set[str]]) -> None:
     """Take their words out of what a table tells of columns, and the rows that told of them alone:
     a profile of one person is theirs, by whatever name.
     """
-    rewriting.update(
-        line.tables,
-        table,
-        where=erasure.describes(table, words),
-        changes=erasure.changes(table, words),
-    )
+    where, changes = erasure.describes(table, words), erasure.changes(table, words)
+    ledger.wrote(rewriting.update(line.tables, table, where=where, changes=changes))
     if table in erasure.ALONE:
-        rewriting.delete(line.tables, table, where=erasure.ALONE[table])
-
-
-def _uncount(line: Line, names: Sequence[str]) -> None:
-    """Take the entity's numbers out of what tables tell of it, where it is a number."""
-    entity = line.problem.entity
-    if profile.kind_of(_type(line)) != "numeric":
-        return
-    if schemas.PROFILES.full_name in names:
-        told, changes = erasure.uncounted(entity)
-        rewriting.update(line.tables, schemas.PROFILES.full_name, where=told, changes=changes)
-    for table in (each for each in erasure.NUMBERING if each in names):
-        rewriting.delete(line.tables, table, where=erasure.described(entity))
+        ledger.wrote(rewriting.delete(line.tables, table, where=erasure.ALONE[table]))
 
 
 def _kept_out(

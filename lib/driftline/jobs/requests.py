@@ -77,6 +77,7 @@ def found_before(tries: Sequence[Row]) -> dict[str, Any]:
     return {
         "absent": min(row.absent for row in killed),
         "deliveries": sorted({path for row in killed for path in row.deliveries}),
+        "pulled": sorted({place for row in killed for place in row.pulled or ()}),
         "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
     }
 
