@@ -109,7 +109,11 @@ def commands(stage: Stage) -> list[click.Command]:
         type=click.File(encoding="utf-8-sig"),  # spreadsheets begin a text with a mark
         help="A file of them, one a line; - is stdin.",
     )
-    @click.option("--request", required=True, help="What the certificate calls this, not the name.")
+    @click.option(
+        "--request",
+        required=True,
+        help="What the certificate calls this, not the name; of one set of persons.",
+    )
     @click.confirmation_option(prompt="Their rows go for ever, and with them all old versions. Go?")
     def erase(
         named: tuple[str, ...], entities: TextIO | None, request: str, **options: Any
@@ -120,8 +124,8 @@ def commands(stage: Stage) -> list[click.Command]:
         only they used go, too, where tables describe columns, and report.html, which `report` makes
         anew. Old versions of all tables can no longer be read, so that models made from them cannot
         be reproduced. Delivered files are yours: the certificate lists those that hold them.
-        Killed? Give the command again. In an object store it refuses: it could not look into every
-        file.
+        Killed? Give the command again: the persons of a request stay the same. In an object store
+        it refuses: it could not look into every file.
         """
         whom = {*named, *(line.strip() for line in entities or ())} - {""}
         if not whom:

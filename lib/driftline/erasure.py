@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import reduce
+from operator import or_
 from urllib.parse import quote
 
 from pyspark.sql import Column, DataFrame
@@ -41,6 +43,18 @@ ALONE = {"ops.profiles": f"exists(map_values(cell), each -> each <=> '{ERASED}')
 
 NUMBERING = ("ops.exploration", "ops.histograms")
 """Tables that tell a column's values as numbers: its smallest, its largest, where bins end."""
+
+QUOTING = {
+    "ops.drift": "detail",
+    "ops.skew": "detail",
+    "ops.causes": "name",
+    "ops.quality": "observed",
+    "ops.slices": "value",
+}
+"""Tables that quote numbers of a column in a text, and in which."""
+
+_OF_VALUES = ("range", "new", "lost", "freshness", "strays")
+"""Statistics whose detail has values: the others' has means, shares and counts."""
 
 
 def sources(problem: Problem) -> list[str]:
@@ -140,16 +154,16 @@ def describes(table: str, columns: Iterable[str]) -> Column:
     return told
 
 
-def described(column: str) -> Column:
-    """Which rows of a table that describes columns describe one, or a part of it."""
-    return F.split("column", ":")[0] == column
+def described(columns: Iterable[str]) -> Column:
+    """Which rows of a table that describes columns describe one of these, or a part of it."""
+    return F.split("column", ":")[0].isin(*columns)
 
 
 def _of(table: str, column: str) -> Column:
     """Which rows describe a column or, of causes, what moved others by its values."""
     if table == "ops.curves":
         return F.startswith("name", F.lit(f"{column}="))
-    told = described(column)
+    told = described([column])
     return told | (F.col("kind") == column) if table == "ops.causes" else told
 
 
@@ -183,13 +197,37 @@ def changes(table: str, words: Mapping[str, Iterable[str]]) -> dict[str, Column]
     return changed
 
 
-def uncounted(column: str) -> tuple[Column, dict[str, Column]]:
-    """Which rows of ``ops.profiles`` tell a column's numbers, and their fields without any: a
-    sketch of numbers, unlike a text, has nothing that could be taken out.
+def uncounted(columns: Iterable[str]) -> tuple[Column, dict[str, Column]]:
+    """Which rows of ``ops.profiles`` tell columns' numbers, and their fields without any: a sketch
+    of numbers, unlike a text, has nothing that could be taken out.
     """
-    told = described(column) & (F.col("kind") != "skipped")
+    told = described(columns) & (F.col("kind") != "skipped")
     fields = ("min", "max", "mean", "spread", "sketch", "values", "unlisted", "excess", "distinct")
     return told, {"kind": F.lit("skipped"), **{name: F.lit(None) for name in fields}}
+
+
+def cut(columns: Iterable[str]) -> Column:
+    """Which rows of ``ops.profiles`` are of the rows with one value of one of these columns."""
+    return reduce(or_, (F.map_contains_key("cell", F.lit(each)) for each in columns))
+
+
+def unquoted(table: str, columns: Iterable[str]) -> tuple[Column, dict[str, Column]]:
+    """Which rows of a table of :data:`QUOTING` tell values of columns of numbers, and their fields
+    without them.
+    """
+    known = list(columns)
+    told = F.col("column").isin(*known)
+    if table in ("ops.drift", "ops.skew"):
+        told &= F.col("statistic").isin(*_OF_VALUES)
+    elif table == "ops.causes":
+        told = F.col("kind").isin(*known)
+    changes = {QUOTING[table]: F.when(told, ERASED).otherwise(F.col(QUOTING[table]))}
+    if table in ("ops.drift", "ops.causes"):
+        of_one = rf"(?<=, (?:{'|'.join(map(re.escape, known))})=)(?s:.*)$"
+        changes["slice"] = F.regexp_replace("slice", of_one, ERASED)
+        for each in known:
+            told |= F.contains("slice", F.lit(f", {each}="))
+    return told, changes
 
 
 def _unless(segment: str, words: Iterable[str]) -> Callable[[Column, Column], Column]:

@@ -101,26 +101,22 @@ class Problem(Strict):
                     hint="rename one of the features, or remove a repeated window or attribute",
                 )
             taken.add(name)
-        kinds = {
-            part.source: self.sources[part.source].columns[self.entity].type
-            for _, part in self._parts()
+        # Of every source that has it, also where no feature is made: a person is erased from all.
+        having = {
+            name: source.columns[self.entity]
+            for name, source in self.sources.items()
+            if self.entity in source.columns
         }
-        if len(set(kinds.values())) > 1:
+        if len({column.type for column in having.values()}) > 1:
             raise wrong(
                 "the entity has different types in different sources",
                 key="entity",
-                found=", ".join(f"{source}: {kind}" for source, kind in kinds.items()),
-                allowed="one type, or nothing joins",
+                found=", ".join(f"{source}: {column.type}" for source, column in having.items()),
+                allowed="one type, or nothing joins, and nobody can be erased",
                 hint=f"give {self.entity} the same type under each source's columns",
             )
-        hidden = [
-            name
-            for name, source in self.sources.items()
-            if self.entity in source.columns and source.columns[self.entity].pseudonym
-        ]
-        plain = {name for name, source in self.sources.items() if self.entity in source.columns} - {
-            *hidden
-        }
+        plain = [name for name, column in having.items() if not column.pseudonym]
+        hidden = len(plain) < len(having)
         if hidden and plain:
             raise wrong(
                 "the entity is a pseudonym in some sources and not in others",

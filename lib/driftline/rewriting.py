@@ -11,15 +11,17 @@ from collections.abc import Mapping
 from delta.tables import DeltaTable
 from pyspark.sql import Column
 
-from driftline.tables import Tables
+from driftline.tables import Tables, Written
 
 
-def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Column]) -> None:
+def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Column]) -> Written:
     """Set fields of the rows ``where`` holds."""
     found = DeltaTable.forPath(tables.spark, tables.path(name))
     found.update(where, {f"`{field}`": value for field, value in changes.items()})
+    return Written(name, tables.version(name))
 
 
-def delete(tables: Tables, name: str, *, where: Column | str) -> None:
+def delete(tables: Tables, name: str, *, where: Column | str) -> Written:
     """Take away the rows for which ``where``, perhaps in SQL, holds."""
     DeltaTable.forPath(tables.spark, tables.path(name)).delete(where)
+    return Written(name, tables.version(name))

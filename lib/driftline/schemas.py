@@ -182,6 +182,8 @@ ERASURES = Table(
         "or rows",
         WHICH_RUN,
         AT,
+        "pulled array<string> — Connections, with tables or paths there, that held them: what they "
+        "still have comes again with the next pull",
     ),
     ("at",),
 )

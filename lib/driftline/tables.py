@@ -197,7 +197,7 @@ class Tables(Versions):
         rows = sum(file.rows for file in files)
         return Written(name, version, rows=rows, bytes=sum(file.size for file in files))
 
-    def delete(self, name: str, *, matching: DataFrame) -> None:
+    def delete(self, name: str, *, matching: DataFrame) -> Written:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
         same = " AND ".join(f"old.`{each}` <=> gone.`{each}`" for each in matching.columns)
         (
@@ -207,6 +207,7 @@ class Tables(Versions):
             .whenMatchedDelete()
             .execute()
         )
+        return Written(name, self.version(name))
 
     def merge(self, changes: DataFrame, table: Table, *, on: Sequence[str], gone: str) -> Written:
         """Give rows new values, or take them away where ``gone`` (SQL over ``new``) holds.

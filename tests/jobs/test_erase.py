@@ -7,10 +7,12 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -37,8 +39,11 @@ from small_shop import write_project
 
 pytestmark = pytest.mark.slow  # the whole line first
 
-GONE = [f"canary{place}" for place in range(10)]
+GONE = ["!canary0", *(f"canary{place}" for place in range(1, 9)), "~canary9"]
+"""Of them one comes before, and one after, all that a file or a table has."""
 KEPT = [f"keeper{place}" for place in range(10)]
+SIGNED = {name: date(1931, 5, 1 + place) for place, name in enumerate(GONE + KEPT)}
+"""Days on which nobody else registered, and the first of all."""
 AGENT = "Mozilla/9.9 (of {} alone) " + "x" * 300
 """A browser of one person, longer than what a profile keeps of a value."""
 
@@ -47,7 +52,7 @@ def deliver(data: Path) -> None:
     """Orders, visits, profiles, an unreadable record and a bad row of each person."""
     orders, visits, profiles = [], [], ["customer_id,signup_date,age,gender,country,updated_at"]
     for name in GONE + KEPT:
-        profiles.append(f"{name},2024-01-05,44,f,DE,2024-08-01 00:00:00")
+        profiles.append(f"{name},{SIGNED[name]},44,f,DE,2024-08-01 00:00:00")
         for month in range(1, 9):
             at = f"2024-{month:02d}-11T10:00:00Z"
             row = {"order_id": f"{name}-{month}", "customer_id": name, "time": at}
@@ -73,7 +78,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug")
 
 def bytes_that_hold(warehouse: Path, names: list[str]) -> dict[str, set[str]]:
     """Name → the files that hold it: text as it is, Parquet by its values. No code of ours."""
-    said = re.compile("|".join(names).encode())
+    said = re.compile("|".join(map(re.escape, names)).encode())
     found: dict[str, set[str]] = {name: set() for name in names}
     for path in (each for each in warehouse.rglob("*") if each.is_file()):
         content = path.read_bytes()
@@ -81,6 +86,25 @@ def bytes_that_hold(warehouse: Path, names: list[str]) -> dict[str, set[str]]:
             content += str(pq.ParquetFile(path).read().to_pylist()).encode()
         for name in {each.decode() for each in said.findall(content)}:
             found[name].add(str(path))
+    return found
+
+
+def files_with_their_days(warehouse: Path, names: list[str]) -> dict[str, set[str]]:
+    """Name → the Parquet files that hold the day it registered: as a day, as seconds, in words, or
+    in the bytes of a sketch.
+    """
+    ways = {}
+    for name in names:
+        day = SIGNED[name]
+        seconds = datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp()
+        packed = repr(struct.pack("<d", seconds))[2:-1]
+        ways[name] = (repr(day), day.isoformat(), packed, str(seconds), f"{seconds / 1e9}E9")
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for path in warehouse.rglob("*.parquet"):
+        content = str(pq.ParquetFile(path).read().to_pylist())
+        for name, told in ways.items():
+            if any(each in content for each in told):
+                found[name].add(str(path))
     return found
 
 
@@ -135,11 +159,16 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
         assert any(f"/churn/{layer}/" in each for each in before["canary3"]), layer
     for table in ("quarantine", "profiles", "drift", "histograms"):
         assert any(f"/churn/ops/{table}/" in each for each in before["canary3"]), table
+    days = files_with_their_days(warehouse, GONE)
+    for table in ("bronze/customers", "silver/customers", "ops/profiles"):
+        assert all(any(f"/{table}/" in each for each in held) for held in days.values()), table
     others = rows_by_table(line)
     said = erase.run(line, entities=GONE, request="R-1")
     after = bytes_that_hold(warehouse, GONE + KEPT)
     assert {name: after[name] for name in GONE} == {name: set() for name in GONE}
     assert all(after[name] for name in KEPT)
+    assert files_with_their_days(warehouse, GONE) == {name: set() for name in GONE}
+    assert all(files_with_their_days(warehouse, KEPT).values())
     assert rows_by_table(line) == others
     assert "request R-1, 10 erased" in said and "3 delivered files" in said
     begun, complete = line.tables.read("ops.erasures").orderBy("at").collect()

@@ -103,11 +103,19 @@ def test_rows_of_a_database_land_once(
     done = command("erase", "--problem", conf, "--entity", "buyer7", "--request", "r", "--yes")
     assert done.returncode == 0, done.stderr
     assert "delivered files" not in done.stdout
-    assert not list(warehouse.glob("_spool/orders/*"))
+    assert "pulled from shop: orders: delete them there" in done.stdout
+    assert not list(warehouse.glob("_spool/orders/*.parquet"))
     assert set(tables.read("bronze.orders").toPandas().customer_id) == {
         each for n, each in made.items() if n != 7
     }
     assert "nothing new" in landed()
+    # Of people who have the eleven newest times the next pull asks for none but the very last one.
+    whom = [each for n in (0, 1, *range(40, 50)) for each in ("--entity", f"buyer{n}")]
+    done = command("erase", "--problem", conf, *whom, "--request", "s", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "1 new deliveries with 4 records" in landed()
+    (first, last) = tables.read("ops.erasures").where("status = 'complete'").orderBy("at").collect()
+    assert first.pulled == last.pulled == ["shop: orders"]
     postgres.run("DROP TABLE orders")
     gone = command("ingest", "--problem", conf)
     assert gone.returncode == 4, gone.stderr

@@ -9,8 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -163,6 +164,64 @@ def test_a_watermark_in_the_future_is_said(
         land(line, ("1", "a", datetime(2999, 1, 1, tzinfo=timezone.utc)))
         pulls.pull(line, "orders", known=())
     assert "orders: the newest time, 2999-01-01, is in the future" in caplog.text
+
+
+def test_erasing_lets_no_watermark_fall(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    days = [datetime(year, 1, 31, tzinfo=timezone.utc) for year in (2021, 2022, 2023)]
+
+    def asked_after_erasing(line: Line, whom: str) -> str:
+        pulls.keep_watermark(line, "orders")
+        theirs = line.spark.createDataFrame([(whom,)], "customer_id string")
+        line.tables.delete("bronze.orders", matching=theirs)
+        pulls.pull(line, "orders", known=())
+        return server.asked[-1].partition("=")[2][:4]
+
+    with serving(*[says([])] * 4) as server:
+        line = opened({"desk": {"url": server.url}}, api=API)
+        assert pulls.origin(line, "orders") == "desk: /orders"
+        pulls.keep_watermark(line, "orders")  # before anything has landed
+        land(line, *((str(each.year), str(each.year), each) for each in days))
+        assert asked_after_erasing(line, "2023") == "2023"
+        assert asked_after_erasing(line, "2022") == "2023"
+        land(line, ("4", "d", datetime(2024, 1, 31, tzinfo=timezone.utc)))
+        assert asked_after_erasing(line, "2021") == "2024"
+        # What no clock has said yet keeps newer rows away: it goes with its row.
+        land(line, ("5", "e", datetime(2999, 1, 31, tzinfo=timezone.utc)))
+        assert asked_after_erasing(line, "e") == "2024"
+    (kept,) = tmp_path.rglob("watermark")
+    assert kept.read_text().startswith("time timestamp 17")
+
+
+@pytest.mark.parametrize(
+    ("type_", "landed", "kept", "since"),
+    [
+        ("long", 7, "id long 9", 9),
+        ("long", None, "id long 9", 9),
+        ("long", 11, "id long 9", 11),
+        ("long", 7, "time timestamp 9", 7),
+        ("long", None, None, None),
+        ("date", 700_000, "id date 738000", date.fromordinal(738_000)),
+        ("date", 700_000, "id long 738000", date.fromordinal(700_000)),
+        ("timestamp", 5, "id timestamp 1000000", datetime(1970, 1, 1, 0, 0, 1, 0, timezone.utc)),
+    ],
+)
+def test_a_watermark_that_was_kept_is_of_its_column(
+    type_: str, landed: int | None, kept: str | None, since: Any, tmp_path: Path, monkeypatch
+) -> None:
+    if kept:
+        (tmp_path / "watermark").write_text(kept)
+    monkeypatch.setattr(pulls, "folder", lambda line, source: tmp_path)
+    monkeypatch.setattr(pulls, "_landed", lambda line, source, watermark: landed)
+    source = SimpleNamespace(columns={"id": SimpleNamespace(type=type_)})
+    line: Any = SimpleNamespace(
+        problem=SimpleNamespace(sources={"orders": source}),
+        tables=SimpleNamespace(exists=lambda name: True),
+    )
+    now = datetime(2025, 1, 1, tzinfo=timezone.utc)
+    assert pulls._since(line, "orders", "id", now) == since
 
 
 PROCESS = """

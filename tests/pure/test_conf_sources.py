@@ -34,6 +34,20 @@ CHANGES = {
             "choose one of the allowed values",
         ),
     ),
+    "entity of another type where no feature is made": (
+        (
+            "  orders:\n",
+            "  calls: {path: calls/*.csv, format: csv, time: time, columns: "
+            "{customer_id: long, time: timestamp}}\n  orders:\n",
+        ),
+        (
+            "the entity has different types in different sources",
+            "entity",
+            "visits: string, calls: long, orders: string, customers: string",
+            "one type, or nothing joins, and nobody can be erased",
+            "give customer_id the same type under each source's columns",
+        ),
+    ),
     "format that is none": (
         ("format: ndjson", "format: json"),
         (

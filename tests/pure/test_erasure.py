@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -10,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from driftline import erasure, pins
-from driftline.errors import DriftlineError, TryAgain
-from driftline.jobs import erase, remaining
+from driftline.errors import ConfError, DriftlineError, TryAgain
+from driftline.jobs import erase, remaining, requests
 from driftline.registry import Version
 
 
@@ -61,6 +62,75 @@ def test_a_model_that_knows_a_word_of_theirs_is_told(tmp_path) -> None:
     told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
     assert remaining.knowing(models, {"Malta"}) == told
     assert remaining.knowing(models, set()) == []
+
+
+def test_a_model_that_knew_a_word_is_told_until_it_is_gone(monkeypatch) -> None:
+    """Once rows are gone nobody knows the word: what earlier tries wrote down is what is known."""
+    monkeypatch.setattr(remaining, "_left", lambda *_: ["ops.drift"])
+    monkeypatch.setattr(remaining, "keeping", lambda *_: [])
+    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
+    tries = [SimpleNamespace(left=left) for left in (told[:1], ["x", told[1]], [])]
+    models = SimpleNamespace(
+        versions=lambda: [Version(2, "", "", {})], folder=lambda version: Path("nowhere")
+    )
+    line = SimpleNamespace()
+    assert remaining.found(line, models, [], [], tries) == ["ops.drift", told[1]]
+    # Another's request, whose tries these are not, has nothing of a model's that stays.
+    assert remaining.found(line, models, [], [], []) == ["ops.drift"]
+
+
+@pytest.fixture
+def books(tmp_path):
+    """A warehouse with the certificates of the test, and nothing else."""
+    rows: list[SimpleNamespace] = []
+    read = SimpleNamespace(collect=lambda: rows)
+    tables = SimpleNamespace(root=tmp_path, exists=lambda name: bool(rows), read=lambda name: read)
+    line = SimpleNamespace(tables=tables)
+
+    def certified(request: str, status: str) -> None:
+        rows.append(SimpleNamespace(request=request, status=status, at=len(rows), left=[]))
+
+    def claim(request: str, *persons: str) -> None:
+        requests.claim(line, request, persons, requests.unfinished(line))
+
+    return line, certified, claim
+
+
+def test_a_request_is_of_the_same_persons_until_it_is_complete(books) -> None:
+    line, certified, claim = books
+    claim("R-17", "anna", "ben")
+    claim("R-17", "carl")  # killed before anything was done of it
+    claim("R-17", "anna", "ben")
+    for status in ("begun", "left", "begun"):
+        certified("R-17", status)
+        claim("R-17", "ben", "anna", "ben")
+        for others in (["carl"], ["anna"], ["anna", "ben", "carl"], ["annaben"]):
+            with pytest.raises(ConfError, match="was begun, and is not complete, for others"):
+                claim("R-17", *others)
+        claim("R-18", "carl")
+        claim("R-17", "anna", "ben")
+    certified("R-17", "complete")
+    requests.release(line, "R-17")
+    claim("R-17", "carl")
+
+
+def test_nobody_is_told_by_what_is_kept_of_a_request(books, tmp_path) -> None:
+    line, certified, claim = books
+    claim("R-17", "anna")
+    certified("R-17", "begun")
+    (kept,) = (tmp_path / "_erasing").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    text = kept.read_text()
+    assert "anna" not in text and hashlib.sha256(b"anna").hexdigest() not in text
+    certified("R-17", "complete")  # and killed before it was forgotten
+    claim("R-18", "anna")
+    (other,) = (tmp_path / "_erasing").iterdir()
+    assert other != kept and other.read_text() != text
+    requests.release(line, "R-18")
+    assert not list((tmp_path / "_erasing").iterdir())
+    certified("R-19", "begun")
+    with pytest.raises(ConfError, match="nobody knows any more for whom"):
+        claim("R-19", "anna")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import struct
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,10 +16,9 @@ from pyspark.sql import functions as F
 
 from driftline import cli_models, erasure, schemas
 from driftline.errors import ConfError
-from driftline.jobs import drift, erase, explore, ingest, remaining, validate
+from driftline.jobs import drift, erase, explore, ingest, validate
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
-from driftline.registry import Version
 from driftline.schema import Table
 
 
@@ -68,6 +66,38 @@ def test_segments_and_causes_tell_no_words_either(spark) -> None:
     assert found == [*places[:3], {"name": "agent=(erased)"}]
 
 
+def test_numbers_of_a_column_are_quoted_no_more(spark) -> None:
+    """Of a column in which somebody had a number of their own; what others quote stays."""
+
+    def unquoted(table: Table, *rows: dict[str, object]) -> list[str]:
+        every = [tuple(row.get(name) for name in table.column_names) for row in rows]
+        frame = spark.createDataFrame(every, table.ddl)
+        where, changes = erasure.unquoted(table.full_name, ["born", "phone"])
+        changed = frame.withColumns(
+            {
+                name: F.when(where, value).otherwise(F.col(f"`{name}`"))
+                for name, value in changes.items()
+            }
+        )
+        return [row[next(iter(rows[0]))] for row in changed.collect()]
+
+    def quoted(name: str, *columns: str, **more: str) -> list[dict[str, object]]:
+        return [{name: "4 … 9", "column": each, **more} for each in columns]
+
+    for table in (schemas.DRIFT, schemas.SKEW):
+        told = quoted("detail", "born", "phone", "age", "born:weekday", statistic="range")
+        told += quoted("detail", "phone", statistic="ks")
+        assert unquoted(table, *told) == ["(erased)"] * 2 + ["4 … 9"] * 3
+    for table, name in ((schemas.QUALITY, "observed"), (schemas.SLICES, "value")):
+        assert unquoted(table, *quoted(name, "phone", "age")) == ["(erased)", "4 … 9"]
+    told = quoted("name", "age", kind="phone") + quoted("name", "phone", kind="delivery")
+    assert unquoted(schemas.CAUSES, *told) == ["(erased)", "4 … 9"]
+    slices = ["since 1, phone=49", "since 1, born=4\n9", "since 1, telephone=49", "phone=49"]
+    for table in (schemas.DRIFT, schemas.CAUSES):
+        found = unquoted(table, *({"slice": each, "column": "age"} for each in slices))
+        assert found == ["since 1, phone=(erased)", "since 1, born=(erased)", *slices[2:]]
+
+
 def test_a_record_is_theirs_in_whatever_encoding_it_came(spark) -> None:
     texts = {
         "ours": ["id;c1;x", '{"id": "j\\u00f6rg"}', "jörg,5"],
@@ -87,21 +117,13 @@ def test_a_record_is_theirs_in_whatever_encoding_it_came(spark) -> None:
     assert {tuple(row) for row in found if row.whose == "others"} <= {("others", "utf-16-le")}
 
 
-def test_a_model_that_knew_a_word_is_told_until_it_is_gone(spark, monkeypatch) -> None:
-    """Once rows are gone nobody knows the word: what earlier tries wrote down is what is known."""
-    monkeypatch.setattr(remaining, "_left", lambda *_: ["ops.drift"])
-    monkeypatch.setattr(remaining, "keeping", lambda *_: [])
-    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
-    tries = spark.createDataFrame([(told[:1],), (["x", told[1]],), ([],)], "left array<string>")
-    line = SimpleNamespace(tables=SimpleNamespace(read=lambda name: tries))
-    models = SimpleNamespace(
-        versions=lambda: [Version(2, "", "", {})], folder=lambda version: Path("nowhere")
-    )
-    assert remaining.found(line, models, [], []) == ["ops.drift", told[1]]
-
-
 GONE, KEPT = 21345678, 87654321
 """Numbers of people that a double's text has as 2.1345678E7 and 8.7654321E7."""
+OWN = {
+    "03": [f"{GONE} 19970330 1 777.13", f"{GONE} 19970330 2 1.3791"],
+    "04": [f"{KEPT} 19970428 1 555.17"],
+}
+"""Days and amounts that nobody else has; of the first delivery the last, the most and the least."""
 JUNE = datetime(1998, 6, 1, tzinfo=timezone.utc)
 
 
@@ -119,6 +141,7 @@ def numbered(open_line, repository, tmp_path):
         rows = [f"{each} 1997{month}{day:02d} 1 9.50" for each in people for day in range(1, 9)]
         rows += [f"{people[0]} 1997{month}09 0 9.50"]  # out of the suite's range
         rows += [f"{60000000 + each} 1997{month}03 2 5.00" for each in range(90)]
+        rows += OWN[month]
         (tmp_path / f"{month}.txt").write_text("\n".join([head, *rows]) + "\n")
         ingest.run(line)
         validate.run(line)
@@ -156,16 +179,20 @@ def values(warehouse: Path) -> Iterator[tuple[str, Any]]:
             yield from ((table, each) for each in flat(list(row.values())))
 
 
-def tables_with(number: int, warehouse: Path) -> set[str]:
-    """The tables whose files have a number: as one, as any text of it, or in a sketch's bytes."""
-    texts = {str(number), f"{number}.0", f"{number / 1e7}E7"}
+def tables_with(number: float, warehouse: Path, *spelled: str, at: datetime | None = None):
+    """The tables whose files have a number: as one, as any text of it, or in a sketch's bytes; or
+    as the time that it is in seconds.
+    """
+    texts = {*spelled} or {str(number), f"{number}.0", f"{number / 1e7}E7"}
     inside = struct.pack("<d", number)
     found = set()
     for table, value in values(warehouse):
         if isinstance(value, bytes):
-            held = inside in value or str(number).encode() in value
+            held = inside in value or any(each.encode() in value for each in texts)
         elif isinstance(value, str):
             held = any(each in value for each in texts)
+        elif isinstance(value, datetime):
+            held = value.replace(tzinfo=timezone.utc) == at
         else:
             held = isinstance(value, (int, float)) and value == number
         if held:
@@ -181,6 +208,18 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     assert before >= {"bronze.purchases", "silver.purchases", "gold.predictions", "gold.shadow"}
     assert before >= {"ops.profiles", "ops.exploration", "ops.drift", "ops.quarantine"}
     assert "ops.rejects" in before
+    own = {"amount": (777.13, "777.1"), "least": (1.3791, "1.379")}
+    day = datetime(1997, 3, 30, tzinfo=timezone.utc)
+    seconds = day.timestamp()
+    spelled = ("1997-03-30", f"{seconds / 1e8}E8", str(seconds))
+    for number, *texts in own.values():
+        held = tables_with(number, warehouse, *texts)
+        assert held >= {"bronze.purchases", "silver.purchases", "ops.profiles", "ops.drift"}
+    assert "ops.exploration" in tables_with(777.13, warehouse, "777.1")
+    held = tables_with(seconds, warehouse, *spelled, at=day)
+    assert held >= {"bronze.purchases", "silver.purchases", "ops.profiles", "ops.exploration"}
+    others = tables_with(555.17, warehouse, "555.17")
+    assert others >= {"bronze.purchases", "silver.purchases", "ops.profiles"}
     page = Path(line.beside("report.html"))
     page.write_text("made before, of what tables told then")
     people = [f"+0{GONE}", "99999999"]
@@ -190,6 +229,12 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     assert not page.exists()
     assert tables_with(GONE, warehouse) == set()
     assert tables_with(KEPT, warehouse) >= {"bronze.purchases", "silver.purchases"}
+    for number, *texts in own.values():
+        assert tables_with(number, warehouse, *texts) == set()
+    assert tables_with(seconds, warehouse, *spelled, at=day) == set()
+    # Files that nobody was erased from are told of as before.
+    others = tables_with(555.17, warehouse, "555.17")
+    assert others >= {"bronze.purchases", "silver.purchases", "ops.profiles"}
     assert "1 of them in no row: are they written as the tables have them?" in said
     last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
     assert (last.status, last.entities, last.absent) == ("complete", 2, 1)
@@ -199,6 +244,18 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     assert "silver.purchases" in drift.run(
         line, table="silver.purchases", asked=Asked("1", str(newest))
     )
+    told = line.tables.read("ops.drift").where(f"to_version = {newest}")
+    told = {(row.column, row.statistic) for row in told.collect()}
+    assert {("cds", "ks"), ("amount", "skipped")} <= told
+    # And what is there is counted again.
+    explore.run(line, table="silver.purchases")
+    most = line.tables.read("ops.exploration").where("column = 'amount' AND statistic = 'max'")
+    assert [row.value for row in most.collect()] == [555.17]
+    written = (
+        line.tables.read("ops.runs").where("stage = 'erase' AND status = 'done'").collect()[-1]
+    )
+    noted = {each.table: each.version for each in written.tables_written}
+    assert noted["ops.profiles"] and noted["silver.purchases"] == newest
 
 
 def test_a_list_of_people_may_come_from_a_spreadsheet(tmp_path) -> None:

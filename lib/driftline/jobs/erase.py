@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, profile, pseudonyms, rewriting, scan, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import pulls, remaining
+from driftline.jobs import pulls, remaining, requests, uncounting
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.pulls import spool
@@ -45,29 +44,40 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         personal = erasure.personal(line.problem, names)
         wanted = _wanted(line, people)
         words = _words(line, personal, wanted, people)
+        numbers = uncounting.telling(line, dict(_bronze(personal)), wanted)
+        spared = uncounting.spared(line, personal, wanted) if numbers else set()
         kept_out = _kept_out(line, names, words, people)
         theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         models = Registry(line.environment.mlflow, line.problem.name)
+        open_ = requests.unfinished(line)
+        requests.claim(line, request, (ways[1] for ways in kept.values()), open_)
+        delivered, pulled = _deliveries(line, personal, wanted, kept_out)
         begun: dict[str, Any] = {
             "request": request,
             "status": "begun",
             "entities": len(kept),
             "absent": _absent(line, personal, wanted, kept),
-            "deliveries": _deliveries(line, personal, wanted, kept_out),
+            "deliveries": delivered,
+            "pulled": pulled,
             "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
             "left": remaining.knowing(models, _learnt(line, words)),
         }
-        _certify(line, ledger, begun)
-        said = begun | _since(line, request)
+        requests.certify(line, ledger, begun)
+        tries = requests.unfinished(line)[request]
+        said = begun | requests.found_before(tries)
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
-            _untell(line, table, words)
-        _uncount(line, names)
+            _untell(line, ledger, table, words)
+        if numbers:
+            ledger.progress(f"what tells of numbers and times: {', '.join(numbers)}")
+            uncounting.uncount(line, ledger, names, numbers, spared)
+        for source in line.problem.sources:
+            pulls.keep_watermark(line, source)
         for table, matching in theirs.items():
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
-                line.tables.delete(table, matching=matching)
+                ledger.wrote(line.tables.delete(table, matching=matching))
         before = {name: version for name, version, _, _ in said["tables"]}
         taken = {name: found for name, _, found, _ in said["tables"]}
         others = set(names) - {schemas.ERASURES.full_name}
@@ -85,10 +95,10 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         Path(line.beside("report.html")).unlink(missing_ok=True)
         said["models"] = remaining.not_reproducible(line, models, names)
         ledger.progress("looking for their names in all that is left")
-        said["left"] = remaining.found(line, models, names, people)
-        _certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
+        said["left"] = remaining.found(line, models, names, people, tries)
+        requests.certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
         ledger.status = "done"
-        ledger.message = _told(said) + _logged(line)
+        ledger.message = _told(said) + _others(open_, request) + _logged(line)
         if said["left"]:
             raise Refused(
                 f"{ledger.message}; but their names are still found in {len(said['left'])} places",
@@ -98,6 +108,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
                 "again, and its version deleted; what was pulled and has not landed (_spool) has "
                 "to be ingested first",
             )
+        requests.release(line, request)
         return ledger.message
 
 
@@ -114,7 +125,18 @@ def _told(said: Mapping[str, Any]) -> str:
         text += f"; cannot be reproduced any more: model versions {listed}"
     if said["deliveries"]:
         text += f"; {len(said['deliveries'])} delivered files, which are yours, still have them"
+    if said["pulled"]:
+        text += (
+            f"; pulled from {', '.join(said['pulled'])}: delete them there, or what it still has "
+            "of them comes again with the next pull"
+        )
     return text
+
+
+def _others(open_: requests.Tries, request: str) -> str:
+    """What others have left is no part of this certificate, and is not to be forgotten for it."""
+    waiting = sorted(set(open_) - {request})
+    return f"; not complete yet: {', '.join(waiting)}" if waiting else ""
 
 
 def _logged(line: Line) -> str:
@@ -194,21 +216,25 @@ def _deliveries(
     personal: Mapping[str, str],
     wanted: Mapping[str, DataFrame],
     kept_out: Mapping[str, DataFrame],
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Paths of the delivered files that rows of theirs came from, or rejects, or what is kept in
-    quarantine; but for those that were pulled.
+    quarantine; and where those were pulled from that nobody delivered.
     """
     if not line.tables.exists(schemas.DELIVERIES.full_name):
-        return []
-    pulled = [name for name in line.problem.sources if pulls.folder(line, name) is not None]
-    known = line.tables.read(schemas.DELIVERIES.full_name).where(~F.col("source").isin(pulled))
+        return [], []
+    known = line.tables.read(schemas.DELIVERIES.full_name)
     found = [rows.select("delivery") for rows in kept_out.values()]
     for table, column in _bronze(personal):
         rows = line.tables.read(table).join(wanted[column], on=column, how="left_semi")
         found.append(rows.select(F.col("_delivery").alias("delivery")))
     every = reduce(DataFrame.union, found, known.select("delivery").limit(0)).distinct()
-    paths = known.join(every, on="delivery", how="left_semi").select("path").distinct()
-    return sorted(row.path for row in paths.collect())
+    rows = known.join(every, on="delivery", how="left_semi").select("source", "path").distinct()
+    places = [(row.source, row.path) for row in rows.collect()]
+    pulled = {name for name in line.problem.sources if pulls.folder(line, name) is not None}
+    return (
+        sorted({path for source, path in places if source not in pulled}),
+        sorted({pulls.origin(line, source) for source, _ in places if source in pulled}),
+    )
 
 
 def _learnt(line: Line, words: Mapping[str, set[str]]) -> set[str]:
@@ -254,30 +280,14 @@ def _bronze(personal: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, column) for name, column in personal.items() if name.startswith("bronze.")]
 
 
-def _untell(line: Line, table: str, words: Mapping[str, set[str]]) -> None:
+def _untell(line: Line, ledger: Run, table: str, words: Mapping[str, set[str]]) -> None:
     """Take their words out of what a table tells of columns, and the rows that told of them alone:
     a profile of one person is theirs, by whatever name.
     """
-    rewriting.update(
-        line.tables,
-        table,
-        where=erasure.describes(table, words),
-        changes=erasure.changes(table, words),
-    )
+    where, changes = erasure.describes(table, words), erasure.changes(table, words)
+    ledger.wrote(rewriting.update(line.tables, table, where=where, changes=changes))
     if table in erasure.ALONE:
-        rewriting.delete(line.tables, table, where=erasure.ALONE[table])
-
-
-def _uncount(line: Line, names: Sequence[str]) -> None:
-    """Take the entity's numbers out of what tables tell of it, where it is a number."""
-    entity = line.problem.entity
-    if profile.kind_of(_type(line)) != "numeric":
-        return
-    if schemas.PROFILES.full_name in names:
-        told, changes = erasure.uncounted(entity)
-        rewriting.update(line.tables, schemas.PROFILES.full_name, where=told, changes=changes)
-    for table in (each for each in erasure.NUMBERING if each in names):
-        rewriting.delete(line.tables, table, where=erasure.described(entity))
+        ledger.wrote(rewriting.delete(line.tables, table, where=erasure.ALONE[table]))
 
 
 def _kept_out(
@@ -302,28 +312,3 @@ def _count(line: Line, table: str, matching: DataFrame) -> int:
     """How many rows of a table have the same values."""
     rows = line.tables.read(table)
     return rows.join(F.broadcast(matching), on=matching.columns, how="left_semi").count()
-
-
-def _since(line: Line, request: str) -> dict[str, Any]:
-    """What a request had found when it began: at its first try, if that and others were killed."""
-    read = line.tables.read(schemas.ERASURES.full_name).where(F.col("request") == request)
-    tries: list[Row] = []
-    for row in sorted(read.collect(), key=lambda row: row.at):
-        tries = [*tries, row] if row.status == "begun" else []
-    versions: dict[str, int] = {}
-    rows: dict[str, int] = {}
-    for each in (table for row in tries for table in row.tables):
-        versions.setdefault(each.table, each.version)
-        rows[each.table] = max(rows.get(each.table, 0), each.rows)
-    return {
-        "absent": min(row.absent for row in tries),
-        "deliveries": sorted({path for row in tries for path in row.deliveries}),
-        "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
-    }
-
-
-def _certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
-    empty: dict[str, Any] = {"tables": [], "models": [], "left": []}
-    known = {**empty, **said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
-    row = tuple(known[name] for name in schemas.ERASURES.column_names)
-    ledger.wrote(line.tables.append_values([row], schemas.ERASURES, key=None))

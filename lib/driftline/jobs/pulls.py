@@ -25,6 +25,8 @@ from driftline.pulls.sections import Api, Database
 from driftline.pulls.spool import Pulled
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_AHEAD = timedelta(days=1)
+"""So far may the clock of where rows come from be ahead."""
 
 
 def folder(line: Line, source: str) -> Path | None:
@@ -133,19 +135,17 @@ def _since(
     line: Line, source: str, watermark: str | None, now: datetime
 ) -> datetime | date | int | None:
     """The highest watermark that has landed; None before the first, or without a watermark."""
-    name = f"bronze.{source}"
-    if watermark is None or not line.tables.exists(name):
+    if watermark is None or not line.tables.exists(f"bronze.{source}"):
         return None
-    highest = F.max(watermark)
-    if line.problem.sources[source].columns[watermark].type != "timestamp":
-        found: date | int | None = line.tables.read(name).agg(highest).collect()[0][0]
-        return found
-    # As a number: a datetime would come in the zone of this process.
-    micros = line.tables.read(name).agg(F.unix_micros(highest)).collect()[0][0]
-    if micros is None:
+    kept, landed = _kept(line, source, watermark), _landed(line, source, watermark)
+    if kept is None and landed is None:
         return None
-    since = _EPOCH + timedelta(microseconds=micros)
-    if since > now + timedelta(days=1):
+    highest = max(each for each in (kept, landed) if each is not None)
+    type_ = line.problem.sources[source].columns[watermark].type
+    if type_ != "timestamp":
+        return highest if type_ == "long" else date.fromordinal(highest)
+    since = _EPOCH + timedelta(microseconds=highest)
+    if since > now + _AHEAD:
         LOGGER.warning(
             "%s: the newest %s, %s, is in the future; what is older is not pulled until then: "
             "correct it where it comes from",
@@ -154,3 +154,61 @@ def _since(
             since.date(),
         )
     return since
+
+
+def _landed(line: Line, source: str, watermark: str) -> int | None:
+    """The highest watermark in bronze, as a number: times in microseconds, dates as ordinals."""
+    type_ = line.problem.sources[source].columns[watermark].type
+    highest = F.max(watermark)
+    # As a number: a datetime would come in the zone of this process.
+    highest = F.unix_micros(highest) if type_ == "timestamp" else highest
+    found = line.tables.read(f"bronze.{source}").agg(highest).collect()[0][0]
+    return found.toordinal() if isinstance(found, date) else found
+
+
+def _kept(line: Line, source: str, watermark: str) -> int | None:
+    """The watermark that was kept when rows were erased, if it was one of this column."""
+    path = _mark(line, source)
+    if path is None or not path.exists():
+        return None
+    column, type_, highest = path.read_text("utf-8").split()
+    same = (column, type_) == (watermark, line.problem.sources[source].columns[watermark].type)
+    return int(highest) if same else None
+
+
+def keep_watermark(line: Line, source: str) -> None:
+    """Before rows are erased: keep up to where a source was pulled, or the next pull would ask for
+    all that came after the newest row that is left.
+
+    Not where that is a person's name, nor a time of the future, which keeps newer rows away.
+    """
+    section, path = line.problem.sources[source].pull, _mark(line, source)
+    watermark = section.watermark if section else None
+    if path is None or watermark is None or watermark == line.problem.entity:
+        return
+    if not line.tables.exists(f"bronze.{source}"):
+        return
+    type_ = line.problem.sources[source].columns[watermark].type
+    kept, landed = _kept(line, source, watermark), _landed(line, source, watermark)
+    latest = (datetime.now(timezone.utc) + _AHEAD - _EPOCH) // timedelta(microseconds=1)
+    known = [each for each in (kept, landed) if each is not None]
+    known = [each for each in known if type_ != "timestamp" or each <= latest]
+    if known and max(known) != kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_text(f"{watermark} {type_} {max(known)}\n", "utf-8")
+        part.replace(path)
+
+
+def _mark(line: Line, source: str) -> Path | None:
+    place = folder(line, source)
+    return place and place / "watermark"
+
+
+def origin(line: Line, source: str) -> str:
+    """Where the records of a source are pulled from, in words."""
+    section = line.problem.sources[source].pull
+    assert section is not None
+    if isinstance(section, Api):
+        return f"{section.connection}: {section.path}"
+    return f"{section.connection}: {section.table or f'the query of {source}'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import erasure, pins, schemas
@@ -21,11 +22,18 @@ KNOWS = ", which knows a word that was theirs alone"
 """What is written down of such a model version, behind its number."""
 
 
-def found(line: Line, models: Registry, names: Sequence[str], entities: Sequence[str]) -> list[str]:
-    """Everything in which a name still stands, and the models that keep rows or know words."""
+def found(
+    line: Line,
+    models: Registry,
+    names: Sequence[str],
+    entities: Sequence[str],
+    tries: Sequence[Row],
+) -> list[str]:
+    """Everything in which a name still stands, and the models that keep rows or know words: as
+    the ``tries`` of this request found, for of another's models nothing is said of these persons.
+    """
     kept, closed = folders(models)
-    told = line.tables.read(schemas.ERASURES.full_name).select(F.explode("left").alias("what"))
-    known = {row.what for row in told.where(F.endswith("what", F.lit(KNOWS))).collect()}
+    known = {what for row in tries for what in row.left if what.endswith(KNOWS)}
     return [
         *_left(line, models, names, entities, kept.values()),
         *closed,

@@ -54,7 +54,7 @@ def rejects(line: Line, ledger: Run, source: str) -> str:
         F.col("_delivery").alias("delivery"),
         F.col("_offset").alias("offset"),
     )
-    line.tables.delete(schemas.REJECTS.full_name, matching=records)
+    ledger.wrote(line.tables.delete(schemas.REJECTS.full_name, matching=records))
     left = sum(row["count"] for row in waiting) - total
     return f"{source}: {total:,} rejects have landed after all, {left:,} are left"
 

@@ -275,5 +275,5 @@ def _choose(line: Line, ledger: Run, found: Searched) -> None:
     earlier = there.where(F.col("error").isNotNull() & (F.col("run_id") != ledger.run_id))
     replaced = earlier.join(changes, [*on], "left_semi").select(*on, "run_id")
     if not replaced.isEmpty():
-        line.tables.delete(schemas.TRIALS.full_name, matching=replaced)
+        ledger.wrote(line.tables.delete(schemas.TRIALS.full_name, matching=replaced))
     ledger.wrote(line.tables.merge(changes, schemas.TRIALS, on=on, gone="false"))

@@ -1,0 +1,118 @@
+"""What certificates tell of a request to erase: its tries, and that all are of the same persons.
+
+A certificate adds up what the tries of its request found, so a request must be of one set of
+persons. Which one is kept nowhere in words: as long as a request is not complete, a file has the
+set's HMAC-SHA-256 under a random key of that request, and both are removed when it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import Row
+
+from driftline import schemas
+from driftline.errors import ConfError
+from driftline.jobs.line import Line
+from driftline.ledger import Run
+
+Tries = Mapping[str, Sequence[Row]]
+"""Request → its certificates since it was complete last, the oldest first."""
+
+
+def unfinished(line: Line) -> Tries:
+    """The requests that are begun, or have left something."""
+    if not line.tables.exists(schemas.ERASURES.full_name):
+        return {}
+    found: dict[str, list[Row]] = {}
+    rows = line.tables.read(schemas.ERASURES.full_name).collect()
+    for row in sorted(rows, key=lambda row: row.at):
+        found[row.request] = [] if row.status == "complete" else [*found.get(row.request, []), row]
+    return {request: tries for request, tries in found.items() if tries}
+
+
+def claim(line: Line, request: str, persons: Iterable[str], known: Tries) -> None:
+    """Keep of whom a request is; raise :class:`ConfError` if it was begun for others.
+
+    ``persons`` as the tables have them, so that one who is spelled in two ways is one.
+    """
+    folder, path = _folder(line), _path(line, request)
+    for each in set(folder.glob("*")) - {_path(line, name) for name in known}:
+        each.unlink()  # complete, or killed before anything was done
+    said = json.dumps(sorted(set(persons))).encode()
+    if request not in known:
+        key = secrets.token_bytes(32)
+        _write(path, f"{key.hex()}\n{hmac.digest(key, said, 'sha256').hex()}\n")
+        return
+    if not path.exists():
+        raise _taken(request, "nobody knows any more for whom")
+    key, digest = map(bytes.fromhex, path.read_text("ascii").split())
+    if not hmac.compare_digest(hmac.digest(key, said, "sha256"), digest):
+        raise _taken(request, "for others")
+
+
+def release(line: Line, request: str) -> None:
+    """Forget of whom a request is, which is complete."""
+    _path(line, request).unlink(missing_ok=True)
+
+
+def found_before(tries: Sequence[Row]) -> dict[str, Any]:
+    """What a request had found when it began: at its first try, if that and others were killed."""
+    killed: list[Row] = []
+    for row in tries:
+        killed = [*killed, row] if row.status == "begun" else []
+    versions: dict[str, int] = {}
+    rows: dict[str, int] = {}
+    for each in (table for row in killed for table in row.tables):
+        versions.setdefault(each.table, each.version)
+        rows[each.table] = max(rows.get(each.table, 0), each.rows)
+    return {
+        "absent": min(row.absent for row in killed),
+        "deliveries": sorted({path for row in killed for path in row.deliveries}),
+        "pulled": sorted({place for row in killed for place in row.pulled or ()}),
+        "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
+    }
+
+
+def certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
+    """Write what a request came to, or is about to do, into ``ops.erasures``."""
+    empty: dict[str, Any] = {"tables": [], "models": [], "left": []}
+    known = {**empty, **said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
+    row = tuple(known[name] for name in schemas.ERASURES.column_names)
+    ledger.wrote(line.tables.append_values([row], schemas.ERASURES, key=None))
+
+
+def _taken(request: str, whom: str) -> ConfError:
+    return ConfError(
+        f"request {request} was begun, and is not complete, {whom}",
+        file="--request",
+        allowed="the persons it was begun for, or a request that is new",
+        hint="a certificate is of one set of persons: call this request otherwise",
+    )
+
+
+def _folder(line: Line) -> Path:
+    return Path(line.tables.root, "_erasing")
+
+
+def _path(line: Line, request: str) -> Path:
+    return _folder(line) / hashlib.sha256(request.encode()).hexdigest()[:16]
+
+
+def _write(path: Path, text: str) -> None:
+    """For its owner alone; the whole of it is there, or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())  # a machine that goes down leaves it whole, or not at all
+    part.replace(path)
