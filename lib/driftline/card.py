@@ -110,8 +110,8 @@ def _measured(known: Known) -> list[Sequence[str]]:
 def _weakest(problem: Problem, known: Known) -> Sequence[str]:
     if not known.slices:
         return (
-            "No word or attribute has a value with enough test rows (of 50 entities, of both "
-            "classes) to be measured.",
+            "No attribute has a value with enough test rows (of 50 entities, of both classes) to "
+            "be measured.",
         )
     worse = sum(each.worse for each in known.slices)
     return (f"{worse} of {len(known.slices)} slices are worse than all rows, interval and all.",)

@@ -147,10 +147,10 @@ EVALUATIONS = Table(
 SLICES = Table(
     "ops",
     "slices",
-    "The metric of a model on the test rows with one value of one feature, the worst first",
+    "The metric of a model on the test rows with one value of one attribute, the worst first",
     columns(
         "model_version int — Version in the model registry",
-        "column string — Feature",
+        "column string — Attribute of the profile",
         "value string — Its value; of a number, between which quartiles",
         "rows bigint — Test rows that have it",
         "metric string — What was measured",

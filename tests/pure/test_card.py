@@ -116,4 +116,4 @@ def test_a_card_of_little_is_no_error(repository, known) -> None:
     little = replace(known, slices=(), trials=(), checks=(), measured=nothing)
     text = card.markdown(card.sections(problem, little))
     assert "nan \\[nan, nan\\]" in text
-    assert "No word or attribute has a value with enough test rows" in text
+    assert "No attribute has a value with enough test rows" in text

@@ -28,7 +28,6 @@ ASKED = {
         feature(),
         feature("sum", name="g", value="amount"),
         feature("max", name="h", value="exp(amount)"),
-        feature("last", name="word", value="kind"),
     ),
     "profile": {"source": "events", "attributes": ("kind", "loyal")},
     "cutoffs": {"first": "2024-03-25", "every": "40d"},
@@ -102,8 +101,6 @@ def test_truth_values_are_baselines_and_slices(made) -> None:
     assert alone.detail == "loyal" and 0.65 < alone.value < 0.9
     sliced = line.tables.read(schemas.SLICES.full_name).where("column = 'loyal'").collect()
     assert {"true", "false"} <= {row.value for row in sliced}
-    columns = line.tables.read(schemas.SLICES.full_name).select("column").distinct().collect()
-    assert {row.column for row in columns} == {"kind", "loyal", "word"}
 
 
 @pytest.mark.slow

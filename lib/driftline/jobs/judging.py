@@ -161,15 +161,15 @@ def _plain(line: Line) -> dict[str, Column]:
 
 
 def _sliced(line: Line) -> dict[str, Column]:
-    """What slices are cut by: words, and the profile's attributes, a truth value by its word.
+    """What slices are cut by: the profile's attributes, a truth value by its word.
 
-    Not numbers of what happened in windows, which models are made of: whoever is alike in those is
-    hard to tell apart for any model.
+    Not what happened in windows, which models are made of: whoever is alike in that is hard to tell
+    apart for any model.
     """
     profile, types = line.problem.profile, dict(feature_columns(line))
     sliced = {}
     for name, each in _plain(line).items():
-        if types[name] == "string" or (profile and name in profile.attributes):
+        if profile and name in profile.attributes:
             sliced[name] = F.col(name).cast("string") if types[name] == "boolean" else each
     return sliced
 

@@ -190,7 +190,7 @@ def _weakest(facts: Facts) -> list[Block]:
     if not found:
         return []
     table = Table(
-        "Where it is weakest: test rows with one value of one feature",
+        "Where it is weakest: test rows with one value of one attribute",
         ["feature", "value", "#" + words.metric(found[0]["metric"]), "#rows"],
         [
             [
