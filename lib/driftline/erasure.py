@@ -53,8 +53,11 @@ QUOTING = {
 }
 """Tables that quote numbers of a column in a text, and in which."""
 
-_OF_VALUES = ("range", "new", "lost", "freshness", "strays")
-"""Statistics whose detail has values: the others' has means, shares and counts."""
+_OF_COUNTS = ("null_rate", "cardinality", "skipped")
+"""Statistics whose detail has counts alone: the others' has values, of one row perhaps."""
+
+_OBSERVED = r'("observed_value":\s*)(\{[^{}]*\}|\[[^\[\]]*\]|"(?:[^"\\]|\\.)*"|[^\s,{}\[\]"]+)'
+"""What a validation of Great Expectations, as JSON, says that an expectation met."""
 
 
 def sources(problem: Problem) -> list[str]:
@@ -218,7 +221,7 @@ def unquoted(table: str, columns: Iterable[str]) -> tuple[Column, dict[str, Colu
     known = list(columns)
     told = F.col("column").isin(*known)
     if table in ("ops.drift", "ops.skew"):
-        told &= F.col("statistic").isin(*_OF_VALUES)
+        told &= ~F.col("statistic").isin(*_OF_COUNTS)
     elif table == "ops.causes":
         told = F.col("kind").isin(*known)
     changes = {QUOTING[table]: F.when(told, ERASED).otherwise(F.col(QUOTING[table]))}
@@ -228,6 +231,14 @@ def unquoted(table: str, columns: Iterable[str]) -> tuple[Column, dict[str, Colu
         for each in known:
             told |= F.contains("slice", F.lit(f", {each}="))
     return told, changes
+
+
+def unobserved(columns: Iterable[str]) -> tuple[Column, dict[str, Column]]:
+    """Which rows of ``ops.validations`` are about columns of numbers, and their fields without any
+    value that was met: by the text alone it is not told of which column one is.
+    """
+    about = rf'"column":\s*"(?:{"|".join(map(re.escape, columns))})"'
+    return F.col("result").rlike(about), {"result": F.regexp_replace("result", _OBSERVED, "$1null")}
 
 
 def _unless(segment: str, words: Iterable[str]) -> Callable[[Column, Column], Column]:

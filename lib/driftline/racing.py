@@ -82,5 +82,5 @@ def further(before: Round | None, after: Round) -> Round | None:
     if before is None:
         return after if after.trials else None
     led = ranked(before.trials)[:1]
-    there = {trial.candidate for trial in after.trials}
+    there = {trial.candidate for trial in ranked(after.trials)}
     return after if there and all(trial.candidate in there for trial in led) else before

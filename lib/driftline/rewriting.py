@@ -16,12 +16,13 @@ from driftline.tables import Tables, Written
 
 def update(tables: Tables, name: str, *, where: Column, changes: Mapping[str, Column]) -> Written:
     """Set fields of the rows ``where`` holds."""
-    found = DeltaTable.forPath(tables.spark, tables.path(name))
+    before, found = tables.version(name), DeltaTable.forPath(tables.spark, tables.path(name))
     found.update(where, {f"`{field}`": value for field, value in changes.items()})
-    return Written(name, tables.version(name))
+    return tables.written_since(name, before)
 
 
 def delete(tables: Tables, name: str, *, where: Column | str) -> Written:
     """Take away the rows for which ``where``, perhaps in SQL, holds."""
+    before = tables.version(name)
     DeltaTable.forPath(tables.spark, tables.path(name)).delete(where)
-    return Written(name, tables.version(name))
+    return tables.written_since(name, before)

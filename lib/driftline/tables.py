@@ -200,6 +200,7 @@ class Tables(Versions):
     def delete(self, name: str, *, matching: DataFrame) -> Written:
         """Take away the rows that have the same values as ``matching`` in all of its columns."""
         same = " AND ".join(f"old.`{each}` <=> gone.`{each}`" for each in matching.columns)
+        before = self.version(name)
         (
             DeltaTable.forPath(self.spark, self.path(name))
             .alias("old")
@@ -207,7 +208,12 @@ class Tables(Versions):
             .whenMatchedDelete()
             .execute()
         )
-        return Written(name, self.version(name))
+        return self.written_since(name, before)
+
+    def written_since(self, name: str, before: int) -> Written:
+        """What a change came to that makes no version where no row is met."""
+        now = self.version(name)
+        return Written(name, now, skipped=now == before)
 
     def merge(self, changes: DataFrame, table: Table, *, on: Sequence[str], gone: str) -> Written:
         """Give rows new values, or take them away where ``gone`` (SQL over ``new``) holds.

@@ -232,11 +232,13 @@ def test_killed_at_five_points_and_given_again(table, whole, project, opened, tm
     }
     assert all(theirs.values())
     process = subprocess.Popen(program, cwd=project, start_new_session=True)
-    deadline = time.monotonic() + 200
-    while not (log / f"{newest + 1:020d}.json").exists():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 600
+    try:
+        while not (log / f"{newest + 1:020d}.json").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     done = subprocess.run(program, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -282,3 +282,23 @@ def test_a_database_in_a_process_that_starts_with_its_driver(
     logged = [done.stderr.encode(), *(path.read_bytes() for path in written)]
     for never in (PASSWORD, json.dumps(PASSWORD)[1:-1]):
         assert not [text for text in logged if never.encode() in text]
+
+
+def test_a_day_of_the_future_is_not_kept(tmp_path: Path, monkeypatch) -> None:
+    """Newer rows would be kept away for ever: it goes with its row."""
+    monkeypatch.setattr(pulls, "folder", lambda line, source: tmp_path)
+    column = SimpleNamespace(type="date")
+    pull = SimpleNamespace(watermark="day")
+    source = SimpleNamespace(columns={"day": column}, pull=pull)
+    line: Any = SimpleNamespace(
+        problem=SimpleNamespace(sources={"orders": source}, entity="who"),
+        tables=SimpleNamespace(exists=lambda name: True),
+    )
+    for landed, kept in (
+        (date(2024, 1, 31), date(2024, 1, 31)),
+        (date(2999, 1, 1), date(2024, 1, 31)),
+        (date(2024, 2, 1), date(2024, 2, 1)),
+    ):
+        monkeypatch.setattr(pulls, "_landed", lambda *_, landed=landed: landed.toordinal())
+        pulls.keep_watermark(line, "orders")
+        assert (tmp_path / "watermark").read_text() == f"day date {kept.toordinal()}\n"

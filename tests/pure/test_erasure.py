@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,8 +91,8 @@ def books(tmp_path):
     def certified(request: str, status: str) -> None:
         rows.append(SimpleNamespace(request=request, status=status, at=len(rows), left=[]))
 
-    def claim(request: str, *persons: str) -> None:
-        requests.claim(line, request, persons, requests.unfinished(line))
+    def claim(request: str, *persons: str, columns: Sequence[str] = ()) -> list[str]:
+        return requests.claim(line, request, persons, columns, requests.unfinished(line))
 
     return line, certified, claim
 
@@ -112,6 +113,15 @@ def test_a_request_is_of_the_same_persons_until_it_is_complete(books) -> None:
     certified("R-17", "complete")
     requests.release(line, "R-17")
     claim("R-17", "carl")
+
+
+def test_columns_that_rows_which_are_gone_told_of_are_kept(books) -> None:
+    _, certified, claim = books
+    assert claim("R-17", "anna", columns=["time", "amount"]) == ["amount", "time"]
+    certified("R-17", "begun")  # and killed, after its rows were gone
+    assert claim("R-17", "anna") == ["amount", "time"]
+    assert claim("R-17", "anna", columns=["born"]) == ["amount", "born", "time"]
+    assert claim("R-18", "anna") == []
 
 
 def test_nobody_is_told_by_what_is_kept_of_a_request(books, tmp_path) -> None:

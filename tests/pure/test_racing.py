@@ -22,6 +22,8 @@ def test_a_round_that_was_cut_before_it_measured_the_leader_says_nothing() -> No
     assert further(FIRST, Round(3, [])) is FIRST
     beside = Round(3, [trial("near", 0.72), trial("lead", 0.71)])
     assert further(FIRST, beside) is beside
+    failed = Round(1, [trial("lead", math.nan)])
+    assert further(FIRST, failed) is FIRST
     alone = Round(1, [trial("lead", 0.6)])
     assert further(FIRST, alone) is alone
 

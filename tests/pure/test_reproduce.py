@@ -21,3 +21,5 @@ def test_sums_in_another_order_are_the_same_metric_in_whatever_unit() -> None:
 def test_no_number_is_no_number_again() -> None:
     assert apart(math.nan, math.nan) == 0.0
     assert apart(math.nan, 0.5) == apart(0.5, math.nan) == math.inf
+    assert apart(math.inf, math.inf) == 0.0
+    assert apart(math.inf, 1.0) == apart(1.0, math.inf) == apart(math.inf, -math.inf) == math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -86,10 +87,25 @@ def test_numbers_of_a_column_are_quoted_no_more(spark) -> None:
 
     for table in (schemas.DRIFT, schemas.SKEW):
         told = quoted("detail", "born", "phone", "age", "born:weekday", statistic="range")
-        told += quoted("detail", "phone", statistic="ks")
-        assert unquoted(table, *told) == ["(erased)"] * 2 + ["4 … 9"] * 3
+        told += quoted("detail", "phone", statistic="null_rate")
+        told += quoted("detail", "phone", statistic="psi")  # "49: 0% → 3%", of few values
+        assert unquoted(table, *told) == ["(erased)"] * 2 + ["4 … 9"] * 3 + ["(erased)"]
     for table, name in ((schemas.QUALITY, "observed"), (schemas.SLICES, "value")):
         assert unquoted(table, *quoted(name, "phone", "age")) == ["(erased)", "4 … 9"]
+    kwargs = (
+        '{"expectation_config": {"kwargs": {"column": "%s"}}, "result": {"observed_value": %s}}'
+    )
+    for met in ("777.13", '"1931-05-04 10:00:00"', '{"quantiles": [0.5], "values": [7]}', "[1, 2]"):
+        rows = [(None, None, None, kwargs % (each, met)) for each in ("phone", "age")]
+        frame = spark.createDataFrame(
+            rows, "table string, batch string, suite string, result string"
+        )
+        where, changes = erasure.unobserved(["born", "phone"])
+        found = [
+            row.result
+            for row in frame.where(where).select(changes["result"].alias("result")).collect()
+        ]
+        assert [json.loads(each)["result"] for each in found] == [{"observed_value": None}]
     told = quoted("name", "age", kind="phone") + quoted("name", "phone", kind="delivery")
     assert unquoted(schemas.CAUSES, *told) == ["(erased)", "4 … 9"]
     slices = ["since 1, phone=49", "since 1, born=4\n9", "since 1, telephone=49", "phone=49"]

@@ -45,13 +45,14 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         wanted = _wanted(line, people)
         words = _words(line, personal, wanted, people)
         numbers = uncounting.telling(line, dict(_bronze(personal)), wanted)
-        spared = uncounting.spared(line, personal, wanted) if numbers else set()
         kept_out = _kept_out(line, names, words, people)
         theirs = kept_out | {table: wanted[column] for table, column in personal.items()}
         rows = {table: _count(line, table, matching) for table, matching in theirs.items()}
         models = Registry(line.environment.mlflow, line.problem.name)
         open_ = requests.unfinished(line)
-        requests.claim(line, request, (ways[1] for ways in kept.values()), open_)
+        whom = (ways[1] for ways in kept.values())
+        numbers = requests.claim(line, request, whom, numbers, open_)
+        spared = uncounting.spared(line, personal, wanted) if numbers else set()
         delivered, pulled = _deliveries(line, personal, wanted, kept_out)
         begun: dict[str, Any] = {
             "request": request,

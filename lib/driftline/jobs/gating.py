@@ -55,7 +55,10 @@ def unlike(
         return f"its task is {champion.task}"
     if line.problem.split.by == "time":
         if learnt is None:
-            return "it does not say until when it learnt: it is of an older driftline"
+            return (
+                "it does not say until when it learnt, as an older driftline made it "
+                "(train once without beat: champion)"
+            )
         if (until := datetime.fromisoformat(learnt)) > tested:
             return f"it learnt from labels up to {until:%Y-%m-%d}, and the test rows begin before"
     elif _testing(problem) != _testing(line.problem.model_dump(mode="json", by_alias=True)):

@@ -190,14 +190,15 @@ def keep_watermark(line: Line, source: str) -> None:
         return
     type_ = line.problem.sources[source].columns[watermark].type
     kept, landed = _kept(line, source, watermark), _landed(line, source, watermark)
-    latest = (datetime.now(timezone.utc) + _AHEAD - _EPOCH) // timedelta(microseconds=1)
+    latest = datetime.now(timezone.utc) + _AHEAD
+    bounds = {
+        "timestamp": (latest - _EPOCH) // timedelta(microseconds=1),
+        "date": latest.toordinal(),
+    }
     known = [each for each in (kept, landed) if each is not None]
-    known = [each for each in known if type_ != "timestamp" or each <= latest]
+    known = [each for each in known if each <= bounds.get(type_, each)]
     if known and max(known) != kept:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_text(f"{watermark} {type_} {max(known)}\n", "utf-8")
-        part.replace(path)
+        spool.write(path, f"{watermark} {type_} {max(known)}\n")
 
 
 def _mark(line: Line, source: str) -> Path | None:

@@ -101,6 +101,6 @@ def _differences(
 
 def apart(then: float, now: float) -> float:
     """By how much of itself a metric is another now, of 1 where it is less: errors have a unit."""
-    if math.isnan(then) or math.isnan(now):
-        return 0.0 if math.isnan(then) and math.isnan(now) else math.inf
+    if not (math.isfinite(then) and math.isfinite(now)):
+        return 0.0 if then == now or (math.isnan(then) and math.isnan(now)) else math.inf
     return abs(then - now) / max(1.0, abs(then))

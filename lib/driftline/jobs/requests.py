@@ -2,7 +2,7 @@
 
 A certificate adds up what the tries of its request found, so a request must be of one set of
 persons. Which one is kept nowhere in words: as long as a request is not complete, a file has the
-set's HMAC-SHA-256 under a random key of that request, and both are removed when it is.
+set's HMAC-SHA-256 under a random key of that request, and all of it is removed when it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -23,6 +22,7 @@ from driftline import schemas
 from driftline.errors import ConfError
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.pulls import spool
 
 Tries = Mapping[str, Sequence[Row]]
 """Request → its certificates since it was complete last, the oldest first."""
@@ -39,24 +39,35 @@ def unfinished(line: Line) -> Tries:
     return {request: tries for request, tries in found.items() if tries}
 
 
-def claim(line: Line, request: str, persons: Iterable[str], known: Tries) -> None:
+def claim(
+    line: Line, request: str, persons: Iterable[str], columns: Iterable[str], known: Tries
+) -> list[str]:
     """Keep of whom a request is; raise :class:`ConfError` if it was begun for others.
 
-    ``persons`` as the tables have them, so that one who is spelled in two ways is one.
+    ``persons`` as the tables have them, so that one who is spelled in two ways is one. ``columns``
+    are those in which they have numbers of their own: what is returned has those of earlier tries,
+    too, since rows that are gone tell them no more.
     """
     folder, path = _folder(line), _path(line, request)
     for each in set(folder.glob("*")) - {_path(line, name) for name in known}:
         each.unlink()  # complete, or killed before anything was done
     said = json.dumps(sorted(set(persons))).encode()
     if request not in known:
-        key = secrets.token_bytes(32)
-        _write(path, f"{key.hex()}\n{hmac.digest(key, said, 'sha256').hex()}\n")
-        return
-    if not path.exists():
-        raise _taken(request, "nobody knows any more for whom")
-    key, digest = map(bytes.fromhex, path.read_text("ascii").split())
-    if not hmac.compare_digest(hmac.digest(key, said, "sha256"), digest):
-        raise _taken(request, "for others")
+        key, earlier = secrets.token_bytes(32), []
+    else:
+        if not path.exists():
+            raise _taken(request, "nobody knows any more for whom")
+        words = path.read_text("utf-8").split()
+        key, earlier = bytes.fromhex(words[0]), words[2:]
+        if not hmac.compare_digest(_digest(key, said), words[1]):
+            raise _taken(request, "for others")
+    told = sorted({*earlier, *columns})
+    spool.write(path, "\n".join([key.hex(), _digest(key, said), *told]) + "\n")
+    return told
+
+
+def _digest(key: bytes, said: bytes) -> str:
+    return hmac.digest(key, said, "sha256").hex()
 
 
 def release(line: Line, request: str) -> None:
@@ -105,14 +116,3 @@ def _folder(line: Line) -> Path:
 
 def _path(line: Line, request: str) -> Path:
     return _folder(line) / hashlib.sha256(request.encode()).hexdigest()[:16]
-
-
-def _write(path: Path, text: str) -> None:
-    """For its owner alone; the whole of it is there, or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())  # a machine that goes down leaves it whole, or not at all
-    part.replace(path)

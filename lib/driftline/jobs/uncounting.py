@@ -70,22 +70,34 @@ def uncount(
     columns: Sequence[str],
     spared: Iterable[str],
 ) -> None:
-    """Tell nothing more of these columns' numbers, but of the files that are ``spared``."""
+    """Tell nothing more of these columns' numbers in tables with persons, but of the files that are
+    ``spared``.
+    """
     tables = line.tables
+    theirs = F.col("table").isin(*erasure.personal(line.problem, names))
     if schemas.PROFILES.full_name in names:
         name, files = schemas.PROFILES.full_name, sorted(spared)
         # Cells of one value each; of an entity they are told by their names.
         others = [each for each in columns if each != line.problem.entity]
         if others:
-            ledger.wrote(rewriting.delete(tables, name, where=erasure.cut(others)))
+            profiles = tables.read(name).where(erasure.cut(others) & theirs)
+            scans = profiles.where(~F.col("file").isin(files)).select("table", "file", "segments")
+            ledger.wrote(tables.delete(name, matching=scans))
         told, changes = erasure.uncounted(columns)
         mine = {
             field: F.when(F.col("file").isin(files), F.col(f"`{field}`")).otherwise(value)
             for field, value in changes.items()
         }
-        ledger.wrote(rewriting.update(tables, name, where=told, changes=mine))
+        ledger.wrote(rewriting.update(tables, name, where=told & theirs, changes=mine))
     for name in (each for each in erasure.NUMBERING if each in names):
-        ledger.wrote(rewriting.delete(tables, name, where=erasure.described(columns)))
+        where = erasure.described(columns) & theirs
+        ledger.wrote(rewriting.delete(tables, name, where=where))
     for name in (each for each in erasure.QUOTING if each in names):
         where, changes = erasure.unquoted(name, columns)
+        if "table" in tables.read(name).columns:  # of a model's slices none is said
+            where &= theirs
         ledger.wrote(rewriting.update(tables, name, where=where, changes=changes))
+    if schemas.VALIDATIONS.full_name in names:
+        where, changes = erasure.unobserved(columns)
+        name = schemas.VALIDATIONS.full_name
+        ledger.wrote(rewriting.update(tables, name, where=where & theirs, changes=changes))

@@ -60,6 +60,17 @@ def keep(part: Path, folder: Path, *, at: datetime, suffix: str) -> Path | None:
     return target
 
 
+def write(path: Path, text: str) -> None:
+    """A small file for its owner alone: the whole of it is there, or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
+
+
 def files(folder: Path) -> list[Path]:
     """The files of a spool folder, the oldest first; what is being written is none."""
     return sorted(folder.glob("*Z-*"))

@@ -62,7 +62,7 @@ def section(facts: Facts) -> Section:
         id="model",
         title="How good the model is",
         how="Measured on test rows that are later than, or apart from, all it learnt from. The "
-        "brackets hold the value in 95 of 100 resamplings of those rows.",
+        "brackets hold the value in 95 of 100 draws of those they are of.",
         missing="No model has been evaluated yet.",
     )
     if version(facts) is None:
