@@ -107,7 +107,7 @@ def test_psi_over_their_bins_is_theirs(name: str) -> None:
     theirs, ours = THEIRS[name]["psi"], found(name)["psi"].value
     assert distances.psi(*over_their_bins(name)) == near(theirs)
     assert ours == pytest.approx(theirs, abs=0.04)
-    assert ours != pytest.approx(theirs, rel=1e-3)
+    assert ours != pytest.approx(theirs, rel=1e-6)  # sketches draw: near by chance, never the same
 
 
 @pytest.mark.parametrize("name", SAME_OVER_BINS["jensenshannon"])
@@ -115,7 +115,7 @@ def test_js_over_their_bins_is_theirs(name: str) -> None:
     theirs, ours = THEIRS[name]["jensenshannon"], NATS * found(name)["js"].value
     assert NATS * distances.js(*over_their_bins(name)) == near(theirs)
     assert ours == pytest.approx(theirs, abs=0.04)
-    assert ours != pytest.approx(theirs, rel=1e-3)
+    assert ours != pytest.approx(theirs, rel=1e-6)  # sketches draw: near by chance, never the same
 
 
 @pytest.mark.parametrize("name", CHANCE)
