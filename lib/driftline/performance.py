@@ -235,15 +235,24 @@ def assumption(
     """
     broken = []
     for name in names:
-        share = promised[name].value
-        rare = min(share, 1 - share) / 2 if name == "share_of_1" else drop
-        if off(promised[name], came[name], drop=min(drop, rare)):
+        if gap(name, promised, came, drop=drop):
             broken.append(
                 f"{name} {promised[name].value:.3f} expected, {came[name].value:.3f} came"
             )
     if broken:
         return Assumption(False, "concept drift: " + "; ".join(broken))
     return Assumption(True, f"{names[0]} as expected")
+
+
+def gap(
+    name: str, promised: Mapping[str, Interval], came: Mapping[str, Interval], *, drop: float
+) -> float:
+    """By how much more of a metric came than was promised; 0 where it is within ``drop``, or
+    chance. How many labels are 1 may not be off by half, either.
+    """
+    share = promised[name].value
+    rare = min(share, 1 - share) / 2 if name == "share_of_1" else drop
+    return off(promised[name], came[name], drop=min(drop, rare))
 
 
 def off(promised: Interval, came: Interval, *, drop: float) -> float:

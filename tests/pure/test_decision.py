@@ -475,13 +475,74 @@ def test_a_decision_kept_before_a_field_was_there_is_read() -> None:
     ],
 )
 def test_better_than_promised(metric: str, promised: float, came: float, found: bool) -> None:
+    bias = {"bias": interval(0.1)}
     each = Measured(
-        START, 1, 9, 9, {metric: interval(came)}, {metric: interval(promised)}, not found
+        START,
+        1,
+        9,
+        9,
+        {metric: interval(came)} | bias,
+        {metric: interval(promised)} | bias,
+        not found,
     )
     assert deciding.better(each, metric, 0.03) is found
     assert not deciding.better(replace(each, expected={}), metric, 0.03)
-    wide = replace(each, expected={metric: interval(promised, 20.0)})
+    wide = replace(each, expected={metric: interval(promised, 20.0)} | bias)
     assert not deciding.better(wide, metric, 0.03)  # chance explains it
+
+
+@pytest.mark.parametrize(
+    ("metric", "promised", "came", "found"),
+    [
+        # A fifth more churn, at random: hardly any order is left in the scores.
+        (
+            "pr_auc",
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            {"roc_auc": 0.58, "share_of_1": 0.24},
+            False,
+        ),
+        # As many more, ranked as before; ranked better than before; the ranks alone are better.
+        (
+            "pr_auc",
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            {"roc_auc": 0.81, "share_of_1": 0.24},
+            False,
+        ),
+        (
+            "pr_auc",
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            {"roc_auc": 0.90, "share_of_1": 0.24},
+            True,
+        ),
+        (
+            "pr_auc",
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            True,
+        ),
+        (
+            "pr_auc",
+            {"roc_auc": 0.81, "share_of_1": 0.05},
+            {"roc_auc": 0.70, "share_of_1": 0.05},
+            False,
+        ),
+        ("pr_auc", {"roc_auc": 0.81, "share_of_1": 0.05}, {"share_of_1": 1.0}, False),
+        # Nobody spends any more, and all are still expected to.
+        ("rmse", {"bias": 0.3}, {"bias": 22.8}, False),
+        ("mae", {"bias": 0.3}, {"bias": -22.8}, False),
+        ("rmse", {"bias": 22.8}, {"bias": 0.3}, True),
+    ],
+)
+def test_better_by_the_metric_and_worse_by_what_it_does_not_see(
+    metric: str, promised: dict[str, float], came: dict[str, float], found: bool
+) -> None:
+    better, worse = (0.5, 0.2) if metric == "pr_auc" else (25.0, 38.0)
+    real, expected = (
+        {name: interval(value) for name, value in {**each, metric: its}.items()}
+        for each, its in ((came, better), (promised, worse))
+    )
+    each = Measured(START, 1, 5_000, 5_000, real, expected, False)
+    assert deciding.better(each, metric, 0.03) is found
 
 
 def test_a_mistyped_day_hides_no_decision() -> None:

@@ -169,13 +169,27 @@ def _turn(
 
 
 def better(judged: Measured, metric: str, drop: float) -> bool:
-    """Whether a metric came out better than was promised, beyond ``drop`` and chance."""
-    promised = judged.expected.get(metric)
-    if promised is None:
+    """Whether labels broke the promise for the better: by the metric beyond ``drop`` and chance,
+    and by nothing that the metric cannot see for the worse.
+
+    An error falls where there is less to err about, however far off all scores are by then. The
+    area under precision and recall rises with the share of label 1, however rows are ranked.
+    """
+    promised, came = judged.expected, judged.real
+    if metric not in promised or metric not in came:
         return False
     if metric in SMALLER_IS_BETTER:
-        return performance.off(promised, judged.real[metric], drop=drop * promised.value) < 0
-    return performance.off(promised, judged.real[metric], drop=drop) > 0
+        drop *= promised[metric].value
+        aside = performance.gap("bias", promised, came, drop=drop)
+        off_worse = aside and abs(came["bias"].value) > abs(promised["bias"].value)
+        return performance.gap(metric, promised, came, drop=drop) < 0 and not off_worse
+    if metric == "pr_auc":
+        if "roc_auc" not in came:  # labels of one class, which scores promised not to be
+            return False
+        ranked = performance.gap("roc_auc", promised, came, drop=drop)
+        if ranked < 0 or (performance.gap("share_of_1", promised, came, drop=drop) and not ranked):
+            return False
+    return performance.gap(metric, promised, came, drop=drop) > 0
 
 
 def history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
