@@ -66,7 +66,8 @@ class Turn:
     trusted: bool
     """Whether the newest labels bore out what was promised before."""
     real: Interval | None
-    """The metric of the newest predictions of this version whose labels are known."""
+    """The metric of the newest predictions of this version whose labels are known; None also where
+    these labels do not tell it."""
     concept: bool
     """Whether these labels broke the promise."""
     better: bool = False
@@ -110,8 +111,7 @@ def causes(turn: Turn, rule: Monitor, *, smaller: bool) -> tuple[str, ...]:
         return ("no_champion",)
     found = []
     sign = -1.0 if smaller else 1.0
-    labelled = turn.real_cutoff is not None and turn.real_cutoff == turn.cutoff
-    promised = turn.expected if turn.trusted and not labelled else None
+    promised = _promised(turn)
     if any(_missed(each, rule, sign) for each in (turn.real, promised)):
         found.append("floor")
     if _worse(turn.real, turn.reference, rule.drop, sign):
@@ -129,6 +129,12 @@ def causes(turn: Turn, rule: Monitor, *, smaller: bool) -> tuple[str, ...]:
     if turn.stale:
         found.append("stale")
     return tuple(found)
+
+
+def _promised(turn: Turn) -> Interval | None:
+    """What trusted scores let expect, where no labels of these very predictions tell."""
+    labelled = turn.real is not None and turn.real_cutoff == turn.cutoff
+    return turn.expected if turn.trusted and not labelled else None
 
 
 def _missed(found: Interval | None, rule: Monitor, sign: float) -> bool:

@@ -545,6 +545,35 @@ def test_better_by_the_metric_and_worse_by_what_it_does_not_see(
     assert deciding.better(each, metric, 0.03) is found
 
 
+def told(monkeypatch, *mine: Measured, **train: str) -> Turn:
+    """The turn of a champion by what was measured of its predictions, oldest first."""
+    monkeypatch.setattr(deciding.comparisons, "drifted", lambda *_: [])
+    monkeypatch.setattr(deciding, "_reference", lambda *_: interval(0.75))
+    asked = CHURN.model_copy(update={"train": CHURN.train.model_copy(update=train)})
+    line: Any = SimpleNamespace(problem=asked)
+    champion = Version(1, "", "", {})
+    cutoff = mine[-1].cutoff
+    return deciding._turn(line, champion, mine, (), cutoff + 2 * DAY, cutoff, 1)[0]
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
+def test_labels_of_one_class_are_the_newest_labels(monkeypatch, metric: str) -> None:
+    """Everybody has gone, where half of them should have: there is no metric, and no doubt."""
+    expected = {metric: interval(0.75), "share_of_1": interval(0.5)}
+    may = Measured(START, 1, 800, 800, expected, expected, True)
+    june = Measured(START + 30 * DAY, 1, 800, 800, {"share_of_1": interval(1.0)}, expected, False)
+    found = told(monkeypatch, may, june, metric=metric)
+    assert (found.real, found.real_cutoff) == (None, june.cutoff)
+    assert (found.concept, found.better, found.trusted) == (True, False, False)
+    assert causes(found, RULE, smaller=False) == ("concept",)
+    promised = replace(june, assumption=True)  # as of a rare label, of few rows
+    calm = told(monkeypatch, may, promised, metric=metric)
+    assert decide([calm], RULE, FREE, smaller=False).action == "keep"
+    low = {**expected, metric: interval(0.65)}  # what no label tells, scores do
+    lost = told(monkeypatch, may, replace(promised, expected=low), metric=metric)
+    assert causes(lost, RULE, smaller=False) == ("expected",)
+
+
 def test_a_mistyped_day_hides_no_decision() -> None:
     """A day that is asked for a few hours before it begins, where it has begun, is none."""
     made = {

@@ -145,8 +145,8 @@ def _turn(
     """What is known now, and which features are not what they were."""
     problem, metric = line.problem, line.problem.train.metric
     newest = mine[-1] if mine else None
-    labelled = [each for each in mine if metric in each.real]
-    judged = labelled[-1] if labelled else None
+    # Labels of one class have no roc_auc, and may be the farthest from what was promised.
+    judged = next((each for each in reversed(mine) if each.real), None)
     drifted = None if champion is None else comparisons.drifted(line, champion, features_version)
     weight = importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
@@ -158,7 +158,7 @@ def _turn(
         drift=_share(drifted, weight),
         expected=newest.expected.get(metric) if newest else None,
         trusted=judged is None or judged.assumption is not False,
-        real=judged.real[metric] if judged else None,
+        real=judged.real.get(metric) if judged else None,
         concept=judged is not None and judged.assumption is False,
         better=judged is not None and better(judged, metric, problem.monitor.drop),
         real_cutoff=judged.cutoff if judged else None,
