@@ -101,7 +101,7 @@ class Decision:
     action: Action
     causes: tuple[str, ...]
     violations: int
-    """Violating turns among the newest ``of``."""
+    """Violating turns among the newest ``of``; of those by the same labels, one."""
     why: str
 
 
@@ -159,8 +159,37 @@ def violates(turn: Turn, found: Sequence[str]) -> bool:
     """Whether a turn's causes count towards training again."""
     if _VIOLATIONS & set(found):
         return True
-    blind = turn.real is None and (turn.expected is None or not turn.trusted)
-    return "drift" in found and blind
+    return "drift" in found and _blind(turn)
+
+
+def _blind(turn: Turn) -> bool:
+    """Whether neither labels nor scores tell how the model does."""
+    return turn.real is None and (turn.expected is None or not turn.trusted)
+
+
+def _counted(turns: Sequence[Turn], rule: Monitor, *, smaller: bool) -> int:
+    """How many turns violate; those that labels alone speak against, once for the same labels.
+
+    Where a horizon is no multiple of the days between cut-offs, a new one comes before new labels.
+    """
+    count, told = 0, set()
+    for turn in turns:
+        found = causes(turn, rule, smaller=smaller)
+        if not violates(turn, found):
+            continue
+        if turn.real_cutoff is not None and not _by_scores(turn, found, rule, smaller=smaller):
+            if turn.real_cutoff in told:
+                continue
+            told.add(turn.real_cutoff)
+        count += 1
+    return count
+
+
+def _by_scores(turn: Turn, found: Sequence[str], rule: Monitor, *, smaller: bool) -> bool:
+    """Whether the newest predictions by themselves make a violation of a turn."""
+    if "expected" in found or _missed(_promised(turn), rule, -1.0 if smaller else 1.0):
+        return True
+    return "drift" in found and _blind(turn)
 
 
 def decide(
@@ -175,7 +204,7 @@ def decide(
     if now.version is None:
         return Decision("retrain", found, 1, CAUSES["no_champion"])
     mine = [each for each in turns if each.version == now.version][-rule.of :]
-    count = sum(violates(each, causes(each, rule, smaller=smaller)) for each in mine)
+    count = _counted(mine, rule, smaller=smaller)
     said = "; ".join(CAUSES[each] for each in found)
     if not violates(now, found):
         if not found:

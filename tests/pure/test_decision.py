@@ -545,6 +545,45 @@ def test_better_by_the_metric_and_worse_by_what_it_does_not_see(
     assert deciding.better(each, metric, 0.03) is found
 
 
+@pytest.mark.parametrize(
+    ("every", "horizon", "bad"), [(7, 30, range(1)), (30, 7, range(1)), (7, 30, range(2))]
+)
+def test_the_same_labels_count_once(every: int, horizon: int, bad: range) -> None:
+    """A turn a day, of which cut-offs and labels have no common rhythm; so many cut-offs' labels
+    are bad, and all others good.
+    """
+    past: dict[str, Any] = {}
+    made = []
+    for day in range(horizon, horizon + 3 * every + 5):
+        cutoff, labels = (START + each // every * every * DAY for each in (day, day - horizon))
+        lost = labels < START + len(bad) * every * DAY
+        turn = replace(
+            CALM,
+            as_of=START + day * DAY,
+            cutoff=cutoff,
+            real_cutoff=labels,
+            trusted=not lost,
+            concept=lost,
+            **(WORSE if lost else {}),
+        )
+        made.append(decide(deciding.history(past, {}, turn), RULE, FREE, smaller=False))
+        past[str(day)] = SimpleNamespace(turn=json.dumps(to_json(turn)))
+    assert max(each.violations for each in made) == len(bad)
+    assert [each.action for each in made].count("retrain") == (every if len(bad) == 2 else 0)
+    assert made[every - 1].causes == ("worse", "concept")
+
+
+def test_scores_that_promise_worse_count_beside_the_same_labels() -> None:
+    """Each new cut-off's own scores are news; so is drift where nothing else tells."""
+    same = {"real_cutoff": START, "trusted": True}
+    lost = {**WORSE, **same, "expected": interval(0.65)}
+    assert decide(turns(lost, lost), RULE, FREE, smaller=False).violations == 2
+    blind = {"real": None, "real_cutoff": START, "trusted": False, "concept": True, "drift": 0.6}
+    assert decide(turns(blind, blind), RULE, FREE, smaller=False).violations == 2
+    only = {**blind, "drift": 0.0}
+    assert decide(turns(only, only), RULE, FREE, smaller=False).violations == 1
+
+
 def told(monkeypatch, *mine: Measured, **train: str) -> Turn:
     """The turn of a champion by what was measured of its predictions, oldest first."""
     monkeypatch.setattr(deciding.comparisons, "drifted", lambda *_: [])
