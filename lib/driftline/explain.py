@@ -85,8 +85,10 @@ def _again(problem: Problem) -> str:
     bad = f"{metric} is worse by {part} than when the model was judged"
     if rule.floor is not None:
         bad += f", or than {rule.floor:g}"
+    bad += ", or labels are not what scores promised (but for the better)"
+    bad += f"; or nothing else can tell, and {rule.drift:.0%} of what matters to it has drifted"
     said = f"in {rule.at_least} of {rule.of} turns of the cycle, and the newest, {bad}"
-    return said + (", and it pays" if rule.value else "")
+    return said + ("; and it pays" if rule.value else "")
 
 
 def features(problem: Problem) -> str:

@@ -26,8 +26,11 @@ from driftline.sla_section import Sla
 from driftline.source_section import Source
 from driftline.split_section import GivenSplit, Split, TimeSplit
 
-_TAKEN = ("as_of", "label", "part", "fold", "features", "score", "prediction", "probability")
-"""Columns that stand beside the features on their way through training and scoring."""
+_TAKEN = (
+    *("as_of", "label", "part", "fold", "features", "score", "prediction", "probability"),
+    *("entity", "model_version"),
+)
+"""Columns that stand beside the features on their way through training, scoring and monitoring."""
 
 _OPERATED = {"sla", "budgets", "schedule"}
 """Sections about how a problem is operated, not about what is asked."""
@@ -149,6 +152,14 @@ class Problem(Strict):
                 found=self.train.class_weights,
                 allowed="none for regression; none, balanced for classification",
                 hint="remove it",
+            )
+        if self.monitor.value is not None and self.task == "regression":
+            raise wrong(
+                "a regression has no false alarms and misses to pay for",
+                key="monitor.value",
+                found=self.task,
+                allowed="a value of errors for classification only",
+                hint="remove it: what training again may gain is not weighed",
             )
         forward = isinstance(self.split, TimeSplit) and self.split.folds == "forward"
         if self.prepare.encode == "target" and self.train.folds < 3 and not forward:

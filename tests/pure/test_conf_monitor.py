@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,26 @@ def test_requests_have_to_say_whose_they_are(repository, tmp_path) -> None:
     columns["customer_id"] = {"type": "string", "comment": "Who"}
     path.write_text(yaml.safe_dump(told), "utf-8")
     assert load_problem(path).monitor.requests == "asked"
+
+
+def test_errors_of_a_regression_have_no_value(repository, tmp_path) -> None:
+    told = yaml.safe_load((repository / "conf" / "cdnow_spend.yaml").read_text("utf-8"))
+    told["monitor"] = {"value": {"false_alarm": 1, "miss": 5}}
+    path = tmp_path / "cdnow_spend.yaml"
+    path.write_text(yaml.safe_dump(told), "utf-8")
+    with pytest.raises(ConfError, match="no false alarms and misses to pay for") as refused:
+        load_problem(path)
+    assert "monitor.value" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["entity", "model_version"])
+def test_no_attribute_is_called_as_what_predictions_are_kept_by(
+    repository, tmp_path, name: str
+) -> None:
+    """Monitoring joins the two: a problem that scores could not be monitored."""
+    text = (repository / "conf" / "churn.yaml").read_text("utf-8")
+    path = tmp_path / "churn.yaml"
+    path.write_text(re.sub(r"\bcountry\b", name, text), "utf-8")
+    with pytest.raises(ConfError, match="would have the same name") as refused:
+        load_problem(path)
+    assert refused.value.allowed.endswith("entity, model_version")
