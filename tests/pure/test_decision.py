@@ -491,42 +491,20 @@ def test_better_than_promised(metric: str, promised: float, came: float, found: 
     assert not deciding.better(wide, metric, 0.03)  # chance explains it
 
 
+PROMISED = {"roc_auc": 0.81, "share_of_1": 0.05}
+
+
 @pytest.mark.parametrize(
     ("metric", "promised", "came", "found"),
     [
         # A fifth more churn, at random: hardly any order is left in the scores.
-        (
-            "pr_auc",
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            {"roc_auc": 0.58, "share_of_1": 0.24},
-            False,
-        ),
+        ("pr_auc", PROMISED, {"roc_auc": 0.58, "share_of_1": 0.24}, False),
         # As many more, ranked as before; ranked better than before; the ranks alone are better.
-        (
-            "pr_auc",
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            {"roc_auc": 0.81, "share_of_1": 0.24},
-            False,
-        ),
-        (
-            "pr_auc",
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            {"roc_auc": 0.90, "share_of_1": 0.24},
-            True,
-        ),
-        (
-            "pr_auc",
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            True,
-        ),
-        (
-            "pr_auc",
-            {"roc_auc": 0.81, "share_of_1": 0.05},
-            {"roc_auc": 0.70, "share_of_1": 0.05},
-            False,
-        ),
-        ("pr_auc", {"roc_auc": 0.81, "share_of_1": 0.05}, {"share_of_1": 1.0}, False),
+        ("pr_auc", PROMISED, {"roc_auc": 0.81, "share_of_1": 0.24}, False),
+        ("pr_auc", PROMISED, {"roc_auc": 0.90, "share_of_1": 0.24}, True),
+        ("pr_auc", PROMISED, PROMISED, True),
+        ("pr_auc", PROMISED, {"roc_auc": 0.70, "share_of_1": 0.05}, False),
+        ("pr_auc", PROMISED, {"share_of_1": 1.0}, False),
         # Nobody spends any more, and all are still expected to.
         ("rmse", {"bias": 0.3}, {"bias": 22.8}, False),
         ("mae", {"bias": 0.3}, {"bias": -22.8}, False),
