@@ -60,6 +60,8 @@ def commands(
         Its metrics are in metrics.prom beside the tables, also where it fails, and are pushed where
         the environment names a pushgateway; one that is away ends in exit code 75, all else done.
         """
+        if dry_run and only is not None:
+            raise click.UsageError("give one of --dry-run, which tells of all parts, and --only")
         line = opened(options)
         if dry_run:
             from driftline.jobs import planning

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from driftline.performance import BINS, LEAST
@@ -80,6 +80,15 @@ def counted(
         sums |= {"e": F.sum(error), "e1": F.sum(F.abs(error))}
         sums |= {"e2": F.sum(error**2), "e4": F.sum(error**4)}
     return cells.groupBy(*keys).agg(*(value.alias(name) for name, value in sums.items()))
+
+
+def frequent(counts: DataFrame, *, at_least: int) -> DataFrame:
+    """:func:`counted` without slices of fewer rows in their cut-off and version: an attribute may
+    have as many values as there are rows.
+    """
+    slice_ = Window.partitionBy("cutoff", "model_version", "slice")
+    enough = (F.col("slice") == "") | (F.col("_rows") >= at_least)
+    return counts.withColumn("_rows", F.sum("rows").over(slice_)).where(enough).drop("_rows")
 
 
 def _place(edges: Mapping[int, Sequence[float]]) -> Column:

@@ -21,7 +21,7 @@ ACTIONS = ("keep", "watch", "retrain")
 
 @dataclass(frozen=True)
 class State:
-    """The newest decision and what it rests on."""
+    """The newest decision and what it rests on, as far as it is about the champion."""
 
     at: datetime
     as_of: datetime
@@ -33,7 +33,7 @@ class State:
     drift: float | None
     skew: float | None
     skewed: tuple[str, ...]
-    trusted: bool
+    trusted: bool | None
     gain: float | None
     cost: float | None
 
@@ -98,17 +98,16 @@ def registry(
     gauge("decided_timestamp_seconds", "When it was made").labels(problem).set(state.at.timestamp())
     known = gauge("as_of_timestamp_seconds", "The day it was made as of")
     known.labels(problem).set(state.as_of.timestamp())
-    trusted = gauge("promise_trusted", "Whether labels bore out what scores promised")
-    trusted.labels(problem).set(float(state.trusted))
     skewed = gauge("feature_skewed", "1 for each feature that is not as in training", "feature")
     for name in state.skewed:
         skewed.labels(problem, name).set(1.0)
     for name, said, number in (
+        ("promise_trusted", "Whether labels bore out what scores promised", state.trusted),
         ("drift_share", "Share of the importance in features that drifted", state.drift),
         ("skew_share", "Share of it in features that are not as in training", state.skew),
         ("retraining_gain", "What training again may gain at most", state.gain),
         ("retraining_cost", "What the last training cost", state.cost),
     ):
         if number is not None:
-            gauge(name, said).labels(problem).set(number)
+            gauge(name, said).labels(problem).set(float(number))
     return found

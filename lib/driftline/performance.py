@@ -31,6 +31,10 @@ nearly all of a rare label's would be one cell, in which nobody is ranked."""
 LEAST = 1e-6
 """Scores nearer to 0 or 1 are taken for this far away."""
 
+_FEWEST = 10
+"""Of fewer labels of a class the bootstrap draws the same ones again: its intervals are too narrow
+to tell a model that is worse."""
+
 _PENALTY = 1e-6
 _EPSILON = float(np.finfo(np.float64).eps)
 _DECILES = 10
@@ -90,7 +94,7 @@ def measured(score: Floats, called: Floats, ones: Floats, zeros: Floats) -> dict
     gaps = (ones - score * (ones + zeros)) @ np.eye(_DECILES)[tenth]
     return {
         "roc_auc": _ratio(((below + zeros / 2) * ones).sum(-1), n1 * n0, math.nan),
-        "pr_auc": _ratio((ones[..., ::-1] * _ratio(hits, taken)).sum(-1), n1),
+        "pr_auc": _ratio((ones[..., ::-1] * _ratio(hits, taken)).sum(-1), n1, math.nan),
         "log_loss": -_ratio(ones @ np.log(p) + zeros @ np.log(1 - p), n),
         "brier": _ratio(ones @ (1 - score) ** 2 + zeros @ score**2, n),
         "accuracy": _ratio(tp + n0 - fp, n),
@@ -235,6 +239,8 @@ def assumption(
     """
     broken = []
     for name in names:
+        if name not in promised or name not in came:  # as the metric of labels of one class
+            continue
         if gap(name, promised, came, drop=drop):
             broken.append(
                 f"{name} {promised[name].value:.3f} expected, {came[name].value:.3f} came"
@@ -265,6 +271,16 @@ def off(promised: Interval, came: Interval, *, drop: float) -> float:
 def error(found: Interval) -> float:
     """The standard error that a 95 % interval stands for."""
     return (found.high - found.low) / (2 * 1.96)
+
+
+def few(came: Mapping[str, Interval], labelled: int) -> str:
+    """Why so many labels cannot tell that a model is worse; empty where they can."""
+    if "share_of_1" not in came:
+        return "" if labelled >= _FEWEST else f"{labelled} labels are too few to judge by"
+    ones = round(came["share_of_1"].value * labelled)
+    if min(ones, labelled - ones) >= _FEWEST:
+        return ""
+    return f"{ones:,} of {labelled:,} labels are 1: too few of a class to judge the metric by"
 
 
 def residuals(found: Mapping[str, float]) -> dict[str, Interval]:

@@ -73,7 +73,7 @@ def test_the_wheel(wheel, command) -> None:
     plan = planning.plan(wheel.line)
     print(plan)
     for stage in ("validate", "features", "score", "drift", "monitor"):
-        assert f"{stage:<10}what comes before it is new" in plan
+        assert f"{stage:<10}what comes before it is due" in plan
     assert f"{'train':<10}if monitor decides so" in plan
     assert "files of visits" in plan
     print(wheel.turn())

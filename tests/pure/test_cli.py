@@ -246,6 +246,10 @@ def test_an_interrupted_command_ends_as_shells_expect(
             ["validate", "--problem", CHURN, "--replay", "--dry-run"],
             "give one of --replay, --dry-run and --quarantine",
         ),
+        (
+            ["cycle", "--problem", CHURN, "--dry-run", "--only", "monitor"],
+            "give one of --dry-run, which tells of all parts, and --only",
+        ),
     ],
     ids=lambda value: " ".join(value[:1] + value[3:]) if isinstance(value, list) else "",
 )

@@ -14,6 +14,7 @@ import pytest
 from driftline.certificate import Evidence
 from driftline.decision import (
     CAUSES,
+    Decision,
     Economics,
     Turn,
     causes,
@@ -26,7 +27,7 @@ from driftline.decision import (
 )
 from driftline.errors import Missing
 from driftline.evaluation import Interval
-from driftline.jobs import acting, cycle, deciding, monitor, paying
+from driftline.jobs import acting, cycle, deciding, measuring, monitor, paying
 from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
 from driftline.problem import load_problem
@@ -219,17 +220,37 @@ def test_a_period_has_trained_once_a_training_came_to_an_end() -> None:
     """Of three decisions to train: one refused in the end, one skipped by a backfill, one open."""
     months = turns(WORSE, WORSE, WORSE, WORSE)
     past: Any = {
-        str(place): SimpleNamespace(turn=json.dumps(to_json(each)))
+        str(place): SimpleNamespace(turn=json.dumps(to_json(each)), metric="roc_auc")
         for place, each in enumerate(months[:3])
     }
     trained: Any = {
         "0": SimpleNamespace(verdict="refused"),
         "1": SimpleNamespace(verdict="skipped"),
     }
-    found = deciding.history(past, trained, months[3])
+    found = deciding.history(past, trained, months[3], "roc_auc")
     assert [each.trained for each in found] == [True, False, False, False]
-    again = deciding.history(past, trained, replace(months[0], drift=0.5))
+    again = deciding.history(past, trained, replace(months[0], drift=0.5), "roc_auc")
     assert (again[-1].drift, again[-1].trained) == (0.5, True)
+
+
+def test_turns_judged_by_another_metric_are_for_the_cooldown_alone() -> None:
+    """0.65 is bad for a ROC AUC, and may be good for what is under precision and recall."""
+    months = turns(WORSE, WORSE, WORSE)
+    past: Any = {
+        str(place): SimpleNamespace(turn=json.dumps(to_json(each)), metric="roc_auc")
+        for place, each in enumerate(months[:2])
+    }
+
+    def made(metric: str, **trained: Any) -> Decision:
+        found = deciding.history(past, trained, months[2], metric)
+        return decide(found, RULE, FREE, smaller=False)
+
+    assert (made("roc_auc").action, made("roc_auc").violations) == ("retrain", 3)
+    assert (made("pr_auc").action, made("pr_auc").violations) == ("watch", 1)
+    rule = RULE.model_copy(update={"at_least": 1})
+    tried: Any = {"1": SimpleNamespace(verdict="refused")}
+    found = decide(deciding.history(past, tried, months[2], "pr_auc"), rule, FREE, smaller=False)
+    assert found.action == "watch" and "turns since training was decided" in found.why
 
 
 def test_what_training_may_gain() -> None:
@@ -544,8 +565,9 @@ def test_the_same_labels_count_once(every: int, horizon: int, bad: range) -> Non
             concept=lost,
             **(WORSE if lost else {}),
         )
-        made.append(decide(deciding.history(past, {}, turn), RULE, FREE, smaller=False))
-        past[str(day)] = SimpleNamespace(turn=json.dumps(to_json(turn)))
+        found = deciding.history(past, {}, turn, "roc_auc")
+        made.append(decide(found, RULE, FREE, smaller=False))
+        past[str(day)] = SimpleNamespace(turn=json.dumps(to_json(turn)), metric="roc_auc")
     assert max(each.violations for each in made) == len(bad)
     assert [each.action for each in made].count("retrain") == (every if len(bad) == 2 else 0)
     assert made[every - 1].causes == ("worse", "concept")
@@ -589,6 +611,78 @@ def test_labels_of_one_class_are_the_newest_labels(monkeypatch, metric: str) -> 
     low = {**expected, metric: interval(0.65)}  # what no label tells, scores do
     lost = told(monkeypatch, may, replace(promised, expected=low), metric=metric)
     assert causes(lost, RULE, smaller=False) == ("expected",)
+
+
+def test_a_few_labels_of_a_class_say_of_no_model_that_it_is_worse(monkeypatch) -> None:
+    """One label in two hundred is 1, at rank 80: 0.40, by a bootstrap that only draws it again."""
+    expected = {"roc_auc": interval(0.75), "share_of_1": interval(0.004)}
+    real = {"roc_auc": interval(0.40, 0.06), "share_of_1": interval(0.005)}
+    few = Measured(START, 1, 200, 200, real, expected, True)
+    found = told(monkeypatch, few)
+    assert (found.real, found.real_cutoff, found.trusted) == (None, START, True)
+    assert decide([found], RULE, FREE, smaller=False).action == "keep"
+    many = told(monkeypatch, replace(few, rows=9_000, labelled=9_000))
+    assert causes(many, RULE, smaller=False) == ("worse",)
+
+    made = SimpleNamespace(
+        action="keep", metric="roc_auc", rule=RULE.model_dump_json(), turn=json.dumps(to_json(CALM))
+    )
+    concluded = []
+    monkeypatch.setattr(deciding, "decisions", lambda *_: {"d": made})
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
+    monkeypatch.setattr(deciding, "conclude", lambda *said, **_: concluded.append(said[4]))
+    line: Any = SimpleNamespace(problem=CHURN)
+    assert deciding.judge(line, line, [few], as_of=START) == 0  # nor that a decision was wrong
+    assert deciding.judge(line, line, [replace(few, labelled=9_000)], as_of=START) == 1
+    assert concluded == ["missed"]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "aside"),
+    [("classification", "roc_auc", "share_of_1"), ("regression", "rmse", "bias")],
+)
+def test_what_was_measured_is_judged_by_the_rule_of_now(monkeypatch, task, metric, aside) -> None:
+    """Labels are 0.05 off (of an error: of its size), as they were when they were measured."""
+    scale = 2.0 if task == "regression" else 1.0
+    values = {
+        "expected": {metric: interval(scale), aside: interval(0.5)},
+        "real": {metric: interval(scale), aside: interval(0.5 + 0.05 * scale)},
+    }
+    rows: Any = [
+        SimpleNamespace(
+            cutoff=START, model_version=1, run_id="r", kind=kind, metric=name, rows=900,
+            labelled=900, assumption=None, value=each.value, low=each.low, high=each.high,
+        )
+        for kind, found in values.items()
+        for name, each in found.items()
+    ]  # fmt: skip
+    monkeypatch.setattr(measuring, "_rows_of", lambda *_: rows)
+
+    def holds(drop: float, *kinds: str) -> bool | None:
+        asked = SimpleNamespace(
+            task=task, train=SimpleNamespace(metric=metric), monitor=Monitor(drop=drop)
+        )
+        rows[:] = [row for row in rows if not kinds or row.kind in kinds]
+        line: Any = SimpleNamespace(problem=asked)
+        (found,) = measuring.read(line, START)
+        return found.assumption
+
+    assert (holds(0.03), holds(0.1)) == (False, True)
+    assert holds(0.1, "expected") is None
+
+
+def test_what_another_problem_file_asked_for_is_not_carried_out(monkeypatch) -> None:
+    """An edit that decided to train, and was taken back before that came to an end."""
+    asked: Any = [
+        SimpleNamespace(action="watch", problem=CHURN.digest),
+        SimpleNamespace(action="retrain", problem="another"),
+    ]
+    monkeypatch.setattr(deciding, "made", lambda *_: asked)
+    line: Any = SimpleNamespace(problem=CHURN)
+    assert cycle._made(line, START).action == "watch"
+    del asked[0]
+    with pytest.raises(Missing, match="nothing was decided as of 2024-06-01 by this problem file"):
+        cycle._made(line, START)
 
 
 def test_a_mistyped_day_hides_no_decision() -> None:

@@ -85,6 +85,25 @@ def test_what_is_known_is_there_and_what_is_not_is_absent() -> None:
     assert first.endswith("# EOF\n")
 
 
+def test_a_decision_about_another_version_tells_nothing_of_the_champion() -> None:
+    """Its alerts are over once another is champion; what it decided, and when, is told on."""
+    row = Row(
+        as_of=NOW, at=NOW, action="retrain", causes=["worse", "concept"], metric="roc_auc",
+        real=0.7, expected=0.8, reference=0.8, drift=0.4, skew=0.1, skewed=["age"], trusted=False,
+        gain=12.5, cost=1.0, model_version=4,
+    )  # fmt: skip
+    about = samples(told(exposing.state([row], 4), []))
+    problem = ("problem", "churn")
+    assert about["driftline_cause", ("cause", "worse"), problem] == 1
+    assert about["driftline_promise_trusted", problem] == 0
+    other = samples(told(exposing.state([row], 5), []))
+    assert other["driftline_decision", ("action", "retrain"), problem] == 1
+    assert not any(value for (name, *_), value in other.items() if name == "driftline_cause")
+    kept = {"champion_version", "decision", "cause", "decided_timestamp_seconds"}
+    kept |= {"as_of_timestamp_seconds"}
+    assert {name for name, *_ in other} == {f"driftline_{name}" for name in kept}
+
+
 def test_how_a_stage_ended_is_news_until_the_next_turn() -> None:
     """A training that was refused is not tried again for months, but the turns go on."""
 

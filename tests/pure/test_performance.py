@@ -203,7 +203,29 @@ def test_one_class_only_has_no_auc_and_is_no_concept_drift() -> None:
     score = np.full(200, 0.002)
     found = performance.real(celled(score, np.zeros(200)), seed=1)
     assert math.isnan(found["roc_auc"].value)
+    assert math.isnan(found["pr_auc"].value)  # unknown, where the worst is no 0 for certain
     assert told(score, np.zeros(200)).holds
+
+
+@pytest.mark.parametrize(
+    ("ones", "labelled", "words"),
+    [
+        (1, 200, "1 of 200 labels are 1: too few of a class to judge the metric by"),
+        (9, 4_000, "9 of 4,000 labels are 1: too few of a class to judge the metric by"),
+        (10, 4_000, ""),
+        (191, 200, "191 of 200 labels are 1: too few of a class to judge the metric by"),
+        (190, 200, ""),
+    ],
+)
+def test_a_few_labels_of_a_class_judge_no_model(ones: int, labelled: int, words: str) -> None:
+    share = Interval(ones / labelled, 0.0, 1.0)
+    assert performance.few({"share_of_1": share}, labelled) == words
+
+
+def test_a_few_errors_judge_no_regression() -> None:
+    came = {"rmse": Interval(1.0, 1.0, 1.0)}
+    assert performance.few(came, 3) == "3 labels are too few to judge by"
+    assert performance.few(came, 10) == ""
 
 
 def test_residuals_are_rmse_and_mae_with_intervals_that_cover() -> None:

@@ -95,6 +95,14 @@ def test_counts_are_point_in_time_and_add_up(spark) -> None:
         ("country=DE",): (2, 2, 1, 2),
         ("country=missing",): (2, 1, 0, 1),
     }
+    # Slices of few rows, all cut-offs and versions by themselves, do not come to the driver.
+    table = spark.createDataFrame(late)
+    many = monitor.frequent(table, at_least=2).collect()
+    assert {(row.cutoff.month, row.model_version, row.slice) for row in many} == {
+        *((6, 1, ""), (7, 1, ""), (7, 2, "")),
+        *((6, 1, "country=DE"), (6, 1, "country=missing")),
+    }
+    assert Counter(many) == Counter(row for row in late if row in many)
     # A day before they are over, the same labels are unknown; a month before, nothing was asked.
     july = found(day(7, 30))
     assert totals([r for r in july if not r.slice], ("cutoff",)) == {
@@ -452,6 +460,21 @@ def test_scores_that_nothing_is_known_of_are_doubted(repository) -> None:
     ]
     assert doubts == ["what its scores mean is not known: each is taken at its word", ""]
     assert measuring._said(100, 0, None, None, doubts[0]) == doubts[0]
+
+
+def test_a_few_labels_of_a_class_are_said(repository) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    cell = {"cutoff": day(6), "model_version": 1, "slice": "", "called": 0.0, "matched": 100}
+    rows = [
+        Row(**cell, scores=score, rows=100, labelled=100, ones=ones)
+        for score, ones in ((2.0, 3.0), (4.0, 1.0))
+    ]
+    line: Any = SimpleNamespace(problem=problem)
+    known = measuring._Judged({1: Calibrated()}, {})
+    found = measuring._rows(line, known, (day(6), 1), rows, restated=None)
+    assert {row[-1] for row in found} == {
+        "4 of 200 labels are 1: too few of a class to judge the metric by"
+    }
 
 
 @pytest.mark.slow  # three turns

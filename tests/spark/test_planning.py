@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import pytest
 
 from driftline.budgets import Budgets
-from driftline.jobs import deciding, monitor, planning
+from driftline.errors import Missing
+from driftline.jobs import acting, batches, deciding, deliveries, ingest, monitor, planning
+from driftline.jobs.cycle import PARTS
 from driftline.problem import load_problem
 from driftline.registry import Version
 
 ARRIVED = datetime(2024, 6, 10, tzinfo=timezone.utc)
+TURN = {*PARTS}
 
 
 def test_a_wrong_clock_does_not_make_features_due(spark, repository, monkeypatch) -> None:
@@ -69,3 +72,65 @@ def test_a_version_that_came_back_has_the_newest_cut_off_to_score(spark, problem
     assert planning._unscored(line, one, None) == "version 1 has scored nothing of 2024-07-01"
     assert planning._unscored(line, one, ARRIVED) is None
     assert planning._unscored(line, two, ARRIVED) == "version 2 has scored nothing of 2024-06-01"
+
+
+def steps(monkeypatch, problem, told: planning._Told, *, waits: str | None = None) -> dict:
+    """Why each stage of a turn is due, where nothing moved but what waits for ingest."""
+    monkeypatch.setattr(ingest, "waiting", lambda _: (waits, None))
+    monkeypatch.setattr(acting, "backfill", lambda *_: False)
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
+    for name in ("_moved", "_reaches", "_unscored"):
+        monkeypatch.setattr(planning, name, lambda *_: None)
+    made = SimpleNamespace(problem=problem.digest, action="keep", decision="d")
+    monkeypatch.setattr(deciding, "made", lambda *_: [made])
+    found = planning._steps(SimpleNamespace(problem=problem), {}, told)
+    return {each.stage: each.why for each in found if each.why is not None}
+
+
+OLD, NEW = (
+    Version(number, "", "", {"watermark": datetime(2024, day, 1, tzinfo=timezone.utc).isoformat()})
+    for number, day in ((1, 5), (2, 7))
+)
+
+
+@pytest.mark.parametrize(
+    ("champion", "then", "refused", "waits", "due"),
+    [
+        (NEW, NEW, None, None, set()),
+        (OLD, OLD, None, "1 files", TURN),
+        # A day before today's champion had learnt: the one of then is asked, and nobody trained.
+        (NEW, OLD, None, "1 files", TURN - {"train"}),
+        (NEW, None, None, "1 files", TURN - {"score", "drift", "train"}),
+        (None, None, None, None, {"train", "report"}),
+        # What was refused is tried again with other data only.
+        (None, None, "does not beat majority", None, set()),
+        (None, None, "does not beat majority", "1 files", TURN),
+    ],
+)
+def test_who_is_asked_and_who_is_trained(
+    monkeypatch, problem, champion, then, refused, waits, due
+) -> None:
+    told = planning._Told(ARRIVED, ARRIVED, champion, then, refused)
+    assert set(steps(monkeypatch, problem, told, waits=waits)) == due
+    head = planning._head(told)
+    assert ("was version 1 then" in head) == (then not in (champion, None))
+    assert ("does not beat majority" in head) == (refused is not None)
+
+
+def test_what_cannot_be_told_of_a_source_is_something_to_do(problem, monkeypatch) -> None:
+    """What a database has is told by asking it; where nothing was delivered, a turn fails."""
+    source = problem.sources["orders"]
+    pulled = source.model_copy(update={"database": SimpleNamespace()})
+    line = SimpleNamespace(problem=problem.model_copy(update={"sources": {"orders": pulled}}))
+    monkeypatch.setattr(batches, "history", lambda _: [])
+    monkeypatch.setattr(batches, "unfinished", lambda *_: [])
+    monkeypatch.setattr(deliveries, "found", lambda *_: [])
+    assert ingest.waiting(line) == ("orders is pulled", None)
+    line.problem = problem.model_copy(update={"sources": {"orders": source}})
+    assert ingest.waiting(line) == (None, 0)
+
+    def none(*_: object) -> None:
+        raise Missing("no deliveries of orders found", where="data/orders", hint="")
+
+    monkeypatch.setattr(deliveries, "found", none)
+    assert ingest.waiting(line) == ("no deliveries of orders found", 0)

@@ -88,11 +88,13 @@ def _turn(line: Line, stage: Stage, as_of: datetime | None, wanted: Sequence[str
 
 
 def _made(line: Line, day: datetime) -> Row:
-    """The newest decision as of a day; raises :class:`Missing` where there is none."""
-    found = deciding.made(line, day)
+    """The newest decision as of a day by what the problem file says now; raises :class:`Missing`
+    where there is none.
+    """
+    found = [row for row in deciding.made(line, day) if row.problem == line.problem.digest]
     if not found:
         raise Missing(
-            f"nothing was decided as of {day:%Y-%m-%d}",
+            f"nothing was decided as of {day:%Y-%m-%d} by this problem file",
             where=schemas.DECISIONS.full_name,
             hint="monitor decides, and comes before train: `driftline cycle --only monitor`",
         )

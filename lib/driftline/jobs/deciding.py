@@ -56,8 +56,9 @@ def decide(
         return past[id_]
     mine = [each for each in measured if champion and each.version == champion.number]
     turn, apart = _turn(line, champion, mine, skew.features, as_of, cutoff, features_version)
-    turns = history(past, outcomes(line, as_of, "training"), turn)
-    smaller = problem.train.metric in SMALLER_IS_BETTER
+    metric = problem.train.metric
+    turns = history(past, outcomes(line, as_of, "training"), turn, metric)
+    smaller = metric in SMALLER_IS_BETTER
     economics = paying.economics(line, champion, mine, known, trusted=turn.trusted)
     found = decision.decide(turns, problem.monitor, economics, smaller=smaller)
     turn = replace(turns[-1], trained=found.action == "retrain")
@@ -116,13 +117,14 @@ def judge(line: Line, ledger: Run, measured: Sequence[Measured], *, as_of: datet
             continue
         then = known.get((turn.cutoff, turn.version))
         metric = made.metric
-        if then is None or metric not in then.real:
+        real = then.told(metric) if then else None
+        if real is None:
             continue
         after = trained.get(id_)
         new = known.get((turn.cutoff, after.model_version)) if after is not None else None
         found = decision.judged(
             made.action,
-            then.real[metric],
+            real,
             turn.reference,
             new.real.get(metric) if new and after and after.verdict == "promoted" else None,
             Monitor.model_validate_json(made.rule),
@@ -158,7 +160,7 @@ def _turn(
         drift=_share(drifted, weight),
         expected=newest.expected.get(metric) if newest else None,
         trusted=judged is None or judged.assumption is not False,
-        real=judged.real.get(metric) if judged else None,
+        real=judged.told(metric) if judged else None,
         concept=judged is not None and judged.assumption is False,
         better=judged is not None and better(judged, metric, problem.monitor.drop),
         real_cutoff=judged.cutoff if judged else None,
@@ -192,8 +194,10 @@ def better(judged: Measured, metric: str, drop: float) -> bool:
     return performance.gap(metric, promised, came, drop=drop) > 0
 
 
-def history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> list[Turn]:
-    """One turn a cut-off, the newest decision of each, and this one.
+def history(
+    past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn, metric: str
+) -> list[Turn]:
+    """One turn a cut-off, the newest decision of each, and this one, judged by ``metric``.
 
     A turn has trained once its training came to an end: one that was decided and then killed, or
     did not fit into the budget, is decided again with the next day's data.
@@ -201,6 +205,8 @@ def history(past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn) -> 
     turns: dict[datetime | None, Turn] = {}
     for id_, row in past.items():
         each = decision.from_json(json.loads(row.turn))
+        if row.metric != metric:  # its numbers are of something else: it is one for the cooldown
+            each = replace(each, version=None)
         before = turns.get(each.cutoff)
         done = id_ in trained and trained[id_].verdict != "skipped"
         turns[each.cutoff] = replace(each, trained=done or bool(before and before.trained))

@@ -5,6 +5,7 @@ beside the report, and a Pushgateway where the environment names one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from urllib.error import HTTPError
@@ -47,7 +48,8 @@ def text(line: Line) -> str:
 def _gauges(line: Line) -> CollectorRegistry:
     champion = Registry(line.environment.mlflow, line.problem.name).champion()
     number = champion.number if champion else None
-    return openmetrics.registry(line.problem.name, _state(line), _stages(line), champion=number)
+    state = _state(line, number)
+    return openmetrics.registry(line.problem.name, state, _stages(line), champion=number)
 
 
 def push(gateway: str, problem: str, found: CollectorRegistry) -> None:
@@ -83,15 +85,18 @@ def _away(gateway: str, said: str) -> TryAgain:
     )
 
 
-def _state(line: Line) -> State | None:
+def _state(line: Line, champion: int | None) -> State | None:
     name = schemas.DECISIONS.full_name
     if not line.tables.exists(name):
         return None
     made = line.tables.read(name).drop("turn", "rule").collect()
-    if not made:
-        return None
+    return state(made, champion) if made else None
+
+
+def state(made: Sequence[Row], champion: int | None) -> State:
+    """The newest decision; what it rests on only where it is about today's champion."""
     row = max(made, key=lambda row: decision.order(row.as_of, row.at))
-    return State(
+    found = State(
         utc(row.at),
         utc(row.as_of),
         row.action,
@@ -105,6 +110,10 @@ def _state(line: Line) -> State | None:
         row.gain,
         row.cost,
     )
+    if row.model_version == champion:
+        return found
+    known = replace(found, causes=(), values={}, skewed=())
+    return replace(known, drift=None, skew=None, trusted=None, gain=None, cost=None)
 
 
 def _stages(line: Line) -> list[Stage]:

@@ -101,13 +101,18 @@ def waiting(line: Line) -> tuple[str | None, int | None]:
     by those that landed before; nothing is pulled or written.
     """
     history = batches.history(line)
-    said, records = [], []
-    for source in line.problem.sources:
+    said: list[str] = []
+    records: list[int | None] = []
+    for source, declared in line.problem.sources.items():
         try:
             plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
-        except Missing:  # the run says so, and lands what is there of the others
+        except Missing as error:  # the run says so, and lands what is there of the others
+            said.append(error.what)
             continue
-        if plan.new:
+        if declared.pull is not None:  # what is new there is told by asking alone
+            said.append(f"{source} is pulled")
+            records.append(None)
+        elif plan.new:
             size = sum(each.bytes for each in plan.new) / 1e6
             said.append(f"{len(plan.new):,} files of {source} ({size:.1f} MB)")
             landed = [row for row in history if (row.source, row.status) == (source, "landed")]

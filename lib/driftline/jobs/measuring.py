@@ -41,6 +41,11 @@ class Measured:
     expected: Mapping[str, Interval]
     assumption: bool | None
 
+    def told(self, metric: str) -> Interval | None:
+        """The metric by labels, where these are enough to tell that a model is worse."""
+        enough = not performance.few(self.real, self.labelled)
+        return self.real.get(metric) if enough else None
+
 
 def measure(
     line: Line, ledger: Run, *, versions: Sequence[Version], features_version: int, as_of: datetime
@@ -62,7 +67,7 @@ def measure(
     edges = {version: found.edges.tolist() for version, found in known.losses.items()}
     counted = monitor.counted(rows, task=line.problem.task, slices=words, edges=edges)
     groups: dict[Group, list[Row]] = {}
-    for row in counted.collect():
+    for row in monitor.frequent(counted, at_least=_AT_LEAST).collect():
         cutoff, number = utc(row.cutoff), row.model_version
         if acting.judged_by(by_number[number], cutoff, horizon=line.problem.label.horizon):
             groups.setdefault((cutoff, number), []).append(row)
@@ -100,6 +105,7 @@ def read(line: Line, as_of: datetime) -> list[Measured]:
             )
             if mine and row.value is not None:
                 kinds[row.kind][row.metric] = Interval(row.value, row.low, row.high)
+        checked = _checked(line, kinds["expected"], kinds["real"])  # by what is asked for now
         found.append(
             Measured(
                 cutoff,
@@ -108,7 +114,7 @@ def read(line: Line, as_of: datetime) -> list[Measured]:
                 last.labelled,
                 kinds["real"],
                 kinds["expected"],
-                last.assumption,
+                checked.holds if checked else None,
             )
         )
     return found
@@ -207,9 +213,9 @@ def _rows(
         mine = slices[name]
         rows, labelled = sum(row.rows for row in mine), sum(row.labelled for row in mine)
         unmatched = rows - sum(row.matched for row in mine)
-        if name and rows < _AT_LEAST:
-            continue
         kinds, checked, doubt = _kinds(line, known, group[1], mine, labelled)
+        if "real" in kinds and not name:
+            doubt = "; ".join(filter(None, [doubt, performance.few(kinds["real"], labelled)]))
         detail = _said(rows, unmatched, restated, checked, doubt) if not name else None
         counts = (rows, labelled, unmatched, None if name else restated)
         holds = None if checked is None or name else checked.holds
@@ -228,7 +234,7 @@ def _kinds(
     """Metrics by kind, whether labels bore out the scores, and why these promise little."""
     if line.problem.task == "regression":
         return _errors(line, known.losses[version], found, labelled)
-    problem, seed = line.problem, line.problem.train.seed
+    seed = line.problem.train.seed
     cells = performance.cells(
         [(row.scores, row.called, row.rows, row.labelled, int(row.ones)) for row in found]
     )
@@ -238,9 +244,7 @@ def _kinds(
     if not labelled:
         return {"expected": promised}, None, said
     came = performance.real(cells, seed=seed)
-    names = dict.fromkeys((problem.train.metric, "share_of_1"))
-    checked = performance.assumption(promised, came, list(names), drop=problem.monitor.drop)
-    return {"expected": promised, "real": came}, checked, said
+    return {"expected": promised, "real": came}, _checked(line, promised, came), said
 
 
 def _errors(
@@ -263,13 +267,21 @@ def _errors(
     kinds["expected"] = promise.metrics
     if not labelled:
         return kinds, None, ""
-    checked = performance.assumption(
-        promise.metrics,
-        kinds["real"],
-        [metric, "bias"],
-        drop=line.problem.monitor.drop * promise.metrics[metric].value,
-    )
-    return kinds, checked, ""
+    return kinds, _checked(line, promise.metrics, kinds["real"]), ""
+
+
+def _checked(
+    line: Line, promised: Mapping[str, Interval], came: Mapping[str, Interval]
+) -> Assumption | None:
+    """Whether labels bore out what scores promised; None where either is not known."""
+    if not promised or not came:
+        return None
+    metric, drop = line.problem.train.metric, line.problem.monitor.drop
+    regression = line.problem.task == "regression"
+    if regression:
+        drop *= promised[metric].value
+    names = (metric, "bias" if regression else "share_of_1")
+    return performance.assumption(promised, came, names, drop=drop)
 
 
 def _said(

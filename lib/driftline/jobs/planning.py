@@ -62,36 +62,53 @@ def due(line: Line, stage: str, as_of: datetime | None) -> bool:
     """Whether a stage, asked for by itself, has something to do: a report always."""
     if stage == "report":
         return True
-    there = line.tables.exists(schemas.features(line.problem).full_name)
-    champion = Registry(line.environment.mlflow, line.problem.name).champion() if there else None
-    day = _day(line, as_of, there=there)
-    steps = _steps(line, runs_of(line), champion, as_of, day, only=stage)
+    steps = _steps(line, runs_of(line), _told(line, as_of), only=stage)
     return any(each.why is not None for each in steps if each.stage == stage)
 
 
 def plan(line: Line, *, as_of: datetime | None = None) -> str:
     """The plan as a table; nothing is written."""
-    runs = runs_of(line)
-    there = line.tables.exists(schemas.features(line.problem).full_name)
-    champion = Registry(line.environment.mlflow, line.problem.name).champion() if there else None
-    day = _day(line, as_of, there=there)
-    steps = _steps(line, runs, champion, as_of, day)
-    return "\n".join([_head(as_of, day, champion), "", *_table(line, steps, runs)])
+    runs, told = runs_of(line), _told(line, as_of)
+    return "\n".join([_head(told), "", *_table(line, _steps(line, runs, told), runs)])
 
 
-def _day(line: Line, as_of: datetime | None, *, there: bool) -> datetime | None:
-    if as_of is not None or not there:
-        return as_of
+@dataclass(frozen=True)
+class _Told:
+    """Of when a turn is asked for, and who is champion."""
+
+    as_of: datetime | None
+    day: datetime | None
+    """What ``as_of`` is, or where the data ends; None before there are features."""
+    champion: Version | None
+    """Of today: whom training would follow."""
+    then: Version | None
+    """As of the day: who scores, and is judged."""
+    refused: str | None
+    """Why the training that this day's decision asked for gave no champion."""
+
+    def first(self, *, due: bool) -> bool:
+        """Whether this turn trains the first champion; ``due``: something before it is."""
+        return self.champion is None and (due or self.refused is None)
+
+
+def _told(line: Line, as_of: datetime | None) -> _Told:
     name = schemas.features(line.problem).full_name
-    return monitor.watermark(line, line.tables.version(name))
+    if not line.tables.exists(name):
+        return _Told(as_of, as_of, None, None, None)
+    day = as_of or monitor.watermark(line, line.tables.version(name))
+    models = Registry(line.environment.mlflow, line.problem.name)
+    champion, then = models.champion(), acting.acting(models, day)
+    refused = None
+    if champion is None and (made := _decided(line, day)):
+        outcome = deciding.outcomes(line, day, "training").get(made[-1].decision)
+        refused = outcome.detail if outcome else None
+    return _Told(as_of, day, champion, then, refused)
 
 
 def _steps(
     line: Line,
     runs: Mapping[str, list[Row]],
-    champion: Version | None,
-    as_of: datetime | None,
-    day: datetime | None,
+    told: _Told,
     *,
     only: str | None = None,
 ) -> list[Step]:
@@ -102,19 +119,22 @@ def _steps(
     for stage in ("validate", "features", "score", "drift", "monitor"):
         if only not in (None, stage):
             continue
+        if stage in ("score", "drift") and told.then is None and not told.first(due=due):
+            steps.append(Step(stage, None))  # by nobody
+            continue
         rows = _landing(line, runs, records) if stage == "validate" and due else None
-        why = "what comes before it is new" if due else _moved(line, runs, stage)
+        why = "what comes before it is due" if due else _moved(line, runs, stage)
         if why is None and stage == "features":
-            why = _reaches(line, as_of)
-        if why is None and stage == "score" and champion is not None:
-            why = _unscored(line, champion, as_of)
-        if why is None and stage == "monitor" and day is not None:
-            why = _undecided(line, day)
+            why = _reaches(line, told.as_of)
+        if why is None and stage == "score" and told.then is not None:
+            why = _unscored(line, told.then, told.as_of)
+        if why is None and stage == "monitor" and told.day is not None:
+            why = _undecided(line, told.day)
         steps.append(Step(stage, why, rows))
         due = due or why is not None
     if only is not None:
         return steps
-    train = _training(line, champion, as_of, day, due=due)
+    train = _training(line, told, due=due)
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
 
@@ -175,27 +195,25 @@ def _unscored(line: Line, champion: Version, as_of: datetime | None) -> str | No
 
 
 def _undecided(line: Line, day: datetime) -> str | None:
-    digests = {row.problem for row in deciding.made(line, day)}
-    return None if line.problem.digest in digests else f"no decision as of {day:%Y-%m-%d} yet"
+    return None if _decided(line, day) else f"no decision as of {day:%Y-%m-%d} yet"
 
 
-def _training(
-    line: Line,
-    champion: Version | None,
-    as_of: datetime | None,
-    day: datetime | None,
-    *,
-    due: bool,
-) -> str | None:
+def _decided(line: Line, day: datetime) -> list[Row]:
+    """The decisions as of a day by what the problem file says now, the newest last."""
+    return [row for row in deciding.made(line, day) if row.problem == line.problem.digest]
+
+
+def _training(line: Line, told: _Told, *, due: bool) -> str | None:
+    day, champion = told.day, told.champion
     if day is not None and champion is not None and not acting.known(champion, day):
         return None
-    if acting.backfill(line, as_of):
+    if acting.backfill(line, told.as_of):
         return None
     if champion is None:
-        return "there is no champion"
+        return "there is no champion" if told.first(due=due) else None
     if due or day is None:
         return _IF_DECIDED
-    made = deciding.made(line, day)[-1]
+    made = _decided(line, day)[-1]
     open_ = made.decision not in deciding.outcomes(line, day, "training")
     return "decided, and not done yet" if made.action == "retrain" and open_ else None
 
@@ -212,10 +230,16 @@ def runs_of(line: Line) -> dict[str, list[Row]]:
     return found
 
 
-def _head(as_of: datetime | None, day: datetime | None, champion: Version | None) -> str:
-    when = "the end of what is known so far" if as_of is None else "as asked"
-    upto = f"As of {day:%Y-%m-%d} ({when})" if day else "From the beginning"
-    who = f"champion is version {champion.number}" if champion else "there is no champion"
+def _head(told: _Told) -> str:
+    when = "the end of what is known so far" if told.as_of is None else "as asked"
+    upto = f"As of {told.day:%Y-%m-%d} ({when})" if told.day else "From the beginning"
+    who = f"champion is version {told.champion.number}" if told.champion else "there is no champion"
+    if told.then is not None and told.then != told.champion:
+        who += f", was version {told.then.number} then"
+    elif told.champion is not None and told.then is None:
+        who += ", and there was none then"
+    elif told.refused is not None:
+        who += f" ({told.refused}), and only new data trains one"
     return f"{upto}; {who}. Nothing is done now; a turn of the cycle would do this:"
 
 
