@@ -271,9 +271,11 @@ def _choose(line: Line, ledger: Run, found: Searched) -> None:
     ddl = "family string, parameters string, search string, chosen boolean, run_id string"
     changes = line.spark.createDataFrame(rows, ddl)
     on = ("family", "parameters", "search")
-    there = line.tables.read(schemas.TRIALS.full_name)
+    there = line.tables.read(schemas.TRIALS.full_name).where(F.col("search") == found.name)
     earlier = there.where(F.col("error").isNotNull() & (F.col("run_id") != ledger.run_id))
-    replaced = earlier.join(changes, [*on], "left_semi").select(*on, "run_id")
-    if not replaced.isEmpty():
-        ledger.wrote(line.tables.delete(schemas.TRIALS.full_name, matching=replaced))
+    now = {row[:3] for row in rows}
+    replaced = [row for row in earlier.select(*on, "run_id").collect() if row[:3] in now]
+    if replaced:
+        gone = line.spark.createDataFrame(replaced, earlier.select(*on, "run_id").schema)
+        ledger.wrote(line.tables.delete(schemas.TRIALS.full_name, matching=gone))
     ledger.wrote(line.tables.merge(changes, schemas.TRIALS, on=on, gone="false"))
