@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +26,27 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
 import mlflow
 import mlflow.spark
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from pyspark.ml import PipelineModel
 
 from driftline import __version__
 from driftline.digests import of_files
 from driftline.errors import DriftlineError, Missing
-from driftline.registry_client import Client, fetched, metric_name, run_of, runs
+from driftline.registry_client import (
+    Client,
+    Trial,
+    fetched,
+    log_trial,
+    metric_name,
+    run_of,
+    runs,
+)
 
 CHAMPION = "champion"
 
 _BATCH = 1000
 """Metrics that MLflow takes in one call."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A candidate as MLflow shows it: a child run."""
-
-    family: str
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,17 @@ class Version:
         return list(json.loads(self.tags.get("line", "[]")))
 
 
+@dataclass(frozen=True)
+class Training:
+    """What MLflow keeps of a training: a model version, or a run that has none."""
+
+    name: str
+    run: str
+    tags: Mapping[str, str]
+    files: Callable[[], Path | None]
+    """Gives a local copy of the model's files, if there are any."""
+
+
 class Registry:
     """The models of one problem in one MLflow store."""
 
@@ -120,7 +130,7 @@ class Registry:
         parent = client.create_run(experiment, run_name="train", tags=dict(tags))
         run_id = parent.info.run_id
         for trial in trials:
-            self._trial(experiment, run_id, trial)
+            log_trial(client, experiment, run_id, trial)
         now = int(time.time() * 1000)
         client.log_batch(
             run_id, metrics=[Metric(name, value, now, 0) for name, value in metrics.items()]
@@ -233,21 +243,31 @@ class Registry:
         Runs that were deleted, which it keeps until ``mlflow gc``, are among them.
         """
         for each in runs(self._client, self._name):
-            said = [*_both(each.data.params), *_both(each.data.tags), *each.data.metrics]
+            data = each.data
+            said = itertools.chain(*data.params.items(), *data.tags.items(), data.metrics)
             yield f"MLflow run {each.info.run_id}", "\n".join(said)
         for version in self.versions():
-            yield f"model version {version.number}", "\n".join(_both(version.tags))
+            said = itertools.chain(*version.tags.items())
+            yield f"model version {version.number}", "\n".join(said)
 
-    def trainings(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """The tags of each version, and of each training whose version is not there, or not any
-        more: its files are kept until ``mlflow gc``.
+    def trainings(self) -> Iterator[Training]:
+        """Each version, and each training whose version is not there, or not any more: its files
+        are kept until ``mlflow gc``.
         """
         versions = self.versions()
-        yield from ((f"model version {version.number}", version.tags) for version in versions)
+        for version in versions:
+            name, run = f"model version {version.number}", f"MLflow run {version.run_id}"
+            yield Training(name, run, version.tags, partial(self.folder, version))
         known = {version.run_id for version in versions}
         for each in runs(self._client, self._name):
             if each.info.run_id not in known and "tables" in each.data.tags:
-                yield f"MLflow run {each.info.run_id}", each.data.tags
+                run = f"MLflow run {each.info.run_id}"
+                yield Training(run, run, each.data.tags, partial(self._artifacts, each.info))
+
+    def _artifacts(self, run: Any) -> Path | None:
+        """A local copy of what a training logged of its model; None where it was killed before."""
+        there = any(each.path == "model" for each in self._client.list_artifacts(run.run_id))
+        return fetched(f"{run.artifact_uri}/model", self._uri) if there else None
 
     def metrics(self, version: Version) -> dict[str, float]:
         """What was measured when a version was trained."""
@@ -328,21 +348,3 @@ class Registry:
             of_it = f"{running} and tags.`mlflow.parentRunId` = '{run.info.run_id}'"
             for each in (*self._client.search_runs([experiment], of_it), run):
                 self._client.set_terminated(each.info.run_id, "KILLED")
-
-    def _trial(self, experiment: str, parent: str, trial: Trial) -> None:
-        run = self._client.create_run(
-            experiment, run_name=trial.family, tags={"mlflow.parentRunId": parent}
-        )
-        now = int(time.time() * 1000)
-        self._client.log_batch(
-            run.info.run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in trial.metrics.items()],
-            params=[Param(name, str(value)) for name, value in trial.parameters.items()],
-            tags=[RunTag("family", trial.family)]
-            + ([RunTag("error", trial.error)] if trial.error else []),
-        )
-        self._client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")
-
-
-def _both(named: Mapping[str, str]) -> list[str]:
-    return [word for pair in named.items() for word in pair]

@@ -1,5 +1,5 @@
 """MLflow's client for :mod:`driftline.registry`, with what goes wrong there in our own words,
-the names it takes, all of its runs, and copies of its artifacts.
+the names it takes, all of its runs, a search's trials, and copies of its artifacts.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ import functools
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import mlflow.artifacts
-from mlflow.entities import ViewType
+from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_ENTITY_KEY_LENGTH
 
@@ -109,3 +111,27 @@ def metric_name(said: str) -> str:
         return name
     end = "-" + hashlib.sha256(said.encode()).hexdigest()[:16]
     return name[: MAX_ENTITY_KEY_LENGTH - len(end)] + end
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate as MLflow shows it: a child run."""
+
+    family: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    error: str | None = None
+
+
+def log_trial(client: Any, experiment: str, parent: str, trial: Trial) -> None:
+    """A candidate as a child of the training's run."""
+    run = client.create_run(experiment, run_name=trial.family, tags={"mlflow.parentRunId": parent})
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run.info.run_id,
+        metrics=[Metric(name, value, now, 0) for name, value in trial.metrics.items()],
+        params=[Param(name, str(value)) for name, value in trial.parameters.items()],
+        tags=[RunTag("family", trial.family)]
+        + ([RunTag("error", trial.error)] if trial.error else []),
+    )
+    client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")

@@ -35,6 +35,8 @@ _ALWAYS = {
     # The ledger sums over stages, so none may be forgotten during a long search.
     "spark.ui.retainedStages": "50000",
     "spark.ui.retainedJobs": "50000",
+    # Nor may executors that are gone, as many as a long run with dynamic allocation has.
+    "spark.ui.retainedDeadExecutors": "50000",
     # Any reader (delta-rs, DuckDB, Polars) must be able to read what we write.
     "spark.databricks.delta.properties.defaults.enableDeletionVectors": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",

@@ -139,8 +139,22 @@ def predicted(address: str) -> dict:
     told = asked(f"{address}/v2/models/churn")
     values = {"FP64": 1.0, "INT64": 1, "BOOL": True, "BYTES": "web"}
     row = {each["name"]: values[each["datatype"]] for each in told["inputs"]}
-    body = json.dumps({"rows": [row]}).encode()
+    return answered(address, {"rows": [row]})
+
+
+def looked_up(address: str, warehouse: Path) -> dict:
+    """What the champion says of somebody by name, and who that is."""
+    features = DeltaTable(str(warehouse / "gold" / "features")).to_pyarrow_dataset()
+    assert features  # DuckDB finds it by name
+    newest = "SELECT customer_id FROM features ORDER BY as_of DESC, customer_id LIMIT 1"
+    ((somebody,),) = duckdb.sql(newest).fetchall()
+    return answered(address, {"entities": [somebody]}) | {"asked": somebody}
+
+
+def answered(address: str, asked_for: dict) -> dict:
+    """What POST /predict gives."""
     headers = {"Content-Type": "application/json"}
+    body = json.dumps(asked_for).encode()
     with urlopen(Request(f"{address}/predict", body, headers), timeout=10) as answer:
         return json.load(answer)
 
@@ -258,11 +272,12 @@ def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
     try:
         for disturbed in (False, True):
             done(up, "down", "--volumes", env=images)
-            done(up, "--no-demo", env=images)
-            command = ["docker", "exec", "-e", f"CUSTOMERS={CUSTOMERS}"]
-            command += [container(images, "driver"), "scripts/demo", "spark://master:7077"]
             demo = subprocess.Popen(
-                command, env=images, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+                [up],
+                env={**images, "CUSTOMERS": CUSTOMERS},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
             if disturbed:
                 kill_a_worker(images, demo)
@@ -276,6 +291,7 @@ def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
             done("docker", "cp", place, folder, env=images)
             found.warehouses.append(folder)
             if not disturbed:
+                found.facts["looked_up"] = json.dumps(looked_up("http://127.0.0.1:8080", folder))
                 found.facts.update(hour(images, repository))
                 done("docker", "cp", f"{place}/ops", later, env=images)
         yield found
@@ -289,6 +305,9 @@ def test_what_is_up_is_as_it_should_be(seen) -> None:
     assert answer["model"] == "churn"
     assert [0 <= each["score"] <= 1 for each in answer["predictions"]] == [True]
     assert seen.facts["scraped"] == str(answer["version"])
+    by_name = json.loads(seen.facts["looked_up"])
+    (told,) = by_name["predictions"]
+    assert told["entity"] == by_name["asked"] and 0 <= told["score"] <= 1
     assert {"grafana", "airflow", "node_exporter"} < set(seen.facts["services"].split())
     assert json.loads(seen.facts["targets"]) == {"driftline-cycle": "up", "driftline-serve": "up"}
     assert seen.facts["secret"] == "kept"

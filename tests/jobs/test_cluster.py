@@ -86,11 +86,13 @@ def test_a_table_is_the_same(both, multiset, table) -> None:
     assert expected
 
 
-def test_the_work_was_done_by_executors(both, cluster) -> None:
+def test_the_work_was_done_by_executors(both, cluster_folder) -> None:
     """A driver that did everything by itself would prove nothing."""
+    logs = [each.read_text(errors="replace") for each in cluster_folder.glob("work/app-*/*/stderr")]
+    begun = sum(each.count(" Running task ") for each in logs)
     _, other = both
-    runs = other.read("ops.runs").where("stage = 'ingest'").collect()
-    assert all(row.task_seconds > 0 for row in runs)
+    runs = other.read("ops.runs").collect()
+    assert begun > sum(row.jobs for row in runs) > 100
 
 
 def rounded(rows, multiset):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,11 @@ import pytest
 from driftline import erasure, pins
 from driftline.errors import ConfError, DriftlineError, TryAgain
 from driftline.jobs import erase, remaining, requests
-from driftline.registry import Version
+from driftline.registry import Training
+
+
+def training(number: int, files: Callable[[], Path | None]) -> Training:
+    return Training(f"model version {number}", f"MLflow run f{number}", {}, files)
 
 
 def test_a_training_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
@@ -27,26 +32,28 @@ def test_a_training_that_keeps_rows_of_theirs_is_left(monkeypatch) -> None:
 
     known = {"model version 1": tags(True, 3), "model version 2": tags(True, 4)}
     known |= {"model version 3": tags(False, 3), "MLflow run f00": tags(True, 2)}
-    models = SimpleNamespace(trainings=known.items)
+    models = SimpleNamespace(
+        trainings=lambda: [Training(name, "", tags, lambda: None) for name, tags in known.items()]
+    )
     found = remaining.keeping(SimpleNamespace(tables=None), models, ["gold.features"])
     kept = "which keeps rows that it was fitted on"
     assert found == [f"model version 1, {kept}", f"MLflow run f00, {kept}"]
 
 
 def test_a_version_that_cannot_be_looked_into_is_left_and_the_others_are_looked_into() -> None:
-    def folder(version: Version) -> Path:
-        if version.number == 2:
+    def folder(number: int) -> Path:
+        if number == 2:
             raise DriftlineError("files of a model version are gone")
-        if version.number == 4:
+        if number == 4:
             raise TryAgain("the model registry cannot be reached")
-        return Path(str(version.number))
+        return Path(str(number))
 
-    known = [Version(number, "", "", {}) for number in (1, 2, 3)]
-    models = SimpleNamespace(versions=lambda: known, folder=folder)
+    known = [training(number, partial(folder, number)) for number in (1, 2, 3)]
+    models = SimpleNamespace(trainings=lambda: known)
     paths, left = remaining.folders(models)
     assert paths == {"model version 1": Path("1"), "model version 3": Path("3")}
     assert left == ["model version 2, whose files cannot be looked into"]
-    known.append(Version(4, "", "", {}))
+    known.append(training(4, partial(folder, 4)))
     with pytest.raises(TryAgain):
         remaining.folders(models)
 
@@ -56,11 +63,12 @@ def test_a_model_that_knows_a_word_of_theirs_is_told(tmp_path) -> None:
     for number, content in enumerate([b'["DE", "Malta"]', b"\x00Malta\x12", b"Maltanien"], 1):
         (tmp_path / str(number) / "stages").mkdir(parents=True)
         (tmp_path / str(number) / "stages" / "part-0").write_bytes(content)
-    known = [Version(number, "", "", {}) for number in (1, 2, 3)]
-    models = SimpleNamespace(
-        versions=lambda: known, folder=lambda version: tmp_path / str(version.number)
-    )
-    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
+    known = [training(number, partial(Path, tmp_path, str(number))) for number in (1, 3)]
+    known.append(Training("MLflow run f2", "MLflow run f2", {}, lambda: tmp_path / "2"))
+    known.append(Training("MLflow run f4", "MLflow run f4", {}, lambda: None))  # killed before
+    models = SimpleNamespace(trainings=lambda: known)
+    told = [f"{what}{remaining.KNOWS}" for what in ("model version 1", "MLflow run f1")]
+    told.append(f"MLflow run f2{remaining.KNOWS}")
     assert remaining.knowing(models, {"Malta"}) == told
     assert remaining.knowing(models, set()) == []
 
@@ -69,13 +77,18 @@ def test_a_model_that_knew_a_word_is_told_until_it_is_gone(monkeypatch) -> None:
     """Once rows are gone nobody knows the word: what earlier tries wrote down is what is known."""
     monkeypatch.setattr(remaining, "_left", lambda *_: ["ops.drift"])
     monkeypatch.setattr(remaining, "keeping", lambda *_: [])
-    told = [f"model version {number}{remaining.KNOWS}" for number in (1, 2)]
-    tries = [SimpleNamespace(left=left) for left in (told[:1], ["x", told[1]], [])]
-    models = SimpleNamespace(
-        versions=lambda: [Version(2, "", "", {})], folder=lambda version: Path("nowhere")
+    one, two, run = (
+        f"{what}{remaining.KNOWS}"
+        for what in ("model version 1", "model version 2", "MLflow run f2")
     )
-    line = SimpleNamespace()
-    assert remaining.found(line, models, [], [], tries) == ["ops.drift", told[1]]
+    tries = [SimpleNamespace(left=left) for left in ([one], ["x", two, run], [])]
+    there = [training(2, lambda: Path("nowhere"))]
+    models, line = SimpleNamespace(trainings=lambda: there), SimpleNamespace()
+    assert remaining.found(line, models, [], [], tries) == ["ops.drift", two]
+    # The version was deleted, as one is told to; its run keeps the files until it is, too.
+    there[:] = [Training("MLflow run f2", "MLflow run f2", {}, lambda: Path("nowhere"))]
+    assert remaining.found(line, models, [], [], tries) == ["ops.drift", run]
+    assert remaining.found(line, SimpleNamespace(trainings=list), [], [], tries) == ["ops.drift"]
     # Another's request, whose tries these are not, has nothing of a model's that stays.
     assert remaining.found(line, models, [], [], []) == ["ops.drift"]
 

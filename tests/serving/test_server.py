@@ -38,6 +38,7 @@ from driftline.serving.rows import Wrong
 from driftline.serving.rpc import SERVICE, Messages
 from driftline.serving.server import Settings, serve
 from driftline.serving.service import Scores
+from listeners import listeners_of_session, outward
 
 PROJECT = Path(__file__).parents[2]
 CHURN = PROJECT / "conf" / "churn.yaml"
@@ -94,6 +95,7 @@ def serving(folder: Path, *options: object) -> Iterator[tuple[subprocess.Popen, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # what listens in it is its own
     )
     try:
         assert process.stdout
@@ -127,6 +129,8 @@ def test_a_server_follows_the_champion_and_ends_well(tmp_path, store) -> None:
         assert ask(address)["predictions"][0]["score"] == 0.9
         with socket.create_connection((rpc.rpartition(":")[0], int(rpc.rpartition(":")[2]))):
             pass
+        ports = listeners_of_session(process.pid)
+        assert len(ports) >= 2 and outward(ports) == set()  # nobody has asked for more
         store.promote(2)
         until = time.monotonic() + 30
         while (found := ask(address))["version"] == 1:
@@ -318,6 +322,8 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
         lookup.rows(FACTS, ["c1", "unknown"])
     write_deltalake(folder, table.slice(0, 1), mode="overwrite")
     assert lookup.rows(FACTS, ["c1"]).rows[0]["spend_30d"] == 1.0
+    with pytest.raises(Wrong, match=r"entities\.0: is not in gold\.features"):
+        lookup.rows(FACTS, ["c2"])  # who was erased is forgotten
     write_deltalake(folder, table, mode="overwrite")
     for file in (tmp_path / "features").glob("*.parquet"):
         file.unlink()  # a newer version that cannot be read leaves the older one

@@ -19,7 +19,8 @@ from pyspark.ml import PipelineModel
 from driftline import erasure
 from driftline.errors import DriftlineError, Missing
 from driftline.prepare import Numeric, Preparation
-from driftline.registry import Registry, Trial, Version
+from driftline.registry import Registry, Version
+from driftline.registry_client import Trial
 from driftline.serving import champion
 
 
@@ -275,7 +276,10 @@ def test_a_model_of_somebody_else_is_not_loaded(registry, model, monkeypatch) ->
 def test_what_is_lost_is_told_of_the_version_alone(registry, model) -> None:
     """A run that `mlflow gc` has removed, and files that somebody has."""
     first, second = record(registry, model), record(registry, model)
-    assert [what for what, _ in registry.trainings()] == ["model version 1", "model version 2"]
+    assert [each.name for each in registry.trainings()] == ["model version 1", "model version 2"]
+    assert [each.run for each in registry.trainings()] == [
+        f"MLflow run {each.run_id}" for each in (first, second)
+    ]
     shutil.rmtree(folder(first))
     with pytest.raises(DriftlineError, match="are gone"):
         registry.folder(first)
@@ -286,8 +290,12 @@ def test_what_is_lost_is_told_of_the_version_alone(registry, model) -> None:
     registry._client.delete_model_version(registry._name, "2")
     registry._client.delete_run(second.run_id)
     told = [("model version 1", 4), (f"MLflow run {second.run_id}", 4)]
-    found = [(what, json.loads(tags["tables"])) for what, tags in registry.trainings()]
-    assert [(what, made["gold.features"]) for what, made in found] == told
+    found = list(registry.trainings())
+    assert [(each.name, json.loads(each.tags["tables"])["gold.features"]) for each in found] == told
+    place = found[1].files()
+    assert (place / "MLmodel").is_file()
+    shutil.rmtree(place)  # or killed before anything was logged
+    assert found[1].files() is None
 
 
 FETCHED = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from deltalake import DeltaTable
 from tests.serving.conftest import onnx
 from tests.serving.test_server import Store, serving
 
-from driftline import query, schemas
+from driftline import query, schemas, sla
 from driftline.jobs import sla as job
 from driftline.jobs.query import answer
 from driftline.probing import Probe
@@ -156,6 +157,15 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     assert found["response p99"] == ("kept", 12.5, by, 2)
     assert found["throughput"][:3] == ("broken", 99.0, by)
     assert "500 requests to http://a" in again[-1].found.said
+    # Ten times as much is promised now: nobody has asked at that rate.
+    serving = line.problem.sla.serving.model_copy(update={"throughput": 1000.0})
+    asked = line.problem.sla.model_copy(update={"serving": serving})
+    more = replace(line, problem=line.problem.model_copy(update={"sla": asked}))
+    for promise in sla.promises(asked, "roc_auc"):
+        if promise.kind in sla.PROBED:
+            assert job._last_probe(more, promise) is None
+            of_then = replace(promise, limit=100.0)
+            assert job._last_probe(line, of_then).run_id == by
 
     history = line.tables.read("ops.sla").where("kind = 'model'").orderBy("at").collect()
     assert [(row.verdict, row.value, row.limit, row.at_most) for row in history] == [

@@ -106,8 +106,8 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
                 where=", ".join(said["left"][:5]),
                 hint="ops.erasures lists all; a short number may be found where it is no name; a "
                 "model that keeps rows, knows a word or cannot be looked into has to be trained "
-                "again, and its version deleted; what was pulled and has not landed (_spool) has "
-                "to be ingested first",
+                "again, its version and its MLflow run deleted, and `mlflow gc` given; what was "
+                "pulled and has not landed (_spool) has to be ingested first",
             )
         requests.release(line, request)
         return ledger.message

@@ -19,7 +19,7 @@ from driftline.logs import LOGGER
 from driftline.registry import Registry
 
 KNOWS = ", which knows a word that was theirs alone"
-"""What is written down of such a model version, behind its number."""
+"""What is written down of such a model version, or run, behind its number."""
 
 
 def found(
@@ -43,17 +43,20 @@ def found(
 
 
 def knowing(models: Registry, words: Collection[str]) -> list[str]:
-    """Model versions whose files hold a word. Once a person's rows are gone nothing tells their
-    words any more, so this has to be asked, and written down, before.
+    """Model versions, and MLflow runs, whose files hold a word. Once a person's rows are gone
+    nothing tells their words any more, so this has to be asked, and written down, before: of a
+    version's run, too, which keeps the files when the version is deleted.
     """
     if not words:
         return []
     said = re.compile(erasure.pattern(words).encode())
+    runs = {each.name: each.run for each in models.trainings()}
     kept, _ = folders(models)
     return [
-        what + KNOWS
+        each + KNOWS
         for what, place in kept.items()
         if any(_holds(path, said) for path in _files(place, set()))
+        for each in dict.fromkeys((what, runs[what]))
     ]
 
 
@@ -115,26 +118,31 @@ def not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list
 
 
 def folders(models: Registry) -> tuple[dict[str, Path], list[str]]:
-    """Model version → where its files are; and the versions that cannot be looked into."""
+    """Model version, or MLflow run without one, → where its files are; and those that cannot be
+    looked into.
+    """
     kept, closed = {}, []
-    for version in models.versions():
-        what = f"model version {version.number}"
+    for each in models.trainings():
         try:
-            kept[what] = models.folder(version)
+            place = each.files()
         except TryAgain:
             raise
         except DriftlineError as error:
-            LOGGER.warning("%s: %s", what, error)
-            closed.append(f"{what}, whose files cannot be looked into")
+            LOGGER.warning("%s: %s", each.name, error)
+            closed.append(f"{each.name}, whose files cannot be looked into")
+        else:
+            if place is not None:
+                kept[each.name] = place
     return kept, closed
 
 
 def keeping(line: Line, models: Registry, names: Sequence[str]) -> list[str]:
     """Trainings whose models keep rows that they were fitted on, theirs perhaps among them."""
     return [
-        f"{what}, which keeps rows that it was fitted on"
-        for what, tags in models.trainings()
-        if tags.get("keeps_rows") == "True" and not _whole(line, json.loads(tags["tables"]), names)
+        f"{each.name}, which keeps rows that it was fitted on"
+        for each in models.trainings()
+        if each.tags.get("keeps_rows") == "True"
+        and not _whole(line, json.loads(each.tags["tables"]), names)
     ]
 
 

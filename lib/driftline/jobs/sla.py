@@ -157,7 +157,7 @@ def _model(line: Line, promise: Promise, as_of: datetime) -> Found | None:
         & (F.col("metric") == promise.subject)
     )
     for row in rows.collect():
-        said = f"{end} end on the test set, model version {champion.number}; no labels yet"
+        said = f"{end} end on the test set, model version {champion.number}; no labels to judge by"
         return Found(row[end], said, row.run_id, name, line.tables.version(name))
     return None
 
@@ -173,13 +173,18 @@ def _probe(promise: Promise, probed: Probe) -> Found:
 
 
 def _last_probe(line: Line, promise: Promise) -> Found | None:
-    """What the newest probe found, which this table itself has kept."""
+    """What the newest probe found, which this table itself has kept; of a rate that is promised no
+    more it tells nothing.
+    """
     name = schemas.SLA.full_name
     if not line.tables.exists(name):
         return None
-    rows = line.tables.read(name).where(
-        (F.col("kind") == promise.kind) & (F.col("evidence_table").isNull()) & (F.col("said") != "")
-    )
+    probes = line.tables.read(name).where(F.col("evidence_table").isNull() & (F.col("said") != ""))
+    rows = probes.where(F.col("kind") == promise.kind)
+    rate = line.problem.sla.serving.throughput
+    if rate is not None:
+        asked = probes.where((F.col("kind") == "throughput") & (F.col("limit") == rate))
+        rows = rows.join(asked.select("run_id"), "run_id", "left_semi")
     for row in rows.orderBy(F.col("at").desc()).limit(1).collect():
         version = line.tables.version(name)
         said = f"probe of {row.at:%Y-%m-%d %H:%M}: {row.said}"

@@ -20,7 +20,7 @@ from driftline import (
     evaluation,
     portable,
     prepare,
-    registry,
+    registry_client,
     schemas,
     scoring,
     session,
@@ -311,7 +311,7 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
         made.model,
         through=line.models_path,
         trials=[
-            registry.Trial(
+            registry_client.Trial(
                 each.candidate.family,
                 dict(each.candidate.parameters),
                 {} if each.error else {metric: each.mean, f"{metric}_std": each.std},
