@@ -26,7 +26,8 @@ PERFORMANCE = Table(
         "detail string — In words",
         "as_of timestamp — Nothing after this was known, UTC",
         "features_version bigint — Version of gold.features that the labels are of",
-        "content string — Digest of predictions and labels: a row is written when it changes",
+        "content string — Digest of predictions and labels, and the metric of slices: a row is "
+        "written when it changes",
         WHICH_RUN,
         AT,
     ),

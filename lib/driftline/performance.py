@@ -152,7 +152,10 @@ def _intervals(
     made = {}
     for name, value in values.items():
         some = spread[name][np.isfinite(spread[name])]
-        low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (math.nan, math.nan)
+        if 2 * len(some) < len(spread[name]):  # most draws have one class only: who could rank it
+            made[name] = Interval(math.nan, math.nan, math.nan)
+            continue
+        low, high = np.percentile(some, [2.5, 97.5])
         made[name] = Interval(float(value), float(low), float(high))
     return made
 
@@ -273,8 +276,17 @@ def error(found: Interval) -> float:
     return (found.high - found.low) / (2 * 1.96)
 
 
+def weighty(came: Mapping[str, Interval], labelled: int) -> dict[str, Interval]:
+    """Of what labels say, what a model may be judged by: where they are :func:`few`, how many of
+    them are 1 alone.
+    """
+    if not few(came, labelled):
+        return dict(came)
+    return {name: each for name, each in came.items() if name == "share_of_1"}
+
+
 def few(came: Mapping[str, Interval], labelled: int) -> str:
-    """Why so many labels cannot tell that a model is worse; empty where they can."""
+    """Why so many labels cannot tell how well rows are ranked; empty where they can."""
     if "share_of_1" not in came:
         return "" if labelled >= _FEWEST else f"{labelled} labels are too few to judge by"
     ones = round(came["share_of_1"].value * labelled)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from driftline.jobs import cycle, planning
+from driftline.jobs import cycle, explore, planning, score, sla
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from engines import answers, assert_read_by_four
@@ -105,7 +105,12 @@ def test_the_wheel(wheel, command) -> None:
         assert by_spark, name
     skewed, by_duckdb = answers(wheel.line, "what_is_skewed")
     assert skewed == by_duckdb
-    for name in wheel.line.tables.names():
+    explore.run(wheel.line, table="gold.features")
+    sla.run(wheel.line)
+    score.run(wheel.line, challenger=1)
+    there = wheel.line.tables.names()
+    assert {"gold.shadow", "ops.exploration", "ops.sla"} <= set(there)
+    for name in there:
         assert_read_by_four(wheel.line.tables, name)
     compared = wheel.rows("ops.skew")
     last = [row for row in compared if row.at == max(each.at for each in compared)]

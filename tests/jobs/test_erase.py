@@ -35,6 +35,7 @@ from driftline.jobs import (
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
+from engines import assert_read_by_four
 from small_shop import write_project
 
 pytestmark = pytest.mark.slow  # the whole line first
@@ -185,6 +186,9 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
     for row in profiled:  # what is not listed any more may have as many rows as it had
         assert not row["values"] or row.unlisted >= 0
     assert "0 rows" in erase.run(line, entities=GONE, request="R-2")
+    assert {"ops.erasures", "ops.quarantine"} <= set(line.tables.names())
+    for name in line.tables.names():
+        assert_read_by_four(line.tables, name)
 
 
 def test_the_line_goes_on_without_them(whole) -> None:

@@ -33,6 +33,7 @@ from driftline.serving.metrics import Metrics
 PROMETHEUS = Path(__file__).parents[2] / "docker" / "prometheus"
 DASHBOARD = PROMETHEUS.parent / "grafana" / "dashboards" / "driftline.json"
 NOW = datetime.now(timezone.utc)
+DAY = timedelta(days=1)
 STATE = State(
     NOW, NOW, "watch", ("worse", "drift"), "roc_auc",
     {"real": 0.7, "expected": None, "reference": 0.8},
@@ -90,18 +91,22 @@ def test_a_decision_about_another_version_tells_nothing_of_the_champion() -> Non
     row = Row(
         as_of=NOW, at=NOW, action="retrain", causes=["worse", "concept"], metric="roc_auc",
         real=0.7, expected=0.8, reference=0.8, drift=0.4, skew=0.1, skewed=["age"], trusted=False,
-        gain=12.5, cost=1.0, model_version=4,
+        gain=12.5, cost=1.0, model_version=4, problem="a",
     )  # fmt: skip
-    about = samples(told(exposing.state([row], 4), []))
+    about = samples(told(exposing.state([row], 4, "a"), []))
     problem = ("problem", "churn")
     assert about["driftline_cause", ("cause", "worse"), problem] == 1
     assert about["driftline_promise_trusted", problem] == 0
-    other = samples(told(exposing.state([row], 5), []))
+    other = samples(told(exposing.state([row], 5, "a"), []))
     assert other["driftline_decision", ("action", "retrain"), problem] == 1
     assert not any(value for (name, *_), value in other.items() if name == "driftline_cause")
     kept = {"champion_version", "decision", "cause", "decided_timestamp_seconds"}
     kept |= {"as_of_timestamp_seconds"}
     assert {name for name, *_ in other} == {f"driftline_{name}" for name in kept}
+    # What an edit of the problem file decided that was taken back is not carried out.
+    edited = Row(**{**row.asDict(), "action": "watch", "problem": "b", "at": NOW + DAY})
+    assert exposing.state([row, edited], 4, "a").action == "retrain"
+    assert exposing.state([row, edited], 4, "c").action == "watch"
 
 
 def test_how_a_stage_ended_is_news_until_the_next_turn() -> None:

@@ -207,6 +207,18 @@ def test_one_class_only_has_no_auc_and_is_no_concept_drift() -> None:
     assert told(score, np.zeros(200)).holds
 
 
+@pytest.mark.parametrize("score", [np.full(300, 1e-5), np.full(50, 1e-4), np.full(1, 0.2)])
+def test_what_hardly_any_draw_can_rank_is_not_known(score: np.ndarray) -> None:
+    """Labels drawn of such scores are nearly always of one class: of what is left of three hundred
+    draws, one perhaps, there is no spread.
+    """
+    its = celled(score, np.zeros(len(score)))
+    found = performance.expected(its, Calibrated(), seed=1)
+    for name in ("roc_auc", "pr_auc"):
+        assert all(map(math.isnan, (found[name].value, found[name].low, found[name].high)))
+    assert not math.isnan(found["share_of_1"].high)
+
+
 @pytest.mark.parametrize(
     ("ones", "labelled", "words"),
     [

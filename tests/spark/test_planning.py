@@ -9,13 +9,26 @@ import pytest
 
 from driftline.budgets import Budgets
 from driftline.errors import Missing
-from driftline.jobs import acting, batches, deciding, deliveries, ingest, monitor, planning
+from driftline.jobs import (
+    acting,
+    batches,
+    deciding,
+    deliveries,
+    ingest,
+    monitor,
+    planning,
+    searching,
+)
 from driftline.jobs.cycle import PARTS
 from driftline.problem import load_problem
 from driftline.registry import Version
 
 ARRIVED = datetime(2024, 6, 10, tzinfo=timezone.utc)
 TURN = {*PARTS}
+OLD, NEW = (
+    Version(number, "", "", {"watermark": datetime(2024, day, 1, tzinfo=timezone.utc).isoformat()})
+    for number, day in ((1, 5), (2, 7))
+)
 
 
 def test_a_wrong_clock_does_not_make_features_due(spark, repository, monkeypatch) -> None:
@@ -43,14 +56,14 @@ def test_a_changed_problem_file_is_something_to_do(problem, monkeypatch) -> None
     tables = SimpleNamespace(exists=lambda _: True, version=lambda _: 7)
     line = SimpleNamespace(problem=problem, tables=tables)
     last = SimpleNamespace(tables_read=[("silver.orders", 7)], problem=problem.digest)
-    made = SimpleNamespace(problem=problem.digest)
+    made = SimpleNamespace(problem=problem.digest, decision="d", model_version=1)
     monkeypatch.setattr(deciding, "made", lambda *_: [made])
     assert planning._moved(line, {"features": [last]}, "features") is None
-    assert planning._undecided(line, ARRIVED) is None
+    assert planning._undecided(line, ARRIVED, OLD) is None
     drift = problem.drift.model_copy(update={"psi": problem.drift.psi / 2})
     line.problem = problem.model_copy(update={"drift": drift})
     assert planning._moved(line, {"features": [last]}, "features") == "the problem file changed"
-    assert planning._undecided(line, ARRIVED) == "no decision as of 2024-06-10 yet"
+    assert planning._undecided(line, ARRIVED, OLD) == "no decision as of 2024-06-10 yet"
     # What is promised, or may be spent, asks nothing else.
     line.problem = problem.model_copy(update={"budgets": Budgets(warn=0.5)})
     assert line.problem != problem
@@ -81,16 +94,11 @@ def steps(monkeypatch, problem, told: planning._Told, *, waits: str | None = Non
     monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
     for name in ("_moved", "_reaches", "_unscored"):
         monkeypatch.setattr(planning, name, lambda *_: None)
-    made = SimpleNamespace(problem=problem.digest, action="keep", decision="d")
+    of = told.then.number if told.then else None
+    made = SimpleNamespace(problem=problem.digest, action="keep", decision="d", model_version=of)
     monkeypatch.setattr(deciding, "made", lambda *_: [made])
     found = planning._steps(SimpleNamespace(problem=problem), {}, told)
     return {each.stage: each.why for each in found if each.why is not None}
-
-
-OLD, NEW = (
-    Version(number, "", "", {"watermark": datetime(2024, day, 1, tzinfo=timezone.utc).isoformat()})
-    for number, day in ((1, 5), (2, 7))
-)
 
 
 @pytest.mark.parametrize(
@@ -133,4 +141,59 @@ def test_what_cannot_be_told_of_a_source_is_something_to_do(problem, monkeypatch
         raise Missing("no deliveries of orders found", where="data/orders", hint="")
 
     monkeypatch.setattr(deliveries, "found", none)
-    assert ingest.waiting(line) == ("no deliveries of orders found", 0)
+    assert ingest.waiting(line) == ("no deliveries of orders found", None)
+
+
+class Models:
+    """A registry whose versions were trained under keys."""
+
+    def __init__(self, **tags: str) -> None:
+        self.there = [Version(1, "", "", {"training": "key", **tags})] if tags else []
+
+    def trained_on(self, key: str) -> Version | None:
+        return next((each for each in self.there if each.tags["training"] == key), None)
+
+
+@pytest.mark.parametrize(
+    ("tags", "mode", "idle"),
+    [
+        ({}, "enforce", False),
+        ({"gate": "refused"}, "enforce", True),
+        ({"gate": "passed"}, "enforce", False),  # killed before it became champion
+        ({"gate": "passed"}, "dry-run", True),
+        ({"gate": "passed", "promoted": "2024-06-01"}, "enforce", True),
+        ({"seed": "7"}, "enforce", False),  # killed before its gate
+    ],
+)
+def test_training_that_would_do_nothing(
+    monkeypatch, problem, tags: dict[str, str], mode: str, idle: bool
+) -> None:
+    """As of any day: it is known by what it would be trained on."""
+    monkeypatch.setattr(searching, "key", lambda *_: "search")
+    monkeypatch.setattr(searching, "judged", lambda *_: "key")
+    gate = problem.train.gate.model_copy(update={"mode": mode})
+    asked = problem.model_copy(update={"train": problem.train.model_copy(update={"gate": gate})})
+    found = planning._refused(SimpleNamespace(problem=asked), Models(**tags), 3)
+    assert (found is not None) is idle
+
+
+@pytest.mark.parametrize(
+    ("about", "verdict", "there", "why"),
+    [
+        (1, None, True, None),
+        (1, None, False, "the champion of then is gone"),
+        (None, "promoted", False, "the champion of then is gone"),
+        (None, "refused", False, None),
+        (None, None, False, None),
+    ],
+)
+def test_a_champion_that_is_gone_is_decided_on(
+    monkeypatch, problem, about: int | None, verdict: str | None, there: bool, why: str | None
+) -> None:
+    made = SimpleNamespace(problem=problem.digest, decision="d", model_version=about)
+    outcomes = {"d": SimpleNamespace(verdict=verdict)} if verdict else {}
+    monkeypatch.setattr(deciding, "made", lambda *_: [made])
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: outcomes)
+    line = SimpleNamespace(problem=problem)
+    assert planning._undecided(line, ARRIVED, OLD if there else None) == why
+    assert deciding.had_champion(made, outcomes) is (about == 1 or verdict == "promoted")

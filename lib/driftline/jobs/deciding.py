@@ -50,14 +50,15 @@ def decide(
     if skew.requests is not None:
         state.append(skew.requests)
     id_ = digest(state)[:16]
-    if champion is None and id_ in past and past[id_].model_version is not None:
-        id_ = digest([*state, "deleted"])[:16]  # the champion that it was about
+    trained = outcomes(line, as_of, "training")
+    while champion is None and id_ in past and had_champion(past[id_], trained):
+        id_ = digest([id_, "deleted"])[:16]
     if id_ in past:  # also where what it led to has changed the champion since
         return past[id_]
     mine = [each for each in measured if champion and each.version == champion.number]
     turn, apart = _turn(line, champion, mine, skew.features, as_of, cutoff, features_version)
     metric = problem.train.metric
-    turns = history(past, outcomes(line, as_of, "training"), turn, metric)
+    turns = history(past, trained, turn, metric, problem.monitor.drop)
     smaller = metric in SMALLER_IS_BETTER
     economics = paying.economics(line, champion, mine, known, trusted=turn.trusted)
     found = decision.decide(turns, problem.monitor, economics, smaller=smaller)
@@ -78,6 +79,12 @@ def made(line: Line, as_of: datetime) -> list[Row]:
     """The decisions as of a day, the newest last."""
     rows = [row for row in decisions(line, as_of).values() if utc(row.as_of) == as_of]
     return sorted(rows, key=lambda row: (row.features_version, row.at))
+
+
+def had_champion(made: Row, trained: Mapping[str, Row]) -> bool:
+    """Whether a decision was about a champion, or led to one: if there is none, it was deleted."""
+    led = trained.get(made.decision)
+    return made.model_version is not None or (led is not None and led.verdict == "promoted")
 
 
 def outcomes(line: Line, as_of: datetime, kind: str) -> dict[str, Row]:
@@ -117,14 +124,13 @@ def judge(line: Line, ledger: Run, measured: Sequence[Measured], *, as_of: datet
             continue
         then = known.get((turn.cutoff, turn.version))
         metric = made.metric
-        real = then.told(metric) if then else None
-        if real is None:
+        if then is None or metric not in then.real:
             continue
         after = trained.get(id_)
         new = known.get((turn.cutoff, after.model_version)) if after is not None else None
         found = decision.judged(
             made.action,
-            real,
+            then.real[metric],
             turn.reference,
             new.real.get(metric) if new and after and after.verdict == "promoted" else None,
             Monitor.model_validate_json(made.rule),
@@ -160,7 +166,7 @@ def _turn(
         drift=_share(drifted, weight),
         expected=newest.expected.get(metric) if newest else None,
         trusted=judged is None or judged.assumption is not False,
-        real=judged.told(metric) if judged else None,
+        real=judged.real.get(metric) if judged else None,
         concept=judged is not None and judged.assumption is False,
         better=judged is not None and better(judged, metric, problem.monitor.drop),
         real_cutoff=judged.cutoff if judged else None,
@@ -195,9 +201,10 @@ def better(judged: Measured, metric: str, drop: float) -> bool:
 
 
 def history(
-    past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn, metric: str
+    past: Mapping[str, Row], trained: Mapping[str, Row], turn: Turn, metric: str, drop: float
 ) -> list[Turn]:
-    """One turn a cut-off, the newest decision of each, and this one, judged by ``metric``.
+    """One turn a cut-off, the newest decision of each, and this one. Those that were judged by
+    another metric or ``drop`` are as another version's: they count for the cooldown alone.
 
     A turn has trained once its training came to an end: one that was decided and then killed, or
     did not fit into the budget, is decided again with the next day's data.
@@ -205,7 +212,8 @@ def history(
     turns: dict[datetime | None, Turn] = {}
     for id_, row in past.items():
         each = decision.from_json(json.loads(row.turn))
-        if row.metric != metric:  # its numbers are of something else: it is one for the cooldown
+        asked = Monitor.model_validate_json(row.rule)
+        if (row.metric, asked.drop) != (metric, drop):  # it judged something else
             each = replace(each, version=None)
         before = turns.get(each.cutoff)
         done = id_ in trained and trained[id_].verdict != "skipped"

@@ -90,12 +90,15 @@ def _state(line: Line, champion: int | None) -> State | None:
     if not line.tables.exists(name):
         return None
     made = line.tables.read(name).drop("turn", "rule").collect()
-    return state(made, champion) if made else None
+    return state(made, champion, line.problem.digest) if made else None
 
 
-def state(made: Sequence[Row], champion: int | None) -> State:
-    """The newest decision; what it rests on only where it is about today's champion."""
-    row = max(made, key=lambda row: decision.order(row.as_of, row.at))
+def state(made: Sequence[Row], champion: int | None, problem: str) -> State:
+    """The newest decision by the problem file of this digest, if there is one; what it rests on
+    only where it is about today's champion.
+    """
+    mine = [row for row in made if row.problem == problem] or made
+    row = max(mine, key=lambda row: decision.order(row.as_of, row.at))
     found = State(
         utc(row.at),
         utc(row.as_of),

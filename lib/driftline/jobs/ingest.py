@@ -108,6 +108,7 @@ def waiting(line: Line) -> tuple[str | None, int | None]:
             plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
         except Missing as error:  # the run says so, and lands what is there of the others
             said.append(error.what)
+            records.append(None)
             continue
         if declared.pull is not None:  # what is new there is told by asking alone
             said.append(f"{source} is pulled")

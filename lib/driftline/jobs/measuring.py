@@ -38,13 +38,9 @@ class Measured:
     rows: int
     labelled: int
     real: Mapping[str, Interval]
+    """What labels tell well enough to judge by, see :func:`driftline.performance.weighty`."""
     expected: Mapping[str, Interval]
     assumption: bool | None
-
-    def told(self, metric: str) -> Interval | None:
-        """The metric by labels, where these are enough to tell that a model is worse."""
-        enough = not performance.few(self.real, self.labelled)
-        return self.real.get(metric) if enough else None
 
 
 def measure(
@@ -74,7 +70,9 @@ def measure(
     before = _newest(_rows_of(line, as_of))
     changed = {}
     for group, found in groups.items():
-        digest = monitor.content([int(row.content) for row in found if not row.slice])
+        # Slices are measured by the problem's metric alone.
+        hashes = [int(row.content) for row in found if not row.slice]
+        digest = f"{monitor.content(hashes)} {line.problem.train.metric}"
         if group not in before or before[group].content != digest:
             changed[group] = digest
     again = {group: before[group] for group in changed if group in before}
@@ -103,19 +101,13 @@ def read(line: Line, as_of: datetime) -> list[Measured]:
                 cutoff,
                 version,
             )
-            if mine and row.value is not None:
+            if mine and None not in (row.value, row.low, row.high):
                 kinds[row.kind][row.metric] = Interval(row.value, row.low, row.high)
-        checked = _checked(line, kinds["expected"], kinds["real"])  # by what is asked for now
+        real = performance.weighty(kinds["real"], last.labelled)
+        checked = _checked(line, kinds["expected"], real)  # by what is asked for now
+        holds = checked.holds if checked else None
         found.append(
-            Measured(
-                cutoff,
-                version,
-                last.rows,
-                last.labelled,
-                kinds["real"],
-                kinds["expected"],
-                checked.holds if checked else None,
-            )
+            Measured(cutoff, version, last.rows, last.labelled, real, kinds["expected"], holds)
         )
     return found
 
@@ -244,7 +236,8 @@ def _kinds(
     if not labelled:
         return {"expected": promised}, None, said
     came = performance.real(cells, seed=seed)
-    return {"expected": promised, "real": came}, _checked(line, promised, came), said
+    checked = _checked(line, promised, performance.weighty(came, labelled))
+    return {"expected": promised, "real": came}, checked, said
 
 
 def _errors(
@@ -267,7 +260,8 @@ def _errors(
     kinds["expected"] = promise.metrics
     if not labelled:
         return kinds, None, ""
-    return kinds, _checked(line, promise.metrics, kinds["real"]), ""
+    real = performance.weighty(kinds["real"], labelled)
+    return kinds, _checked(line, promise.metrics, real), ""
 
 
 def _checked(
@@ -279,6 +273,8 @@ def _checked(
     metric, drop = line.problem.train.metric, line.problem.monitor.drop
     regression = line.problem.task == "regression"
     if regression:
+        if metric not in promised:
+            return None
         drop *= promised[metric].value
     names = (metric, "bias" if regression else "share_of_1")
     return performance.assumption(promised, came, names, drop=drop)

@@ -51,8 +51,8 @@ def gain(
 
     ``before``: false alarms and misses when the champion was judged, as shares of all rows.
     """
-    told = [each.real for each in mine if each.real][-1:]
-    told += [each.expected for each in mine[-1:] if trusted and not each.real]
+    told = [each.real for each in mine if "misses" in each.real][-1:]
+    told += [each.expected for each in mine[-1:] if trusted and "misses" not in each.real]
     worths = [decision.worth(_shares(each), before, rule, rows=mine[-1].rows) for each in told]
     return max((each for each in worths if each is not None), default=None)
 

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from driftline import features, forecast, labels, schemas
 from driftline.budgets import Budget, Taken, beyond
 from driftline.forecast import Forecast
-from driftline.jobs import acting, deciding, ingest, monitor
+from driftline.jobs import acting, deciding, ingest, monitor, searching
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
 from driftline.session import utc
@@ -84,7 +84,7 @@ class _Told:
     then: Version | None
     """As of the day: who scores, and is judged."""
     refused: str | None
-    """Why the training that this day's decision asked for gave no champion."""
+    """Why training would do nothing, where there is no champion."""
 
     def first(self, *, due: bool) -> bool:
         """Whether this turn trains the first champion; ``due``: something before it is."""
@@ -95,14 +95,24 @@ def _told(line: Line, as_of: datetime | None) -> _Told:
     name = schemas.features(line.problem).full_name
     if not line.tables.exists(name):
         return _Told(as_of, as_of, None, None, None)
-    day = as_of or monitor.watermark(line, line.tables.version(name))
+    version = line.tables.version(name)
+    day = as_of or monitor.watermark(line, version)
     models = Registry(line.environment.mlflow, line.problem.name)
     champion, then = models.champion(), acting.acting(models, day)
-    refused = None
-    if champion is None and (made := _decided(line, day)):
-        outcome = deciding.outcomes(line, day, "training").get(made[-1].decision)
-        refused = outcome.detail if outcome else None
+    refused = None if champion is not None else _refused(line, models, version)
     return _Told(as_of, day, champion, then, refused)
+
+
+def _refused(line: Line, models: Registry, features_version: int) -> str | None:
+    """What was trained on exactly what is there, and is not to be promoted: train does nothing."""
+    key = searching.judged(line.problem, searching.key(line, features_version))
+    there = models.trained_on(key)
+    if there is None or not there.finished:
+        return None
+    enforced = line.problem.train.gate.mode == "enforce"
+    if there.passed and enforced and not there.promoted:
+        return None
+    return f"version {there.number} was trained on exactly this and did not become it"
 
 
 def _steps(
@@ -129,7 +139,7 @@ def _steps(
         if why is None and stage == "score" and told.then is not None:
             why = _unscored(line, told.then, told.as_of)
         if why is None and stage == "monitor" and told.day is not None:
-            why = _undecided(line, told.day)
+            why = _undecided(line, told.day, told.then)
         steps.append(Step(stage, why, rows))
         due = due or why is not None
     if only is not None:
@@ -194,8 +204,13 @@ def _unscored(line: Line, champion: Version, as_of: datetime | None) -> str | No
     return f"version {champion.number} has scored nothing{of}"
 
 
-def _undecided(line: Line, day: datetime) -> str | None:
-    return None if _decided(line, day) else f"no decision as of {day:%Y-%m-%d} yet"
+def _undecided(line: Line, day: datetime, champion: Version | None) -> str | None:
+    made = _decided(line, day)
+    if not made:
+        return f"no decision as of {day:%Y-%m-%d} yet"
+    trained = deciding.outcomes(line, day, "training")
+    gone = champion is None and deciding.had_champion(made[-1], trained)
+    return "the champion of then is gone" if gone else None
 
 
 def _decided(line: Line, day: datetime) -> list[Row]:
@@ -239,7 +254,7 @@ def _head(told: _Told) -> str:
     elif told.champion is not None and told.then is None:
         who += ", and there was none then"
     elif told.refused is not None:
-        who += f" ({told.refused}), and only new data trains one"
+        who += f" ({told.refused}: other data, features or candidates may)"
     return f"{upto}; {who}. Nothing is done now; a turn of the cycle would do this:"
 
 
