@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -140,3 +141,9 @@ def test_the_wheel(wheel, command) -> None:
         second = command("cycle", "--problem", conf, cwd=wheel.line.root)
     assert second.returncode == 75, second.stderr
     assert "is being written by another process" in second.stderr
+    with ThreadPoolExecutor(2) as pool:
+        at_once = [
+            pool.submit(command, "cycle", "--problem", conf, cwd=wheel.line.root) for _ in range(2)
+        ]
+        codes = sorted(each.result().returncode for each in at_once)
+    assert codes == [0, 75]

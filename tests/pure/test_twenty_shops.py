@@ -23,6 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 from driftline import decision, distances, evaluation, metrics, performance
 from driftline.decision import Economics, Turn
+from driftline.jobs import deciding
+from driftline.jobs.measuring import Measured
 from driftline.monitor_section import Monitor
 from driftline.simulate import Shop, simulate
 
@@ -193,8 +195,9 @@ def eighteen_months(history: History, seed: int) -> dict:
         came = performance.real(its, seed=seed)
         held_to = performance.expected(its, champion.calibrated, seed=seed)
         held = performance.assumption(held_to, came, ["roc_auc", "share_of_1"], drop=RULE.drop)
-        better = performance.off(held_to["roc_auc"], came["roc_auc"], drop=RULE.drop) > 0
         at = first_of(month).replace(tzinfo=timezone.utc)
+        told = performance.weighty(came, len(before))
+        seen = Measured(at, champion.number, len(before), len(before), told, held_to, held.holds)
         turns.append(
             Turn(
                 as_of=at,
@@ -204,9 +207,9 @@ def eighteen_months(history: History, seed: int) -> dict:
                 drift=drifted(champion, now),
                 expected=promise["roc_auc"],
                 trusted=held.holds,
-                real=came["roc_auc"],
+                real=told["roc_auc"],
                 concept=not held.holds,
-                better=better,
+                better=deciding.better(seen, "roc_auc", RULE.drop),
                 real_cutoff=first_of(month - 1).replace(tzinfo=timezone.utc),
             )
         )
