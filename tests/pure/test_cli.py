@@ -8,6 +8,7 @@ import inspect
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from driftline import cli, cli_conf
+from driftline import cli, cli_conf, cli_cycle
+from driftline.budgets import Budgets, OverBudget
 from driftline.cli import STAGES
 from driftline.errors import ConfError, DriftlineError, Missing, Refused, TryAgain
+from driftline.jobs import cycle, planning
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
 from driftline.session import check_java
@@ -396,6 +399,29 @@ class Tape:
         assert line is self.line
         self.calls.append((stage, arguments))
         return f"id-{stage}"
+
+
+def test_a_turn_is_bounded_by_the_budgets_of_its_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each stage costs more than the whole turn may."""
+    ran: list[str] = []
+    budgets = Budgets.model_validate({"cycle": {"money": 0.5}})
+    ledger = SimpleNamespace(money=0.0, seconds=0.0, as_of=None, run=lambda stage: nullcontext())
+    problem = load_problem(Path(CHURN)).model_copy(update={"budgets": budgets})
+    line = SimpleNamespace(problem=problem, ledger=ledger)
+
+    def job(_: object, name: str, **arguments: Any) -> str:
+        ran.append(name)
+        ledger.money += 1.0
+        return name
+
+    monkeypatch.setattr(planning, "runs_of", lambda _: {})
+    monkeypatch.setattr(
+        cycle, "run", lambda line, stage, **_: [stage(each) for each in cycle.PARTS]
+    )
+    _, command = cli_cycle.commands(lambda *_, **__: None, lambda _: line, job)
+    result = CliRunner().invoke(command, ["--problem", CHURN])
+    assert isinstance(result.exception, OverBudget)
+    assert ran == ["ingest"]
 
 
 def test_run_runs_all_stages_in_the_order_of_the_flow(monkeypatch: pytest.MonkeyPatch) -> None:
