@@ -28,9 +28,11 @@ from driftline.split_section import GivenSplit, Split, TimeSplit
 
 _TAKEN = (
     *("as_of", "label", "part", "fold", "features", "score", "prediction", "probability"),
-    *("entity", "model_version"),
+    *("entity", "model_version", "row_id", "time", "request_id"),
 )
-"""Columns that stand beside the features on their way through training, scoring and monitoring."""
+"""Columns that stand beside the features on their way through training, scoring and monitoring, or
+in what a server writes down of its requests.
+"""
 
 _OPERATED = {"sla", "budgets", "schedule"}
 """Sections about how a problem is operated, not about what is asked."""

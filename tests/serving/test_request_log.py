@@ -113,10 +113,11 @@ def test_every_way_in_is_written_down_as_the_model_saw_it(service, tmp_path) -> 
         ROW,
         ROW | lost,
         asked,
-        asked | {"spend_30d": 80.0, "age": None, "member": False, "channel": None},
+        asked | {"spend_30d": 80.0, "age": None, "member": False, "channel": ""},
     ]
     assert [type(each["age"]) for each in kept] == [int, type(None)] * 2
     assert [line["request_id"] for line in lines[2:]] == ["q7", "q7"]
+    assert len({line["row_id"] for line in lines}) == len(lines)  # what ingest knows a line by
     assert [line["score"] for line in lines] == [0.9, 0.9, 0.9, 0.2]
 
 

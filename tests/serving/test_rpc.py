@@ -20,9 +20,10 @@ from google.protobuf import descriptor_pb2
 from tests.serving.conftest import FACTS
 
 from driftline.serving import rpc, tensors
+from driftline.serving.facts import MISSING
 from driftline.serving.limits import Admission, Limits
 from driftline.serving.request_log import RequestLog
-from driftline.serving.rows import Wrong
+from driftline.serving.rows import Wrong, told
 from driftline.serving.rpc import SERVICE, Messages, Rpc
 from driftline.serving.service import Service
 
@@ -135,6 +136,24 @@ def test_nan_is_missing_and_outputs_can_be_chosen(connect) -> None:
     assert list(score.contents.fp64_contents) == [0.9, 0.2]
 
 
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("datatype", ["FP64", "FP32"])
+def test_whole_numbers_and_truth_values_may_be_missing_too(raw, datatype) -> None:
+    """As null over REST, which this protocol has none of: nobody has to make up a 0."""
+    nan = float("nan")
+    request = infer(raw=raw, age=(datatype, [2], [nan, 40]), member=(datatype, [2], [1, nan]))
+    asked = tensors.read(FACTS, rpc._tensors(request, 5), 5)
+    assert [row["age"] for row in told(FACTS, asked)] == [None, 40]
+    assert [row["member"] for row in told(FACTS, asked)] == [True, None]
+
+
+def test_an_empty_text_is_missing_only_where_there_is_no_null() -> None:
+    """Over REST it is a word like any other, as rows, batches and the log have it."""
+    words = [tensors.Tensor("channel", "BYTES", [2], each) for each in ([b"web", b""], ["web", ""])]
+    channel = next(each for each in FACTS.columns if each.name == "channel")
+    assert [tensors._words(channel, each)[1] for each in words] == [MISSING, ""]
+
+
 def test_server_and_model_tell_what_they_are(connect) -> None:
     channel = connect()
     assert call(channel, "ServerLive").live
@@ -183,7 +202,7 @@ BAD = grpc.StatusCode.INVALID_ARGUMENT
         (strange_output(), BAD, "outputs.logits"),
         (infer(age=None), BAD, "inputs.age"),
         (infer(more=("FP64", [2], [1.0, 2.0])), BAD, "inputs.more"),
-        (infer(age=("FP64", [2], [1.0, 2.0])), BAD, "inputs.age.datatype"),
+        (infer(age=("FP64", [2], [1.5, 2.0])), BAD, "inputs.age.data.0"),
         (infer(age=("FP16", [2], [])), BAD, "inputs.age.datatype"),
         (infer(age=("INT64", [3], [1, 2])), BAD, "inputs.age.shape"),
         (infer(age=("INT64", [2], [1])), BAD, "inputs.age.data"),

@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -313,7 +314,7 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     )
     folder = str(tmp_path / "features")
     write_deltalake(folder, table)
-    lookup = Lookup(folder, "customer_id", seconds=0.0)
+    lookup = Lookup(folder, "customer_id")
     found = lookup.rows(FACTS, ["c2", "c1", "c2"])
     assert [row["customer_id"] for row in found.rows] == ["c2", "c1", "c2"]
     assert [row["spend_30d"] for row in found.rows] == [None, 80.0, None]
@@ -321,13 +322,43 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     with pytest.raises(Wrong, match=r"entities\.1: is not in gold\.features"):
         lookup.rows(FACTS, ["c1", "unknown"])
     write_deltalake(folder, table.slice(0, 1), mode="overwrite")
+    lookup.look()
     assert lookup.rows(FACTS, ["c1"]).rows[0]["spend_30d"] == 1.0
     with pytest.raises(Wrong, match=r"entities\.0: is not in gold\.features"):
         lookup.rows(FACTS, ["c2"])  # who was erased is forgotten
     write_deltalake(folder, table, mode="overwrite")
     for file in (tmp_path / "features").glob("*.parquet"):
         file.unlink()  # a newer version that cannot be read leaves the older one
+    lookup.look()
     assert lookup.rows(FACTS, ["c1"]).version == 1
+
+
+def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
+    """Who was erased is forgotten; a champion that asks for more than is held makes it look."""
+
+    def written(**columns: list) -> None:
+        at = pa.array(
+            [1_800_000_000_000_000] * len(columns["customer_id"]), pa.timestamp("us", "UTC")
+        )
+        table = pa.table({"as_of": at, **columns})
+        write_deltalake(str(tmp_path), table, mode="overwrite", schema_mode="overwrite")
+
+    rest = {"member": [None, True], "channel": ["web", "fax"]}
+    written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], **rest)
+    lookup, stop = Lookup(str(tmp_path), "customer_id"), threading.Event()
+    with pytest.raises(Wrong, match="has no age, which the model needs"):
+        lookup.rows(FACTS, ["c1"])
+    written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], age=[30, 40], **rest)
+    (row,) = lookup.rows(FACTS, ["c1"]).rows
+    assert (row["age"], row["spend_30d"]) == (30, None)
+    written(customer_id=["c2"], spend_30d=[1.0], age=[40], member=[True], channel=["fax"])
+    lookup.watch(0.01, stop)
+    until = time.monotonic() + 30
+    while lookup._held.version < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    stop.set()
+    with pytest.raises(Wrong, match="is not in gold"):
+        lookup.rows(FACTS, ["c1"])
 
 
 def test_entities_are_answered_by_their_features(tmp_path, service) -> None:

@@ -58,6 +58,7 @@ def test_a_changed_problem_file_is_something_to_do(problem, monkeypatch) -> None
     last = SimpleNamespace(tables_read=[("silver.orders", 7)], problem=problem.digest)
     made = SimpleNamespace(problem=problem.digest, decision="d", model_version=1)
     monkeypatch.setattr(deciding, "made", lambda *_: [made])
+    monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
     assert planning._moved(line, {"features": [last]}, "features") is None
     assert planning._undecided(line, ARRIVED, OLD) is None
     drift = problem.drift.model_copy(update={"psi": problem.drift.psi / 2})

@@ -141,8 +141,8 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
 
     # Labels have come: they count, and not the test set.
     performance = dict.fromkeys(schemas.PERFORMANCE.column_names)
-    performance |= {"cutoff": DAY, "model_version": 2, "slice": "", "kind": "real", "rows": 9}
-    performance |= {"metric": "roc_auc", "value": 0.62, "low": 0.55, "high": 0.7, "labelled": 9}
+    performance |= {"cutoff": DAY, "model_version": 2, "slice": "", "kind": "real", "rows": 90}
+    performance |= {"metric": "roc_auc", "value": 0.62, "low": 0.55, "high": 0.7, "labelled": 90}
     performance |= {"as_of": DAY, "run_id": "m1", "at": NOW, "content": "c", "assumption": True}
     tables.append_values([tuple(performance.values())], schemas.PERFORMANCE, key=None)
     probed = Probe("http://a", "2", 100.0, 500, 0, 12.5, 99.0)

@@ -138,9 +138,24 @@ def _score(
         if full:
             until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"
             where = f"{until} AND model_version = {by.number}"
-            ledger.wrote(line.tables.replace(found, table, where=where, key=key, noted=noted))
+            rows = _with_the_rest(line, found, table, where)
+            ledger.wrote(line.tables.replace(rows, table, where=where, key=key, noted=noted))
         else:
             ledger.wrote(line.tables.append(found, table, key=key, noted=noted))
     finally:
         found.unpersist()
     ledger.count(in_=given, out=scored)
+
+
+def _with_the_rest(line: Line, found: DataFrame, table: Table, where: str) -> DataFrame:
+    """What was scored, and what the table has beside it: of who has no features any more, what was
+    predicted stays.
+    """
+    name = table.full_name
+    if not line.tables.exists(name):
+        return found
+    there = line.tables.read(name, version=line.tables.version(name)).where(where)
+    again = found.select(F.col("entity").alias("_entity"), F.col("as_of").alias("_as_of"))
+    same = F.col("entity").eqNullSafe(F.col("_entity")) & (F.col("as_of") == F.col("_as_of"))
+    rest = there.join(again, same, "left_anti")
+    return found.unionByName(rest.select(*found.columns))

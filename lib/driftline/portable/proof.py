@@ -1,8 +1,9 @@
 """Do the portable model and Spark's score alike? Rows to ask both, and the comparison.
 
-Simulated rows lie where two implementations part: at every threshold of every tree and the doubles
-beside it, at the ends of clipping, at null, NaN, infinities, the smallest and largest numbers,
-unseen and missing words; half of the numbers are anywhere in the training range.
+Simulated rows lie where two implementations part: at thresholds of trees and the doubles beside
+them (a million rows draw each of MLlib's, and a third of a large forest's), at the ends of
+clipping, at null, NaN, infinities, the smallest and largest numbers, unseen and missing words; half
+of the numbers are anywhere in the training range.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Current features by entity, from ``gold.features`` by delta-rs: no Spark, no Java.
 
 The rows of the newest as-of are held in memory, one Arrow table; another version of the table is
-looked for at most every so many seconds, by the request that finds it due.
+looked for every so many seconds, whether anybody asks or not: who was erased is forgotten.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,17 +46,19 @@ class _Held:
 class Lookup:
     """The newest features of each entity of the table in ``folder``."""
 
-    def __init__(self, folder: str, entity: str, *, seconds: float = 30.0) -> None:
-        self._folder, self._entity, self._seconds = folder, entity, seconds
+    def __init__(self, folder: str, entity: str) -> None:
+        self._folder, self._entity = folder, entity
         self._lock = threading.Lock()
         self._held = self._read()
-        self._due = time.monotonic() + seconds
 
     def rows(self, facts: Facts, entities: Sequence[Any]) -> Found:
         """The features of each entity; :class:`Wrong` names those that are not there (404)."""
-        held = self._current()
         wanted = [column.name for column in facts.columns]
-        absent = [name for name in wanted if name not in held.rows.column_names]
+        held = self._held
+        if absent := _absent(held, wanted):  # the champion may be newer than what is held
+            self.look()
+            held = self._held
+            absent = _absent(held, wanted)
         if absent:
             said = f"gold.features has no {', '.join(absent)}, which the model needs"
             raise Wrong([("entities", said)], status=409)
@@ -66,22 +68,28 @@ class Lookup:
             said = f"is not in gold.features as of {held.as_of:%Y-%m-%d}"
             raise Wrong([(f"entities.{place}", said) for place in unknown[:20]], status=404)
         found = held.rows.select([self._entity, *wanted]).take(places).to_pylist()
-        for row in found:  # a NaN is a number that is not known, as everywhere
-            row |= {name: None for name, value in row.items() if value != value}
+        for row in found:  # NaN and infinities are numbers that are not known, as everywhere
+            row |= {name: None for name, value in row.items() if _is_odd(value)}
         return Found(found, held.as_of.isoformat(), held.version)
 
-    def _current(self) -> _Held:
-        if time.monotonic() >= self._due and self._lock.acquire(blocking=False):
+    def watch(self, seconds: float, stop: threading.Event) -> None:
+        """Look for another version every so many seconds, in a thread, until told to stop."""
+
+        def look() -> None:
+            while not stop.wait(seconds):
+                self.look()
+
+        threading.Thread(target=look, name="features", daemon=True).start()
+
+    def look(self) -> None:
+        """Hold the newest version; where it cannot be read, what is held serves on."""
+        with self._lock:
             try:
-                self._due = time.monotonic() + self._seconds
                 if self._version() != self._held.version:
                     self._held = self._read()
-            except Exception as error:  # a file is gone, say: no reason to fail this request
+            except Exception as error:  # a file is gone, say: no reason to fail a request
                 said = error if isinstance(error, DriftlineError) else repr(error)
                 LOGGER.error("features of version %d serve on: %s", self._held.version, said)
-            finally:
-                self._lock.release()
-        return self._held
 
     def _table(self) -> DeltaTable:
         try:
@@ -113,3 +121,11 @@ class Lookup:
         )
         places = {entity: place for place, entity in enumerate(rows[self._entity].to_pylist())}
         return _Held(int(table.version()), newest, rows, places)
+
+
+def _absent(held: _Held, wanted: Sequence[str]) -> list[str]:
+    return [name for name in wanted if name not in held.rows.column_names]
+
+
+def _is_odd(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

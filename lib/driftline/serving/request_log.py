@@ -22,7 +22,7 @@ LOGGER = logging.getLogger("driftline.serving")
 
 
 class RequestLog:
-    """Writes each scored row as a line: time, request, version, entity, features, score.
+    """Writes each scored row as a line: id, time, request, version, entity, features, score.
 
     A file has at most about so many ``lines``, and is open for at most so many ``seconds``.
     """
@@ -48,9 +48,15 @@ class RequestLog:
         """Write a request's rows, each with its score and what was decided."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         head = {"time": now, "request_id": request_id, "model_version": version}
+        once = (
+            uuid.uuid4().hex
+        )  # what a caller names a request by may come again, and has many rows
         lines = [
-            json.dumps({**head, **row, "score": score, "prediction": decision}) + "\n"
-            for row, score, decision in zip(rows, scores, decisions, strict=True)
+            json.dumps(
+                {"row_id": f"{once}-{place}", **head, **row, "score": score, "prediction": called}
+            )
+            + "\n"
+            for place, (row, score, called) in enumerate(zip(rows, scores, decisions, strict=True))
         ]
         with self._lock:
             file = self._open()

@@ -122,7 +122,12 @@ def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:
     return found
 
 
-_KINDS: dict[str, Callable[[float], Any]] = {"double": float, "bigint": int, "boolean": bool}
+def _long(number: float) -> int:
+    """The largest ones are rounded up to what is no bigint any more."""
+    return min(int(number), 2**63 - 1)
+
+
+_KINDS: dict[str, Callable[[float], Any]] = {"double": float, "bigint": _long, "boolean": bool}
 
 
 def faults(error: ValidationError, known: Sequence[str]) -> Wrong:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import signal
 import socket
+import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,10 @@ class _Both(uvicorn.Server):
 def serve(service: Service, settings: Settings, limits: Limits) -> None:
     """Serve until SIGTERM or SIGINT; requests that are in get their answers."""
     facts = service.loaded.facts
-    lookup = Lookup(settings.features, facts.entity) if settings.features else None
+    lookup, stop = None, threading.Event()
+    if settings.features:
+        lookup = Lookup(settings.features, facts.entity)
+        lookup.watch(settings.refresh, stop)
     log = service.log = RequestLog(settings.log) if settings.log else None
     admission = Admission(limits)
     app = Rest(service, limits, admission=admission, lookup=lookup).app()
@@ -201,6 +205,7 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
         _run(both())
     finally:
         service.close()
+        stop.set()
         if log is not None:
             log.close()
 

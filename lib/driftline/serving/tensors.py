@@ -1,9 +1,9 @@
 """The Open Inference Protocol's tensors ↔ the model's numbers and words.
 
 One input tensor a feature column, of shape [n] or [n, 1]; the entity may come along and is an
-output then. Outputs ``score`` and ``prediction`` of shape [n]. A missing number is NaN or (in JSON)
-null, a missing word null or, where the protocol has no null, an empty BYTES element in a column
-where the empty text is no category.
+output then. Outputs ``score`` and ``prediction`` of shape [n]. A missing number is NaN, for which a
+whole number or truth value may come as FP64 or FP32, or (in JSON) null; a missing word is null or,
+over gRPC, which has no null, an empty BYTES element in a column whose categories do not have it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ MOST = 2000
 """So many inputs, or outputs, a request may name."""
 
 WHOLE = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+_REAL = ("FP64", "FP32")
 _TAKEN = {
-    "double": ("FP64", "FP32", *WHOLE),
-    "bigint": WHOLE,
-    "boolean": ("BOOL",),
+    "double": (*_REAL, *WHOLE),
+    "bigint": (*WHOLE, *_REAL),
+    "boolean": ("BOOL", *_REAL),
     "string": ("BYTES",),
 }
-"""What may be sent for each: everything that loses nothing."""
+"""What may be sent for each: everything that loses nothing, and what has a NaN."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,10 @@ def read(facts: Facts, tensors: Sequence[Tensor], most: int) -> Asked:
     numbers = np.empty((count, len(facts.numbers)))
     words = np.empty((count, len(facts.words)), object)
     for place, column in enumerate(facts.numbers):
+        _check_type(column.name, given[column.name], _TAKEN[column.type])
         numbers[:, place] = _numbers(column, given[column.name])
     for place, column in enumerate(facts.words):
+        _check_type(column.name, given[column.name], _TAKEN[column.type])
         words[:, place] = _words(column, given[column.name])
     return Asked(numbers, words, _entities(facts, given, count))
 
@@ -138,9 +141,8 @@ def _rows(given: Mapping[str, Tensor], known: Sequence[str], most: int) -> int:
 
 
 def _numbers(column: Column, tensor: Tensor) -> Any:
-    _check_type(column, tensor)
     for row, value in enumerate(tensor.data):
-        if value is not None and not _fits(column, value):
+        if value is not None and not _fits(column, tensor.datatype, value):
             said = f"is no {DATATYPES[column.type]} (null where it is not known)"
             raise Wrong([(f"inputs.{column.name}.data.{row}", said)])
     try:
@@ -152,7 +154,11 @@ def _numbers(column: Column, tensor: Tensor) -> Any:
     return values
 
 
-def _fits(column: Column, value: Any) -> bool:
+def _fits(column: Column, datatype: str, value: Any) -> bool:
+    if isinstance(value, float) and value != value:
+        return datatype in _REAL
+    if column.type == "boolean" and datatype in _REAL:
+        return value in (0, 1)
     if column.type == "boolean" or isinstance(value, bool):
         return column.type == "boolean" and isinstance(value, bool)
     if column.type == "bigint":
@@ -162,11 +168,10 @@ def _fits(column: Column, value: Any) -> bool:
 
 
 def _words(column: Column, tensor: Tensor) -> Any:
-    _check_type(column, tensor)
     found = []
     for row, value in enumerate(tensor.data):
         text = _text(value, f"inputs.{column.name}.data.{row}")
-        missing = text is None or (text == "" and "" not in column.words)
+        missing = text is None or (value == b"" and "" not in column.words)
         found.append(MISSING if missing else text)
     return found
 
@@ -184,11 +189,9 @@ def _text(value: Any, field: str) -> str | None:
     return value
 
 
-def _check_type(column: Column, tensor: Tensor) -> None:
-    taken = _TAKEN[column.type]
+def _check_type(name: str, tensor: Tensor, taken: Sequence[str]) -> None:
     if tensor.datatype not in taken:
-        said = f"must be {' or '.join(taken)}"
-        raise Wrong([(f"inputs.{column.name}.datatype", said)])
+        raise Wrong([(f"inputs.{name}.datatype", f"must be {' or '.join(taken)}")])
 
 
 def _entities(facts: Facts, given: Mapping[str, Tensor], count: int) -> list[Any]:
@@ -197,7 +200,7 @@ def _entities(facts: Facts, given: Mapping[str, Tensor], count: int) -> list[Any
         return [None] * count
     kind = "bigint" if facts.entity_type == "bigint" else "string"
     entity = Column(facts.entity, kind)
-    _check_type(entity, tensor)
+    _check_type(entity.name, tensor, ("BYTES",) if entity.is_word else WHOLE)
     if not entity.is_word:
         _numbers(entity, tensor)
         return [None if value is None else int(value) for value in tensor.data]
