@@ -314,7 +314,9 @@ def test_a_promotion_that_nobody_wrote_down_is_concluded_by_the_next_turn(shop) 
     assert (first.action, first.model_version, now.model_version) == ("retrain", 1, 2)
     then = decision.from_json(json.loads(now.turn))
     outcomes = deciding.outcomes(line, day(7, 5), "training")
-    found = deciding.history({first.decision: first}, outcomes, then)
+    found = deciding.history(
+        {first.decision: first}, outcomes, then, first.metric, line.problem.monitor.drop
+    )
     assert [each.trained for each in found] == [True]
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pandas as pd
+from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F
 
 from driftline import beside, explore, schemas
@@ -30,30 +34,46 @@ def run(line: Line) -> str:
 
 def facts(line: Line) -> Facts:
     """Read everything the page needs from ``ops.*`` and the registry."""
-    runs = _frame(line, schemas.RUNS)
+    read: dict[str, Callable[[], pd.DataFrame]] = {
+        name: partial(_frame, line, table) for name, table in _TABLES.items()
+    }
+    read["rejects"] = partial(_counts, line, schemas.REJECTS, ["source", "reason", "column"])
+    read["quarantine"] = partial(_quarantine, line)
+    threads = inheritable_thread_target(line.spark)
+    with ThreadPool(line.environment.cores) as pool:  # small tables: most of it is planning
+        frames = dict(zip(read, pool.map(threads(_read), read.values()), strict=True))
+    frames["histograms"] = newest(frames["histograms"], frames["runs"])
     return Facts(
         problem=line.problem,
         generated_at=datetime.now(timezone.utc),
-        runs=runs,
-        deliveries=_frame(line, schemas.DELIVERIES),
-        rejects=_counts(line, schemas.REJECTS, ["source", "reason", "column"]),
-        quality=_frame(line, schemas.QUALITY),
-        quarantine=_quarantine(line),
-        trials=_frame(line, schemas.TRIALS),
-        evaluations=_frame(line, schemas.EVALUATIONS),
-        slices=_frame(line, schemas.SLICES),
-        curves=_frame(line, schemas.CURVES),
-        drift=_frame(line, schemas.DRIFT),
-        causes=_frame(line, schemas.CAUSES),
-        histograms=newest(_frame(line, schemas.HISTOGRAMS), runs),
         champion=_champion(line),
-        explored=_frame(line, explore.TABLE),
-        performance=_frame(line, schemas.PERFORMANCE),
-        skew=_frame(line, schemas.SKEW),
-        decisions=_frame(line, schemas.DECISIONS),
-        outcomes=_frame(line, schemas.OUTCOMES),
-        sla=_frame(line, schemas.SLA),
+        **frames,
     )
+
+
+_TABLES = {
+    "runs": schemas.RUNS,
+    "deliveries": schemas.DELIVERIES,
+    "quality": schemas.QUALITY,
+    "trials": schemas.TRIALS,
+    "evaluations": schemas.EVALUATIONS,
+    "slices": schemas.SLICES,
+    "curves": schemas.CURVES,
+    "drift": schemas.DRIFT,
+    "causes": schemas.CAUSES,
+    "histograms": schemas.HISTOGRAMS,
+    "explored": explore.TABLE,
+    "performance": schemas.PERFORMANCE,
+    "skew": schemas.SKEW,
+    "decisions": schemas.DECISIONS,
+    "outcomes": schemas.OUTCOMES,
+    "sla": schemas.SLA,
+}
+"""Facts that are tables, read whole."""
+
+
+def _read(table: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    return table()
 
 
 def newest(histograms: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
