@@ -6,12 +6,18 @@ import base64
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from a2wsgi import ASGIMiddleware
+from flask import Flask
+from starlette._utils import get_route_path
 from tests.serving.conftest import ROW
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from driftline.errors import Missing
 from driftline.serving import application, aws
+from driftline.serving.limits import Limits, route
 from driftline.serving.service import Service
 
 PROJECT = Path(__file__).parents[2]
@@ -153,6 +159,49 @@ def test_the_docs_mount_it_into_flask(here, monkeypatch) -> None:
     assert answer.json["predictions"][0]["score"] == 0.9
     assert client.post("/churn/predict", json={"rows": [{}]}).status_code == 422
     assert client.get("/churn/healthz").json == {"status": "ok"}
+
+
+def test_a_mount_has_the_rules_of_a_server(here) -> None:
+    """Health is open and always answered, metrics whatever the rate, predictions are counted."""
+    made = (PROJECT / "conf/churn.yaml", PROJECT / "conf/env/local.yaml")
+    app = application.application(*made, limits=Limits(key="secret", rate=0.001))
+    web = Flask(__name__)
+    mounts = {"/churn": ASGIMiddleware(app), "/healthz": ASGIMiddleware(app)}
+    web.wsgi_app = DispatcherMiddleware(web.wsgi_app, mounts)
+    key, body = {"X-API-Key": "secret"}, {"rows": [ROW]}
+
+    def status(path: str, method: str = "GET", **more: Any) -> int:
+        with web.test_client().open(path, method=method, buffered=True, **more) as answer:
+            return int(answer.status_code)
+
+    health = ["/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"]
+    assert [status(f"/churn{path}") for path in health] == [200] * 4
+    assert status("/churn/metrics") == 401
+    for mount in ("/churn", "/healthz"):  # a prefix opens nothing
+        assert status(f"{mount}/predict", "POST", json=body) == 401
+    codes = [status("/churn/predict", "POST", json=body, headers=key) for _ in "ab"]
+    assert codes == [200, 429]  # and no request for health took the rate away
+    assert [status(f"/churn{path}") for path in health] == [200] * 4
+    told = web.test_client().get("/churn/metrics", headers=key)
+    assert told.status_code == 200
+    assert 'driftline_requests_total{code="200",way="/predict"} 1.0' in told.text
+    assert 'driftline_requests_total{code="200",way="/healthz"} 2.0' in told.text
+
+
+@pytest.mark.parametrize(
+    ("path", "prefix", "expected"),
+    [
+        ("/healthz", "", "/healthz"),
+        ("/a/healthz", "/a", "/healthz"),
+        ("/a", "/a", ""),
+        ("/ab/healthz", "/a", "/ab/healthz"),
+        ("/healthz", "/a", "/healthz"),
+    ],
+)
+def test_the_gate_sees_the_path_that_is_routed(path, prefix, expected) -> None:
+    scope = {"path": path, "root_path": prefix}
+    assert route(scope) == expected == get_route_path(scope)
+    assert route({"path": path}) == path
 
 
 def test_an_application_of_a_problem(here) -> None:

@@ -156,7 +156,8 @@ class Gate:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         id_ = scope.setdefault("state", {})["request_id"] = _id(headers)
-        way = _way(scope["path"])
+        path = route(scope)
+        way = _way(path)
         code = 500
 
         async def answer(message: Message) -> None:
@@ -167,7 +168,7 @@ class Gate:
             await send(message)
 
         try:
-            if scope["path"] in _OPEN:
+            if path in _OPEN:
                 await self._app(scope, receive, answer)
             else:
                 await self._guarded(scope, headers, receive, answer)
@@ -181,7 +182,7 @@ class Gate:
         if not self._knows(headers):
             await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
             return
-        wait = None if scope["path"] == _UNCOUNTED else self._admission.wait()
+        wait = None if route(scope) == _UNCOUNTED else self._admission.wait()
         if wait is not None:
             await _send(send, 429, *_too_many(wait, id_))
             return
@@ -230,6 +231,16 @@ def _id(headers: dict[bytes, bytes]) -> str:
 def too_large(limits: Limits) -> str:
     """What is said of a body that is too large."""
     return f"body: longer than {limits.body:,} bytes"
+
+
+def route(scope: Scope) -> str:
+    """The path within the application: under a mount, as in another web application, ``path`` has
+    the mount's prefix, too. By the rule of the router behind the gate: both have to mean the same.
+    """
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    if path == prefix or path.startswith(f"{prefix}/"):
+        return path[len(prefix) :]
+    return path
 
 
 def _way(path: str) -> str:
