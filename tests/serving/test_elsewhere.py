@@ -132,7 +132,7 @@ def test_a_function_has_the_key_it_was_given_or_none(handler, monkeypatch) -> No
             handler(HTTP_API, None)
     monkeypatch.setenv("DRIFTLINE_API_KEY", "secret")
     assert handler(HTTP_API, None)["statusCode"] == 401
-    headers = {**HTTP_API["headers"], "x-api-key": "secret"}
+    headers = {**HTTP_API["headers"], "authorization": "Bearer of.a.user", "x-api-key": "secret"}
     assert handler({**HTTP_API, "headers": headers}, None)["statusCode"] == 200
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from tests.serving.conftest import ask, asked, rows
 
-from driftline.serving.limits import Limits, Rate
+from driftline.serving.limits import Limits, Rate, opens
 from driftline.serving.rest import Rest
 
 
@@ -92,6 +92,10 @@ def test_a_body_without_a_length_is_bounded_too(app) -> None:
         ({"Authorization": "Basic secret"}, 401),
         ({"X-API-Key": "secret"}, 200),
         ({"Authorization": "Bearer secret"}, 200),
+        ({"Authorization": "Bearer of.a.user", "X-API-Key": "secret"}, 200),
+        ({"Authorization": "Bearer secret", "X-API-Key": "another's"}, 200),
+        ({"Authorization": "Bearer of.a.user", "X-API-Key": "wrong"}, 401),
+        ({"Authorization": "Bearer ", "X-API-Key": ""}, 401),
     ],
 )
 def test_the_key_opens(service, headers, status) -> None:
@@ -101,6 +105,19 @@ def test_the_key_opens(service, headers, status) -> None:
     assert b"secret" not in answer.body
     assert ask(app, "GET", "/metrics", b"", headers).status == status
     assert ask(app, "GET", "/healthz").status == 200
+
+
+def test_both_keys_are_compared_in_constant_time(monkeypatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def noted(given: bytes, key: bytes) -> bool:
+        compared.append((given, key))
+        return given == key
+
+    monkeypatch.setattr("driftline.serving.limits.hmac.compare_digest", noted)
+    for authorization, api_key in ((b"Bearer secret", b"a"), (b"Bearer a", b"secret")):
+        assert opens(b"secret", authorization, api_key)
+    assert compared == [(each, b"secret") for each in (b"secret", b"a", b"a", b"secret")]
 
 
 def test_a_bug_says_nothing_of_itself(service, caplog) -> None:

@@ -237,6 +237,26 @@ def test_a_bug_says_nothing_of_itself(connect, service, caplog) -> None:
     assert "ModelInfer failed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("bearer", "api_key", "code"),
+    [
+        ("Bearer of.a.user", "secret", None),
+        ("bearer secret", "another's", None),
+        ("Bearer of.a.user", "wrong", grpc.StatusCode.UNAUTHENTICATED),
+        ("Basic secret", "", grpc.StatusCode.UNAUTHENTICATED),
+    ],
+)
+def test_the_key_opens_whatever_comes_along(connect, bearer, api_key, code) -> None:
+    channel = connect(Limits(key="secret"))
+    sent = {"metadata": (("authorization", bearer), ("x-api-key", api_key))}
+    if code is None:
+        assert call(channel, "ModelInfer", infer(), **sent).id == "q7"
+        return
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", infer(), **sent)
+    assert caught.value.code() == code
+
+
 def test_limits_hold_here_too(connect) -> None:
     channel = connect(Limits(rate=10, key="secret"))
     key = {"metadata": (("x-api-key", "secret"),)}

@@ -6,7 +6,6 @@ the same protocol in the same process is not in the way.
 
 from __future__ import annotations
 
-import hmac
 import logging
 import time
 import uuid
@@ -21,7 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from driftline import __version__
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, Limits
+from driftline.serving.limits import Admission, Limits, opens
 from driftline.serving.rows import Wrong
 from driftline.serving.service import INLINE, Loaded, Service
 from driftline.serving.tensors import Tensor
@@ -124,9 +123,8 @@ class Rpc:
     async def _admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if self._key is not None:
             sent = dict(context.invocation_metadata() or ())
-            bearer = str(sent.get("authorization", ""))
-            given = bearer[7:] if bearer[:7].lower() == "bearer " else sent.get("x-api-key", "")
-            if not hmac.compare_digest(str(given).encode(), self._key):
+            given = [str(sent.get(name, "")).encode() for name in ("authorization", "x-api-key")]
+            if not opens(self._key, *given):
                 await context.abort(
                     grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong (x-api-key)"
                 )
