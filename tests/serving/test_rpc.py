@@ -135,6 +135,17 @@ def test_nan_is_missing_and_outputs_can_be_chosen(connect) -> None:
     assert list(score.contents.fp64_contents) == [0.9, 0.2]
 
 
+def test_an_id_may_be_as_long_as_by_rest(connect) -> None:
+    channel, request = connect(), infer()
+    request.id = "ü" * 1000
+    assert call(channel, "ModelInfer", request).id == request.id
+    request.id += "ü"
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", request)
+    assert caught.value.code() == BAD
+    assert "id: longer than 1,000 characters" in caught.value.details()
+
+
 def test_server_and_model_tell_what_they_are(connect) -> None:
     channel = connect()
     assert call(channel, "ServerLive").live

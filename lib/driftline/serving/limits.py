@@ -37,6 +37,10 @@ _OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 _UNCOUNTED = "/metrics"
 """Answered whatever the rate, to whoever has the key."""
 
+LONGEST_ID = 1000
+"""Characters of the id that a request of the Open Inference Protocol brings: every line of the
+request log has it."""
+
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from driftline import __version__
 from driftline.probing import MARK
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, Gate, Limits, TooLarge, too_large
+from driftline.serving.limits import LONGEST_ID, Admission, Gate, Limits, TooLarge, too_large
 from driftline.serving.lookup import Lookup
 from driftline.serving.rows import Asked, Reader, Wrong, faults
 from driftline.serving.service import INLINE, Loaded, Scores, Service
@@ -46,7 +46,7 @@ class InferRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    id: str | None = Field(default=None, max_length=1000)
+    id: str | None = Field(default=None, max_length=LONGEST_ID)
     parameters: dict[str, JsonValue] = {}
     inputs: Annotated[list[InferInput], FailFast()] = Field(min_length=1, max_length=tensors.MOST)
     outputs: Annotated[list[InferOutput], FailFast()] = Field(default=[], max_length=tensors.MOST)

@@ -20,7 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from driftline import __version__
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, Limits, opens
+from driftline.serving.limits import LONGEST_ID, Admission, Limits, opens
 from driftline.serving.rows import Wrong
 from driftline.serving.service import INLINE, Loaded, Service
 from driftline.serving.tensors import Tensor
@@ -155,6 +155,8 @@ class Rpc:
 
     async def _infer(self, request: Any) -> Any:
         loaded = self._check(request.model_name, request.model_version)
+        if len(request.id) > LONGEST_ID:
+            raise Wrong([("id", f"longer than {LONGEST_ID:,} characters")])
         most = self._limits.rows
         asked = tensors.read(loaded.facts, _tensors(request, most), most)
         outputs = tensors.wanted(loaded.facts, [each.name for each in request.outputs])
