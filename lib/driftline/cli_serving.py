@@ -55,7 +55,8 @@ _PORT = click.IntRange(0, 65_535)
     type=click.IntRange(1, 100_000),
     default=1000,
     show_default=True,
-    help="Rows of one request; more get 422.",
+    help="Rows of one request; more get 422. Bodies beyond what these need (64 bytes a value and "
+    "its name, at least 2 MB in all) get 413.",
 )
 @click.option(
     "--refresh",

@@ -289,6 +289,17 @@ def test_a_message_that_is_too_long_is_refused(connect) -> None:
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+def test_as_many_rows_as_are_allowed_fit_into_a_message(connect) -> None:
+    many = 40_000
+    columns = {"channel": ("BYTES", [many], [b"a" * 60] * many), "customer_id": None}
+    columns |= {"spend_30d": ("FP64", [many], [20.0] * many), "age": ("INT64", [many], [30] * many)}
+    request = infer(raw=True, member=("BOOL", [many], [True] * many), **columns)
+    assert request.ByteSize() > 3_000_000
+    answer = call(connect(Limits(rows=many)), "ModelInfer", request)
+    assert list(answer.outputs[0].shape) == [many]
+    assert call(connect(Limits(body=2**32)), "ServerLive").live  # more than gRPC can be told
+
+
 def test_the_compiled_protocol_is_the_protocol(tmp_path) -> None:
     out = tmp_path / "again.binpb"
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I", FOLDER, "--include_imports"]

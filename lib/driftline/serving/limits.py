@@ -46,7 +46,10 @@ _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a server; ``rate`` is requests a second (None: unbounded), the key a secret."""
+    """Bounds of a server; ``rate`` is requests a second (None: unbounded), the key a secret.
+
+    A body may have ``body`` bytes, or as many as the rows need that are allowed if these are more.
+    """
 
     rows: int = 1000
     body: int = 2_000_000
@@ -63,6 +66,10 @@ class Limits:
                 where="the variable or secret it is read from",
                 hint="give it a value, or unset it to serve without a key",
             )
+
+    def max_body(self, row_bytes: int) -> int:
+        """Bytes that a body may have, of rows that may have so many each."""
+        return max(self.body, self.rows * row_bytes)
 
 
 class Rate:
@@ -119,12 +126,24 @@ class Admission:
 class TooLarge(Exception):
     """More body than allowed was sent."""
 
+    def __init__(self, most: int) -> None:
+        super().__init__(f"body: longer than {most:,} bytes")
+
 
 class Gate:
-    """The ASGI application in front of ``app``."""
+    """The ASGI application in front of ``app``; ``max_body`` tells how many bytes a body may have,
+    each time, since another champion may have other columns.
+    """
 
-    def __init__(self, app: App, limits: Limits, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._limits = app, limits
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        admission: Admission,
+        metrics: Metrics,
+        max_body: Callable[[], int],
+    ) -> None:
+        self._app, self._limits, self._max_body = app, limits, max_body
         self._admission = admission
         self._key = limits.key.encode() if limits.key else None
         # Kept, since to find one costs as much as to count.
@@ -190,10 +209,10 @@ class Gate:
         if wait is not None:
             await _send(send, 429, *_too_many(wait, id_))
             return
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._limits.body:
+        length, most = headers.get(b"content-length", b"0"), self._max_body()
+        if length.isdigit() and int(length) > most:
             close = [(b"connection", b"close")]
-            await _say(send, id_, 413, too_large(self._limits), close)
+            await _say(send, id_, 413, str(TooLarge(most)), close)
             return
         begun = False
 
@@ -204,7 +223,7 @@ class Gate:
 
         try:
             with self._admission:
-                inside = self._app(scope, _bounded(receive, self._limits.body), sending)
+                inside = self._app(scope, _bounded(receive, most), sending)
                 await asyncio.wait_for(inside, self._limits.seconds)
         except asyncio.TimeoutError:
             if not begun:
@@ -232,11 +251,6 @@ def _id(headers: dict[bytes, bytes]) -> str:
     if given and _ID.fullmatch(given):
         return given.decode()
     return f"{random.getrandbits(128):032x}"  # no secret, and no system call
-
-
-def too_large(limits: Limits) -> str:
-    """What is said of a body that is too large."""
-    return f"body: longer than {limits.body:,} bytes"
 
 
 def route(scope: Scope) -> str:
@@ -274,7 +288,7 @@ def _bounded(receive: Receive, most: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
-            raise TooLarge
+            raise TooLarge(most)
         return message
 
     return bounded

@@ -29,6 +29,9 @@ LOGGER = logging.getLogger("driftline.serving")
 
 SERVICE = "inference.GRPCInferenceService"
 
+_MAX_MESSAGE = 2**31 - 1
+"""Bytes: neither gRPC's option nor a message of Protocol Buffers can be longer."""
+
 _CODES = {404: grpc.StatusCode.NOT_FOUND}
 
 
@@ -58,7 +61,9 @@ class Rpc:
 
     def server(self) -> grpc.aio.Server:
         """A server without a port yet; made inside the event loop it runs in."""
-        most = self._limits.body
+        # Of the champion at start: it cannot be changed later. A message names a column but once
+        # and takes eight bytes for a number, so that rows of a later champion have room, too.
+        most = min(self._limits.max_body(self._service.loaded.row_bytes), _MAX_MESSAGE)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", most),
