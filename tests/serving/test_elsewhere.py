@@ -93,6 +93,40 @@ REST_API = {
 """Payload format 1.0: REST APIs; here with a body in base 64."""
 
 
+BALANCER = {
+    "requestContext": {
+        "elb": {
+            "targetGroupArn": "arn:aws:elasticloadbalancing:us-east-2:123456789012:"
+            "targetgroup/churn/49e9d65c45c6791a"
+        }
+    },
+    "httpMethod": "POST",
+    "path": "/predict",
+    "queryStringParameters": {},
+    "headers": {
+        "accept": "*/*",
+        "content-type": "application/json",
+        "host": "churn-alb-1234567890.us-east-2.elb.amazonaws.com",
+        "x-amzn-trace-id": "Root=1-5c536348-3d683b8b04734faae651f476",
+        "x-forwarded-for": "72.12.164.125",
+        "x-forwarded-port": "80",
+        "x-forwarded-proto": "http",
+    },
+    "body": BODY,
+    "isBase64Encoded": False,
+}
+"""Of an application load balancer."""
+
+
+def staged(event: dict[str, Any], stage: str, path: str) -> dict[str, Any]:
+    """An event of an HTTP API with a stage of that name, as it writes the path."""
+    context = {**event["requestContext"], "stage": stage}
+    if "http" in context:
+        context["http"] = {**context["http"], "path": path}
+        return {**event, "rawPath": path, "requestContext": context}
+    return {**event, "version": "1.0", "path": path, "requestContext": context}
+
+
 @pytest.fixture
 def here(registry, monkeypatch):
     """The registry of the tests in the place of MLflow's."""
@@ -107,13 +141,51 @@ def handler(here, monkeypatch) -> aws.Handler:
     return aws.Handler()
 
 
-@pytest.mark.parametrize("event", [HTTP_API, REST_API], ids=["2.0", "1.0"])
+@pytest.mark.parametrize(
+    "event", [HTTP_API, REST_API, BALANCER], ids=["2.0", "1.0", "load balancer"]
+)
 def test_a_function_answers_events(handler, event) -> None:
     answer = handler(event, None)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"])["predictions"] == [
         {"customer_id": "c1", "score": 0.9, "prediction": 1.0}
     ]
+
+
+@pytest.mark.parametrize(
+    ("base", "event", "code"),
+    [
+        (None, staged(HTTP_API, "prod", "/prod/predict"), 200),
+        (None, staged(REST_API, "prod", "/prod/predict"), 200),  # an HTTP API may choose it
+        (None, staged(HTTP_API, "prod", "/predict"), 200),
+        (None, staged(HTTP_API, "prod", "/product/predict"), 404),
+        (None, staged(HTTP_API, "prod", "/shop/predict"), 404),
+        (None, {**REST_API, "path": "/prod/predict"}, 404),
+        ("/shop", staged(HTTP_API, "prod", "/shop/predict"), 200),
+        ("shop/", {**REST_API, "path": "/shop/predict"}, 200),
+        ("/shop", {**BALANCER, "path": "/shop/predict"}, 200),
+        ("/shop", HTTP_API, 200),
+        ("/", staged(HTTP_API, "prod", "/prod/predict"), 404),
+        ("/", staged(HTTP_API, "predict", "/predict"), 200),
+    ],
+)
+def test_a_function_knows_what_is_before_its_paths(handler, monkeypatch, base, event, code) -> None:
+    if base is not None:
+        monkeypatch.setenv("DRIFTLINE_BASE_PATH", base)
+    assert handler(event, None)["statusCode"] == code
+
+
+def test_a_stage_is_a_mount(handler, monkeypatch) -> None:
+    """For the gate as for the router: health is open, and the documentation finds its document."""
+    monkeypatch.setenv("DRIFTLINE_API_KEY", "secret")
+    health = staged(HTTP_API, "prod", "/prod/healthz")
+    health["requestContext"]["http"]["method"] = "GET"
+    assert handler(health, None)["statusCode"] == 200
+    assert handler(staged(HTTP_API, "prod", "/prod/predict"), None)["statusCode"] == 401
+    page = staged(HTTP_API, "prod", "/prod/docs")
+    page["requestContext"]["http"]["method"] = "GET"
+    page["headers"] = {**page["headers"], "x-api-key": "secret"}
+    assert "'/prod/openapi.json'" in handler(page, None)["body"]
 
 
 def test_a_function_says_what_is_wrong(handler, monkeypatch) -> None:
