@@ -268,6 +268,29 @@ def test_the_key_opens_whatever_comes_along(connect, bearer, api_key, code) -> N
     assert caught.value.code() == code
 
 
+def test_who_takes_too_long_is_not_waited_for(connect, service) -> None:
+    go, predict = threading.Event(), service.predict
+
+    def slow(*given: Any) -> Any:
+        go.wait(10)
+        return predict(*given)
+
+    service.predict = slow
+    channel = connect(Limits(seconds=0.2, concurrency=1))
+    many = {"age": ("INT64", [60], [30] * 60), "channel": ("BYTES", [60], [b"web"] * 60)}
+    many |= {"spend_30d": ("FP64", [60], [20.0] * 60), "member": ("BOOL", [60], [True] * 60)}
+    request = infer(**many, customer_id=None)  # so many that they are scored in a thread
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", request)
+    go.set()
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.details() == "not finished within 0.2 seconds"
+    answer = call(channel, "ModelInfer", request)  # and there is room for the next
+    assert list(answer.outputs[0].shape) == [60]
+    told = service.metrics.text().decode()
+    assert 'driftline_requests_total{code="DEADLINE_EXCEEDED",way="grpc"} 1.0' in told
+
+
 def test_limits_hold_here_too(connect) -> None:
     channel = connect(Limits(rate=10, key="secret"))
     key = {"metadata": (("x-api-key", "secret"),)}

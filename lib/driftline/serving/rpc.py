@@ -6,6 +6,7 @@ the same protocol in the same process is not in the way.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
@@ -102,13 +103,17 @@ class Rpc:
                 if not free:
                     await self._admit(context)
                 with self._admission:
-                    found = method(request)
-                    answer = await found if isinstance(found, Awaitable) else found
+                    answer = method(request)
+                    if isinstance(answer, Awaitable):
+                        answer = await asyncio.wait_for(answer, self._limits.seconds)
                 code = "OK"
                 return answer
             except Wrong as wrong:
                 status = _CODES.get(wrong.status, grpc.StatusCode.INVALID_ARGUMENT)
                 await context.abort(status, str(wrong)[:4000])
+            except asyncio.TimeoutError:
+                said = f"not finished within {self._limits.seconds:g} seconds"
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, said)
             except grpc.aio.AbortError:
                 raise  # said already
             except Exception:
