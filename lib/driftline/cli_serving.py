@@ -39,7 +39,11 @@ _PORT = click.IntRange(0, 65_535)
 @click.option("--grpc-port", type=_PORT, help="Of gRPC too; 0 takes a free one. Default: none.")
 @click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
 @click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
-@click.option("--api-key-env", help="Environment variable with the key every request must carry.")
+@click.option(
+    "--api-key-env",
+    help="Environment variable with the key every request must carry, except for health: /healthz, "
+    "/readyz, /v2/health/*, gRPC's ServerLive and ServerReady.",
+)
 @click.option(
     "--rate", type=_Range(1, 1e6), help="Requests a second; more get 429. Default: no bound."
 )
