@@ -39,7 +39,11 @@ _PORT = click.IntRange(0, 65_535)
 @click.option("--grpc-port", type=_PORT, help="Of gRPC too; 0 takes a free one. Default: none.")
 @click.option("--features", is_flag=True, help="Answer entities by their rows of gold.features.")
 @click.option("--log-requests", help="Folder for requests as NDJSON deliveries. Default: none.")
-@click.option("--api-key-env", help="Environment variable with the key every request must carry.")
+@click.option(
+    "--api-key-env",
+    help="Environment variable with the key every request must carry, except for health: /healthz, "
+    "/readyz, /v2/health/*, gRPC's ServerLive and ServerReady.",
+)
 @click.option(
     "--rate", type=_Range(1, 1e6), help="Requests a second; more get 429. Default: no bound."
 )
@@ -55,7 +59,8 @@ _PORT = click.IntRange(0, 65_535)
     type=click.IntRange(1, 100_000),
     default=1000,
     show_default=True,
-    help="Rows of one request; more get 422.",
+    help="Rows of one request; more get 422. Bodies beyond what these need (64 bytes a value and "
+    "its name, at least 2 MB in all) get 413.",
 )
 @click.option(
     "--refresh",

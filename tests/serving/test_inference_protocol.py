@@ -66,6 +66,7 @@ BAD_TENSORS = [
     (tensors(who=tensor("customer_id", "BYTES", [1, 2])), "inputs.customer_id.data.0"),
     (tensors() | {"outputs": [{"name": "logits"}]}, "outputs.logits"),
     (tensors() | {"id": 7}, "id"),
+    (tensors() | {"id": "ü" * 1001}, "id"),
     ({"inputs": [tensor(n, "FP64", [1.0] * 6) for n in ("spend_30d", "age")]}, "inputs.member"),
 ]
 

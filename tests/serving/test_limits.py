@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
-from tests.serving.conftest import ask, asked, rows
+from tests.serving.conftest import FACTS, ask, asked, onnx, rows
 
-from driftline.serving.limits import Limits, Rate
+from driftline.serving.limits import Limits, Rate, opens
+from driftline.serving.model import Portable
 from driftline.serving.rest import Rest
+from driftline.serving.service import Loaded
 
 
 def test_more_than_the_rate_is_told_when_to_come_again(service) -> None:
@@ -83,6 +86,34 @@ def test_a_body_without_a_length_is_bounded_too(app) -> None:
     assert ask(app, "POST", "/predict", b" " * 20_001, {"content-length": "0"}).status == 413
 
 
+def test_as_many_rows_as_are_allowed_fit_into_a_body(service) -> None:
+    app = Rest(service, Limits(rows=40_000)).app()
+    body = json.dumps(rows(*[{}] * 40_000)).encode()
+    assert len(body) > 3_000_000
+    answer = ask(app, "POST", "/predict", body)
+    assert (answer.status, len(answer.json["predictions"])) == (200, 40_000)
+    more = ask(app, "POST", "/predict", b" " * (40_000 * service.loaded.row_bytes + 1))
+    assert (more.status, more.json["error"]) == (413, "body: longer than 14,640,000 bytes")
+
+
+def test_a_row_has_room_for_the_longest_numbers_and_indents(service) -> None:
+    numbers = {"spend_30d": -2.2250738585072014e-308, "age": -(2**63), "member": False}
+    body = rows(*[numbers | {"channel": "a shop in a town", "customer_id": "c" * 36}] * 1000)
+    given = json.dumps(body, indent=4).encode()
+    assert len(given) <= Limits(body=0).max_body(service.loaded.row_bytes)
+
+
+def test_the_body_may_have_what_the_champion_of_the_moment_needs(service) -> None:
+    app = Rest(service, Limits()).app()
+    body = b" " * 3_000_000
+    assert ask(app, "POST", "/predict", body).status == 413
+    columns = tuple(replace(FACTS.columns[0], name=f"spend_{days}d") for days in range(200))
+    service.loaded = Loaded(2, Portable(onnx(facts=replace(FACTS, columns=columns))))
+    assert ask(app, "POST", "/predict", body).status == 400  # no JSON, but read
+    answer = ask(app, "POST", "/predict", body, {"content-length": "0"})
+    assert answer.status == 400
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -92,6 +123,10 @@ def test_a_body_without_a_length_is_bounded_too(app) -> None:
         ({"Authorization": "Basic secret"}, 401),
         ({"X-API-Key": "secret"}, 200),
         ({"Authorization": "Bearer secret"}, 200),
+        ({"Authorization": "Bearer of.a.user", "X-API-Key": "secret"}, 200),
+        ({"Authorization": "Bearer secret", "X-API-Key": "another's"}, 200),
+        ({"Authorization": "Bearer of.a.user", "X-API-Key": "wrong"}, 401),
+        ({"Authorization": "Bearer ", "X-API-Key": ""}, 401),
     ],
 )
 def test_the_key_opens(service, headers, status) -> None:
@@ -101,6 +136,19 @@ def test_the_key_opens(service, headers, status) -> None:
     assert b"secret" not in answer.body
     assert ask(app, "GET", "/metrics", b"", headers).status == status
     assert ask(app, "GET", "/healthz").status == 200
+
+
+def test_both_keys_are_compared_in_constant_time(monkeypatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def noted(given: bytes, key: bytes) -> bool:
+        compared.append((given, key))
+        return given == key
+
+    monkeypatch.setattr("driftline.serving.limits.hmac.compare_digest", noted)
+    for authorization, api_key in ((b"Bearer secret", b"a"), (b"Bearer a", b"secret")):
+        assert opens(b"secret", authorization, api_key)
+    assert compared == [(each, b"secret") for each in (b"secret", b"a", b"a", b"secret")]
 
 
 def test_a_bug_says_nothing_of_itself(service, caplog) -> None:

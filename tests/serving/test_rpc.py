@@ -154,6 +154,17 @@ def test_an_empty_text_is_missing_only_where_there_is_no_null() -> None:
     assert [tensors._words(channel, each)[1] for each in words] == [MISSING, ""]
 
 
+def test_an_id_may_be_as_long_as_by_rest(connect) -> None:
+    channel, request = connect(), infer()
+    request.id = "ü" * 1000
+    assert call(channel, "ModelInfer", request).id == request.id
+    request.id += "ü"
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", request)
+    assert caught.value.code() == BAD
+    assert "id: longer than 1,000 characters" in caught.value.details()
+
+
 def test_server_and_model_tell_what_they_are(connect) -> None:
     channel = connect()
     assert call(channel, "ServerLive").live
@@ -256,6 +267,49 @@ def test_a_bug_says_nothing_of_itself(connect, service, caplog) -> None:
     assert "ModelInfer failed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("bearer", "api_key", "code"),
+    [
+        ("Bearer of.a.user", "secret", None),
+        ("bearer secret", "another's", None),
+        ("Bearer of.a.user", "wrong", grpc.StatusCode.UNAUTHENTICATED),
+        ("Basic secret", "", grpc.StatusCode.UNAUTHENTICATED),
+    ],
+)
+def test_the_key_opens_whatever_comes_along(connect, bearer, api_key, code) -> None:
+    channel = connect(Limits(key="secret"))
+    sent = {"metadata": (("authorization", bearer), ("x-api-key", api_key))}
+    if code is None:
+        assert call(channel, "ModelInfer", infer(), **sent).id == "q7"
+        return
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", infer(), **sent)
+    assert caught.value.code() == code
+
+
+def test_who_takes_too_long_is_not_waited_for(connect, service) -> None:
+    go, predict = threading.Event(), service.predict
+
+    def slow(*given: Any) -> Any:
+        go.wait(10)
+        return predict(*given)
+
+    service.predict = slow
+    channel = connect(Limits(seconds=0.2, concurrency=1))
+    many = {"age": ("INT64", [60], [30] * 60), "channel": ("BYTES", [60], [b"web"] * 60)}
+    many |= {"spend_30d": ("FP64", [60], [20.0] * 60), "member": ("BOOL", [60], [True] * 60)}
+    request = infer(**many, customer_id=None)  # so many that they are scored in a thread
+    with pytest.raises(grpc.RpcError) as caught:
+        call(channel, "ModelInfer", request)
+    go.set()
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert caught.value.details() == "not finished within 0.2 seconds"
+    answer = call(channel, "ModelInfer", request)  # and there is room for the next
+    assert list(answer.outputs[0].shape) == [60]
+    told = service.metrics.text().decode()
+    assert 'driftline_requests_total{code="DEADLINE_EXCEEDED",way="grpc"} 1.0' in told
+
+
 def test_limits_hold_here_too(connect) -> None:
     channel = connect(Limits(rate=10, key="secret"))
     key = {"metadata": (("x-api-key", "secret"),)}
@@ -275,6 +329,17 @@ def test_a_message_that_is_too_long_is_refused(connect) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         call(connect(), "ModelInfer", infer(channel=("BYTES", [2], [b"a" * 30_000, b""])))
     assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_as_many_rows_as_are_allowed_fit_into_a_message(connect) -> None:
+    many = 40_000
+    columns = {"channel": ("BYTES", [many], [b"a" * 60] * many), "customer_id": None}
+    columns |= {"spend_30d": ("FP64", [many], [20.0] * many), "age": ("INT64", [many], [30] * many)}
+    request = infer(raw=True, member=("BOOL", [many], [True] * many), **columns)
+    assert request.ByteSize() > 3_000_000
+    answer = call(connect(Limits(rows=many)), "ModelInfer", request)
+    assert list(answer.outputs[0].shape) == [many]
+    assert call(connect(Limits(body=2**32)), "ServerLive").live  # more than gRPC can be told
 
 
 def test_the_compiled_protocol_is_the_protocol(tmp_path) -> None:

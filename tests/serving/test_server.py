@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
@@ -33,6 +34,7 @@ from tests.serving.conftest import FACTS, ROW, Registry, onnx
 from driftline import sources
 from driftline.cli import cli
 from driftline.portable.saved import Linear
+from driftline.serving import server
 from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
 from driftline.serving.rows import Wrong
@@ -212,6 +214,38 @@ def wait_until(met: Callable[[], bool]) -> None:
     while not met():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+class Listening:
+    """In place of a gRPC server; where it was told to listen."""
+
+    def add_insecure_port(self, where: str) -> int:
+        self.where = where
+        return 4711
+
+    async def start(self) -> None:
+        """Nothing has to be done."""
+
+
+def test_an_address_that_is_told_can_be_asked(service, monkeypatch, capsys) -> None:
+    """Of IPv6 too, which a machine need not have to run this."""
+    there = socket.create_server(("127.0.0.1", 0))
+    port = there.getsockname()[1]
+    monkeypatch.setattr(server, "_listen", lambda host, port: there)
+    monkeypatch.setattr(server, "_run", lambda work: work.close())
+    monkeypatch.setattr(server.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(server.gc, "freeze", lambda: None)
+    with there:
+        serve(service, Settings(host="::1"), Limits())
+    rpc = Listening()
+    asyncio.run(server._start(rpc, "::1", 0))
+    asyncio.run(server._start(rpc, "localhost", 0))
+    assert rpc.where == "localhost:0"
+    assert capsys.readouterr().out.splitlines() == [
+        f"serving churn version 1 on http://[::1]:{port}",
+        "gRPC on [::1]:4711",
+        "gRPC on localhost:4711",
+    ]
 
 
 def test_requests_that_are_in_are_answered_before_the_end() -> None:

@@ -37,12 +37,19 @@ _OPEN = ("/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 _UNCOUNTED = "/metrics"
 """Answered whatever the rate, to whoever has the key."""
 
+LONGEST_ID = 1000
+"""Characters of the id that a request of the Open Inference Protocol brings: every line of the
+request log has it."""
+
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of a server; ``rate`` is requests a second (None: unbounded), the key a secret."""
+    """Bounds of a server; ``rate`` is requests a second (None: unbounded), the key a secret.
+
+    A body may have ``body`` bytes, or as many as the rows need that are allowed if these are more.
+    """
 
     rows: int = 1000
     body: int = 2_000_000
@@ -59,6 +66,10 @@ class Limits:
                 where="the variable or secret it is read from",
                 hint="give it a value, or unset it to serve without a key",
             )
+
+    def max_body(self, row_bytes: int) -> int:
+        """Bytes that a body may have, of rows that may have so many each."""
+        return max(self.body, self.rows * row_bytes)
 
 
 class Rate:
@@ -115,12 +126,24 @@ class Admission:
 class TooLarge(Exception):
     """More body than allowed was sent."""
 
+    def __init__(self, most: int) -> None:
+        super().__init__(f"body: longer than {most:,} bytes")
+
 
 class Gate:
-    """The ASGI application in front of ``app``."""
+    """The ASGI application in front of ``app``; ``max_body`` tells how many bytes a body may have,
+    each time, since another champion may have other columns.
+    """
 
-    def __init__(self, app: App, limits: Limits, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._limits = app, limits
+    def __init__(
+        self,
+        app: App,
+        limits: Limits,
+        admission: Admission,
+        metrics: Metrics,
+        max_body: Callable[[], int],
+    ) -> None:
+        self._app, self._limits, self._max_body = app, limits, max_body
         self._admission = admission
         self._key = limits.key.encode() if limits.key else None
         # Kept, since to find one costs as much as to count.
@@ -156,7 +179,8 @@ class Gate:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         id_ = scope.setdefault("state", {})["request_id"] = _id(headers)
-        way = _way(scope["path"])
+        path = route(scope)
+        way = _way(path)
         code = 500
 
         async def answer(message: Message) -> None:
@@ -167,7 +191,7 @@ class Gate:
             await send(message)
 
         try:
-            if scope["path"] in _OPEN:
+            if path in _OPEN:
                 await self._app(scope, receive, answer)
             else:
                 await self._guarded(scope, headers, receive, answer)
@@ -181,14 +205,14 @@ class Gate:
         if not self._knows(headers):
             await _say(send, id_, 401, "the API key is missing or wrong (header X-API-Key)")
             return
-        wait = None if scope["path"] == _UNCOUNTED else self._admission.wait()
+        wait = None if route(scope) == _UNCOUNTED else self._admission.wait()
         if wait is not None:
             await _send(send, 429, *_too_many(wait, id_))
             return
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self._limits.body:
+        length, most = headers.get(b"content-length", b"0"), self._max_body()
+        if length.isdigit() and int(length) > most:
             close = [(b"connection", b"close")]
-            await _say(send, id_, 413, too_large(self._limits), close)
+            await _say(send, id_, 413, str(TooLarge(most)), close)
             return
         begun = False
 
@@ -199,7 +223,7 @@ class Gate:
 
         try:
             with self._admission:
-                inside = self._app(scope, _bounded(receive, self._limits.body), sending)
+                inside = self._app(scope, _bounded(receive, most), sending)
                 await asyncio.wait_for(inside, self._limits.seconds)
         except asyncio.TimeoutError:
             if not begun:
@@ -216,7 +240,9 @@ class Gate:
 
     def _knows(self, headers: dict[bytes, bytes]) -> bool:
         """Whether who asks has the key, where there is one."""
-        return self._key is None or hmac.compare_digest(_given_key(headers), self._key)
+        if self._key is None:
+            return True
+        return opens(self._key, headers.get(b"authorization", b""), headers.get(b"x-api-key", b""))
 
 
 def _id(headers: dict[bytes, bytes]) -> str:
@@ -227,9 +253,14 @@ def _id(headers: dict[bytes, bytes]) -> str:
     return f"{random.getrandbits(128):032x}"  # no secret, and no system call
 
 
-def too_large(limits: Limits) -> str:
-    """What is said of a body that is too large."""
-    return f"body: longer than {limits.body:,} bytes"
+def route(scope: Scope) -> str:
+    """The path within the application: under a mount, as in another web application, ``path`` has
+    the mount's prefix, too. By the rule of the router behind the gate: both have to mean the same.
+    """
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    if path == prefix or path.startswith(f"{prefix}/"):
+        return path[len(prefix) :]
+    return path
 
 
 def _way(path: str) -> str:
@@ -239,11 +270,14 @@ def _way(path: str) -> str:
     return path if path in ("/predict", "/metrics", "/healthz", "/readyz") else "other"
 
 
-def _given_key(headers: dict[bytes, bytes]) -> bytes:
-    bearer = headers.get(b"authorization", b"")
-    if bearer[:7].lower() == b"bearer ":
-        return bearer[7:]
-    return headers.get(b"x-api-key", b"")
+def opens(key: bytes, authorization: bytes, api_key: bytes) -> bool:
+    """Whether the key is in one of the headers ``Authorization: Bearer`` and ``X-API-Key``.
+
+    Whatever is in the other one: a gateway in front passes its users' own tokens on. Both are
+    compared, always, so that the time taken tells nothing.
+    """
+    bearer = authorization[7:] if authorization[:7].lower() == b"bearer " else b""
+    return hmac.compare_digest(bearer, key) | hmac.compare_digest(api_key, key)
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
@@ -254,7 +288,7 @@ def _bounded(receive: Receive, most: int) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
-            raise TooLarge
+            raise TooLarge(most)
         return message
 
     return bounded

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from driftline import __version__
 from driftline.probing import MARK
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, Gate, Limits, TooLarge, too_large
+from driftline.serving.limits import LONGEST_ID, Admission, Gate, Limits, TooLarge
 from driftline.serving.lookup import Lookup
 from driftline.serving.rows import Asked, Reader, Wrong, faults
 from driftline.serving.service import INLINE, Loaded, Scores, Service
@@ -46,7 +46,7 @@ class InferRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    id: str | None = Field(default=None, max_length=1000)
+    id: str | None = Field(default=None, max_length=LONGEST_ID)
     parameters: dict[str, JsonValue] = {}
     inputs: Annotated[list[InferInput], FailFast()] = Field(min_length=1, max_length=tensors.MOST)
     outputs: Annotated[list[InferOutput], FailFast()] = Field(default=[], max_length=tensors.MOST)
@@ -98,11 +98,11 @@ class Rest:
         ):
             app.add_api_route(path, endpoint, methods=[method], openapi_extra=_body(extra))
         app.add_exception_handler(HTTPException, _http)
-        app.add_exception_handler(TooLarge, self._too_large)
+        app.add_exception_handler(TooLarge, _too_large)
         app.add_exception_handler(ClientDisconnect, _gone)
         app.add_exception_handler(Exception, _bug)
         app.openapi = self._openapi(app)
-        return Gate(app, self._limits, self._admission, self._service.metrics)
+        return Gate(app, self._limits, self._admission, self._service.metrics, self._max_body)
 
     async def predict(self, request: Request) -> Response:
         """Score rows, or entities by their current features; answers are in the order asked."""
@@ -233,9 +233,8 @@ class Rest:
             return _wrong(request, wrong)
         return _json({"name": loaded.facts.name, "ready": True})
 
-    async def _too_large(self, request: Request, error: Exception) -> Response:
-        answer = {"error": too_large(self._limits), "request_id": request.state.request_id}
-        return _json(answer, 413)
+    def _max_body(self) -> int:
+        return self._limits.max_body(self._service.loaded.row_bytes)
 
     def _openapi(self, app: FastAPI) -> Callable[[], dict[str, Any]]:
         """The OpenAPI document with the fields of the model that serves."""
@@ -285,6 +284,10 @@ def _wrong(request: Request, wrong: Wrong) -> Response:
 async def _gone(request: Request, error: Exception) -> Response:
     """Nobody is there any more to read this."""
     return Response(status_code=400)
+
+
+async def _too_large(request: Request, error: Exception) -> Response:
+    return _json({"error": str(error), "request_id": request.state.request_id}, 413)
 
 
 async def _bug(request: Request, error: Exception) -> Response:

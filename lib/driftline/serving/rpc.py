@@ -6,7 +6,7 @@ the same protocol in the same process is not in the way.
 
 from __future__ import annotations
 
-import hmac
+import asyncio
 import logging
 import time
 import uuid
@@ -21,7 +21,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from driftline import __version__
 from driftline.serving import tensors
-from driftline.serving.limits import Admission, Limits
+from driftline.serving.limits import LONGEST_ID, Admission, Limits, opens
 from driftline.serving.rows import Wrong
 from driftline.serving.service import INLINE, Loaded, Service
 from driftline.serving.tensors import Tensor
@@ -29,6 +29,9 @@ from driftline.serving.tensors import Tensor
 LOGGER = logging.getLogger("driftline.serving")
 
 SERVICE = "inference.GRPCInferenceService"
+
+_MAX_MESSAGE = 2**31 - 1
+"""Bytes: neither gRPC's option nor a message of Protocol Buffers can be longer."""
 
 _CODES = {404: grpc.StatusCode.NOT_FOUND}
 
@@ -59,7 +62,9 @@ class Rpc:
 
     def server(self) -> grpc.aio.Server:
         """A server without a port yet; made inside the event loop it runs in."""
-        most = self._limits.body
+        # Of the champion at start: it cannot be changed later. A message names a column but once
+        # and takes eight bytes for a number, so that rows of a later champion have room, too.
+        most = min(self._limits.max_body(self._service.loaded.row_bytes), _MAX_MESSAGE)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", most),
@@ -98,13 +103,17 @@ class Rpc:
                 if not free:
                     await self._admit(context)
                 with self._admission:
-                    found = method(request)
-                    answer = await found if isinstance(found, Awaitable) else found
+                    answer = method(request)
+                    if isinstance(answer, Awaitable):
+                        answer = await asyncio.wait_for(answer, self._limits.seconds)
                 code = "OK"
                 return answer
             except Wrong as wrong:
                 status = _CODES.get(wrong.status, grpc.StatusCode.INVALID_ARGUMENT)
                 await context.abort(status, str(wrong)[:4000])
+            except asyncio.TimeoutError:
+                said = f"not finished within {self._limits.seconds:g} seconds"
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, said)
             except grpc.aio.AbortError:
                 raise  # said already
             except Exception:
@@ -124,9 +133,8 @@ class Rpc:
     async def _admit(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         if self._key is not None:
             sent = dict(context.invocation_metadata() or ())
-            bearer = str(sent.get("authorization", ""))
-            given = bearer[7:] if bearer[:7].lower() == "bearer " else sent.get("x-api-key", "")
-            if not hmac.compare_digest(str(given).encode(), self._key):
+            given = [str(sent.get(name, "")).encode() for name in ("authorization", "x-api-key")]
+            if not opens(self._key, *given):
                 await context.abort(
                     grpc.StatusCode.UNAUTHENTICATED, "the API key is missing or wrong (x-api-key)"
                 )
@@ -157,6 +165,8 @@ class Rpc:
 
     async def _infer(self, request: Any) -> Any:
         loaded = self._check(request.model_name, request.model_version)
+        if len(request.id) > LONGEST_ID:
+            raise Wrong([("id", f"longer than {LONGEST_ID:,} characters")])
         most = self._limits.rows
         asked = tensors.read(loaded.facts, _tensors(request, most), most)
         outputs = tensors.wanted(loaded.facts, [each.name for each in request.outputs])

@@ -189,10 +189,8 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     gc.freeze()  # what is loaded stays: no request waits for a walk over it
     service.watch(settings.refresh)
     port = listening.getsockname()[1]
-    print(
-        f"serving {facts.name} version {service.loaded.version} on http://{settings.host}:{port}",
-        flush=True,
-    )
+    where = f"http://{_address(settings.host, port)}"
+    print(f"serving {facts.name} version {service.loaded.version} on {where}", flush=True)
 
     async def both() -> None:
         rpc = None
@@ -220,7 +218,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _start(rpc: grpc.aio.Server, host: str, port: int) -> None:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    where = _address(host, port)
     try:
         bound = rpc.add_insecure_port(where)
     except RuntimeError:
@@ -230,7 +228,12 @@ async def _start(rpc: grpc.aio.Server, host: str, port: int) -> None:
             hint="choose another --grpc-port; port 0 takes a free one",
         ) from None
     await rpc.start()
-    print(f"gRPC on {host}:{bound}", flush=True)
+    print(f"gRPC on {_address(host, bound)}", flush=True)
+
+
+def _address(host: str, port: int) -> str:
+    """Host and port as in a URL: an address of IPv6 has colons of its own."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -240,7 +243,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise Missing(
             f"cannot listen: {error.strerror}",
-            where=f"{host}:{port}",
+            where=_address(host, port),
             hint="choose another --host or --port; port 0 takes a free one",
         ) from None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from driftline.serving.request_log import RequestLog
 from driftline.serving.rows import Asked, Wrong, told
 
 LOGGER = logging.getLogger("driftline.serving")
+
+_VALUE = 64
+"""Bytes for a value in JSON: more than twice what the longest number takes, or words."""
 
 INLINE = 50
 """So many rows are scored on the spot; more go to a thread, so that others need not wait."""
@@ -36,6 +41,12 @@ class Loaded:
     def facts(self) -> Facts:
         """What the model says of itself."""
         return self.model.facts
+
+    @cached_property
+    def row_bytes(self) -> int:
+        """Bytes that a row may have in a body of many: every name, and so many for its value."""
+        names = [self.facts.entity, *(column.name for column in self.facts.columns)]
+        return sum(len(json.dumps(name)) + _VALUE for name in names)
 
     def check(self, name: str, version: str | None) -> None:
         """A model or version that is not served is not found: :class:`Wrong`, 404."""
