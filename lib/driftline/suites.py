@@ -145,11 +145,11 @@ def data_docs(results: Sequence[str], folder: Path) -> Path:
     return folder / built.name
 
 
-def _expectation(rule: Rule, suite: Suite) -> Any:
+def _expectation(rule: Rule, suite: Suite, **more: Any) -> Any:
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations import registry
 
-    meta = {"why": rule.why, "severity": rule.severity, "name": rule.name}
+    meta = {"why": rule.why, "severity": rule.severity, "name": rule.name, **more}
     severity = "critical" if rule.severity == "error" else "warning"
     try:
         kind = registry.get_expectation_impl(rule.type)
@@ -237,22 +237,23 @@ def _run(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
     )
     batch = definition.get_batch(batch_parameters={"dataframe": rows})
     expectations = gx.ExpectationSuite(name=suite.name)
-    for rule in rules:
-        expectations.add_expectation(_expectation(rule, suite))
+    for place, rule in enumerate(rules):
+        expectations.add_expectation(_expectation(rule, suite, place=place))
     # Great Expectations returns results in an order of its own, with arguments converted.
-    found = {
-        each.expectation_config.meta["name"]: each
+    told = {
+        each.expectation_config.meta.pop("place"): each
         for each in batch.validate(expectations, result_format=dict(_FORMAT)).results
     }
-    for rule in rules:
-        trouble = found[rule.name].exception_info
+    found = [told[place] for place in range(len(rules))]
+    for rule, result in zip(rules, found, strict=True):
+        trouble = result.exception_info
         # It makes a verdict even of a table that cannot be read; that is no verdict on the data.
         broken = storage.explained(str(trouble))
         if broken:
             raise broken
         if trouble and trouble.get("raised_exception", bool(trouble)):
             raise _cannot_run(rule, suite, _kind(trouble))
-    return [found[rule.name] for rule in rules]
+    return found
 
 
 def _cannot_run(rule: Rule, suite: Suite, found: str) -> ConfError:

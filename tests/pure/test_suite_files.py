@@ -265,6 +265,22 @@ def test_names_are_unique_and_fingerprints_are_of_what_is_demanded(tmp_path: Pat
     assert again.fingerprint == two[1].fingerprint != two[0].fingerprint
 
 
+def test_names_are_unique_where_fingerprints_begin_alike(tmp_path: Path) -> None:
+    """All rules in SQL would be called the same."""
+    query = "SELECT amount FROM {{batch}} GROUP BY amount HAVING COUNT(*) > {}"
+    kinds = [
+        expectation(
+            type="unexpected_rows_expectation", kwargs={"unexpected_rows_query": query.format(k)}
+        )
+        for k in (5000, 52, 290)
+    ]
+    first, second, third = read_suite(suite_of(tmp_path, {"expectations": kinds}), COLUMNS).rules
+    assert second.fingerprint[:4] == third.fingerprint[:4]
+    assert first.name == "table: unexpected_rows_expectation"
+    assert second.name == f"{first.name} {second.fingerprint[:4]}"
+    assert third.name == f"{first.name} {third.fingerprint[:8]}"
+
+
 def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) -> None:
     import great_expectations as gx
     import great_expectations.expectations as gxe

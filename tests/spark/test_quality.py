@@ -298,6 +298,18 @@ def test_quantiles_that_great_expectations_finds_are_kept(frame) -> None:
     assert judged.verdicts[0].engine == "great_expectations"
 
 
+def test_what_great_expectations_runs_has_its_own_verdict_whatever_it_is_called(frame) -> None:
+    query = "SELECT n FROM {{batch}} GROUP BY n HAVING COUNT(*) > {}"
+    rules = [Rule("r", SQL, {"unexpected_rows_query": query.format(k)}, "why") for k in (9, 1, 3)]
+    judged = gate.judge(frame("dirty"), suite(*rules), meta={})
+    assert [each.success for each in judged.verdicts] == [True, False, True]
+    asked = [each["expectation_config"] for each in json.loads(judged.result)["results"]]
+    assert [each["kwargs"]["unexpected_rows_query"] for each in asked] == [
+        rule.arguments["unexpected_rows_query"] for rule in rules
+    ]
+    assert all(set(each["meta"]) == {"name", "severity", "why"} for each in asked)
+
+
 def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tmp_path) -> None:
     """Its library reads them back; what an aggregate saw of a text is masked."""
     from great_expectations.core.expectation_validation_result import (
