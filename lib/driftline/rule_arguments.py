@@ -68,6 +68,10 @@ def misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]
     low, high = rule.arguments.get("min_value"), rule.arguments.get("max_value")
     if _is_above(low, high):
         yield f"min_value {low!r}, max_value {high!r}", "a min_value that is not above max_value"
+    allowed_values = rule.arguments.get("value_set")
+    if isinstance(allowed_values, list) and None in allowed_values:
+        # For SQL no value is told from a null: nothing would ever break the rule.
+        yield "value_set holds a null", "values alone: nulls are not looked at, leave it out"
     for argument, name, value in _values(rule):
         type_ = types.get(name)
         if type_ is not None and value is not None and not _holds(type_, value):

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 from pyspark.sql import Row
-from pyspark.sql.types import DataType, DateType, LongType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from driftline import schemas, suites
 from driftline.conditions import in_sql
@@ -420,6 +428,24 @@ def test_a_bound_of_the_newest_time_has_no_zone(time: str) -> None:
         found = list(misfits(rule, {"c": TimestampType()}))
         zone = [(f"max_value {time!r}", "a time in UTC, without a zone")]
         assert found == (zone if refused else [])
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_distinct_values_to_be_in_set",
+        "expect_column_distinct_values_to_contain_set",
+        "expect_column_distinct_values_to_equal_set",
+    ],
+)
+def test_a_set_of_values_holds_no_null(type_: str) -> None:
+    """In SQL ``x IN ('web', NULL)`` is never false: no stranger would break the rule."""
+    for values, refused in ((["web", None], True), (["web", ""], False), ([], False)):
+        rule = Rule("r", type_, {"column": "c", "value_set": values}, "why")
+        told = [found for found, _ in misfits(rule, {"c": StringType()})]
+        assert told == ["value_set holds a null"] * refused
 
 
 @pytest.mark.parametrize(

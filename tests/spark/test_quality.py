@@ -111,7 +111,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_be_in_set", {**N, "value_set": [5, 10, 0]}),
     ("expect_column_values_to_be_in_set", {**X, "value_set": [0.5, 0]}),
     ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [True]}),
-    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", None]}),
+    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", "A1"]}),
     ("expect_column_values_to_not_be_in_set", {**WORD, "value_set": ["abc", ""]}),
     ("expect_column_values_to_match_regex", {**WORD, "regex": "^[a-z]+$"}),
     ("expect_column_values_to_match_regex", {**WORD, "regex": "b"}),
