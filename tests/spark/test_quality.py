@@ -179,6 +179,11 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_table_column_count_to_equal", {"value": 9}),
     ("expect_table_columns_to_match_set", {"column_set": ["id", "n"], "exact_match": False}),
     ("expect_table_columns_to_match_ordered_list", {"column_list": ["id", "n"]}),
+    # Beyond 64 bits, as the greatest of an unsigned number.
+    ("expect_column_values_to_be_between", {**N, "min_value": 0, "max_value": 2**64 - 1}),
+    ("expect_column_values_to_be_between", {**X, "min_value": -(2**64)}),
+    ("expect_column_max_to_be_between", {**N, "max_value": 2**64}),
+    ("expect_multicolumn_sum_to_equal", {**LIST, "sum_total": 2**64}),
     # Times as text, with a date where the column has times and the other way round.
     ("expect_column_max_to_be_between", {**AT, "max_value": "2024-12-31"}),
     ("expect_column_min_to_be_between", {**AT, "min_value": "1970-01-02"}),
@@ -341,6 +346,9 @@ REFUSED = [
     ("expect_column_values_to_be_between", {**WORD, "min_value": 1}, "word is string"),
     ("expect_column_values_to_be_in_set", {**N, "value_set": ["a"]}, "n is bigint"),
     ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [1]}, "flag is boolean"),
+    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", None]}, "a null"),
+    ("expect_column_values_to_be_in_set", {**N, "value_set": [1, 2**63]}, "9223372036854775808"),
+    ("expect_column_value_lengths_to_equal", {**WORD, "value": 2**64}, "18446744073709551616"),
     ("expect_column_max_to_be_between", {**AT, "max_value": "soon"}, "at is timestamp"),
     ("expect_column_values_to_be_between", {**DAYS, "min_value": "2024-02-30"}, "day is date"),
     ("expect_column_mean_to_be_between", {**WORD, "min_value": 1}, "word is string"),
