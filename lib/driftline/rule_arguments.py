@@ -65,6 +65,8 @@ def misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]
         # Great Expectations passes over those it does not know, while there is one that it does.
         theirs = type(types[rule.column]).__name__ if rule.column in types else "LongType"
         yield f"{named!r}, no type of Spark", f"its names, like {theirs}"
+    if rule.arguments.get("value_pairs_set") == []:  # every row would break it; it cannot be run
+        yield "value_pairs_set is empty", "at least one pair of values"
     for argument, value in _whole(rule):
         if not quality.is_64_bits(value):
             yield f"{argument} {value}", "a whole number that 64 bits can hold"

@@ -548,6 +548,16 @@ def test_what_is_compared_as_a_whole_number_has_64_bits(
     assert [said for said, allowed in misfits(rule, {}) if "64 bits" in allowed] == found
 
 
+def test_a_set_of_pairs_is_not_empty() -> None:
+    """Great Expectations cannot run it."""
+    pair = {"column_A": "a", "column_B": "b"}
+    for pairs, refused in (([], True), ([["x", "y"]], False)):
+        arguments = {**pair, "value_pairs_set": pairs}
+        rule = Rule("r", "expect_column_pair_values_to_be_in_set", arguments, "why")
+        found = [said for said, _ in misfits(rule, {"a": StringType(), "b": StringType()})]
+        assert found == ["value_pairs_set is empty"] * refused
+
+
 def test_a_bound_that_is_beyond_every_number_is_refused() -> None:
     rule = Rule("r", BETWEEN, {"column": "amount", "max_value": 10**400}, "why")
     with pytest.raises(ConfError, match="not an expectation of Great Expectations"):
