@@ -313,6 +313,14 @@ def test_what_great_expectations_runs_has_its_own_verdict_whatever_it_is_called(
         rule.arguments["unexpected_rows_query"] for rule in rules
     ]
     assert all(set(each["meta"]) == {"name", "severity", "why"} for each in asked)
+    # Two that are equal but for a default that one of them says.
+    median, least = "expect_column_median_to_be_between", {**N, "min_value": 0}
+    alike = [
+        Rule("r", median, {**least, **more}, "why")
+        for more in ({}, {"strict_min": False}, {"min_value": 99})
+    ]
+    judged = gate.judge(frame("dirty"), suite(*alike), meta={})
+    assert [each.success for each in judged.verdicts] == [True, True, False]
 
 
 def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tmp_path) -> None:
