@@ -74,7 +74,17 @@ def _bound(value: Any) -> Column | None:
     """A bound that is written as text is a time, also for Great Expectations."""
     if value is None:
         return None
-    return F.lit(value).cast("timestamp") if isinstance(value, str) else F.lit(value)
+    return F.lit(value).cast("timestamp") if isinstance(value, str) else _number(value)
+
+
+def _number(value: Any) -> Column:
+    """One beyond 64 bits is what Great Expectations makes of every bound: floating point."""
+    return F.lit(value if is_64_bits(value) else float(value))
+
+
+def is_64_bits(value: Any) -> bool:
+    """Whether a value is none, or one that Spark's widest whole number can hold."""
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def _matches_list(arguments: Arguments) -> Column:
@@ -102,7 +112,7 @@ def _sum_is(arguments: Arguments) -> Column:
     addends = [F.coalesce(each, F.lit(0)) for each in _listed(arguments)]
     narrow = functools.reduce(F.try_add, addends)
     wide = functools.reduce(F.try_add, addends, F.lit(0).cast("decimal(20,0)"))
-    wanted = F.lit(arguments["sum_total"])
+    wanted = _number(arguments["sum_total"])
     return F.coalesce(narrow == wanted, wide == wanted, F.lit(False))
 
 
@@ -327,10 +337,9 @@ def compiled(rule: Rule) -> bool:
     others = {name: each for name, each in rule.arguments.items() if name != "row_condition"}
     if rule.arguments.get("row_condition") is not None and spark_condition(rule) is None:
         return False  # a text in Great Expectations' own language
-    if any(isinstance(each, dict) for each in others.values()):
+    allowed = rule.arguments.get("value_set", [])
+    if any(isinstance(each, dict) for each in others.values()) or not isinstance(allowed, list):
         return False  # a parameter of the suite
-    if not isinstance(rule.arguments.get("value_set", []), list):
-        return False
     if rule.type == "unexpected_rows_expectation":
         return sql_condition(str(rule.arguments.get("unexpected_rows_query", ""))) is not None
     return rule.type in {*ROWS, *AGGREGATES, *GROUPS, *SCHEMA}

@@ -67,7 +67,7 @@ VALIDATIONS = Table(
 METRICS = Table(
     "ops",
     "metrics",
-    "What is measured of every batch that is judged, whatever its suite says",
+    "What is measured of every batch that went through, whatever its suite says",
     columns(
         "table string — The table that was guarded",
         "batch string — See ops.deliveries",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, Window
@@ -49,7 +50,7 @@ def quarantined(
         F.lit(table).alias("table"),
         F.col("_delivery").alias("delivery"),
         F.col("_offset").alias("offset"),
-        F.concat(broken(rules), _whole(refused_by)).alias("rules"),
+        F.concat(broken(rules), whole(refused_by)).alias("rules"),
         kept.alias("row"),
         F.xxhash64(kept).alias("row_hash"),
         F.col("_batch").alias("batch"),
@@ -62,9 +63,15 @@ def is_affected(suite: Suite) -> Column:
 
     One of the demands such a row broke is not made any more, or somebody mended the row.
     """
+    return (F.size(lost(suite)) > 0) | (F.col("row_hash") != F.xxhash64("row"))
+
+
+def lost(suite: Suite) -> Column:
+    """Of the rules in a row of ``ops.quarantine`` those that the suite does not ask of the row, or
+    of its batch, any more: it has none of them, or has made another of it.
+    """
     demanded = [rule.fingerprint for rule in splitting(suite)] + _of_batches(suite)
-    dropped = F.exists("rules", lambda rule: ~rule["fingerprint"].isin(demanded))
-    return dropped | (F.col("row_hash") != F.xxhash64("row"))
+    return F.filter("rules", lambda rule: ~rule["fingerprint"].isin(demanded))
 
 
 def standing(suite: Suite) -> Column:
@@ -83,7 +90,74 @@ def _of_batches(suite: Suite) -> list[str]:
     return [_BATCH + rule.fingerprint for rule in suite.rules if rule.severity == "error"]
 
 
-def _whole(rules: Sequence[Rule]) -> Column:
+def of_batch(reasons: str) -> Column:
+    """Of ``reasons`` those that a row's batch broke as a whole."""
+    return F.filter(reasons, _is_of_batch)
+
+
+def _is_of_batch(reason: Column) -> Column:
+    return reason["fingerprint"].startswith(_BATCH)
+
+
+_OF_ALL_ROWS = (
+    "expect_column_kl_divergence_to_be_less_than",
+    "expect_column_median_to_be_between",
+    "expect_column_most_common_value_to_be_in_set",
+    "expect_column_quantile_values_to_be_between",
+    "expect_column_type_to_be",
+    "expect_column_value_z_scores_to_be_less_than",
+    "expect_column_values_to_be_decreasing",
+    "expect_column_values_to_be_increasing",
+    "expect_column_values_to_not_be_outliers",
+    "expect_query_results_to_match_comparison",
+    "expect_table_row_count_to_equal_other_table",
+)
+_GROUPED = re.compile(r"\b(group\s+by|having)\b", re.I)
+
+
+def run_on_rows(suite: Suite) -> list[Rule]:
+    """The refusing rules about single rows that Great Expectations runs: it does not say which rows
+    break them.
+
+    One that nobody knows is held to be such a rule: nothing is let in that it was not asked of.
+    """
+    run = [each for each in suite.rules if each.severity == "error" and not quality.compiled(each)]
+    return [rule for rule in run if not _is_of_all_rows(rule)]
+
+
+def run_on_batches(suite: Suite) -> list[Rule]:
+    """The refusing rules that only all rows of a batch together keep or break."""
+    rows = [*splitting(suite), *run_on_rows(suite)]
+    refusing = [rule for rule in suite.rules if rule.severity == "error" and rule not in rows]
+    return [rule for rule in refusing if rule.type not in quality.SCHEMA]
+
+
+def _is_of_all_rows(rule: Rule) -> bool:
+    known = {*_OF_ALL_ROWS, *quality.AGGREGATES, *quality.GROUPS, *quality.SCHEMA}
+    query = str(rule.arguments.get("unexpected_rows_query", ""))
+    return rule.type in known or _GROUPED.search(query) is not None
+
+
+def of_same_columns(rules: Sequence[Rule], reasons: str) -> Column:
+    """Of a row's own ``reasons`` those that may have become one of ``rules``: they have a column in
+    common, or one of them, being SQL, names none.
+    """
+    names = F.array(*(F.lit(name) for rule in rules for name in rule.columns))
+    everywhere = F.lit(any(not rule.columns for rule in rules))
+    return F.filter(
+        reasons,
+        lambda reason: (
+            ~_is_of_batch(reason)
+            & (
+                everywhere
+                | (F.size(reason["columns"]) == 0)
+                | F.arrays_overlap(reason["columns"], names.cast("array<string>"))
+            )
+        ),
+    )
+
+
+def whole(rules: Sequence[Rule]) -> Column:
     """The rules that a batch was refused by, as reasons of each of its rows."""
     told = [_reason(f"{each.name} (its batch)", _BATCH + each.fingerprint, each) for each in rules]
     return F.array(*told).cast(BROKEN)
@@ -108,6 +182,7 @@ def _reason(name: str, fingerprint: str, rule: Rule) -> Column:
     )
 
 
+_ARRIVED = "_arrived_at"
 _JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 
@@ -120,7 +195,8 @@ def restored(kept: DataFrame, ddl: str, *also: str) -> DataFrame:
 
     ``ddl`` are the columns of :func:`quarantined`. Beside them stand ``_delivery``, ``_offset``,
     ``_batch``, ``_row_hash``, and ``_readable``: false where the JSON is not of these columns, or
-    was mended and has others, as a misspelt one. ``also``: columns of ``kept`` that stay.
+    was mended and has others, as a misspelt one, or does not say any more when the row arrived: no
+    feature would see it. ``also``: columns of ``kept`` that stay.
     """
     strict = {**_JSON, "columnNameOfCorruptRecord": "_corrupt", "mode": "PERMISSIVE"}
     parsed = F.from_json("row", f"{ddl}, _corrupt string", strict)
@@ -128,6 +204,7 @@ def restored(kept: DataFrame, ddl: str, *also: str) -> DataFrame:
     assert isinstance(fields, StructType)
     as_kept = F.col("row_hash") == F.xxhash64("row")  # with columns that were dropped since, too
     strange = F.array_except(F.json_object_keys("row"), F.lit(fields.names))
+    arrived = [F.col(f"_parsed.{_ARRIVED}").isNotNull()] if _ARRIVED in fields.names else []
     return (
         kept.withColumn("_parsed", parsed)
         .select(
@@ -139,7 +216,7 @@ def restored(kept: DataFrame, ddl: str, *also: str) -> DataFrame:
             F.coalesce(
                 F.col("_parsed").isNotNull()
                 & F.col("_parsed._corrupt").isNull()
-                & (as_kept | (F.size(strange) == 0)),
+                & (as_kept | quality.every([F.size(strange) == 0, *arrived])),
                 F.lit(False),
             ).alias("_readable"),
             *also,

@@ -65,9 +65,18 @@ def misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]
         # Great Expectations passes over those it does not know, while there is one that it does.
         theirs = type(types[rule.column]).__name__ if rule.column in types else "LongType"
         yield f"{named!r}, no type of Spark", f"its names, like {theirs}"
+    if rule.arguments.get("value_pairs_set") == []:  # every row would break it; it cannot be run
+        yield "value_pairs_set is empty", "at least one pair of values"
+    for argument, value in _whole(rule):
+        if not quality.is_64_bits(value):
+            yield f"{argument} {value}", "a whole number that 64 bits can hold"
     low, high = rule.arguments.get("min_value"), rule.arguments.get("max_value")
     if _is_above(low, high):
         yield f"min_value {low!r}, max_value {high!r}", "a min_value that is not above max_value"
+    allowed_values = rule.arguments.get("value_set")
+    if isinstance(allowed_values, list) and None in allowed_values:
+        # For SQL no value is told from a null: nothing would ever break the rule.
+        yield "value_set holds a null", "values alone: nulls are not looked at, leave it out"
     for argument, name, value in _values(rule):
         type_ = types.get(name)
         if type_ is not None and value is not None and not _holds(type_, value):
@@ -78,6 +87,23 @@ def misfits(rule: Rule, types: dict[str, DataType]) -> Iterator[tuple[str, str]]
             yield f"{argument} {value!r}", "a time in UTC, without a zone"
 
 
+def is_as_written(written: Any, taken: Any) -> bool:
+    """Whether Great Expectations takes an argument for what the suite's file says.
+
+    It makes numbers and booleans of texts, and cuts numbers off, where its types ask for that; the
+    plan has them as they are written, and would have another verdict. A time is a text in either.
+    """
+    if isinstance(written, list) and isinstance(taken, list | tuple):
+        pairs = zip(written, taken, strict=False)
+        return len(written) == len(taken) and all(is_as_written(*pair) for pair in pairs)
+    plain = (str, bool, int, float)
+    if not isinstance(written, plain) or not isinstance(taken, plain):
+        return True  # times, and conditions on rows: it has objects of its own for them
+    if isinstance(taken, float) and isinstance(written, int):
+        return float(written) == taken
+    return bool(written == taken)
+
+
 def _is_type(name: Any) -> bool:
     found = getattr(spark_types, str(name), None)
     return isinstance(found, type) and issubclass(found, DataType)
@@ -85,6 +111,18 @@ def _is_type(name: Any) -> bool:
 
 def _texts_only(rule: Rule) -> bool:
     return "regex" in rule.type or "value_lengths" in rule.type or "strftime" in rule.type
+
+
+def _whole(rule: Rule) -> Iterator[tuple[str, Any]]:
+    """(argument, value) of what is compared as it is written, never as floating point."""
+    for argument, value in rule.arguments.items():
+        if argument in ("value_set", "value_pairs_set") and isinstance(value, list):
+            for each in value:
+                yield from (
+                    (argument, part) for part in (each if isinstance(each, list) else [each])
+                )
+        elif "value_lengths" in rule.type:
+            yield argument, value
 
 
 def _values(rule: Rule) -> Iterator[tuple[str, str, Any]]:

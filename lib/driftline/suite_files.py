@@ -8,8 +8,8 @@ The file is a Great Expectations suite. Beside what that library asks for, ``met
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,8 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
                     allowed=", ".join(known),
                     hint=did_you_mean(str(name), known, otherwise="see schemas.py for the columns"),
                 )
-        if any(rule.type == type_ and rule.arguments == arguments for rule in rules):
+        rule = Rule(_name(type_, arguments), type_, arguments, _why(entry, meta), _SEVERITIES[said])
+        if any(rule.type == each.type and rule.arguments == each.arguments for each in rules):
             raise wrong(
                 "an expectation is there twice",
                 key=key,
@@ -200,11 +201,7 @@ def read_suite(path: Path, columns: Iterable[str]) -> Suite:
                 allowed="each type with the same kwargs once",
                 hint="remove one; Great Expectations would run only one of them",
             )
-        name = _name(type_, arguments)
-        rule = Rule(name, type_, arguments, _why(entry, meta), _SEVERITIES[said])
-        if any(name == each.name for each in rules):  # the same kind with other arguments
-            rule = Rule(f"{name} {rule.fingerprint[:4]}", type_, arguments, rule.why, rule.severity)
-        rules.append(rule)
+        rules.append(replace(rule, name=_free(rule, {each.name for each in rules})))
     if all(rule.severity != "error" for rule in rules):
         raise wrong(
             "the suite can refuse nothing",
@@ -242,3 +239,11 @@ def _name(type_: str, arguments: Arguments) -> str:
     listed = arguments.get("column_list")
     about = about or ([str(each) for each in listed] if isinstance(listed, list) else [])
     return f"{', '.join(about) or 'table'}: {what}"
+
+
+def _free(rule: Rule, taken: Collection[str]) -> str:
+    """The rule's name, or the shortest beginning of its fingerprint after it that no other has:
+    verdicts, reasons and histories of rules are told apart by their names.
+    """
+    longer = (f"{rule.name} {rule.fingerprint[:digits]}" for digits in (4, 8, 12, 16))
+    return next(each for each in (rule.name, *longer) if each not in taken)

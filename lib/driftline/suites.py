@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,16 +25,14 @@ from pyspark.sql.types import StructType
 
 from driftline import quality, storage
 from driftline.errors import ConfError, Refused
+from driftline.expectation_results import Numbers, mask, verdict
+from driftline.rule_arguments import is_as_written
 from driftline.suite_files import Rule, Suite, Verdict
 
 # Read at import: nothing is reported to anybody.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
-Numbers = Mapping[str, Any]
-"""What one rule asked for, by Great Expectations' names (see ``measures.numbers_asked``)."""
-
 _FORMAT = {"result_format": "BASIC", "partial_unexpected_count": 0}
-_MASKED = "masked"
 
 
 @dataclass(frozen=True)
@@ -49,9 +47,28 @@ class Judged:
 
 
 def check(suite: Suite) -> None:
-    """Raise :class:`ConfError` unless every rule is an expectation with arguments that it has."""
+    """Raise :class:`ConfError` unless every rule is an expectation with arguments that it has, and
+    Great Expectations takes them for what they say.
+    """
     for rule in suite.rules:
-        _expectation(rule, suite)
+        expectation = _expectation(rule, suite)
+        for argument, written in rule.arguments.items():
+            taken = getattr(expectation, argument, written)
+            if not is_as_written(written, taken):
+                raise ConfError(
+                    "Great Expectations takes an argument for another value",
+                    file=suite.file or suite.name,
+                    key=f"{rule.name} ({rule.type})",
+                    found=f"{argument} {json.dumps(written)}, taken for {json.dumps(taken)}",
+                    allowed="an argument of the type it wants",
+                    hint=f"write {json.dumps(taken)}, or what was meant",
+                )
+
+
+def allows_no_row(rule: Rule, suite: Suite) -> bool:
+    """Whether the rule holds for a table without a row, if it is about their number."""
+    counts = quality.AGGREGATES.get(rule.type, ("",))[0] == quality.ROW_COUNT
+    return not counts or bool(_decide(rule, suite, {quality.ROW_COUNT: 0}, StructType()).success)
 
 
 def judge(
@@ -81,8 +98,8 @@ def judge(
             results.append(_decide(rule, suite, found, rows.schema))
     verdicts = []
     for rule, result, found in zip(suite.rules, results, numbers, strict=True):
-        _mask(rule, result)
-        verdicts.append(_verdict(rule, result, found, count))
+        mask(rule, result)
+        verdicts.append(verdict(rule, result, found, count))
     held = sum(bool(each.success) for each in results)
     whole = ExpectationSuiteValidationResult(
         success=held == len(results),
@@ -145,16 +162,22 @@ def data_docs(results: Sequence[str], folder: Path) -> Path:
     return folder / built.name
 
 
-def _expectation(rule: Rule, suite: Suite) -> Any:
+def _expectation(rule: Rule, suite: Suite, **more: Any) -> Any:
     from great_expectations.exceptions import GreatExpectationsError
     from great_expectations.expectations import registry
 
-    meta = {"why": rule.why, "severity": rule.severity, "name": rule.name}
+    meta = {"why": rule.why, "severity": rule.severity, "name": rule.name, **more}
     severity = "critical" if rule.severity == "error" else "warning"
     try:
         kind = registry.get_expectation_impl(rule.type)
         return kind(**rule.arguments, meta=meta, severity=severity)
-    except (AttributeError, TypeError, ValueError, GreatExpectationsError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        TypeError,
+        ValueError,
+        GreatExpectationsError,
+    ) as error:
         raise ConfError(
             "not an expectation of Great Expectations",
             file=suite.file or suite.name,
@@ -237,22 +260,24 @@ def _run(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
     )
     batch = definition.get_batch(batch_parameters={"dataframe": rows})
     expectations = gx.ExpectationSuite(name=suite.name)
-    for rule in rules:
-        expectations.add_expectation(_expectation(rule, suite))
+    for place, rule in enumerate(rules):
+        # Not by its own method, which leaves out what is equal to another one with its defaults.
+        expectations.expectations.append(_expectation(rule, suite, place=place))
     # Great Expectations returns results in an order of its own, with arguments converted.
-    found = {
-        each.expectation_config.meta["name"]: each
+    told = {
+        each.expectation_config.meta.pop("place"): each
         for each in batch.validate(expectations, result_format=dict(_FORMAT)).results
     }
-    for rule in rules:
-        trouble = found[rule.name].exception_info
+    found = [told[place] for place in range(len(rules))]
+    for rule, result in zip(rules, found, strict=True):
+        trouble = result.exception_info
         # It makes a verdict even of a table that cannot be read; that is no verdict on the data.
         broken = storage.explained(str(trouble))
         if broken:
             raise broken
         if trouble and trouble.get("raised_exception", bool(trouble)):
             raise _cannot_run(rule, suite, _kind(trouble))
-    return [found[rule.name] for rule in rules]
+    return found
 
 
 def _cannot_run(rule: Rule, suite: Suite, found: str) -> ConfError:
@@ -271,56 +296,3 @@ def _kind(trouble: Any) -> str:
     text = str(trouble.get("exception_traceback") or trouble)
     kinds = [line.split(":")[0] for line in text.splitlines() if line and not line[0].isspace()]
     return kinds[-1][:80] if kinds else "an exception"
-
-
-def _mask(rule: Rule, result: Any) -> None:
-    """Take values of rows out of a result: text that an aggregate observed, lists of values.
-
-    A number or a time that is a column's least, greatest or quantile is what was asked for.
-    """
-    values = result.result
-    if rule.type in quality.SCHEMA or not values:
-        return
-    observed = values.get("observed_value")
-    if observed and isinstance(observed, str | list | set | tuple):
-        values["observed_value"] = _MASKED
-    for name in [each for each in values if "_list" in each or each == "details"]:
-        del values[name]
-
-
-def _verdict(rule: Rule, result: Any, numbers: Numbers | None, count: int) -> Verdict:
-    values, found = result.result or {}, numbers or {}
-    observed = values.get("observed_value")
-    if isinstance(observed, datetime):
-        observed = observed.isoformat(sep=" ")
-    elif isinstance(observed, date):
-        observed = observed.isoformat()
-    unexpected = values.get("unexpected_count", found.get(quality.UNEXPECTED))
-    missing = values.get("missing_count", found.get(quality.NULL_COUNT))
-    if rule.type in _ABOUT_SETS:
-        # Great Expectations gives these names to numbers of values; here they are of rows.
-        observed = "; ".join(
-            f"{values[name]:,} {what}"
-            for name, what in _ABOUT_SETS[rule.type].items()
-            if values.get(name) is not None
-        )
-        unexpected, missing = None, found.get(quality.NULL_COUNT)
-    return Verdict(
-        rule,
-        bool(result.success),
-        values.get("element_count", found.get(quality.ROW_COUNT, count)),
-        unexpected,
-        missing,
-        None if observed is None else str(observed),
-        "great_expectations" if numbers is None else "plan",
-    )
-
-
-_STRANGE = {"unexpected_count": "different values are not in the set"}
-_ABSENT = {"missing_count": "values of the set are absent"}
-_ABOUT_SETS: Mapping[str, Mapping[str, str]] = {
-    "expect_column_distinct_values_to_be_in_set": _STRANGE,
-    "expect_column_distinct_values_to_contain_set": _ABSENT,
-    "expect_column_distinct_values_to_equal_set": {**_STRANGE, **_ABSENT},
-}
-"""What the counts in results of rules about sets of values are counts of."""

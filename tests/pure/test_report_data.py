@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
+import pandas as pd
 from report_pages import CONF, EVIL, Page, full, ingest_only, page
 from report_tables import START, deliveries, frame, nothing, quality, runs
 
@@ -56,6 +57,17 @@ def test_only_the_newest_verdict_of_a_rule_counts() -> None:
     said = page("full").says("quality")
     assert "1 of 10 rules warned: known_channel on silver.orders." in said
     assert "customer_known on silver.visits (15,205 rows)" in said
+
+
+def test_a_rule_that_the_suite_no_longer_has_says_nothing() -> None:
+    """As one in SQL whose query was mended: another fingerprint, another name."""
+    told = quality()
+    gone = told[(told["rule"] == "amount_positive") & (told["at"] < START)]
+    gone = gone.assign(rule="its old name", success=False)
+    read = Page(render(replace(full(), quality=pd.concat([told, gone], ignore_index=True))))
+    assert "1 of 10 rules warned: known_channel on silver.orders." in read.says("quality")
+    assert "its old name" not in read.says("quality")
+    assert "1 rule gave a warning; none refused." in read.says("")
 
 
 def test_a_refusing_rule_is_bad_and_a_warning_is_not() -> None:

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 from pyspark.sql import Row
-from pyspark.sql.types import DataType, DateType, LongType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    DataType,
+    DateType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from driftline import schemas, suites
 from driftline.conditions import in_sql
@@ -54,6 +62,7 @@ def test_shipped_suite_fits_its_table(name: str) -> None:
     entries = json.loads(path.read_text())["expectations"]
     assert suite.name == name.removesuffix(".json").replace("/", ".")
     assert len(suite.rules) == len(entries) > 0
+    suites.check(suite)
     for rule, entry in zip(suite.rules, entries, strict=True):
         assert rule.why == entry["meta"]["why"]
         assert rule.arguments == entry["kwargs"]
@@ -265,6 +274,99 @@ def test_names_are_unique_and_fingerprints_are_of_what_is_demanded(tmp_path: Pat
     assert again.fingerprint == two[1].fingerprint != two[0].fingerprint
 
 
+def test_names_are_unique_where_fingerprints_begin_alike(tmp_path: Path) -> None:
+    """All rules in SQL would be called the same."""
+    query = "SELECT amount FROM {{batch}} GROUP BY amount HAVING COUNT(*) > {}"
+    kinds = [
+        expectation(
+            type="unexpected_rows_expectation", kwargs={"unexpected_rows_query": query.format(k)}
+        )
+        for k in (5000, 52, 290)
+    ]
+    first, second, third = read_suite(suite_of(tmp_path, {"expectations": kinds}), COLUMNS).rules
+    assert second.fingerprint[:4] == third.fingerprint[:4]
+    assert first.name == "table: unexpected_rows_expectation"
+    assert second.name == f"{first.name} {second.fingerprint[:4]}"
+    assert third.name == f"{first.name} {third.fingerprint[:8]}"
+
+
+BETWEEN = "expect_column_values_to_be_between"
+LENGTHS = "expect_column_value_lengths_to_be_between"
+GREATER = "expect_column_pair_values_a_to_be_greater_than_b"
+ROWS = "expect_table_row_count_to_be_between"
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments", "found"),
+    [
+        (BETWEEN, {"min_value": 0, "strict_min": "false"}, 'strict_min "false", taken for false'),
+        (BETWEEN, {"min_value": 0, "mostly": "0.9"}, 'mostly "0.9", taken for 0.9'),
+        (LENGTHS, {"min_value": 1.5}, "min_value 1.5, taken for 1"),
+        (LENGTHS, {"max_value": 2.9, "strict_max": True}, "max_value 2.9, taken for 2"),
+        (ROWS, {"min_value": "1"}, 'min_value "1", taken for 1'),
+        (
+            "expect_column_values_to_match_regex_list",
+            {"regex_list": ["a", 5]},
+            'regex_list ["a", 5], taken for ["a", "5"]',
+        ),
+        (
+            GREATER,
+            {"column_A": "a", "column_B": "b", "or_equal": "false"},
+            'or_equal "false", taken for false',
+        ),
+    ],
+)
+def test_an_argument_that_great_expectations_takes_for_another_value_is_refused(
+    type_: str, arguments: dict[str, Any], found: str
+) -> None:
+    """Its own verdict would be of that value, the plan's of what is written."""
+    of = {} if type_ in (GREATER, ROWS) else {"column": "amount"}
+    with pytest.raises(ConfError) as caught:
+        suites.check(Suite("s", (Rule("r", type_, {**of, **arguments}, "why"),), "digest"))
+    assert caught.value.what == "Great Expectations takes an argument for another value"
+    assert caught.value.found == found
+    assert caught.value.key == f"r ({type_})"
+    assert caught.value.hint == f"write {found.rpartition(' taken for ')[2]}, or what was meant"
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments"),
+    [
+        (BETWEEN, {"min_value": 0, "max_value": 2.0, "strict_min": True, "mostly": 1}),
+        (BETWEEN, {"min_value": 2**53 + 1, "max_value": 2**64 - 1}),
+        (BETWEEN, {"min_value": "2024-01-01", "max_value": "2024-12-31 12:00:00"}),
+        (BETWEEN, {"min_value": 0, "row_condition": "amount > 3", "condition_parser": "spark"}),
+        (LENGTHS, {"min_value": 2.0}),
+        ("expect_column_values_to_be_in_set", {"value_set": [1, 2.5, "3", True]}),
+    ],
+)
+def test_an_argument_that_is_the_same_in_another_type_is_none(
+    type_: str, arguments: dict[str, Any]
+) -> None:
+    rule = Rule("r", type_, {"column": "amount", **arguments}, "why")
+    suites.check(Suite("s", (rule,), "digest"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments", "allowed"),
+    [
+        (ROWS, {"min_value": 1}, False),
+        (ROWS, {"min_value": 0, "strict_min": True}, False),
+        (ROWS, {"min_value": 0}, True),
+        (ROWS, {"max_value": 9}, True),
+        ("expect_table_row_count_to_equal", {"value": 3}, False),
+        ("expect_table_row_count_to_equal", {"value": 0}, True),
+        ("expect_table_row_count_to_equal_other_table", {"other_table_name": "t"}, True),
+        ("expect_column_values_to_not_be_null", {"column": "amount"}, True),
+    ],
+)
+def test_whether_a_suite_asks_for_rows_is_its_own_verdict_on_none(
+    type_: str, arguments: dict[str, Any], allowed: bool
+) -> None:
+    rule = Rule("r", type_, arguments, "why")
+    assert suites.allows_no_row(rule, Suite("s", (rule,), "digest")) is allowed
+
+
 def test_a_suite_that_great_expectations_wrote_is_read_as_it_is(tmp_path: Path) -> None:
     import great_expectations as gx
     import great_expectations.expectations as gxe
@@ -404,6 +506,62 @@ def test_a_bound_of_the_newest_time_has_no_zone(time: str) -> None:
         found = list(misfits(rule, {"c": TimestampType()}))
         zone = [(f"max_value {time!r}", "a time in UTC, without a zone")]
         assert found == (zone if refused else [])
+
+
+@pytest.mark.parametrize(
+    "type_",
+    [
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_distinct_values_to_be_in_set",
+        "expect_column_distinct_values_to_contain_set",
+        "expect_column_distinct_values_to_equal_set",
+    ],
+)
+def test_a_set_of_values_holds_no_null(type_: str) -> None:
+    """In SQL ``x IN ('web', NULL)`` is never false: no stranger would break the rule."""
+    for values, refused in ((["web", None], True), (["web", ""], False), ([], False)):
+        rule = Rule("r", type_, {"column": "c", "value_set": values}, "why")
+        told = [found for found, _ in misfits(rule, {"c": StringType()})]
+        assert told == ["value_set holds a null"] * refused
+
+
+@pytest.mark.parametrize(
+    ("type_", "arguments", "refused"),
+    [
+        ("expect_column_values_to_be_in_set", {"value_set": [1, 2**63]}, ["value_set", 2**63]),
+        ("expect_column_values_to_be_in_set", {"value_set": [2**63 - 1, -(2**63), 2.0**64]}, []),
+        (
+            "expect_column_pair_values_to_be_in_set",
+            {"column_A": "a", "column_B": "b", "value_pairs_set": [[1, -(2**63) - 1]]},
+            ["value_pairs_set", -(2**63) - 1],
+        ),
+        (LENGTHS, {"max_value": 10**400}, ["max_value", 10**400]),
+        (BETWEEN, {"max_value": 2**64}, []),  # a bound is floating point there, and then here
+    ],
+)
+def test_what_is_compared_as_a_whole_number_has_64_bits(
+    type_: str, arguments: dict[str, Any], refused: list[Any]
+) -> None:
+    rule = Rule("r", type_, arguments, "why")
+    found = [f"{refused[0]} {refused[1]}"] if refused else []
+    assert [said for said, allowed in misfits(rule, {}) if "64 bits" in allowed] == found
+
+
+def test_a_set_of_pairs_is_not_empty() -> None:
+    """Great Expectations cannot run it."""
+    pair = {"column_A": "a", "column_B": "b"}
+    for pairs, refused in (([], True), ([["x", "y"]], False)):
+        arguments = {**pair, "value_pairs_set": pairs}
+        rule = Rule("r", "expect_column_pair_values_to_be_in_set", arguments, "why")
+        found = [said for said, _ in misfits(rule, {"a": StringType(), "b": StringType()})]
+        assert found == ["value_pairs_set is empty"] * refused
+
+
+def test_a_bound_that_is_beyond_every_number_is_refused() -> None:
+    rule = Rule("r", BETWEEN, {"column": "amount", "max_value": 10**400}, "why")
+    with pytest.raises(ConfError, match="not an expectation of Great Expectations"):
+        suites.check(Suite("s", (rule,), "digest"))
 
 
 @pytest.mark.parametrize(

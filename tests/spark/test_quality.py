@@ -111,7 +111,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_column_values_to_be_in_set", {**N, "value_set": [5, 10, 0]}),
     ("expect_column_values_to_be_in_set", {**X, "value_set": [0.5, 0]}),
     ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [True]}),
-    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", None]}),
+    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", "A1"]}),
     ("expect_column_values_to_not_be_in_set", {**WORD, "value_set": ["abc", ""]}),
     ("expect_column_values_to_match_regex", {**WORD, "regex": "^[a-z]+$"}),
     ("expect_column_values_to_match_regex", {**WORD, "regex": "b"}),
@@ -179,6 +179,11 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("expect_table_column_count_to_equal", {"value": 9}),
     ("expect_table_columns_to_match_set", {"column_set": ["id", "n"], "exact_match": False}),
     ("expect_table_columns_to_match_ordered_list", {"column_list": ["id", "n"]}),
+    # Beyond 64 bits, as the greatest of an unsigned number.
+    ("expect_column_values_to_be_between", {**N, "min_value": 0, "max_value": 2**64 - 1}),
+    ("expect_column_values_to_be_between", {**X, "min_value": -(2**64)}),
+    ("expect_column_max_to_be_between", {**N, "max_value": 2**64}),
+    ("expect_multicolumn_sum_to_equal", {**LIST, "sum_total": 2**64}),
     # Times as text, with a date where the column has times and the other way round.
     ("expect_column_max_to_be_between", {**AT, "max_value": "2024-12-31"}),
     ("expect_column_min_to_be_between", {**AT, "min_value": "1970-01-02"}),
@@ -298,6 +303,26 @@ def test_quantiles_that_great_expectations_finds_are_kept(frame) -> None:
     assert judged.verdicts[0].engine == "great_expectations"
 
 
+def test_what_great_expectations_runs_has_its_own_verdict_whatever_it_is_called(frame) -> None:
+    query = "SELECT n FROM {{batch}} GROUP BY n HAVING COUNT(*) > {}"
+    rules = [Rule("r", SQL, {"unexpected_rows_query": query.format(k)}, "why") for k in (9, 1, 3)]
+    judged = gate.judge(frame("dirty"), suite(*rules), meta={})
+    assert [each.success for each in judged.verdicts] == [True, False, True]
+    asked = [each["expectation_config"] for each in json.loads(judged.result)["results"]]
+    assert [each["kwargs"]["unexpected_rows_query"] for each in asked] == [
+        rule.arguments["unexpected_rows_query"] for rule in rules
+    ]
+    assert all(set(each["meta"]) == {"name", "severity", "why"} for each in asked)
+    # Two that are equal but for a default that one of them says.
+    median, least = "expect_column_median_to_be_between", {**N, "min_value": 0}
+    alike = [
+        Rule("r", median, {**least, **more}, "why")
+        for more in ({}, {"strict_min": False}, {"min_value": 99})
+    ]
+    judged = gate.judge(frame("dirty"), suite(*alike), meta={})
+    assert [each.success for each in judged.verdicts] == [True, True, False]
+
+
 def test_results_are_great_expectations_own_and_hold_no_value_of_a_row(frame, tmp_path) -> None:
     """Its library reads them back; what an aggregate saw of a text is masked."""
     from great_expectations.core.expectation_validation_result import (
@@ -329,6 +354,9 @@ REFUSED = [
     ("expect_column_values_to_be_between", {**WORD, "min_value": 1}, "word is string"),
     ("expect_column_values_to_be_in_set", {**N, "value_set": ["a"]}, "n is bigint"),
     ("expect_column_values_to_be_in_set", {**FLAG, "value_set": [1]}, "flag is boolean"),
+    ("expect_column_values_to_be_in_set", {**WORD, "value_set": ["abc", None]}, "a null"),
+    ("expect_column_values_to_be_in_set", {**N, "value_set": [1, 2**63]}, "9223372036854775808"),
+    ("expect_column_value_lengths_to_equal", {**WORD, "value": 2**64}, "18446744073709551616"),
     ("expect_column_max_to_be_between", {**AT, "max_value": "soon"}, "at is timestamp"),
     ("expect_column_values_to_be_between", {**DAYS, "min_value": "2024-02-30"}, "day is date"),
     ("expect_column_mean_to_be_between", {**WORD, "min_value": 1}, "word is string"),

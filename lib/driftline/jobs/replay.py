@@ -6,22 +6,28 @@ again, and what is in silver leaves quarantine, whatever the suite is by then: a
 killed between its writes may have let it in by another. Killed anywhere, the same command goes on.
 A batch that silver has not got yet, after a kill of ``validate``, is left to it: it judges all its
 rows.
+
+A demand that is no longer made may have become another one. So rows of a batch that was given up
+come back if the whole batch keeps the suite as it is, and rows whose demand may have become one
+that Great Expectations runs, if it finds none that breaks it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pyspark.sql import DataFrame, Row
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from driftline import measures, quality, quarantine, schemas, suites
 from driftline.digests import digest
-from driftline.jobs.gate import as_declared, unsaid
+from driftline.jobs.gate import as_declared, judge, unsaid, verdicts
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.logs import visible
+from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
 
 _RECORD = ["_delivery", "_offset"]
@@ -48,15 +54,20 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     known = known.withColumn("_passed", F.col("_passed").isNotNull())
     affected = known.where(quarantine.is_affected(suite) | F.col("_passed"))
     affected = affected.withColumn("_standing", quarantine.standing(suite))
+    affected = affected.withColumn("_lost", quarantine.lost(suite))
     columns = [each for each in table.columns if each.name not in schemas.RECORD]
     ddl = ", ".join(f"`{each.name}` {each.type}" for each in columns)
-    rows = quarantine.restored(affected, ddl, "_passed", "_standing")
+    rows = quarantine.restored(affected, ddl, "_passed", "_standing", "_lost")
     reasons = F.concat(quarantine.broken(rules), "_standing")
-    rows = rows.withColumn("_rules", reasons).persist()
+    judged_alone = rows.withColumn("_rules", reasons).persist()
     try:
+        refused = _refused(line, ledger, judged_alone, silver, table, suite)
+        doubted = _doubted(judged_alone, table, suite)
+        more = F.concat("_rules", _by_batch(refused), _by_doubt(doubted))
+        rows = judged_alone.withColumn("_rules", more)
         passed_again = F.col("_readable") & (F.size("_rules") == 0)
         cured = F.col("_passed") | passed_again
-        with unsaid(suite):  # all that the rules tell is kept from here on
+        with unsaid(suite):
             counts = rows.agg(
                 F.count(F.lit(1)).alias("all"),
                 F.count_if(cured).alias("cured"),
@@ -86,15 +97,90 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
             line.tables.merge(judged, schemas.QUARANTINE, on=on, gone="size(new.rules) = 0")
         )
     finally:
-        rows.unpersist()
+        judged_alone.unpersist()
     good = written.rows or 0
     repeats, bad = counts.cured - good, counts.all - counts.cured
     ledger.count(in_=counts.all, out=good, rejected=bad, duplicate=repeats)
     broken = f", {counts.unreadable:,} of them not JSON of its columns" if counts.unreadable else ""
+    others = quarantine.run_on_batches(suite) if good else []
+    aside = f"; not asked of single rows: {_names(others)}" if others else ""
     return (
         f"{source}: {counts.all:,} rows judged again: {good:,} cured, {repeats:,} known "
-        f"duplicates, {bad:,} stay in quarantine{broken}"
+        f"duplicates, {bad:,} stay in quarantine{broken}{_said(refused, doubted)}{aside}"
     )
+
+
+_JUDGED = "_readable AND NOT _passed"
+"""The rows that the suite decides on."""
+
+
+def _refused(
+    line: Line, ledger: Run, rows: DataFrame, silver: DataFrame, table: Table, suite: Suite
+) -> dict[str, list[Rule]]:
+    """The batches that were given up for rules of which none is left, each with those that refuse
+    it as the suite is now. A batch is judged whole, with those of its rows that came back before.
+    """
+    gone = F.size(quarantine.of_batch("_lost")) > 0
+    freed = rows.where(_JUDGED).where(gone & (F.size("_standing") == 0))
+    with unsaid(suite):  # all that the rules tell is kept from here on
+        batches = [row["_batch"] for row in freed.select("_batch").distinct().collect()]
+    refused = {}
+    for batch in sorted(batches):
+        of_it = F.col("_batch") == batch
+        kept = as_declared(rows.where(_JUDGED).where(of_it), table)
+        judged = verdicts(
+            line, ledger, kept.unionByName(silver.where(of_it)), table, suite=suite, batch=batch
+        )
+        refused[batch] = [each.rule for each in judged.verdicts if each.refusal]
+    return {batch: rules for batch, rules in refused.items() if rules}
+
+
+def _by_batch(refused: Mapping[str, Sequence[Rule]]) -> Column:
+    """What keeps the rows of refused batches."""
+    told = [
+        F.when(F.col("_batch") == batch, quarantine.whole(rules))
+        for batch, rules in refused.items()
+    ]
+    return F.coalesce(*told, F.array().cast(quarantine.BROKEN))
+
+
+def _doubted(rows: DataFrame, table: Table, suite: Suite) -> list[Rule]:
+    """The rules that Great Expectations runs and that one of the rows breaks whose demand may have
+    become such a rule.
+    """
+    rules = quarantine.run_on_rows(suite)
+    if not rules:
+        return []
+    asked = rows.where(_JUDGED).where(F.size(quarantine.of_same_columns(rules, "_lost")) > 0)
+    with unsaid(suite):
+        if asked.isEmpty():
+            return []
+    judged = judge(as_declared(asked, table), replace(suite, rules=tuple(rules)), meta={})
+    return [each.rule for each in judged.verdicts if each.unexpected_count or not each.success]
+
+
+def _by_doubt(rules: Sequence[Rule]) -> Column:
+    """What keeps rows that may break a rule which does not say which rows do: what kept them."""
+    none = F.array().cast(quarantine.BROKEN)
+    return quarantine.of_same_columns(rules, "_lost") if rules else none
+
+
+def _said(refused: Mapping[str, Sequence[Rule]], doubted: Sequence[Rule]) -> str:
+    """What keeps rows that break no rule about single rows which says so."""
+    said = [
+        f"; batch {visible(batch, kept='')} is refused as a whole: {_names(rules)}"
+        for batch, rules in refused.items()
+    ]
+    if doubted:
+        said.append(
+            f"; some may break {_names(doubted)}: run by Great Expectations, which does not say "
+            "which rows do"
+        )
+    return "".join(said)
+
+
+def _names(rules: Iterable[Rule]) -> str:
+    return ", ".join(rule.name for rule in rules)
 
 
 def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:

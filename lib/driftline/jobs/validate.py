@@ -20,6 +20,7 @@ from driftline.ledger import Run
 from driftline.logs import visible
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
+from driftline.suites import allows_no_row
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,9 @@ def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed, suite: Suite)
     """
     table = schemas.silver(line.problem, source)
     name = table.full_name
-    if any(map(_demands_rows, suite.rules)) or not _is_in_bronze(line, source, batch.id):
+    if any(_demands_rows(rule, suite) for rule in suite.rules) or not _is_in_bronze(
+        line, source, batch.id
+    ):
         return False
     if not line.tables.exists(name) or line.tables.read(name).isEmpty():
         return False
@@ -165,10 +168,8 @@ def _pass_by(line: Line, ledger: Run, source: str, batch: _Landed, suite: Suite)
     return True
 
 
-def _demands_rows(rule: Rule) -> bool:
-    counted = rule.type.startswith("expect_table_row_count_to_")
-    least = rule.arguments.get("min_value", rule.arguments.get("value"))
-    return counted and rule.severity == "error" and isinstance(least, int | float) and least > 0
+def _demands_rows(rule: Rule, suite: Suite) -> bool:
+    return rule.severity == "error" and not allows_no_row(rule, suite)
 
 
 def _is_in_bronze(line: Line, source: str, batch: str) -> bool:

@@ -40,7 +40,7 @@ def _of(table: str | None, measured: Sequence[_Measured]) -> list[_Measured]:
         raise Missing(
             "nothing has been measured yet",
             where=schemas.METRICS.full_name,
-            hint="run `driftline validate`: it measures every batch it judges",
+            hint="run `driftline validate`: it measures every batch it lets through",
         )
     names = sorted({each[0] for each in measured})
     if table is not None and table not in names:

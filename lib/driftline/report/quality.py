@@ -12,8 +12,12 @@ _BARS = 12
 
 
 def verdicts(facts: Facts) -> list[Row]:
-    """The newest verdict of each rule."""
-    return newest(rows(facts.quality), "table", "rule")
+    """The newest verdict of each rule that its table's suite had when it last judged: what was said
+    of a rule that is gone, or has another name by now, is history.
+    """
+    every = newest(rows(facts.quality), "table", "rule")
+    last = {row["table"]: row["at"] for row in newest(every, "table")}
+    return [row for row in every if row["at"] == last[row["table"]]]
 
 
 def tone(verdict: Row) -> Tone:
