@@ -307,7 +307,7 @@ def test_what_is_up_is_as_it_should_be(seen) -> None:
     assert seen.facts["scraped"] == str(answer["version"])
     by_name = json.loads(seen.facts["looked_up"])
     (told,) = by_name["predictions"]
-    assert told["entity"] == by_name["asked"] and 0 <= told["score"] <= 1
+    assert told["customer_id"] == by_name["asked"] and 0 <= told["score"] <= 1
     assert {"grafana", "airflow", "node_exporter"} < set(seen.facts["services"].split())
     assert json.loads(seen.facts["targets"]) == {"driftline-cycle": "up", "driftline-serve": "up"}
     assert seen.facts["secret"] == "kept"
