@@ -67,7 +67,7 @@ _PORT = click.IntRange(0, 65_535)
     type=_Range(0.05, 86_400),
     default=2.0,
     show_default=True,
-    help="Seconds between looks for a new champion.",
+    help="Seconds between looks for a new champion, and for new features.",
 )
 def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None:
     """Answer predictions by the champion, over REST and gRPC.

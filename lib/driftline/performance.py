@@ -241,16 +241,15 @@ def assumption(
     not be off by half either, which for a rare label is less than ``drop``.
     """
     broken = []
-    for name in names:
-        if name not in promised or name not in came:  # as the metric of labels of one class
-            continue
+    told = [name for name in names if name in promised and name in came]  # not of one class, say
+    for name in told:
         if gap(name, promised, came, drop=drop):
             broken.append(
                 f"{name} {promised[name].value:.3f} expected, {came[name].value:.3f} came"
             )
     if broken:
         return Assumption(False, "concept drift: " + "; ".join(broken))
-    return Assumption(True, f"{names[0]} as expected")
+    return Assumption(True, f"{', '.join(told)} as expected")
 
 
 def gap(

@@ -28,11 +28,9 @@ from driftline.split_section import GivenSplit, Split, TimeSplit
 
 _TAKEN = (
     *("as_of", "label", "part", "fold", "features", "score", "prediction", "probability"),
-    *("entity", "model_version", "row_id", "time", "request_id"),
+    *("entity", "model_version"),
 )
-"""Columns that stand beside the features on their way through training, scoring and monitoring, or
-in what a server writes down of its requests.
-"""
+"""Columns that stand beside the features on their way through training, scoring and monitoring."""
 
 _OPERATED = {"sla", "budgets", "schedule"}
 """Sections about how a problem is operated, not about what is asked."""

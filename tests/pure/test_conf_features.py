@@ -70,7 +70,7 @@ CHANGES = {
             "profile.attributes",
             "customer_id",
             "each name once; taken are customer_id, as_of, label, part, fold, features, score, "
-            "prediction, probability, entity, model_version, row_id, time, request_id",
+            "prediction, probability, entity, model_version",
             "rename one of the features, or remove a repeated window or attribute",
         ),
     ),
@@ -81,7 +81,7 @@ CHANGES = {
             "features",
             "spend_90d",
             "each name once; taken are customer_id, as_of, label, part, fold, features, score, "
-            "prediction, probability, entity, model_version, row_id, time, request_id",
+            "prediction, probability, entity, model_version",
             "rename one of the features, or remove a repeated window or attribute",
         ),
     ),

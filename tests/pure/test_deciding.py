@@ -276,7 +276,8 @@ def test_a_few_labels_of_a_class_say_nothing_of_the_ranks(
     (few,) = read(monkeypatch, {"expected": promised, "real": came}, labelled=200)
     assert (set(few.real), few.assumption) == ({"share_of_1"}, holds)
     found = told(monkeypatch, few)
-    assert (found.real, found.better, found.real_cutoff) == (None, False, START)
+    assert (found.real, found.better) == (None, False)
+    assert found.real_cutoff == (None if holds else START)
     assert causes(found, RULE, smaller=False) == cause
     # What training may gain is by what is promised, which decides.
     rule = RULE.model_copy(update={"value": Costs(false_alarm=1, miss=5)})
@@ -296,6 +297,21 @@ def test_a_few_labels_of_a_class_say_nothing_of_the_ranks(
     (many,) = read(monkeypatch, {"expected": promised, "real": came}, labelled=9_000)
     assert deciding.judge(line, line, [many], as_of=START) == 1
     assert concluded == ["right" if metric.value > 0.75 else "missed"]
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "pr_auc"])
+def test_few_labels_give_no_trust_back_that_many_took(monkeypatch, metric: str) -> None:
+    """Thousands of labels tell of concept drift; then come nine that are 1, of two hundred."""
+    promised = {metric: interval(0.8), "share_of_1": interval(0.05)}
+    lost = Measured(START, 1, 2_000, 2_000, promised | {metric: interval(0.55)}, promised, False)
+    few = Measured(START + 30 * DAY, 1, 200, 200, {"share_of_1": interval(0.045)}, promised, True)
+    found = told(monkeypatch, lost, few, metric=metric)
+    assert (found.concept, found.trusted, found.real_cutoff) == (True, False, START)
+    assert "concept" in causes(found, RULE, smaller=False)
+    # What they break themselves counts.
+    gone = replace(few, real={"share_of_1": interval(0.9)}, assumption=False)
+    found = told(monkeypatch, replace(lost, assumption=True), gone, metric=metric)
+    assert (found.concept, found.real, found.real_cutoff) == (True, None, few.cutoff)
 
 
 def read(

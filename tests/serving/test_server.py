@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import re
@@ -33,6 +35,7 @@ from tests.serving.conftest import FACTS, ROW, Registry, onnx
 
 from driftline import sources
 from driftline.cli import cli
+from driftline.errors import Missing
 from driftline.portable.saved import Linear
 from driftline.serving import server
 from driftline.serving.limits import Limits
@@ -383,6 +386,9 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
     with pytest.raises(Wrong, match="has no age, which the model needs"):
         lookup.rows(FACTS, ["c1"])
     written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], age=[30, 40], **rest)
+    with pytest.raises(Wrong, match="has no age"):  # not each of many requests looks
+        lookup.rows(FACTS, ["c1"])
+    lookup._looked = -math.inf
     (row,) = lookup.rows(FACTS, ["c1"]).rows
     assert (row["age"], row["spend_30d"]) == (30, None)
     written(customer_id=["c2"], spend_30d=[1.0], age=[40], member=[True], channel=["fax"])
@@ -428,3 +434,11 @@ def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
     both = ask_app(app, "POST", "/predict", {"entities": ["a"], "rows": [ROW]})
     assert both.status == 422
     assert "exactly one" in both.json["error"]
+
+
+def test_a_log_has_no_two_columns_of_one_name(tmp_path) -> None:
+    facts = dataclasses.replace(FACTS, entity="row_id")
+    with pytest.raises(Missing, match="cannot be written down: row_id is a column of the log's"):
+        server._log(tmp_path / "log", facts)
+    assert not (tmp_path / "log").exists()
+    server._log(tmp_path / "log", FACTS).close()

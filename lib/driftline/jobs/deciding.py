@@ -153,8 +153,11 @@ def _turn(
     """What is known now, and which features are not what they were."""
     problem, metric = line.problem, line.problem.train.metric
     newest = mine[-1] if mine else None
-    # Labels of one class have no roc_auc, and may be the farthest from what was promised.
-    judged = next((each for each in reversed(mine) if each.real), None)
+    # Labels of one class, or few, tell no roc_auc, and may be the farthest from what was promised:
+    # they may break a promise, and restore none that others broke.
+    judged = next(
+        (each for each in reversed(mine) if metric in each.real or each.assumption is False), None
+    )
     drifted = None if champion is None else comparisons.drifted(line, champion, features_version)
     weight = importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)

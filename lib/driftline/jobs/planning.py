@@ -112,7 +112,7 @@ def _refused(line: Line, models: Registry, features_version: int) -> str | None:
     enforced = line.problem.train.gate.mode == "enforce"
     if there.passed and enforced and not there.promoted:
         return None
-    return f"version {there.number} was trained on exactly this and did not become it"
+    return f"version {there.number} was trained on exactly this, and is not made it again"
 
 
 def _steps(

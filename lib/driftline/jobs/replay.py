@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from driftline import measures, quality, quarantine, schemas, suites
 from driftline.digests import digest
-from driftline.jobs.gate import as_declared, judge, unsaid, verdicts
+from driftline.jobs.gate import as_declared, judge, unsaid
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.logs import visible
@@ -61,7 +61,7 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     reasons = F.concat(quarantine.broken(rules), "_standing")
     judged_alone = rows.withColumn("_rules", reasons).persist()
     try:
-        refused = _refused(line, ledger, judged_alone, silver, table, suite)
+        refused = _refused(judged_alone, silver, table, suite)
         doubted = _doubted(judged_alone, table, suite)
         more = F.concat("_rules", _by_batch(refused), _by_doubt(doubted))
         rows = judged_alone.withColumn("_rules", more)
@@ -115,10 +115,10 @@ _JUDGED = "_readable AND NOT _passed"
 
 
 def _refused(
-    line: Line, ledger: Run, rows: DataFrame, silver: DataFrame, table: Table, suite: Suite
+    rows: DataFrame, silver: DataFrame, table: Table, suite: Suite
 ) -> dict[str, list[Rule]]:
     """The batches that were given up for rules of which none is left, each with those that refuse
-    it as the suite is now. A batch is judged whole, with those of its rows that came back before.
+    it as the suite is now. A batch is judged whole, as far as its rows are here or in silver.
     """
     gone = F.size(quarantine.of_batch("_lost")) > 0
     freed = rows.where(_JUDGED).where(gone & (F.size("_standing") == 0))
@@ -128,9 +128,8 @@ def _refused(
     for batch in sorted(batches):
         of_it = F.col("_batch") == batch
         kept = as_declared(rows.where(_JUDGED).where(of_it), table)
-        judged = verdicts(
-            line, ledger, kept.unionByName(silver.where(of_it)), table, suite=suite, batch=batch
-        )
+        # No verdict of a validation: what was promised of those is about what is new.
+        judged = judge(kept.unionByName(silver.where(of_it)), suite, meta={})
         refused[batch] = [each.rule for each in judged.verdicts if each.refusal]
     return {batch: rules for batch, rules in refused.items() if rules}
 

@@ -39,9 +39,10 @@ def facts(line: Line) -> Facts:
     }
     read["rejects"] = partial(_counts, line, schemas.REJECTS, ["source", "reason", "column"])
     read["quarantine"] = partial(_quarantine, line)
-    threads = inheritable_thread_target(line.spark)
+    # A wrapper each: threads that share one would share what Spark notes of its queries, too.
+    tasks = [inheritable_thread_target(line.spark)(each) for each in read.values()]
     with ThreadPool(line.environment.cores) as pool:  # small tables: most of it is planning
-        frames = dict(zip(read, pool.map(threads(_read), read.values()), strict=True))
+        frames = dict(zip(read, pool.map(_done, tasks), strict=True))
     frames["histograms"] = newest(frames["histograms"], frames["runs"])
     return Facts(
         problem=line.problem,
@@ -72,8 +73,8 @@ _TABLES = {
 """Facts that are tables, read whole."""
 
 
-def _read(table: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    return table()
+def _done(task: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    return task()
 
 
 def newest(histograms: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -56,7 +56,10 @@ def run(
             known = line.tables.read(table.full_name, version=before).where(
                 upto & (F.col("model_version") == by.number)
             )
-            old = known.where(F.col("features_version") != version).count()
+            there = asked.select(F.col(line.problem.entity).cast("string").alias("_there"))
+            aged = known.where(F.col("features_version") != version)
+            still = F.col("entity").eqNullSafe(F.col("_there"))  # others cannot be scored again
+            old = aged.join(there, still, "left_semi").count()
             done = known.select(F.col("entity").alias("_done"))
             same = F.col(line.problem.entity).cast("string").eqNullSafe(F.col("_done"))
             asked = asked.join(done, same, "left_anti")

@@ -102,9 +102,12 @@ def _scored(line: Line, champion: Version, as_of: datetime) -> _Asked | None:
 
     def rows() -> DataFrame | str:
         parts = []
-        for version in sorted(counts):
-            if not pins.whole(line.tables, features, version):
-                return f"version {version} of {features}, which was scored, is gone"
+        kept = [each for each in sorted(counts) if pins.whole(line.tables, features, each)]
+        gone = sum(counts[each] for each in counts.keys() - set(kept))
+        if 2 * gone > sum(counts.values()):  # a few that were scored long ago are not missed
+            named = ", ".join(map(str, sorted(counts.keys() - set(kept))))
+            return f"version {named} of {features}, which was scored, is gone"
+        for version in kept:
             done = mine.where(at & (F.col("features_version") == version))
             done = done.select(F.col("entity").alias("_entity"))
             same = F.col(line.problem.entity).cast("string").eqNullSafe(F.col("_entity"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,9 @@ from driftline.serving.facts import Facts
 from driftline.serving.rows import Wrong
 
 LOGGER = logging.getLogger("driftline.serving")
+
+_AGAIN = 1.0
+"""Seconds after a look in which requests for a column that is not there do not look again."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,14 @@ class Lookup:
         self._folder, self._entity = folder, entity
         self._lock = threading.Lock()
         self._held = self._read()
+        self._looked = -math.inf
 
     def rows(self, facts: Facts, entities: Sequence[Any]) -> Found:
         """The features of each entity; :class:`Wrong` names those that are not there (404)."""
         wanted = [column.name for column in facts.columns]
         held = self._held
-        if absent := _absent(held, wanted):  # the champion may be newer than what is held
+        absent = _absent(held, wanted)
+        if absent and time.monotonic() - self._looked > _AGAIN:  # the champion may be newer
             self.look()
             held = self._held
             absent = _absent(held, wanted)
@@ -84,6 +90,7 @@ class Lookup:
     def look(self) -> None:
         """Hold the newest version; where it cannot be read, what is held serves on."""
         with self._lock:
+            self._looked = time.monotonic()
             try:
                 if self._version() != self._held.version:
                     self._held = self._read()

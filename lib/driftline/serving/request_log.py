@@ -21,6 +21,10 @@ from typing import Any, TextIO
 LOGGER = logging.getLogger("driftline.serving")
 
 
+TAKEN = ("row_id", "time", "request_id", "model_version", "score", "prediction")
+"""What a line has beside the entity and the features."""
+
+
 class RequestLog:
     """Writes each scored row as a line: id, time, request, version, entity, features, score.
 
@@ -48,9 +52,8 @@ class RequestLog:
         """Write a request's rows, each with its score and what was decided."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         head = {"time": now, "request_id": request_id, "model_version": version}
-        once = (
-            uuid.uuid4().hex
-        )  # what a caller names a request by may come again, and has many rows
+        # Another name than the caller's, which may come again and has many rows.
+        once = uuid.uuid4().hex
         lines = [
             json.dumps(
                 {"row_id": f"{once}-{place}", **head, **row, "score": score, "prediction": called}

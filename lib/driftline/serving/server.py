@@ -23,9 +23,10 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from driftline.errors import Missing
+from driftline.serving.facts import Facts
 from driftline.serving.limits import Admission, Gate, Limits
 from driftline.serving.lookup import Lookup
-from driftline.serving.request_log import RequestLog
+from driftline.serving.request_log import TAKEN, RequestLog
 from driftline.serving.rest import Rest
 from driftline.serving.rpc import Rpc
 from driftline.serving.service import Service
@@ -179,7 +180,7 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     if settings.features:
         lookup = Lookup(settings.features, facts.entity)
         lookup.watch(settings.refresh, stop)
-    log = service.log = RequestLog(settings.log) if settings.log else None
+    log = service.log = _log(settings.log, facts) if settings.log else None
     admission = Admission(limits)
     app = Rest(service, limits, admission=admission, lookup=lookup).app()
     listening = _listen(settings.host, settings.port)
@@ -206,6 +207,17 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
         stop.set()
         if log is not None:
             log.close()
+
+
+def _log(folder: Path, facts: Facts) -> RequestLog:
+    names = {facts.entity, *(column.name for column in facts.columns)}
+    if taken := sorted(names.intersection(TAKEN)):
+        raise Missing(
+            f"requests cannot be written down: {', '.join(taken)} is a column of the log's own",
+            where="--log-requests",
+            hint="rename the entity or feature in the problem, or serve without a log",
+        )
+    return RequestLog(folder)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
