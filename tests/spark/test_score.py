@@ -116,9 +116,9 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     said = drift.run(line, table="gold.predictions")
     assert said.startswith("gold.predictions 4 → 5 (newest as-of; ")
     # Whoever has fallen out of the features keeps what was predicted.
-    features(line, ("a", JULY, 1.0))
-    assert score.run(line, full=True) == "1 customer_ids up to 2024-07-01 by version 2"
-    newer = [("a", "06", 2, 3), ("a", "07", 2, 4), ("d", "07", 2, 3)]
+    features(line, ("a", JULY, 1.0), ("e", JULY, 80.0))
+    assert score.run(line, full=True) == "2 customer_ids up to 2024-07-01 by version 2"
+    newer = [("a", "06", 2, 3), ("a", "07", 2, 4), ("d", "07", 2, 3), ("e", "07", 2, 4)]
     assert found(line) == sorted([*others, *newer])
     with pytest.raises(Missing, match="there is no cut-off to score"):
         score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
