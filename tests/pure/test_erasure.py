@@ -51,7 +51,10 @@ def test_a_version_that_cannot_be_looked_into_is_left_and_the_others_are_looked_
     known = [training(number, partial(folder, number)) for number in (1, 2, 3)]
     models = SimpleNamespace(trainings=lambda: known)
     paths, left = remaining.folders(models)
-    assert paths == {"model version 1": Path("1"), "model version 3": Path("3")}
+    assert {each.name: place for each, place in paths} == {
+        "model version 1": Path("1"),
+        "model version 3": Path("3"),
+    }
     assert left == ["model version 2, whose files cannot be looked into"]
     known.append(training(4, partial(folder, 4)))
     with pytest.raises(TryAgain):

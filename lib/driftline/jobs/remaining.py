@@ -16,7 +16,7 @@ from driftline import erasure, pins, schemas
 from driftline.errors import DriftlineError, TryAgain
 from driftline.jobs.line import Line
 from driftline.logs import LOGGER
-from driftline.registry import Registry
+from driftline.registry import Registry, Training
 
 KNOWS = ", which knows a word that was theirs alone"
 """What is written down of such a model version, or run, behind its number."""
@@ -35,9 +35,9 @@ def found(
     kept, closed = folders(models)
     known = {what for row in tries for what in row.left if what.endswith(KNOWS)}
     return [
-        *_left(line, models, names, entities, kept.values()),
+        *_left(line, models, names, entities, [place for _, place in kept]),
         *closed,
-        *sorted(known & {what + KNOWS for what in kept}),
+        *sorted(known & {each.name + KNOWS for each, _ in kept}),
         *keeping(line, models, names),
     ]
 
@@ -50,13 +50,12 @@ def knowing(models: Registry, words: Collection[str]) -> list[str]:
     if not words:
         return []
     said = re.compile(erasure.pattern(words).encode())
-    runs = {each.name: each.run for each in models.trainings()}
     kept, _ = folders(models)
     return [
-        each + KNOWS
-        for what, place in kept.items()
+        name + KNOWS
+        for each, place in kept
         if any(_holds(path, said) for path in _files(place, set()))
-        for each in dict.fromkeys((what, runs[what]))
+        for name in dict.fromkeys((each.name, each.run))
     ]
 
 
@@ -117,11 +116,9 @@ def not_reproducible(line: Line, models: Registry, names: Sequence[str]) -> list
     return [model.number for model in models.passed() if not _whole(line, model.tables, names)]
 
 
-def folders(models: Registry) -> tuple[dict[str, Path], list[str]]:
-    """Model version, or MLflow run without one, → where its files are; and those that cannot be
-    looked into.
-    """
-    kept, closed = {}, []
+def folders(models: Registry) -> tuple[list[tuple[Training, Path]], list[str]]:
+    """Trainings that have files, with where these are; and those that cannot be looked into."""
+    kept, closed = [], []
     for each in models.trainings():
         try:
             place = each.files()
@@ -132,7 +129,7 @@ def folders(models: Registry) -> tuple[dict[str, Path], list[str]]:
             closed.append(f"{each.name}, whose files cannot be looked into")
         else:
             if place is not None:
-                kept[each.name] = place
+                kept.append((each, place))
     return kept, closed
 
 
