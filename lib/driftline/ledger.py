@@ -8,19 +8,19 @@ the bytes written.
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from driftline import __version__, running
+from driftline import __version__, running, usage
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Refused
 from driftline.logs import LOGGER, Progress
@@ -28,31 +28,10 @@ from driftline.prices import GIB, money
 from driftline.problem import Problem
 from driftline.schemas import RUNS
 from driftline.tables import Tables, Written
+from driftline.usage import Usage
 
 _PATIENCE = 120.0
 """Seconds to wait for another stage that writes its own row."""
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """Sums over Spark stages: seconds, bytes, jobs."""
-
-    cpu_seconds: float = 0.0
-    task_seconds: float = 0.0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    shuffle_bytes: int = 0
-    spill_bytes: int = 0
-    jobs: int = 0
-
-    def plus(self, other: Metrics, sign: int = 1) -> Metrics:
-        """Both together, or without the other."""
-        return Metrics(
-            **{
-                each.name: getattr(self, each.name) + sign * getattr(other, each.name)
-                for each in fields(self)
-            }
-        )
 
 
 @dataclass
@@ -75,6 +54,7 @@ class Run:
     bytes_read: int = 0
     """Bytes that were read, and written, past Spark and its counters."""
     bytes_written: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def read(self, table: str, version: int) -> None:
         """Note the exact version of a table that was read."""
@@ -83,16 +63,19 @@ class Run:
     def wrote(self, written: Written) -> None:
         """Note a write; one that was not skipped makes the run ``done``."""
         if not written.skipped:
-            self.status = "done"
-            self.tables_written[written.table] = written.version
-            self.bytes_written += written.bytes
+            with self._lock:  # of tables that are worked on at once
+                self.status = "done"
+                newest = max(written.version, self.tables_written.get(written.table, 0))
+                self.tables_written[written.table] = newest
+                self.bytes_written += written.bytes
 
     def count(self, *, in_: int, out: int, rejected: int = 0, duplicate: int = 0) -> None:
         """Add row counts; a stage may count several times (once a source)."""
-        self.rows_in = (self.rows_in or 0) + in_
-        self.rows_out = (self.rows_out or 0) + out
-        self.rows_rejected = (self.rows_rejected or 0) + rejected
-        self.rows_duplicate = (self.rows_duplicate or 0) + duplicate
+        with self._lock:
+            self.rows_in = (self.rows_in or 0) + in_
+            self.rows_out = (self.rows_out or 0) + out
+            self.rows_rejected = (self.rows_rejected or 0) + rejected
+            self.rows_duplicate = (self.rows_duplicate or 0) + duplicate
 
     def balance(self) -> None:
         """Raise unless in = out + rejected + duplicate."""
@@ -121,7 +104,7 @@ class Ledger:
         self.money = 0.0
         self.as_of: datetime | None = None
         """The day that the next stages are asked for, if they are."""
-        self._used = Metrics()
+        self._used = Usage()
 
     @contextmanager
     def run(self, stage: str) -> Iterator[Run]:
@@ -132,7 +115,7 @@ class Ledger:
         self._write_killed()
         with Progress(stage).shown() as progress, self._marked(Run(stage, progress)) as (run, mark):
             self.last_run_id, run.as_of = run.run_id, self.as_of
-            before, started = _mark(spark), time.monotonic()
+            before, started = usage.mark(spark), time.monotonic()
             LOGGER.info("%s started", stage, extra={"facts": _facts(run)})
             try:
                 yield run
@@ -153,13 +136,13 @@ class Ledger:
         decisions, the ledger itself. Its status says nothing of the stages.
         """
         spark = self._tables.spark
-        before, started = _mark(spark), time.monotonic()
+        before, started = usage.mark(spark), time.monotonic()
         used, seconds = self._used, self.seconds
         try:
             yield
         finally:
             inside = self._used.plus(used, -1)
-            rest = metrics(spark, after=before).plus(inside, -1)
+            rest = usage.since(spark, before).plus(inside, -1)
             wall = max(time.monotonic() - started - (self.seconds - seconds), 0.0)
             run = Run(stage, Progress(stage), message="between its stages")
             self._write(run, rest, wall)
@@ -206,11 +189,11 @@ class Ledger:
         cores, gib = (said[each] * wall / 3600 for each in ("cores", "memory_gib"))
         cost = money(self._problem.prices, core_hours=cores, gib_hours=gib, gib_months=0)
         _log(run, wall, cost)
-        return self._row(run, Metrics(), wall, cost, said["problem"])
+        return self._row(run, Usage(), wall, cost, said["problem"])
 
-    def _finish(self, run: Run, before: Mark, started: float, mark: running.Mark) -> None:
+    def _finish(self, run: Run, before: usage.Mark, started: float, mark: running.Mark) -> None:
         wall = time.monotonic() - started
-        used = metrics(self._tables.spark, after=before)
+        used = usage.since(self._tables.spark, before)
         self._used = self._used.plus(used)
         used = replace(
             used,
@@ -220,7 +203,7 @@ class Ledger:
         self._write(run, used, wall)
         mark.over = True
 
-    def _write(self, run: Run, used: Metrics, wall: float) -> None:
+    def _write(self, run: Run, used: Usage, wall: float) -> None:
         environment, prices = self._environment, self._problem.prices
         cost = money(
             prices,
@@ -236,7 +219,7 @@ class Ledger:
         _log(run, wall, cost)
 
     def _row(
-        self, run: Run, used: Metrics, wall: float, cost: float, problem: str
+        self, run: Run, used: Usage, wall: float, cost: float, problem: str
     ) -> tuple[object, ...]:
         return (
             run.run_id,
@@ -283,68 +266,3 @@ def _log(run: Run, seconds: float, cost: float) -> None:
 
 def _facts(run: Run) -> dict[str, Any]:
     return {"run_id": run.run_id, "stage": run.stage, "status": run.status}
-
-
-Mark = tuple[int, int, float]
-"""Where Spark stands: the highest id of a stage so far (−1 before any), jobs, core-seconds."""
-
-
-def _mark(spark: SparkSession) -> Mark:
-    last = max((stage["stageId"] for stage in _stages(spark)), default=-1)
-    return last, _jobs(spark), _core_seconds(spark)
-
-
-def metrics(spark: SparkSession, *, after: Mark) -> Metrics:
-    """Sum Spark's task metrics over what ran since a mark."""
-    last, jobs, seconds = after
-    total = Metrics(jobs=_jobs(spark) - jobs, task_seconds=_core_seconds(spark) - seconds)
-    for stage in _stages(spark):
-        if stage["stageId"] > last:
-            total = replace(
-                total,
-                cpu_seconds=total.cpu_seconds + stage["executorCpuTime"] / 1e9,
-                bytes_read=total.bytes_read + stage["inputBytes"],
-                bytes_written=total.bytes_written + stage["outputBytes"],
-                shuffle_bytes=total.shuffle_bytes + stage["shuffleWriteBytes"],
-                spill_bytes=total.spill_bytes + stage["diskBytesSpilled"],
-            )
-    return total
-
-
-def _core_seconds(spark: SparkSession) -> float:
-    """For how long tasks have held a core so far: their run time, and what starting them took,
-    which is most of a small task. Executors that are gone count.
-
-    Spark's own list of executors tells of the driver how long it has been up, in place of that.
-    """
-    context: Any = spark.sparkContext._jsc.sc()
-    context.listenerBus().waitUntilEmpty()
-    jvm: Any = spark._jvm
-    kind = jvm.java.lang.Class.forName("org.apache.spark.status.ExecutorSummaryWrapper")
-    kept = context.statusStore().store().view(kind).iterator()
-    held = 0
-    while kept.hasNext():
-        held += kept.next().info().totalDuration()
-    return held / 1e3
-
-
-def _jobs(spark: SparkSession) -> int:
-    context: Any = spark.sparkContext._jsc.sc()
-    return int(context.dagScheduler().numTotalJobs())
-
-
-def _stages(spark: SparkSession) -> list[dict[str, Any]]:
-    """All stages as Spark's status store (the one behind its UI) knows them, in one JVM call."""
-    context: Any = spark.sparkContext._jsc.sc()
-    context.listenerBus().waitUntilEmpty()
-    store = context.statusStore()
-    stages = store.stageList(
-        None,
-        getattr(store, "stageList$default$2")(),
-        getattr(store, "stageList$default$3")(),
-        getattr(store, "stageList$default$4")(),
-        getattr(store, "stageList$default$5")(),
-    )
-    jvm: Any = spark._jvm
-    writer = jvm.org.apache.spark.status.api.v1.JacksonMessageWriter()
-    return list(json.loads(writer.mapper().writeValueAsString(stages)))

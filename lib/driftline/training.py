@@ -11,7 +11,6 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
-from pyspark import inheritable_thread_target
 from pyspark.errors import PySparkException
 from pyspark.ml import Estimator, PipelineModel
 from pyspark.ml.evaluation import (
@@ -30,6 +29,7 @@ from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
 from driftline.split import Sides
+from driftline.threads import call, inheriting
 from driftline.trials import CUT, Trial
 
 
@@ -86,11 +86,14 @@ def search(
         for fold in range(len(found.get(each, ())), len(sides))
     ]
     if work and time.monotonic() < how.until:
-        threads = inheritable_thread_target(rows.sparkSession)
+        spark = rows.sparkSession
         with ThreadPool(how.parallelism) as pool:
             whole = len(wanted) * len(sides) > 1 and in_one_task(rows)
-            fold = threads(lambda side: _fold(rows, side, problem, columns, whole=whole))
-            prepared = pool.map(fold, sides)
+
+            def prepare_fold(side: Sides) -> _Fold:
+                return _fold(rows, side, problem, columns, whole=whole)
+
+            prepared = pool.map(call, inheriting(spark, prepare_fold, sides))
 
             def measure(task: tuple[Candidate, int]) -> _Measured:
                 candidate, fold = task
@@ -99,7 +102,7 @@ def search(
                 how.on_fit(candidate)
                 return _measure(candidate, fold, prepared[fold], problem)
 
-            for result in pool.imap_unordered(threads(measure), work):
+            for result in pool.imap_unordered(call, inheriting(spark, measure, work)):
                 found.setdefault(result.candidate, []).append(result)
                 trial = _trial(found[result.candidate], problem.train.metric, len(sides))
                 if trial is not None:

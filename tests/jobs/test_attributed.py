@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline import ledger
+from driftline import usage
 from driftline.budgets import Budgets, OverBudget
 from driftline.jobs import cost, cycle, planning
 from driftline.jobs.spending_limits import Turn
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow  # a turn of the cycle, with its training
 
 def run_seconds(spark) -> float:
     """Run time alone of all tasks so far, stage by stage: a lower bound of what they held."""
-    return sum(stage["executorRunTime"] for stage in ledger._stages(spark)) / 1000
+    return sum(stage["executorRunTime"] for stage in usage.stages(spark)) / 1000
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def stage(line):
 
 
 def test_core_seconds_belong_to_stages(line, stage, spark) -> None:
-    before, ran, started = ledger._core_seconds(spark), run_seconds(spark), time.monotonic()
+    before, ran, started = usage.core_seconds(spark), run_seconds(spark), time.monotonic()
     cycle.run(line, stage)
-    spent, ran = ledger._core_seconds(spark) - before, run_seconds(spark) - ran
+    spent, ran = usage.core_seconds(spark) - before, run_seconds(spark) - ran
     assert ran <= spent <= 2 * (time.monotonic() - started)
     runs = line.tables.read("ops.runs").collect()
     told = {row.stage: 0.0 for row in runs}

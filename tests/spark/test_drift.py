@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from scipy import stats
 from tests.data_files import remove_data
 
-from driftline import delta_log, ledger, pins, schemas
+from driftline import delta_log, pins, schemas, usage
 from driftline.errors import Missing, TryAgain
 from driftline.jobs import drift, profile, profiling, sides
 from driftline.jobs.sides import Asked
@@ -273,11 +273,11 @@ def test_a_hundred_million_rows_cost_as_much_as_one(spark, line, tmp_path) -> No
         remove_data(folder)
     for size in (*sizes, *sizes):  # what is warm is counted
         folder = str(tmp_path / f"t{size}")
-        mark, started = ledger._mark(spark), time.monotonic()
+        mark, started = usage.mark(spark), time.monotonic()
         asked = Asked("0", "1") if size not in cost else Asked("1", "0")
         drift.run(line, table=folder, asked=asked)
         seconds[size] = time.monotonic() - started
-        cost[size] = ledger.metrics(spark, after=mark)
+        cost[size] = usage.since(spark, mark)
     small, large = (cost[size] for size in sizes)
     print(f"drift of 1 M rows {seconds[sizes[0]]:.2f} s, of 100 M {seconds[sizes[1]]:.2f} s")
     assert large.jobs == small.jobs

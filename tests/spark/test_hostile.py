@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from driftline import sources
 from driftline.ingest import Policy, Tally, _checked
-from driftline.ledger import _jobs
+from driftline.usage import jobs_so_far
 from hostile.corpus import CASES
 
 
@@ -39,10 +39,10 @@ def test_every_case_ends_as_it_has_to_in_one_job(spark, tmp_path) -> None:
                 told = [tally.records, tally.accepted, reasons, fault]
                 yield pa.RecordBatch.from_pydict({"case": [number], "told": [json.dumps(told)]})
 
-    before = _jobs(spark)
+    before = jobs_so_far(spark)
     numbers = spark.range(0, len(work), 1, 4)
     rows = numbers.mapInArrow(read, "case bigint, told string").collect()
-    assert _jobs(spark) == before + 1
+    assert jobs_so_far(spark) == before + 1
     assert len(rows) == len(CASES) >= 80
     wrong = {}
     for row in rows:

@@ -18,9 +18,10 @@ from pyspark.sql import functions as F
 from driftline import schemas
 from driftline.errors import Missing, Refused
 from driftline.jobs import ingest, landing, retry, validate
-from driftline.ledger import Ledger, _jobs
+from driftline.ledger import Ledger
 from driftline.problem import load_problem
 from driftline.tables import Tables
+from driftline.usage import jobs_so_far
 
 HEADER = "id,at,amount\n"
 
@@ -536,9 +537,9 @@ def test_landing_is_one_job_and_files_say_what_they_hold(place) -> None:
     line = place.line()
 
     def jobs() -> int:
-        before = _jobs(line.spark)
+        before = jobs_so_far(line.spark)
         ingest.run(line)
-        return _jobs(line.spark) - before
+        return jobs_so_far(line.spark) - before
 
     jobs()
     jobs()

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline import ledger as ledgers
-from driftline import running, schemas
+from driftline import running, schemas, usage
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Missing, Refused
 from driftline.jobs import cost
@@ -93,22 +92,22 @@ def test_metrics_are_those_of_the_stage_alone(ledger, spark, tmp_path) -> None:
 
 def test_core_seconds_are_those_that_tasks_held(spark) -> None:
     """Three tasks of half a second each, and a driver that waits a second and holds no core."""
-    mark, started = ledgers._mark(spark), time.monotonic()
+    mark, started = usage.mark(spark), time.monotonic()
     nap = "java_method('java.lang.Thread', 'sleep', 500L)"
     spark.range(0, 3, 1, 3).selectExpr(nap).collect()
-    held = ledgers.metrics(spark, after=mark).task_seconds
+    held = usage.since(spark, mark).task_seconds
     assert 1.5 <= held <= 2 * (time.monotonic() - started)
     time.sleep(1)
-    assert ledgers.metrics(spark, after=mark).task_seconds == held
+    assert usage.since(spark, mark).task_seconds == held
 
 
 def test_bytes_read_are_those_of_the_files(spark, tmp_path) -> None:
     path = str(tmp_path / "numbers")
     spark.range(0, 100_000, 1, 2).selectExpr("uuid() u").write.parquet(path)
-    mark = ledgers._mark(spark)
+    mark = usage.mark(spark)
     spark.read.parquet(path).selectExpr("max(u)").collect()
     size = sum(each.stat().st_size for each in Path(path).glob("*.parquet"))
-    assert 0.9 * size < ledgers.metrics(spark, after=mark).bytes_read <= 1.2 * size
+    assert 0.9 * size < usage.since(spark, mark).bytes_read <= 1.2 * size
 
 
 def test_a_stage_that_fails_is_written_down_too(ledger) -> None:
@@ -198,13 +197,13 @@ def test_a_row_is_not_lost_when_two_stages_end_together(ledger) -> None:
 
 
 def test_marks_begin_where_spark_stands(spark) -> None:
-    mark = ledgers._mark(spark)
-    nothing = ledgers.metrics(spark, after=mark)
+    mark = usage.mark(spark)
+    nothing = usage.since(spark, mark)
     # A task that a job of before had no need to wait for may end only now.
-    assert replace(nothing, task_seconds=0.0) == ledgers.Metrics()
+    assert replace(nothing, task_seconds=0.0) == usage.Usage()
     assert 0 <= nothing.task_seconds < 1
     spark.range(10).collect()
-    assert ledgers.metrics(spark, after=mark).jobs == 1
+    assert usage.since(spark, mark).jobs == 1
 
 
 def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path) -> None:

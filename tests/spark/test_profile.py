@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
 
-from driftline import distances, ledger, profile, scan
+from driftline import distances, profile, scan, usage
 from driftline.drift import compare
 from driftline.profile import Profile
 from driftline.sections import Drift
@@ -247,9 +247,9 @@ def test_more_columns_start_no_more_jobs(spark, small) -> None:
     stored.count()
 
     def jobs(rows) -> int:
-        before = ledger._jobs(spark)
+        before = usage.jobs_so_far(spark)
         profiles(rows)
-        return ledger._jobs(spark) - before
+        return usage.jobs_so_far(spark) - before
 
     assert jobs(stored) == jobs(stored.select("x")) <= 2
     stored.unpersist()

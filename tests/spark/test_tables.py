@@ -228,14 +228,14 @@ def test_a_lock_ends_with_its_process_even_a_killed_one(tables) -> None:
 
 
 def test_a_row_of_the_books_starts_no_spark_job(spark, tables) -> None:
-    from driftline.ledger import _jobs
+    from driftline.usage import jobs_so_far
 
     tables.append_values([(1, "a", [("k", 1)])], THINGS, key="first")
-    before = _jobs(spark)
+    before = jobs_so_far(spark)
     assert tables.append_values([(2, "b", [])], THINGS, key="second").rows == 1
     assert tables.append_values([(2, "b", [])], THINGS, key="second").skipped
     assert tables.append_values([(3, None, None)], THINGS, key=None).rows == 1
-    assert _jobs(spark) == before
+    assert jobs_so_far(spark) == before
     assert tables.committed(NAME) == {"first", "second"}
     assert ids(tables.read(NAME)) == [1, 2, 3]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from multiprocessing.pool import ThreadPool
 
 from driftline import alarm, drift, profile, schemas, times, verdicts
 from driftline.attribution import Cause
@@ -19,11 +21,15 @@ from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry, Version
+from driftline.threads import call, inheriting
 
 Said = tuple[str, str]
 """What a comparison found, as it is told; and as it is kept, without values of columns: a run is
 remembered for longer than a person whose word one may be.
 """
+
+_BOOKS = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
+"""Tables that comparisons are written into."""
 
 
 def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> str:
@@ -35,19 +41,31 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     are compared: a turn of the cycle has to come to what would train again.
     """
     tables = (line.tables.called(table),) if table else line.problem.drift.tables
-    books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
-    locks = [each.full_name for each in books]
+    locks = [each.full_name for each in _BOOKS]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
-        said: list[Said] = []
-        for each in tables:
-            try:
-                said.append(_table(line, ledger, each, asked or Asked()))
-            except Missing as gone:
-                if table:
-                    raise
-                said.append((f"{each}: nothing to compare, {gone.what}",) * 2)
+        asked = asked or Asked()
+        if table:
+            said = [_table(line, ledger, tables[0], asked)]
+        else:
+            said = _all(line, ledger, tables, asked)
         ledger.message = "; ".join(kept for _, kept in said)
         return "; ".join(told for told, _ in said)
+
+
+def _all(line: Line, ledger: Run, tables: Sequence[str], asked: Asked) -> list[Said]:
+    """The watched tables, as many at once as there are cores; an error waits for the others."""
+    for each in _BOOKS:
+        line.tables.ensure(each)  # not by two at once
+    tasks = inheriting(line.spark, partial(_watched, line, ledger, asked), tables)
+    with ThreadPool(line.environment.cores) as pool:
+        return pool.map(call, tasks, chunksize=1)
+
+
+def _watched(line: Line, ledger: Run, asked: Asked, table: str) -> Said:
+    try:
+        return _table(line, ledger, table, asked)
+    except Missing as gone:
+        return (f"{table}: nothing to compare, {gone.what}",) * 2
 
 
 def _table(line: Line, ledger: Run, table: str, asked: Asked) -> Said:

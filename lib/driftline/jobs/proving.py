@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark import inheritable_thread_target
 from pyspark.errors import PySparkException
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
@@ -29,6 +28,7 @@ from driftline.portable.proof import TOLERANCE, Proof
 from driftline.prepare import Preparation
 from driftline.serving.facts import Column, Facts
 from driftline.serving.model import Portable
+from driftline.threads import call, inheriting
 
 SIMULATED = 1_000_000
 """Rows that both models are asked about beside the test set."""
@@ -117,9 +117,7 @@ def proofs(
 
     # Two at once: while one is in Spark, the other is made, or asked of the portable model.
     with ThreadPool(2) as pool:
-        for each in pool.imap(
-            inheritable_thread_target(line.spark)(part), range(0, count, _AT_ONCE)
-        ):
+        for each in pool.imap(call, inheriting(line.spark, part, range(0, count, _AT_ONCE))):
             simulated += each
             if each.failed:
                 break

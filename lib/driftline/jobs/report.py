@@ -10,7 +10,6 @@ from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pandas as pd
-from pyspark import inheritable_thread_target
 from pyspark.sql import functions as F
 
 from driftline import beside, explore, schemas
@@ -18,6 +17,7 @@ from driftline.jobs.line import Line
 from driftline.registry import Registry
 from driftline.report import Facts, render
 from driftline.schemas import Table
+from driftline.threads import call, inheriting
 
 
 def run(line: Line) -> str:
@@ -39,10 +39,9 @@ def facts(line: Line) -> Facts:
     }
     read["rejects"] = partial(_counts, line, schemas.REJECTS, ["source", "reason", "column"])
     read["quarantine"] = partial(_quarantine, line)
-    # A wrapper each: threads that share one would share what Spark notes of its queries, too.
-    tasks = [inheritable_thread_target(line.spark)(each) for each in read.values()]
-    with ThreadPool(line.environment.cores) as pool:  # small tables: most of it is planning
-        frames = dict(zip(read, pool.map(_done, tasks), strict=True))
+    tasks = inheriting(line.spark, lambda name: read[name](), read)
+    with ThreadPool(line.environment.cores) as pool:
+        frames = dict(zip(read, pool.map(call, tasks), strict=True))
     frames["histograms"] = newest(frames["histograms"], frames["runs"])
     return Facts(
         problem=line.problem,
@@ -71,10 +70,6 @@ _TABLES = {
     "sla": schemas.SLA,
 }
 """Facts that are tables, read whole."""
-
-
-def _done(task: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    return task()
 
 
 def newest(histograms: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
