@@ -222,7 +222,7 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
         return found + _words(before, after, rule)
     edges = profile.edges(a)
     p, q = a.between(edges), b.between(edges)
-    off_ = ([2 * a.error] * len(p), [2 * b.error] * len(q))
+    off_ = ([a.error] * len(p), [b.error] * len(q))
     return found + _shares(name, p, q, off_, rows, rule, said)
 
 

@@ -37,7 +37,8 @@ class Distribution:
     shares: Floats
     """Of the same length; they sum to 1."""
     error: float = 0.0
-    """Within this the share of values at or below any point is right; 0 if all are there."""
+    """Within this the share of values at or below any point is right, and so is the share between
+    two points, for which DataSketches tells it; 0 if all are there."""
 
     @classmethod
     def of(cls, values: Iterable[float], weights: Iterable[float] | None = None) -> Distribution:
