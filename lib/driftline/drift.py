@@ -217,7 +217,7 @@ def _numbers(before: Profile, after: Profile, rule: Drift) -> list[Statistic]:
     outside = b.below(before.min) + 1 - float(b.ranks([before.max])[0])
     spans = (f"{_short(each, each.min)} … {_short(each, each.max)}" for each in (before, after))
     span = " → ".join(spans)
-    found.append(Statistic(name, "range", outside, None, span, min(1.0, 2 * b.error)))
+    found.append(Statistic(name, "range", outside, None, span, b.error))
     if categories.few(before) and categories.few(after):
         return found + _words(before, after, rule)
     edges = profile.edges(a)

@@ -252,6 +252,14 @@ class Drift(Strict):
                     allowed="bronze.<source>, silver.<source>, gold.features, gold.predictions",
                     hint="write layer.name",
                 )
+        twice = sorted({each for each in tables if list(tables).count(each) > 1})
+        if twice:
+            raise wrong(
+                "a table is there twice",
+                found=twice[0],
+                allowed="each table once",
+                hint="remove one of them",
+            )
         return tables
 
     @field_validator("segments")

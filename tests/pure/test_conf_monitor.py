@@ -46,6 +46,16 @@ CHANGES = {
             "write layer.name",
         ),
     ),
+    "watched table that is listed twice": (
+        ("[silver.orders,", "[silver.orders, silver.orders,"),
+        (
+            "a table is there twice",
+            "drift.tables",
+            "silver.orders",
+            "each table once",
+            "remove one of them",
+        ),
+    ),
     "watched table that is none": (
         ("[silver.orders,", "[silver.order,"),
         (

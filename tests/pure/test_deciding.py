@@ -314,6 +314,25 @@ def test_few_labels_give_no_trust_back_that_many_took(monkeypatch, metric: str) 
     assert (found.concept, found.real, found.real_cutoff) == (True, None, few.cutoff)
 
 
+def test_labels_of_scores_that_promised_nothing_give_no_trust_back(monkeypatch) -> None:
+    """Concept drift; then scores beyond all that are known, of which no error is expected."""
+    promised = {"rmse": interval(10.0), "bias": interval(0.0)}
+    lost = Measured(
+        START, 1, 900, 900, {"rmse": interval(10.1), "bias": interval(4.0)}, promised, False
+    )
+    worse = {"rmse": interval(10.2), "bias": interval(4.5)}
+    beyond = Measured(START + 30 * DAY, 1, 900, 900, worse, {}, None)
+    newest = Measured(START + 60 * DAY, 1, 900, 0, {}, promised, None)
+    found = told(monkeypatch, lost, beyond, newest, metric="rmse")
+    assert (found.concept, found.trusted) == (True, False)
+    assert (found.real, found.real_cutoff) == (worse["rmse"], beyond.cutoff)
+    assert "concept" in causes(found, RULE, smaller=True)
+    # What bears out a promise gives it back.
+    borne = replace(beyond, expected=worse, assumption=True)
+    found = told(monkeypatch, lost, borne, newest, metric="rmse")
+    assert (found.concept, found.trusted) == (False, True)
+
+
 def read(
     monkeypatch,
     kinds: Mapping[str, Mapping[str, Interval]],

@@ -321,6 +321,18 @@ def test_bounds_are_not_idle() -> None:
     assert ks.value != distances.ks(Distribution.of(y[0]), Distribution.of(y[1]))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_bounds_are_no_wider_than_a_sketch_needs(seed: int) -> None:
+    """Spend that rose, of as many customers as a small shop has: js 0.16 by a limit of 0.1."""
+    random = np.random.default_rng(seed)
+    sides = [random.lognormal(mean, 1.0, size=rows) for mean, rows in ((0, 15_000), (0.4, 2_000))]
+    before, after = map(numeric, sides)
+    found = {each.statistic: each for each in compare({"x": before}, {"x": after}, RULE)}
+    assert 0.14 < found["js"].value < 0.2
+    assert found["js"].bound < 0.07
+    assert found["js"].p < 1e-8
+
+
 # ---- verdicts --------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import time
 from multiprocessing.pool import ThreadPool
 from threading import Barrier
 
@@ -91,6 +93,23 @@ def test_an_error_waits_for_the_other_table(line, monkeypatch, broken) -> None:
     assert [row.table for row in rows] == [other]
     (run,) = line.tables.read("ops.runs").where(F.col("stage") == "drift").collect()
     assert run.status == "failed"
+
+
+def test_an_interrupt_waits_for_what_is_under_way(line, monkeypatch) -> None:
+    """Else it goes on writing where another run may hold the lock by then."""
+    both, ended = Barrier(2, timeout=60), []
+
+    def interrupted(line, table, asked):
+        if both.wait() == 0:
+            _thread.interrupt_main()
+        time.sleep(2)
+        ended.append(table)
+        raise Missing("nothing", where=table, hint="nothing")
+
+    monkeypatch.setattr(sides, "pair", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        drift.run(line, asked=ASKED)
+    assert sorted(ended) == sorted(TABLES)
 
 
 def test_a_table_with_nothing_to_compare_keeps_none_back(line, monkeypatch) -> None:

@@ -154,10 +154,12 @@ def _turn(
     problem, metric = line.problem, line.problem.train.metric
     newest = mine[-1] if mine else None
     # Labels of one class, or few, tell no roc_auc, and may be the farthest from what was promised:
-    # they may break a promise, and restore none that others broke.
-    judged = next(
-        (each for each in reversed(mine) if metric in each.real or each.assumption is False), None
-    )
+    # they may break a promise, and restore none that others broke. Nor do those that came where
+    # nothing was promised, as of scores unlike any that are known.
+    told = [each for each in mine if metric in each.real or each.assumption is False]
+    judged = told[-1] if told else None
+    checked = next((each for each in reversed(told) if each.assumption is not None), None)
+    concept = checked is not None and checked.assumption is False
     drifted = None if champion is None else comparisons.drifted(line, champion, features_version)
     weight = importance(line, champion) if champion and (drifted or skew) else {}
     late = timedelta(days=2 * problem.cutoffs.every)
@@ -168,10 +170,10 @@ def _turn(
         reference=_reference(line, champion) if champion else None,
         drift=_share(drifted, weight),
         expected=newest.expected.get(metric) if newest else None,
-        trusted=judged is None or judged.assumption is not False,
+        trusted=not concept,
         real=judged.real.get(metric) if judged else None,
-        concept=judged is not None and judged.assumption is False,
-        better=judged is not None and better(judged, metric, problem.monitor.drop),
+        concept=concept,
+        better=checked is not None and better(checked, metric, problem.monitor.drop),
         real_cutoff=judged.cutoff if judged else None,
         stale=cutoff is not None and as_of >= cutoff + late,
         skew=_share(skew, weight),

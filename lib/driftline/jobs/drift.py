@@ -58,7 +58,11 @@ def _all(line: Line, ledger: Run, tables: Sequence[str], asked: Asked) -> list[S
         line.tables.ensure(each)  # not by two at once
     tasks = inheriting(line.spark, partial(_watched, line, ledger, asked), tables)
     with ThreadPool(line.environment.cores) as pool:
-        return pool.map(call, tasks, chunksize=1)
+        try:
+            return pool.map(call, tasks, chunksize=1)
+        finally:  # interrupted: what is under way ends while the tables are locked
+            pool.terminate()
+            pool.join()
 
 
 def _watched(line: Line, ledger: Run, asked: Asked, table: str) -> Said:
