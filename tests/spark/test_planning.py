@@ -25,6 +25,7 @@ from driftline.registry import Version
 
 ARRIVED = datetime(2024, 6, 10, tzinfo=timezone.utc)
 TURN = {*PARTS}
+OBSERVED = {"score", "drift", "monitor"}
 OLD, NEW = (
     Version(number, "", "", {"watermark": datetime(2024, day, 1, tzinfo=timezone.utc).isoformat()})
     for number, day in ((1, 5), (2, 7))
@@ -88,17 +89,28 @@ def test_a_version_that_came_back_has_the_newest_cut_off_to_score(spark, problem
     assert planning._unscored(line, two, ARRIVED) == "version 2 has scored nothing of 2024-06-01"
 
 
-def steps(monkeypatch, problem, told: planning._Told, *, waits: str | None = None) -> dict:
-    """Why each stage of a turn is due, where nothing moved but what waits for ingest."""
+def steps(
+    monkeypatch,
+    problem,
+    told: planning._Told,
+    *,
+    waits: str | None = None,
+    action: str = "keep",
+) -> list[planning.Step]:
+    """The steps of a turn, where nothing moved but what waits for ingest."""
     monkeypatch.setattr(ingest, "waiting", lambda _: (waits, None))
     monkeypatch.setattr(acting, "backfill", lambda *_: False)
     monkeypatch.setattr(deciding, "outcomes", lambda *_: {})
     for name in ("_moved", "_reaches", "_unscored"):
         monkeypatch.setattr(planning, name, lambda *_: None)
     of = told.then.number if told.then else None
-    made = SimpleNamespace(problem=problem.digest, action="keep", decision="d", model_version=of)
+    made = SimpleNamespace(problem=problem.digest, action=action, decision="d", model_version=of)
     monkeypatch.setattr(deciding, "made", lambda *_: [made])
-    found = planning._steps(SimpleNamespace(problem=problem), {}, told)
+    return planning._steps(SimpleNamespace(problem=problem), {}, told)
+
+
+def why(found: list[planning.Step]) -> dict[str, str]:
+    """Why each step is due that is."""
     return {each.stage: each.why for each in found if each.why is not None}
 
 
@@ -110,7 +122,7 @@ def steps(monkeypatch, problem, told: planning._Told, *, waits: str | None = Non
         # A day before today's champion had learnt: the one of then is asked, and nobody trained.
         (NEW, OLD, None, "1 files", TURN - {"train"}),
         (NEW, None, None, "1 files", TURN - {"score", "drift", "train"}),
-        (None, None, None, None, {"train", "report"}),
+        (None, None, None, None, {"train", "report"} | OBSERVED),
         # What was refused is tried again with other data only.
         (None, None, "does not beat majority", None, set()),
         (None, None, "does not beat majority", "1 files", TURN),
@@ -120,10 +132,36 @@ def test_who_is_asked_and_who_is_trained(
     monkeypatch, problem, champion, then, refused, waits, due
 ) -> None:
     told = planning._Told(ARRIVED, ARRIVED, champion, then, refused)
-    assert set(steps(monkeypatch, problem, told, waits=waits)) == due
+    assert set(why(steps(monkeypatch, problem, told, waits=waits))) == due
     head = planning._head(told)
     assert ("was version 1 then" in head) == (then not in (champion, None))
     assert ("does not beat majority" in head) == (refused is not None)
+
+
+@pytest.mark.parametrize(
+    ("champion", "waits", "times"),
+    [
+        # Nobody scores before there is a champion; monitor decides that, and looks at it.
+        (None, "1 files", {"score": 1, "drift": 1, "monitor": 2}),
+        # Killed between its decision and its training: what was observed before is done.
+        (OLD, None, {"score": 1, "drift": 1, "monitor": 1}),
+        (OLD, "1 files", {"score": 1, "drift": 1, "monitor": 1}),  # monitor decides anew
+    ],
+)
+def test_a_turn_that_trains_observes_its_champion_too(
+    monkeypatch, problem, champion, waits, times
+) -> None:
+    told = planning._Told(ARRIVED, ARRIVED, champion, champion, None)
+    found = steps(monkeypatch, problem, told, waits=waits, action="retrain")
+    assert {each.stage: each.times for each in found if each.stage in OBSERVED} == times
+    run = SimpleNamespace(status="done", wall_seconds=10.0, rows_in=None, money=0.5)
+    budget = Budgets.model_validate({"cycle": {"minutes": 0.5}})
+    line = SimpleNamespace(problem=problem.model_copy(update={"budgets": budget}))
+    *rows, total = planning._table(line, found, {name: [run] for name in PARTS})
+    due = [each for each in found if each.why not in (None, planning._IF_DECIDED)]
+    assert f"{10.0 * sum(each.times for each in due):.1f}" in total
+    assert "over the cycle's budget" in total
+    assert ("20.0" in rows[6]) == (times["monitor"] == 2)
 
 
 def test_what_cannot_be_told_of_a_source_is_something_to_do(problem, monkeypatch) -> None:

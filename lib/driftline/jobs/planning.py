@@ -9,7 +9,7 @@ can be told.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pyspark.sql import Row
@@ -25,6 +25,7 @@ from driftline.session import utc
 from driftline.tiles import believable, moment
 
 _IF_DECIDED = "if monitor decides so"
+_NEW_CHAMPION = "by a new champion"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Step:
     why: str | None
     rows: int | None = None
     """Rows it would read, where that can be told."""
+    times: int = 1
+    """It runs twice where a new champion scores, and is looked at, in the same turn."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,21 @@ def _steps(
     if only is not None:
         return steps
     train = _training(line, told, due=due)
+    if train not in (None, _IF_DECIDED):
+        steps = [_observed_again(step, told) for step in steps]
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
+
+
+def _observed_again(step: Step, told: _Told) -> Step:
+    """A step of a turn that trains: a new champion scores, drift and monitor follow it."""
+    if step.stage not in ("score", "drift", "monitor"):
+        return step
+    if step.why is None:
+        return replace(step, why=_NEW_CHAMPION)
+    if told.then is None and step.stage != "monitor":  # nobody scores before there is one
+        return step
+    return replace(step, why=f"{step.why}; again {_NEW_CHAMPION}", times=2)
 
 
 def _landing(line: Line, runs: Mapping[str, list[Row]], records: int | None) -> int | None:
@@ -272,9 +288,10 @@ def _table(line: Line, steps: list[Step], runs: Mapping[str, list[Row]]) -> list
             lines.append(f"{step.stage:<10}{step.why:<{wide}}{'?':>9}{'?':>12}")
             unknown += step.why != _IF_DECIDED
             continue
+        taken = Taken(step.times * next_.taken.minutes, step.times * next_.taken.money)
         if step.why != _IF_DECIDED:
-            total = total.plus(next_.taken)
-        said = _amounts(next_.taken, currency) + _rows(step, next_)
+            total = total.plus(taken)
+        said = _amounts(taken, currency) + _rows(step, next_)
         too_much = beyond(budgets.stages.get(step.stage, Budget()), next_.taken)
         said += f"  over its budget: {too_much}" if too_much else ""
         lines.append(f"{step.stage:<10}{step.why:<{wide}}{said}")
