@@ -1,5 +1,5 @@
-"""A turn killed and given again, the first at six points, one that trains again at four: tables and
-registry as if undisturbed.
+"""A turn killed and given again, the first at seven points, one that trains again at five: tables
+and registry as if undisturbed.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from driftline.registry import Registry
 from driftline.simulate import simulate
 from small_shop import SHOP, write_project
 
-pytestmark = pytest.mark.slow  # twenty-four turns
+pytestmark = pytest.mark.slow  # twenty-eight turns
 
 DATA = ("silver.visits", "silver.orders", "silver.customers", "gold.features", "gold.predictions")
 BOOKS = ("ops.rejects", "ops.deliveries", "ops.trials", "ops.evaluations", "ops.performance")
+COMPARED = {
+    "ops.drift": ("table", "slice", "column", "statistic"),
+    "ops.skew": ("cutoff", "model_version", "table", "column", "statistic"),
+}
+"""What was compared is the same each time; what came of it is drawn by sketches."""
 LEFT_OUT = ("run_id", "at", "_arrived_at", "seconds", "features_version", "search", "problem")
 """What tells a run or a clock; versions count the commits it took."""
 
@@ -90,6 +95,8 @@ def state(open_line, multiset):
                 if type_ == "double":
                     rows = rows.withColumn(column, F.round(column, 9))
             held[name] = multiset(rows, (*LEFT_OUT, "content", "batch"))
+        for name, columns in COMPARED.items():
+            held[name] = multiset(line.tables.read(name).select(*columns))
         models = Registry(line.environment.mlflow, "churn")
         held["versions"] = [(each.number, each.passed) for each in models.versions()]
         held["champion"] = models.champion().number
@@ -118,6 +125,7 @@ def undisturbed(turn, state, project, tmp_path_factory) -> dict:
         "ops.trials",
         "ops.evaluations",
         "gold.predictions",
+        "ops.skew",
     ],
 )
 def test_a_killed_turn_goes_on_where_it_was(
@@ -149,12 +157,11 @@ class Retraining:
         shutil.rmtree(self.warehouse)
         shutil.copytree(self._kept, self.warehouse)
 
+    def compared(self) -> bool:
+        return self._grew("ops.drift")
+
     def decided(self) -> bool:
-        now, before = (
-            len(list(_log(each, "ops.decisions").glob("*.json")))
-            for each in (self.warehouse, self._kept)
-        )
-        return now > before
+        return self._grew("ops.decisions")
 
     def registered(self) -> bool:
         return self._holds("SELECT 1 FROM model_versions WHERE version = 2")
@@ -166,6 +173,12 @@ class Retraining:
     def promoted(self) -> bool:
         said = "SELECT 1 FROM registered_model_aliases WHERE alias = 'champion' AND version = 2"
         return self._holds(said)
+
+    def _grew(self, table: str) -> bool:
+        now, before = (
+            len(list(_log(each, table).glob("*.json"))) for each in (self.warehouse, self._kept)
+        )
+        return now > before
 
     def _holds(self, query: str) -> bool:
         place = f"file:{self.warehouse / 'mlflow.db'}?mode=ro"
@@ -187,7 +200,7 @@ def retrained(retraining, state) -> dict:
     return found
 
 
-@pytest.mark.parametrize("point", ["decided", "registered", "judged", "promoted"])
+@pytest.mark.parametrize("point", ["compared", "decided", "registered", "judged", "promoted"])
 def test_a_killed_retraining_is_carried_out_once(point, retraining, retrained, state) -> None:
     retraining.back()
     killed(retraining.command, retraining.root, getattr(retraining, point))

@@ -147,3 +147,8 @@ def test_the_wheel(wheel, command) -> None:
         ]
         codes = sorted(each.result().returncode for each in at_once)
     assert codes == [0, 75]
+    assert sum(row.at > past.at for row in wheel.rows("ops.decisions")) <= 1
+    newest = wheel.line.tables.read("gold.features").groupBy().agg({"as_of": "max"}).collect()
+    assert newest[0][0].month == 1, "the one that was not told to come again did the turn"
+    scored = wheel.line.tables.read("gold.predictions").groupBy("entity", "as_of", "model_version")
+    assert scored.count().where("count > 1").isEmpty()
