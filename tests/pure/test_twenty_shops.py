@@ -242,7 +242,7 @@ def regained(history: History, old: Model, new: Model, turn: int) -> tuple[float
 @pytest.mark.slow
 @pytest.mark.timeout(3 * 3600)
 def test_what_is_decided_over_eighteen_months_of_twenty_shops(tmp_path, capsys) -> None:
-    calm = early = 0
+    calm = between = early = 0
     covariate, concept, again, areas = [], [], [], []
     for seed in range(1, SEEDS + 1):
         history = History(tmp_path / str(seed), seed)
@@ -250,6 +250,7 @@ def test_what_is_decided_over_eighteen_months_of_twenty_shops(tmp_path, capsys) 
         actions = [made.action for made in found["decided"]]
         trained = [turn for turn, action in enumerate(actions, 1) if action == "retrain"]
         calm += sum(turn < COVARIATE for turn in trained)
+        between += sum(COVARIATE <= turn < CONCEPT for turn in trained)
         # Each month's orders against those before the first turn.
         before = pd.concat(history.orders[month] for month in range(3, BEFORE))
         apart = [moved(before, history.orders[BEFORE + turn - 1]) for turn in range(1, TURNS + 1)]
@@ -269,6 +270,7 @@ def test_what_is_decided_over_eighteen_months_of_twenty_shops(tmp_path, capsys) 
     share = (new - old) / (hindsight - old)
     with capsys.disabled():
         print(f"trained again in calm months: {calm}; drift of orders before there was: {early}")
+        print(f"after customers changed, and before what they do did: {between}")
         print(f"turns until drift of orders was said: {covariate}; until labels told: {concept}")
         print(f"until it was trained again: {again}")
         print(f"of what hindsight has over the old model, the new one has {share:.0%}")
