@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pyspark.sql import Row
 
-from driftline.jobs import cycle, explore, planning, score, sla
+from driftline import decision
+from driftline.jobs import cycle, deciding, explore, planning, score, sla
+from driftline.metrics import SMALLER_IS_BETTER
+from driftline.monitor_section import Monitor
 from driftline.problem import load_problem
 from driftline.simulate import Shop, simulate
 from engines import answers, assert_read_by_four
@@ -42,6 +46,25 @@ def wheel(tmp_path_factory, repository, open_line) -> Wheel:
 
 def more(wheel: Wheel, month: int) -> None:
     simulate(SHOP, Path(wheel.line.environment.data) / "shop", first_month=month, months=1)
+
+
+def made_again(made: list[Row], outcomes: list[Row]) -> None:
+    """Each row, and those that were there before it, give its decision again."""
+    for row in made:
+
+        def before(rows: list[Row], row: Row = row) -> dict[str, Row]:
+            there = [each for each in rows if each.at < row.at and each.as_of <= row.as_of]
+            there.sort(key=lambda each: (each.as_of, each.at))
+            return {each.decision: each for each in there}
+
+        rule = Monitor.model_validate_json(row.rule)
+        turn = decision.from_json(json.loads(row.turn))
+        trained = before([each for each in outcomes if each.kind == "training"])
+        turns = deciding.history(before(made), trained, turn, row.metric, rule.drop)
+        costs = decision.Economics(row.gain, row.cost)
+        found = decision.decide(turns, rule, costs, smaller=row.metric in SMALLER_IS_BETTER)
+        kept = (row.action, tuple(row.causes), row.violations, row.why)
+        assert (found.action, found.causes, found.violations, found.why) == kept, row.as_of
 
 
 def test_the_wheel(wheel, command) -> None:
@@ -130,6 +153,8 @@ def test_the_wheel(wheel, command) -> None:
     assert (f"{past.cutoff:%m-%d}", f"{past.real_cutoff:%m-%d}") == ("10-28", "09-28")
     assert "train" not in [name for name, _ in wheel.ran]
     assert wheel.champion == 2
+
+    made_again(wheel.rows("ops.decisions"), wheel.rows("ops.outcomes"))
 
     # The command: what it would do, and that a second one at the same time is told to come again.
     conf = wheel.line.root / "conf" / "churn.yaml"
