@@ -62,34 +62,41 @@ def unusual(metric: str, history: Sequence[float], value: float, *, rows: float)
     """
     if len(history) < LEAST:
         return None
-    known = np.array([_scale(metric, each) for each in history[-WINDOW:]])
+    known = np.array([_scale(metric, each, rows) for each in history[-WINDOW:]])
     middle = float(np.median(known))
     spread = 1.4826 * float(np.median(np.abs(known - middle)))
     spread = max(spread, _least_spread(metric, math.expm1(middle) if metric == "rows" else rows))
     count = len(known)
     limit = stats.t.ppf(1 - _ALPHA / 2, max(1.0, 0.4 * (count - 1)))
     reach = float(limit) * spread * math.sqrt(1 + math.pi / 2 / count)
-    if abs(_scale(metric, value) - middle) <= reach:
+    if abs(_scale(metric, value, rows) - middle) <= reach:
         return None
-    return Unusual(value, _unscale(metric, middle - reach), _unscale(metric, middle + reach))
+    low, high = (_unscale(metric, each, rows) for each in (middle - reach, middle + reach))
+    return Unusual(value, low, high)
 
 
 def _is_share(metric: str) -> bool:
     return metric.endswith("_rate")
 
 
-def _scale(metric: str, value: float) -> float:
-    """Where the noise of a metric is about the same everywhere."""
+def _scale(metric: str, value: float, rows: float) -> float:
+    """Where the noise of a metric is about the same everywhere; of shares, by Anscombe (1948,
+    *The transformation of Poisson, binomial and negative-binomial data*), also of few rows.
+    """
     if metric == "rows":
         return math.log1p(value)
-    return math.asin(math.sqrt(min(1.0, max(0.0, value)))) if _is_share(metric) else value
+    if _is_share(metric):
+        share = (min(1.0, max(0.0, value)) * rows + 3 / 8) / (rows + 3 / 4)
+        return math.asin(math.sqrt(share))
+    return value
 
 
-def _unscale(metric: str, value: float) -> float:
+def _unscale(metric: str, value: float, rows: float) -> float:
     if metric == "rows":
         return math.expm1(max(0.0, value))
     if _is_share(metric):
-        return math.sin(min(math.pi / 2, max(0.0, value))) ** 2
+        share = math.sin(min(math.pi / 2, max(0.0, value))) ** 2
+        return min(1.0, max(0.0, (share * (rows + 3 / 4) - 3 / 8) / max(rows, 1.0)))
     return value
 
 
@@ -97,4 +104,4 @@ def _least_spread(metric: str, rows: float) -> float:
     """What varies between batches that are the same: counts by chance, clocks by an hour."""
     if metric == "rows":
         return max(0.01, 1 / math.sqrt(1 + rows))
-    return 0.5 / math.sqrt(1 + rows) if _is_share(metric) else 1.0
+    return 0.5 / math.sqrt(0.5 + rows) if _is_share(metric) else 1.0

@@ -31,6 +31,14 @@ def test_false_alarms_are_as_rare_as_is_said(batches: int) -> None:
     }
     for metric, draw in normal.items():
         assert false_alarms(metric, draw, batches=batches) <= 0.01
+    for count, share in ((20, 0.15), (30, 0.1), (40, 0.08), (300, 0.01)):  # no null is no alarm
+        alarms = false_alarms(
+            "null_rate",
+            lambda n, count=count, share=share: random.binomial(count, share, n) / count,
+            batches=batches,
+            rows=count,
+        )
+        assert alarms <= 0.01, (count, share)
     heavy = false_alarms("lag_hours", lambda n: 50 + 9 * random.standard_t(3, n), batches=batches)
     assert heavy <= 0.05
 
