@@ -75,11 +75,11 @@ def commands(opened: Callable[..., Line]) -> list[click.Command]:
             )
         click.echo(judging.table(judged))
         click.echo(f"\n{'sla':<10}{judging.counted(judged)}")
-        broken = [each.promise for each in judged if each.verdict == "broken"]
+        broken = [each for each in judged if each.verdict == "broken"]
         if broken:
             raise Refused(
                 f"{len(broken)} of {len(judged)} promises are broken",
-                where=", ".join(f"{each.kind} {each.subject}".strip() for each in broken),
+                where=", ".join(map(judging.short, broken)),
                 hint="the evidence is above, and in ops.sla",
             )
 

@@ -187,6 +187,16 @@ def counted(judged: Sequence[Judged]) -> str:
     return ", ".join(f"{verdicts.count(each)} {each}" for each in ("kept", "broken", "unknown"))
 
 
+def short(judged: Judged) -> str:
+    """``freshness silver.orders (26.2 h, promised ≤ 20.0 h)``, of one for which a number was asked:
+    what those are told who do not see the table.
+    """
+    promise = judged.promise
+    value = judged.found.value if judged.found else None
+    found = "no answer" if value is None else said(promise, value)
+    return f"{promise.kind} {promise.subject}".strip() + f" ({found}, promised {limit(promise)})"
+
+
 def limit(promise: Promise) -> str:
     """``≤ 36.0 h``, ``≥ 0.9800``, ``≤ 06:00``"""
     return f"{'≤' if promise.at_most else '≥'} {said(promise, promise.limit)}"

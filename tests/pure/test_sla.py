@@ -165,6 +165,11 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
         "deadline cycle kept -01:15 ≤ 06:00 the evening before",
     ]
     assert sla.counted(judged) == "3 kept, 3 broken, 1 unknown"
+    assert [sla.short(each) for each in judged if each.verdict == "broken"] == [
+        "quality validate (0.9000, promised ≥ 0.9800)",
+        "response p99 (no answer, promised ≤ 50.0 ms)",
+        "deadline cycle (29:30, promised ≤ 06:00)",
+    ]
 
 
 @pytest.mark.parametrize(
