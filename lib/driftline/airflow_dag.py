@@ -6,7 +6,7 @@ import pprint
 from collections.abc import Sequence
 from typing import Any
 
-from driftline import jars
+from driftline import jars, sla
 from driftline.schedules import Turn, start
 
 _HEAD = '''"""Written by `driftline schedule --airflow`; write it again when a problem file changes.
@@ -14,43 +14,76 @@ _HEAD = '''"""Written by `driftline schedule --airflow`; write it again when a p
 A DAG a problem, a task a part of a turn. The as-of is the day of the logical date, so that catching
 up and backfills see what was known then, one day after the other (max_active_runs=1). Exit code 75
 is retried; any other, and a task that takes too long, fails at once. DRIFTLINE_ALERT names a
-program that is told of failures: it gets DAG, run and task as arguments.
+program that is told of failures: it gets DAG, run, task, and what was said of why as arguments.
 """
 
 import glob
+import itertools
 import os
+import re
 import shlex
 import subprocess
+from collections import deque
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.sensors.python import PythonSensor
-from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
+from airflow.sdk import DAG, BaseSensorOperator, CronTriggerTimetable
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowTaskTimeout,
+)
 '''
 
-_BASH = '''from airflow.providers.standard.operators.bash import BashOperator
+_BASH = '''import signal
+from contextlib import suppress
+
+from airflow.providers.standard.operators.bash import BashOperator
 
 
 class Stage(BashOperator):
     """A command of driftline."""
 
+    process = None
+
     def execute(self, context):
+        lines = deque(maxlen=LINES)  # Airflow's own hook keeps the last one alone
         with ended(self):
-            result = self.subprocess_hook.run_command(
-                ["bash", "-c", self.bash_command], env=self.get_env(context), cwd=self.cwd
+            self.process = subprocess.Popen(
+                ["bash", "-c", self.bash_command],
+                env=self.get_env(context),
+                cwd=self.cwd,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="backslashreplace",
+                start_new_session=True,
             )
-        judge(result.exit_code)
+            for line in self.process.stdout:
+                self.log.info("%s", line.rstrip())
+                lines.append(line)
+            code = self.process.wait()
+        judge(code, lines)
+
+    def on_kill(self):
+        with suppress(ProcessLookupError):  # it has ended by itself
+            if self.process:
+                os.killpg(self.process.pid, signal.SIGTERM)
 '''
 
-_SPARK = '''import re
-
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+_SPARK = '''from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
 
 class Stage(SparkSubmitOperator):
     """A job of driftline under spark-submit, by the connection spark_default."""
+
+    def _get_hook(self):
+        hook = super()._get_hook()
+        # Of its output, as the error tells it: 20 lines are what Spark says while it stops.
+        hook._last_submit_log_lines = deque(maxlen=LINES)
+        return hook
 
     def execute(self, context):
         try:
@@ -58,19 +91,37 @@ class Stage(SparkSubmitOperator):
                 super().execute(context)
         except AirflowFailException:
             raise
-        except AirflowException as error:
-            code = re.search(r"Error code is: (\\d+)", str(error))
-            judge(int(code[1]) if code else 1)
+        except Exception as error:  # a RuntimeError where a driver elsewhere has failed
+            first, *lines = str(error).splitlines() or [type(error).__name__]
+            # On Kubernetes the first is spark-submit's, which may be 0.
+            codes = map(int, re.findall(r"(?:Error|spark exit) code is: (\\d+)", first))
+            code = next(filter(None, codes), None)
+            if code is None:
+                raise AirflowFailException(f"no exit code of driftline's: {first}") from error
+            judge(code, lines)
 '''
 
 _FUNCTIONS = '''
 
-def judge(code):
+def judge(code, lines):
     """What an exit code means: 75 is worth another try, any other is not."""
     if code == 75:
-        raise AirflowException("driftline: try again (exit code 75)")
+        raise AirflowException("\\n".join(["driftline: try again (exit code 75)", *said(lines)]))
     if code:
-        raise AirflowFailException(f"driftline ended with exit code {code}")
+        reasons = [f"driftline ended with exit code {code}", *said(lines)]
+        raise AirflowFailException("\\n".join(reasons))
+
+
+def said(lines):
+    """Why driftline ended, in its own words: of all that was written they alone never show a row's
+    value, and may be told to anybody.
+    """
+    lines = [each.strip() for each in lines]
+    begun = [place for place, each in enumerate(lines) if each.startswith("driftline: ")]
+    if not begun:
+        return []
+    more = re.compile("(where|file|key|found|allowed|hint): ")
+    return [lines[begun[-1]], *itertools.takewhile(more.match, lines[begun[-1] + 1 :])]
 
 
 @contextmanager
@@ -83,26 +134,56 @@ def ended(task):
         raise AirflowFailException("driftline was told to stop: too long") from None
 
 
-def delivered(data, patterns, as_of):
-    """Whether there is a file for each pattern, of the last day that the as-of sees. What a pattern
+def missing(data, patterns, as_of):
+    """The patterns, of the last day that the as-of sees, for which there is no file. What a pattern
     matches is what ingest takes for it.
     """
     day = datetime.strptime(as_of, "%Y-%m-%d") - timedelta(days=1)
 
     def found(pattern):
-        path = os.path.join(glob.escape(data), day.strftime(pattern))
+        path = os.path.join(glob.escape(data), pattern)
         return any(os.path.isfile(each) for each in glob.iglob(path, recursive=True))
 
-    return all(map(found, patterns))
+    return [each for each in map(day.strftime, patterns) if not found(each)]
+
+
+class Deliveries(BaseSensorOperator):
+    """Waits for a file for each pattern, and says for which there is none."""
+
+    template_fields = ("as_of",)
+
+    def __init__(self, *, data, patterns, as_of, **options):
+        super().__init__(**options)
+        self.data = data
+        self.patterns = patterns
+        self.as_of = as_of
+
+    def lacking(self):
+        return ", ".join(missing(self.data, self.patterns, self.as_of))
+
+    def poke(self, context):
+        lacking = self.lacking()
+        if lacking:
+            self.log.info("not delivered yet: %s in %s", lacking, self.data)
+        return not lacking
+
+    def execute(self, context):
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as late:
+            lacking = self.lacking() or "it came too late"
+            raise AirflowSensorTimeout(f"not delivered: {lacking} in {self.data}") from late
 
 
 def alert(context):
-    """Tell the program in DRIFTLINE_ALERT, if there is one."""
+    """Tell the program in DRIFTLINE_ALERT, if there is one; of a task whose process was lost there
+    is no reason. If it fails, that is in the task's log.
+    """
     program = os.environ.get("DRIFTLINE_ALERT")
     if program:
-        task = context["task_instance"]
-        said = [task.dag_id, task.run_id, task.task_id]
-        subprocess.run([*shlex.split(program), *said], check=False, timeout=60)
+        task, reason = context["task_instance"], context.get("exception")
+        told = [task.dag_id, task.run_id, task.task_id, str(reason or "its process was lost")]
+        subprocess.run([*shlex.split(program), *told], check=True, timeout=60)
 
 
 def judged(run):
@@ -120,6 +201,7 @@ def judged(run):
 AS_OF = "{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}"
 JUDGED = "{{ judged(dag_run) }}"
 PARTS = ("ingest", "validate", "features", "score", "drift", "monitor", "train", "report")
+LINES = 200
 
 '''
 
@@ -129,7 +211,8 @@ for each in PROBLEMS:
     with DAG(
         dag_id=f"driftline_{each['name']}",
         description=each["question"],
-        schedule=each["cron"],
+        # Not the text: by a setting of Airflow its logical dates are those of the day before.
+        schedule=CronTriggerTimetable(each["cron"], timezone="UTC"),
         start_date=datetime(*each["first"], tzinfo=timezone.utc),
         catchup=each["catchup"],
         max_active_runs=1,
@@ -142,12 +225,13 @@ for each in PROBLEMS:
         user_defined_macros={"judged": judged},
         tags=["driftline"],
     ) as dag:
-        before = PythonSensor(
+        before = Deliveries(
             task_id="deliveries",
-            python_callable=delivered,
-            op_args=[each["data"], each["wait_for"], AS_OF],
+            data=each["data"],
+            patterns=each["wait_for"],
+            as_of=AS_OF,
             mode="reschedule",
-            poke_interval=60,
+            poke_interval=min(60, each["patience"]),
             timeout=each["patience"],
             execution_timeout=None,
             retries=0,
@@ -156,10 +240,10 @@ for each in PROBLEMS:
             task = Stage(task_id=part, **stage(each, "cycle", ["--only", part], AS_OF))
             before >> task
             before = task
-        promises = Stage(
-            task_id="sla", trigger_rule="all_done", **stage(each, "sla", [], JUDGED)
-        )
-        before >> [promises, EmptyOperator(task_id="done")]  # done: a turn that failed has failed
+        before >> EmptyOperator(task_id="done")  # a turn that failed has failed
+        if each["promises"]:
+            options = stage(each, "sla", [], JUDGED)
+            before >> Stage(task_id="sla", trigger_rule="all_done", **options)
     globals()[dag.dag_id] = dag
 """
 
@@ -209,6 +293,7 @@ def _facts(turn: Turn) -> dict[str, Any]:
         "data": str(turn.data),
         "wait_for": list(plan.wait_for or _anything(turn)),
         "patience": plan.patience,
+        "promises": any(sla.promises(problem.sla, problem.train.metric)),
         "root": str(turn.root),
         "options": list(turn.options),
     }

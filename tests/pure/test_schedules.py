@@ -6,8 +6,12 @@ import ast
 import calendar
 import os
 import re
+import signal
 import subprocess
+import threading
 import time
+from collections import deque
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +22,7 @@ import pytest
 import yaml
 
 from driftline import airflow_dag, jars, schedules
-from driftline.errors import ConfError, Missing
+from driftline.errors import ConfError, Missing, Refused
 from driftline.problem import load_problem
 from driftline.schedules import Turn
 from driftline.simulate import Shop, simulate
@@ -254,12 +258,16 @@ def test_the_command_prints_both(command, tmp_path) -> None:
     assert submit in done.stdout
 
 
-def functions(text: str, *names: str) -> dict:
-    """Some functions of a DAG file, without what it imports of Airflow."""
+def functions(text: str, *names: str, **given: Any) -> dict:
+    """Some functions and classes of a DAG file, without what it imports of Airflow: that may be
+    given.
+    """
     tree = ast.parse(text)
     kept = [each for each in tree.body if getattr(each, "name", None) in names]
     space: dict = {"AirflowException": LookupError, "AirflowFailException": ArithmeticError}
-    code = "import glob, os\nfrom datetime import datetime, timedelta, timezone\n"
+    space |= given
+    code = "import glob, itertools, os, re, shlex, subprocess\n"
+    code += "from datetime import datetime, timedelta, timezone\n"
     exec(code + ast.unparse(ast.Module(kept, [])), space)
     return space
 
@@ -296,28 +304,172 @@ def test_what_spark_needs_besides_delta_is_a_package_of_each_problem(turn) -> No
 @pytest.mark.parametrize("operator", ["bash", "spark"])
 def test_a_dag_file_is_python_and_knows_what_to_retry(turn, operator) -> None:
     text = airflow_dag.text([turn], operator=operator, master=None)
-    judge = functions(text, "judge")["judge"]
-    judge(0)
+    judge = functions(text, "judge", "said")["judge"]
+    judge(0, [])
     with pytest.raises(LookupError):
-        judge(75)
+        judge(75, [])
     for code in (1, 2, 3, 4, 124, -15):
         with pytest.raises(ArithmeticError):
-            judge(code)
+            judge(code, [])
     told = problems(text)
     assert (told[0]["cron"], told[0]["retries"], told[0]["catchup"]) == ("5 3 * * *", 2, False)
     assert told[0]["options"] == list(turn.options)
+    assert told[0]["promises"]
+
+
+def test_what_driftline_said_of_its_end_is_told_and_nothing_else(turn) -> None:
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    judge = functions(text, "judge", "said")["judge"]
+    refused = Refused("2 promises", where="freshness silver.orders", hint="see ops.sla")
+    told = ["driftline: 2 promises", "where:   freshness silver.orders", "hint:    see ops.sla"]
+    before = ["driftline: of a try before", "  where:   there", "sla       2 kept, 2 broken"]
+    # Spark, while it stops, is heard after it; a subprocess's lines end with a line break.
+    lines = [*before, *f"driftline: {refused}".splitlines(), "26/11/30 INFO stopped", "hint: no"]
+    for given in (lines, [f"{each}\n" for each in lines], [each.strip() for each in lines]):
+        with pytest.raises(ArithmeticError) as failed:
+            judge(3, given)
+        assert str(failed.value).split("\n") == ["driftline ended with exit code 3", *told]
+    with pytest.raises(LookupError, match="\ndriftline: told to stop"):
+        judge(75, ["driftline: told to stop; nothing is half-written"])
+    with pytest.raises(ArithmeticError) as failed:  # a bug's message may show a row's value
+        judge(1, ["Traceback", "ValueError: c000123 is no number"])
+    assert str(failed.value) == "driftline ended with exit code 1"
+    wrong = ConfError("no", file="x.yaml", key="k", found="f", allowed="a", hint="h")
+    with pytest.raises(ArithmeticError) as failed:
+        judge(2, f"driftline: {wrong}".splitlines())
+    assert str(failed.value).count("\n") == len(str(wrong).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        ("Cannot execute: a b. Error code is: 75.\nLast spark-submit output:\n x", LookupError),
+        ("Cannot execute: a b. Error code is: 3.\ndriftline: no", ArithmeticError),
+        ("Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: 3", ArithmeticError),
+        ("Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: 75", LookupError),
+        (
+            "Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: None",
+            ArithmeticError,
+        ),
+        ("Cannot execute: a. Error code is: -15.", ArithmeticError),
+        ("Driver driver-1 exited with status FAILED", ArithmeticError),
+        ("", ArithmeticError),
+    ],
+)
+def test_what_spark_submit_ends_with_never_passes(turn, raised, expected) -> None:
+    """What SparkSubmitOperator raises, by the texts of its hook."""
+    text = airflow_dag.text([turn], operator="spark", master=None)
+
+    class Submit:
+        def execute(self, context: None) -> None:
+            raise RuntimeError(raised)
+
+    given = {"SparkSubmitOperator": Submit, "ended": nullcontext}
+    stage = functions(text, "judge", "said", "Stage", **given)["Stage"]
+    with pytest.raises(expected):
+        stage().execute(None)
+
+
+def test_a_command_is_heard_and_stopped_with_what_it_has_started(turn, tmp_path) -> None:
+    """The operator of bash, without Airflow; of all that is written the end is kept."""
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    logged: list[str] = []
+
+    class Bash:
+        bash_command, cwd = "", str(tmp_path)
+        log = SimpleNamespace(info=lambda text, line: logged.append(text % line))
+
+        def get_env(self, context: None) -> dict[str, str]:
+            return {**os.environ, "WHO": "driftline"}
+
+    given = {"BashOperator": Bash, "ended": nullcontext, "deque": deque, "LINES": 3}
+    given |= {"signal": signal, "suppress": suppress}
+    task = functions(text, "judge", "said", "Stage", **given)["Stage"]()
+    task.on_kill()  # it has not begun
+    task.bash_command = (
+        r"pwd; echo b >&2; printf '\377\n'; echo $WHO: no; echo '  hint:    h' >&2; exit 3"
+    )
+    with pytest.raises(ArithmeticError, match=r"code 3\ndriftline: no\nhint:    h$"):
+        task.execute(None)
+    assert logged == [str(tmp_path), "b", r"\xff", "driftline: no", "  hint:    h"]
+    task.on_kill()  # it has ended
+
+    task.bash_command = "sleep 60 & sleep 60; true"
+    threading.Timer(1, task.on_kill).start()
+    began = time.monotonic()
+    with pytest.raises(ArithmeticError, match=r"exit code -15$"):
+        task.execute(None)  # it is heard until all that hold its output have ended
+    assert time.monotonic() - began < 30
+
+
+def test_what_has_not_been_delivered_is_named(turn, tmp_path) -> None:
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    late, logged = type("Late", (Exception,), {}), []
+
+    class Sensor:
+        log = SimpleNamespace(info=lambda text, *values: logged.append(text % values))
+
+        def execute(self, context: None) -> bool:
+            if self.poke(context):
+                return True
+            raise late("after 21600 seconds")
+
+    given = {"BaseSensorOperator": Sensor, "AirflowSensorTimeout": late}
+    sensor = functions(text, "missing", "Deliveries", **given)["Deliveries"]
+    waits = sensor(data=str(tmp_path), patterns=["o/%d.csv", "a/%d"], as_of="2024-03-01")
+    with pytest.raises(late, match=f"^not delivered: o/29.csv, a/29 in {tmp_path}$"):
+        waits.execute(None)
+    for folder, name in (("o", "29.csv"), ("a", "29")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).touch()
+    assert waits.execute(None)
+    assert logged == [f"not delivered yet: o/29.csv, a/29 in {tmp_path}"]
+
+
+def test_a_task_that_failed_is_told_to_the_program_that_is_named(
+    turn, tmp_path, monkeypatch
+) -> None:
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    alert = functions(text, "alert")["alert"]
+    task = SimpleNamespace(dag_id="driftline_churn", run_id="run 1", task_id="sla")
+    alert({"task_instance": task})  # no program, nothing to do
+    program = tmp_path / "tell it"
+    program.write_text(f"#!/bin/sh\nprintf '%s|' \"$@\" >> '{tmp_path}/told'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("DRIFTLINE_ALERT", f"'{program}' --to me")
+    alert({"task_instance": task, "exception": ArithmeticError("2 promises\nare broken")})
+    alert({"task_instance": task})
+    before = "--to|me|driftline_churn|run 1|sla|"
+    told = f"{before}2 promises\nare broken|{before}its process was lost|"
+    assert (tmp_path / "told").read_text() == told
+    monkeypatch.setenv("DRIFTLINE_ALERT", "false")
+    with pytest.raises(subprocess.CalledProcessError):  # Airflow logs it
+        alert({"task_instance": task})
+
+
+def test_without_a_promise_there_is_none_to_judge(turn, tmp_path) -> None:
+    """`driftline sla` ends with 2 then."""
+    conf = yaml.safe_load(CHURN.read_text("utf-8"))
+    del conf["sla"]
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
+    silent = replace(turn, problem=load_problem(tmp_path / "x.yaml"))
+    told = problems(airflow_dag.text([silent, turn], operator="bash", master=None))
+    assert [each["promises"] for each in told] == [False, True]
 
 
 def test_deliveries_of_the_day_before_the_as_of_are_waited_for(turn, tmp_path) -> None:
     text = airflow_dag.text([turn], operator="bash", master=None)
-    delivered = functions(text, "delivered")["delivered"]
+    missing = functions(text, "missing")["missing"]
     patterns = ["orders/%Y-%m-%d*.ndjson", "profiles/%Y-%m.csv"]
-    assert not delivered(str(tmp_path), patterns, "2024-03-01")
+    waited = ["orders/2024-02-29*.ndjson", "profiles/2024-02.csv"]
+    assert missing(str(tmp_path), patterns, "2024-03-01") == waited
     for name in ("orders/2024-02-29-1.ndjson", "profiles/2024-02.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert delivered(str(tmp_path), patterns, "2024-03-01")
-    assert not delivered(str(tmp_path), patterns, "2024-03-02")
+        waited.pop(0)
+        assert missing(str(tmp_path), patterns, "2024-03-01") == waited
+    late = ["orders/2024-03-01*.ndjson", "profiles/2024-03.csv"]
+    assert missing(str(tmp_path), patterns, "2024-03-02") == late
 
 
 def test_a_turn_that_waited_into_the_next_day_is_judged_as_of_now(turn) -> None:
@@ -339,20 +491,21 @@ def test_a_turn_that_waited_into_the_next_day_is_judged_as_of_now(turn) -> None:
 
 def test_what_ingest_takes_has_been_delivered(turn, tmp_path) -> None:
     """A data folder that is no pattern, source paths with ``**``; a folder is no delivery."""
-    delivered = functions(airflow_dag.text([turn], operator="bash", master=None), "delivered")
+    text = airflow_dag.text([turn], operator="bash", master=None)
+    missing = functions(text, "missing")["missing"]
     data, patterns = tmp_path / "shop [1]", ["orders/**/%Y-%m-%d.ndjson"]
     (data / "orders" / "west" / "2024-02-29.ndjson").mkdir(parents=True)
-    assert not delivered["delivered"](str(data), patterns, "2024-03-01")
+    assert missing(str(data), patterns, "2024-03-01") == ["orders/**/2024-02-29.ndjson"]
     (data / "orders" / "west" / "late").mkdir()
     (data / "orders" / "west" / "late" / "2024-02-29.ndjson").touch()
-    assert delivered["delivered"](str(data), patterns, "2024-03-01")
+    assert missing(str(data), patterns, "2024-03-01") == []
 
 
 def test_the_flagship_waits_for_the_day_that_its_shop_delivers(tmp_path) -> None:
     problem = load_problem(CHURN)
     turn = Turn(problem, (), tmp_path, tmp_path / "driftline", tmp_path, tmp_path)
     text = airflow_dag.text([turn], operator="bash", master=None)
-    delivered = functions(text, "delivered")["delivered"]
+    missing = functions(text, "missing")["missing"]
     simulate(Shop(customers=10), tmp_path / "shop", months=1)
     days = [
         f"2024-{month}-{day:02}"
@@ -360,5 +513,5 @@ def test_the_flagship_waits_for_the_day_that_its_shop_delivers(tmp_path) -> None
         for day in range(1, last + 1)
     ]
     waited = problem.schedule.wait_for
-    found = [each for each in days if delivered(str(tmp_path), waited, each)]
+    found = [each for each in days if not missing(str(tmp_path), waited, each)]
     assert found == days[1:32]  # as of the day after each of January's
