@@ -1,4 +1,4 @@
-"""A Spark cluster on loopback, for the tests that submit to one."""
+"""A Spark cluster on loopback for the tests that submit to one, and an Airflow, installed apart."""
 
 from __future__ import annotations
 
@@ -68,3 +68,21 @@ def cluster(cluster_folder) -> Iterator[str]:
             each.terminate()
         for each in processes:
             each.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def airflow_place(tmp_path_factory, repository) -> Path:
+    """An environment with Airflow. ``DRIFTLINE_AIRFLOW`` may name a folder that ``scripts/airflow``
+    has filled before.
+    """
+    given = os.environ.get("DRIFTLINE_AIRFLOW")
+    folder = Path(given) if given else tmp_path_factory.mktemp("airflow")
+    done = subprocess.run(
+        [repository / "scripts" / "airflow", folder],
+        capture_output=True,
+        text=True,
+        timeout=850,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder

@@ -1,35 +1,26 @@
-"""The DAG in a real Airflow, installed apart: parsed, run, a task tried again, days made up for.
+"""The DAG in a real Airflow: parsed, run, a task tried again, days caught up on, people told.
 
-The real jobs run as commands of driftline, and by SparkSubmitOperator on a standalone cluster.
-
-``DRIFTLINE_AIRFLOW`` may name a folder that ``scripts/airflow`` has filled before.
+Commands are of a program with known exit codes; the real jobs run by SparkSubmitOperator on a
+standalone cluster, and in ``test_airflow_backfill.py``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
 import pytest
 import yaml
-from deltalake import DeltaTable
 
 from driftline import airflow_dag
 from driftline.problem import load_problem
 from driftline.schedules import Turn
-from driftline.simulate import Shop, simulate
-from small_shop import write_project
+from real_airflow import DAG, PARTS, Airflow, alarm, shop, table
 
 pytestmark = pytest.mark.slow  # installs Airflow, starts its scheduler, runs the whole line
 
@@ -37,111 +28,15 @@ PROGRAM = """#!/bin/sh
 echo "$*" >> calls
 code=$(head -n 1 codes 2>/dev/null); sed -i 1d codes 2>/dev/null
 [ "$code" = slow ] && exec sleep 60
+[ "${code:-0}" = 0 ] || printf 'driftline: it is so\n  where:   there\n' >&2
 exit "${code:-0}"
 """
-PARTS = ["ingest", "validate", "features", "score", "drift", "monitor", "train", "report"]
-DAG = "driftline_churn"
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory, repository) -> Path:
-    """An environment with Airflow."""
-    given = os.environ.get("DRIFTLINE_AIRFLOW")
-    folder = Path(given) if given else tmp_path_factory.mktemp("airflow")
-    done = subprocess.run(
-        [repository / "scripts" / "airflow", folder],
-        capture_output=True,
-        text=True,
-        timeout=850,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-class Airflow:
-    """Its command line, on a database and a folder of DAGs of a test's own."""
-
-    def __init__(self, place: Path, home: Path) -> None:
-        self._program, self.home = place / "bin" / "airflow", home
-        (home / "dags").mkdir(parents=True)
-        self.settings = {
-            **{name: each for name, each in os.environ.items() if name != "PYTHONPATH"},
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "2",
-            "AIRFLOW__API_AUTH__JWT_SECRET": "of this test alone, and long enough for it",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        }
-        self("db", "migrate")
-
-    def __call__(
-        self, *arguments: str, seconds: float = 120, cwd: Path | None = None, **more: str
-    ) -> str:
-        done = subprocess.run(
-            [self._program, *arguments],
-            cwd=cwd,
-            env={**self.settings, **more},
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def states(self, run_id: str) -> dict[str, str]:
-        told = self("tasks", "states-for-dag-run", DAG, run_id, "-o", "json")
-        found = json.loads(told.splitlines()[-1])
-        return {each["task_id"]: each["state"] for each in found}
-
-    def runs(self) -> list[dict]:
-        told = self("dags", "list-runs", DAG, "-o", "json")
-        return json.loads(told.splitlines()[-1])  # warnings go before
-
-    @contextlib.contextmanager
-    def started(self) -> Iterator[None]:
-        """Scheduler, DAG processor and API server, on loopback."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        address = f"http://127.0.0.1:{port}"
-        self.settings |= {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/"}
-        self.settings |= {"AIRFLOW__API__BASE_URL": address}
-        commands = [
-            ["api-server", "--host", "127.0.0.1", "--port", port, "--workers", "1"],
-            ["dag-processor"],
-            ["scheduler", "--skip-serve-logs"],
-        ]
-        running = []
-        try:
-            for each in commands:
-                with (self.home / f"{each[0]}.log").open("w") as log:
-                    running.append(
-                        subprocess.Popen(
-                            [self._program, *each],
-                            env=self.settings,
-                            stdout=log,
-                            stderr=log,
-                            start_new_session=True,
-                        )
-                    )
-            yield
-        finally:
-            for process in running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-            for process in running:
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
+SAID = "driftline ended with exit code 3\ndriftline: it is so\nwhere:   there"
 
 
 @pytest.fixture
-def airflow(place, tmp_path) -> Airflow:
-    return Airflow(place, tmp_path / "home")
+def airflow(airflow_place, tmp_path) -> Airflow:
+    return Airflow(airflow_place, tmp_path / "home")
 
 
 @pytest.fixture
@@ -150,7 +45,7 @@ def stub(airflow, repository, tmp_path) -> Path:
     its DAG is Airflow's.
     """
     conf = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
-    conf["schedule"] = {"retries": 2, "pause": "1s", "first": "2024-06-01", "patience": "5s"}
+    conf["schedule"] = {"retries": 2, "pause": "1s", "patience": "5s"}
     conf["schedule"]["wait_for"] = ["%Y-%m-%d.csv"]
     root = tmp_path / "project"
     root.mkdir()
@@ -160,10 +55,18 @@ def stub(airflow, repository, tmp_path) -> Path:
     program = root / "driftline"
     program.write_text(PROGRAM)
     program.chmod(0o755)
-    turn = Turn(load_problem(root / "x.yaml"), ("--env", "a"), root, program, root, root)
-    text = airflow_dag.text([turn], operator="bash", master=None)
-    (airflow.home / "dags" / "churn.py").write_text(text, "utf-8")
+    airflow.write(dag(root))
     return root
+
+
+def dag(root: Path, *, operator: str = "bash", **schedule: str) -> str:
+    """The DAG file of a stub, whose schedule may be another."""
+    conf = yaml.safe_load((root / "x.yaml").read_text("utf-8"))
+    conf["schedule"] |= schedule
+    (root / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
+    problem = load_problem(root / "x.yaml")
+    turn = Turn(problem, ("--env", "a"), root, root / "driftline", root, root)
+    return airflow_dag.text([turn], operator=operator, master=None)
 
 
 def calls(root: Path) -> list[str]:
@@ -172,8 +75,7 @@ def calls(root: Path) -> list[str]:
 
 
 def test_it_parses_with_either_operator(airflow, stub) -> None:
-    turn = Turn(load_problem(stub / "x.yaml"), ("--env", "a"), stub, stub / "d", stub, stub)
-    text = airflow_dag.text([turn], operator="spark", master=None).replace("driftline_{", "spark_{")
+    text = dag(stub, operator="spark").replace("driftline_{", "spark_{")
     (airflow.home / "dags" / "spark.py").write_text(text, "utf-8")
     airflow("dags", "reserialize")
     assert "No data found" in airflow("dags", "list-import-errors")
@@ -181,6 +83,14 @@ def test_it_parses_with_either_operator(airflow, stub) -> None:
         told = airflow("tasks", "list", name).split()
         assert [each for each in told if each in PARTS] == sorted(PARTS)
         assert {"deliveries", "sla", "done"} <= set(told)
+
+
+def test_the_day_is_that_of_the_run_whatever_airflow_takes_a_cron_for(airflow, stub) -> None:
+    """By this setting a schedule that is a text would have logical dates a day before its runs."""
+    intervals = {"AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": "True"}
+    path = airflow.home / "dags" / "churn.py"
+    code = f"import runpy; print(type(runpy.run_path({str(path)!r})[{DAG!r}].timetable).__name__)"
+    assert airflow.python(code, **intervals).split()[-1] == "CronTriggerTimetable"
 
 
 def test_75_is_tried_again(airflow, stub) -> None:
@@ -199,12 +109,11 @@ def test_75_is_tried_again(airflow, stub) -> None:
 def test_spark_submit_is_judged_by_its_code_too(airflow, stub) -> None:
     """SparkSubmitOperator, with a spark-submit that writes down how it is called."""
     (stub / "driftline").rename(stub / "spark-submit")
-    turn = Turn(load_problem(stub / "x.yaml"), ("--env", "a"), stub, stub / "d", stub, stub)
-    text = airflow_dag.text([turn], operator="spark", master=None)
-    (airflow.home / "dags" / "churn.py").write_text(text, "utf-8")
+    airflow.write(dag(stub, operator="spark"))
     connection = json.dumps({"conn_type": "spark", "host": "spark://127.0.0.1:7077"})
     more = {"AIRFLOW_CONN_SPARK_DEFAULT": connection, "PATH": f"{stub}:{os.environ['PATH']}"}
-    (stub / "codes").write_text("75\n0\n4\n")
+    more["DRIFTLINE_ALERT"], told = alarm(stub)
+    (stub / "codes").write_text("75\n0\n3\n")
     with pytest.raises(AssertionError):
         airflow("dags", "test", DAG, "2024-06-10T04:00:00", cwd=stub, **more)
     made = calls(stub)
@@ -215,15 +124,11 @@ def test_spark_submit_is_judged_by_its_code_too(airflow, stub) -> None:
     [run] = airflow.runs()
     states = airflow.states(run["run_id"])
     assert (states["ingest"], states["validate"], states["sla"]) == ("success", "failed", "success")
+    assert told.read_text() == f"{DAG} validate: {SAID}\n"
 
 
 def test_what_takes_too_long_is_stopped_and_not_tried_again(airflow, stub) -> None:
-    conf = yaml.safe_load((stub / "x.yaml").read_text("utf-8"))
-    conf["schedule"]["timeout"] = "10s"
-    (stub / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
-    turn = Turn(load_problem(stub / "x.yaml"), ("--env", "a"), stub, stub / "driftline", stub, stub)
-    text = airflow_dag.text([turn], operator="bash", master=None)
-    (airflow.home / "dags" / "churn.py").write_text(text, "utf-8")
+    airflow.write(dag(stub, timeout="10s"))
     (stub / "codes").write_text("0\nslow\n")
     began = time.monotonic()
     with pytest.raises(AssertionError, match="told to stop: too long"):
@@ -236,16 +141,12 @@ def test_what_takes_too_long_is_stopped_and_not_tried_again(airflow, stub) -> No
 
 def test_any_other_code_is_not_and_somebody_is_told(airflow, stub) -> None:
     (stub / "codes").write_text("0\n3\n")
-    told = stub / "told"
-    alarm = stub / "alarm"
-    alarm.write_text(f'#!/bin/sh\necho "$1 $3" >> {told}\n')
-    alarm.chmod(0o755)
-    arguments = ("dags", "test", DAG, "2024-06-10T04:00:00")
+    program, told = alarm(stub)
     with pytest.raises(AssertionError):
-        airflow(*arguments, DRIFTLINE_ALERT=str(alarm))
+        airflow("dags", "test", DAG, "2024-06-10T04:00:00", DRIFTLINE_ALERT=program)
     parts = [each.split()[4] if "--only" in each else "sla" for each in calls(stub)]
     assert parts == ["ingest", "validate", "sla"]
-    assert told.read_text() == f"{DAG} validate\n"
+    assert told.read_text() == f"{DAG} validate: {SAID}\n"
     [run] = airflow.runs()
     states = airflow.states(run["run_id"])
     assert run["state"] == "failed"
@@ -256,37 +157,44 @@ def test_any_other_code_is_not_and_somebody_is_told(airflow, stub) -> None:
     )
 
 
-def test_two_days_are_made_up_for_one_after_the_other(airflow, stub) -> None:
-    """By the scheduler: a backfill of two logical dates, each with its as-of."""
+def test_a_delivery_that_is_missing_is_named_and_nothing_is_run(airflow, stub) -> None:
+    """Promises are judged all the same, and what is broken (3) is not judged again."""
+    (stub / "codes").write_text("3\n")
+    program, told = alarm(stub)
+    lacking = f"not delivered: 2024-06-10.csv in {stub}"
+    with pytest.raises(AssertionError, match=r"not delivered: 2024-06-10\.csv"):
+        airflow("dags", "test", DAG, "2024-06-11T04:00:00", DRIFTLINE_ALERT=program)
+    assert told.read_text() == f"{DAG} deliveries: {lacking}\n{DAG} sla: {SAID}\n"
+    assert calls(stub) == ["sla --env a --as-of 2024-06-11"]
+    [run] = airflow.runs()
+    assert run["state"] == "failed"
+    states = airflow.states(run["run_id"])
+    assert (states.pop("deliveries"), states.pop("sla")) == ("failed", "failed")
+    assert states == dict.fromkeys([*PARTS, "done"], "upstream_failed")
+
+
+def test_it_catches_up_from_the_first_day_on(airflow, stub) -> None:
+    """By the scheduler, with nobody's help: one day after the other, each as of its logical date,
+    until one for which nothing has been delivered.
+    """
+    airflow.write(dag(stub, first="2024-06-09", patience="1h"))
     airflow("dags", "reserialize")
     with airflow.started():
-        airflow(
-            *("backfill", "create", "--dag-id", DAG, "--max-active-runs", "1"),
-            *("--from-date", "2024-06-09", "--to-date", "2024-06-10T23:00:00"),
-        )
         airflow("dags", "unpause", DAG)
-        until = time.monotonic() + 400
-        while time.monotonic() < until:
-            made = [each for each in airflow.runs() if each["run_id"].startswith("backfill")]
-            if len(made) == 2 and {each["state"] for each in made} <= {"success", "failed"}:
-                break
+        until = time.monotonic() + 600
+        while not airflow.runs("scheduled__2024-06-11"):
+            assert time.monotonic() < until, airflow.runs()
             time.sleep(5)
-    assert [each["state"] for each in made] == ["success", "success"], made
-    by_day = [call.rsplit(" ", 1)[1] for call in calls(stub) if call.startswith("cycle")]
-    days = [day for day in by_day if day in ("2024-06-09", "2024-06-10")]
-    assert days == ["2024-06-09"] * 8 + ["2024-06-10"] * 8
-
-
-def shop(root: Path, repository: Path, **places: dict[str, Any]) -> Path:
-    """A small shop and its problem, with promises; as of a day before its data end all is kept."""
-    conf = write_project(root, repository, places)
-    problem = yaml.safe_load(conf.read_text("utf-8"))
-    problem["schedule"] = {"wait_for": ["shop/orders/%Y-%m-%d*.ndjson"]}
-    problem["drift"]["tables"] = ["gold.features"]
-    problem["sla"] = {"freshness": {"silver.orders": "36h"}, "quality": 0.9}
-    conf.write_text(yaml.safe_dump(problem, sort_keys=False), "utf-8")
-    simulate(Shop(customers=400), root / "data" / "shop", months=9)
-    return conf
+    made = airflow.runs()
+    days = ["2024-06-09", "2024-06-10"]
+    starts = [f"scheduled__{day}T04:00:00" for day in days]
+    assert [each["run_id"][: len(starts[0])] for each in made[:2]] == starts
+    assert [each["state"] for each in made[:2]] == ["success", "success"], made
+    expected = []
+    for day in days:
+        expected += [f"cycle --env a --only {part} --as-of {day}" for part in PARTS]
+        expected += [f"sla --env a --as-of {day}"]
+    assert calls(stub) == expected
 
 
 def all_went_through(airflow: Airflow, root: Path) -> None:
@@ -294,35 +202,18 @@ def all_went_through(airflow: Airflow, root: Path) -> None:
     [run] = airflow.runs()
     states = airflow.states(run["run_id"])
     assert set(states.values()) == {"success"} and set(PARTS) < set(states)
-
-    def table(name: str) -> pd.DataFrame:
-        return DeltaTable(str(root / "warehouse" / "churn" / name)).to_pandas()
-
-    runs = table("ops/runs")
+    runs = table(root, "ops/runs")
     assert {*PARTS, "sla"} <= set(runs[runs.status == "done"].stage)
-    assert f"{table('ops/decisions').as_of.max():%Y-%m-%d}" == "2024-09-20"
-    assert set(table("ops/sla").verdict) == {"kept"}
-    assert len(table("gold/predictions")) > 100
-
-
-def test_the_whole_line(airflow, command, repository, tmp_path) -> None:
-    """The real jobs on the simulated shop, as commands of driftline."""
-    root = tmp_path / "shop"
-    here = {"warehouse": "warehouse", "mlflow": "warehouse/mlflow.db", "master": "local[2]"}
-    conf = shop(root, repository, local=here)
-    done = command("schedule", "--problem", conf, "--airflow")
-    assert done.returncode == 0, done.stderr
-    (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
-    path = str(repository / "lib")
-    airflow("dags", "test", DAG, "2024-09-20T04:00:00", seconds=880, PYTHONPATH=path)
-    all_went_through(airflow, root)
+    assert f"{table(root, 'ops/decisions').as_of.max():%Y-%m-%d}" == "2024-09-20"
+    assert set(table(root, "ops/sla").verdict) == {"kept"}
+    assert len(table(root, "gold/predictions")) > 100
 
 
 @pytest.mark.timeout(3600)
 def test_the_whole_line_by_spark_submit_on_a_cluster(
     airflow, cluster, cluster_folder, command, repository, tmp_path
 ) -> None:
-    """The same by the real SparkSubmitOperator: a task is a spark-submit to a master."""
+    """The real jobs by the real SparkSubmitOperator: a task is a spark-submit to a master."""
     root = tmp_path / "shop"
     settings = {"spark.executor.memory": "1g", "spark.cores.max": "1"}
     settings |= {"spark.sql.shuffle.partitions": "3", "spark.sql.codegen.wholeStage": "false"}
@@ -336,7 +227,7 @@ def test_the_whole_line_by_spark_submit_on_a_cluster(
     done = command("schedule", *options)
     assert done.returncode == 0, done.stderr
     assert "SparkSubmitOperator" in done.stdout
-    (airflow.home / "dags" / "churn.py").write_text(done.stdout, "utf-8")
+    airflow.write(done.stdout)
     airflow(
         *("dags", "test", DAG, "2024-09-20T04:00:00"),
         seconds=3000,
