@@ -28,9 +28,10 @@ PROGRAM = """#!/bin/sh
 echo "$*" >> calls
 code=$(head -n 1 codes 2>/dev/null); sed -i 1d codes 2>/dev/null
 [ "$code" = slow ] && exec sleep 60
-[ "${code:-0}" = 0 ] || printf 'driftline: it is so\n  where:   there\n' >&2
+[ "${code:-0}" = 0 ] || { printf 'driftline: it is so\n  where:   there\n'; seq 60; } >&2
 exit "${code:-0}"
 """
+# What Spark says while it stops comes after driftline's last words.
 SAID = "driftline ended with exit code 3\ndriftline: it is so\nwhere:   there"
 
 
