@@ -64,16 +64,18 @@ class Turn:
     expected: Interval | None
     """The metric that the newest predictions' scores promise (CBPE)."""
     trusted: bool
-    """Whether the newest labels bore out what was promised before."""
+    """Whether the newest labels of predictions that promised something bore that out."""
     real: Interval | None
     """The metric of the newest predictions of this version whose labels are known; None also where
     these labels do not tell it."""
     concept: bool
-    """Whether these labels broke the promise."""
+    """Whether labels broke the promise: these, or the newest that anything was promised for."""
     better: bool = False
     """Whether they broke it for the better: by the metric, beyond chance."""
     real_cutoff: datetime | None = None
-    """As-of of the predictions that they are labels of."""
+    """As-of of the predictions that the newest labels are of."""
+    concept_cutoff: datetime | None = None
+    """As-of of those whose labels broke the promise, where these are older."""
     stale: bool = False
     """Whether the newest predictions are more than a period older than ``as_of``."""
     trained: bool = False
@@ -172,17 +174,31 @@ def _counted(turns: Sequence[Turn], rule: Monitor, *, smaller: bool) -> int:
 
     Where a horizon is no multiple of the days between cut-offs, a new one comes before new labels.
     """
-    count, told = 0, set()
+    count = 0
+    told: set[datetime | None] = set()
     for turn in turns:
         found = causes(turn, rule, smaller=smaller)
         if not violates(turn, found):
             continue
-        if turn.real_cutoff is not None and not _by_scores(turn, found, rule, smaller=smaller):
-            if turn.real_cutoff in told:
+        if not _by_scores(turn, found, rule, smaller=smaller):
+            labels = _labels(turn, found, rule, smaller=smaller)
+            if labels and labels <= told:
                 continue
-            told.add(turn.real_cutoff)
+            told |= labels
         count += 1
     return count
+
+
+def _labels(
+    turn: Turn, found: Sequence[str], rule: Monitor, *, smaller: bool
+) -> set[datetime | None]:
+    """As-ofs of the predictions whose labels speak against a turn, as far as they are known."""
+    labels: set[datetime | None] = set()
+    if "worse" in found or _missed(turn.real, rule, -1.0 if smaller else 1.0):
+        labels.add(turn.real_cutoff)
+    if "concept" in found:
+        labels.add(turn.concept_cutoff or turn.real_cutoff)
+    return labels - {None}
 
 
 def _by_scores(turn: Turn, found: Sequence[str], rule: Monitor, *, smaller: bool) -> bool:
@@ -292,7 +308,7 @@ def order(as_of: datetime, at: datetime) -> tuple[bool, datetime, datetime]:
     return as_of <= at + _TYPING, as_of, at
 
 
-_TIMES = ("as_of", "cutoff", "real_cutoff")
+_TIMES = ("as_of", "cutoff", "real_cutoff", "concept_cutoff")
 
 
 def to_json(turn: Turn) -> dict[str, Any]:

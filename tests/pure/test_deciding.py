@@ -316,17 +316,25 @@ def test_few_labels_give_no_trust_back_that_many_took(monkeypatch, metric: str) 
 
 def test_labels_of_scores_that_promised_nothing_give_no_trust_back(monkeypatch) -> None:
     """Concept drift; then scores beyond all that are known, of which no error is expected."""
-    promised = {"rmse": interval(10.0), "bias": interval(0.0)}
+    promised = {"rmse": interval(0.75), "bias": interval(0.0)}
     lost = Measured(
-        START, 1, 900, 900, {"rmse": interval(10.1), "bias": interval(4.0)}, promised, False
+        START, 1, 900, 900, {"rmse": interval(0.76), "bias": interval(0.4)}, promised, False
     )
-    worse = {"rmse": interval(10.2), "bias": interval(4.5)}
+    worse = {"rmse": interval(0.77), "bias": interval(0.45)}
     beyond = Measured(START + 30 * DAY, 1, 900, 900, worse, {}, None)
     newest = Measured(START + 60 * DAY, 1, 900, 0, {}, promised, None)
     found = told(monkeypatch, lost, beyond, newest, metric="rmse")
     assert (found.concept, found.trusted) == (True, False)
     assert (found.real, found.real_cutoff) == (worse["rmse"], beyond.cutoff)
     assert "concept" in causes(found, RULE, smaller=True)
+    assert (found.concept_cutoff, found.real_cutoff) == (START, beyond.cutoff)
+    # The same labels count once, however many come after them that nothing was promised for.
+    fine = replace(beyond, real={"rmse": interval(0.74), "bias": interval(0.01)})
+    later = replace(fine, cutoff=START + 60 * DAY)
+    turns = [told(monkeypatch, *mine, metric="rmse") for mine in ([lost], [lost, fine])]
+    turns.append(told(monkeypatch, lost, fine, later, metric="rmse"))
+    made = [decide(turns[: n + 1], RULE, FREE, smaller=True) for n in range(3)]
+    assert [(each.action, each.violations) for each in made] == [("watch", 1)] * 3
     # What bears out a promise gives it back.
     borne = replace(beyond, expected=worse, assumption=True)
     found = told(monkeypatch, lost, borne, newest, metric="rmse")

@@ -175,6 +175,7 @@ def _turn(
         concept=concept,
         better=checked is not None and better(checked, metric, problem.monitor.drop),
         real_cutoff=judged.cutoff if judged else None,
+        concept_cutoff=checked.cutoff if concept and checked and checked is not judged else None,
         stale=cutoff is not None and as_of >= cutoff + late,
         skew=_share(skew, weight),
     )
