@@ -163,6 +163,14 @@ def test_a_turn_that_trains_observes_its_champion_too(
     assert "over the cycle's budget" in total
     assert ("20.0" in rows[6]) == (times["monitor"] == 2)
 
+    # Where nobody is promoted, nobody new has to be observed.
+    gate = problem.train.gate.model_copy(update={"mode": "dry-run"})
+    train = problem.train.model_copy(update={"gate": gate})
+    tried = problem.model_copy(update={"train": train})
+    found = steps(monkeypatch, tried, told, waits=waits, action="retrain")
+    assert {each.times for each in found} == {1}
+    assert not any(planning._NEW_CHAMPION in (each.why or "") for each in found)
+
 
 def test_what_cannot_be_told_of_a_source_is_something_to_do(problem, monkeypatch) -> None:
     """What a database has is told by asking it; where nothing was delivered, a turn fails."""

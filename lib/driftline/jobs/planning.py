@@ -25,7 +25,7 @@ from driftline.session import utc
 from driftline.tiles import believable, moment
 
 _IF_DECIDED = "if monitor decides so"
-_NEW_CHAMPION = "by a new champion"
+_NEW_CHAMPION = "by a new champion, if it passes"
 
 
 @dataclass(frozen=True)
@@ -148,14 +148,17 @@ def _steps(
     if only is not None:
         return steps
     train = _training(line, told, due=due)
-    if train not in (None, _IF_DECIDED):
+    promotes = line.problem.train.gate.mode == "enforce"
+    if promotes and train not in (None, _IF_DECIDED):
         steps = [_observed_again(step, told) for step in steps]
     steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
     return steps
 
 
 def _observed_again(step: Step, told: _Told) -> Step:
-    """A step of a turn that trains: a new champion scores, drift and monitor follow it."""
+    """A step of a turn that trains: a new champion scores, drift and monitor follow it. Whether
+    there is one the gate decides; what is planned is for the more that it takes.
+    """
     if step.stage not in ("score", "drift", "monitor"):
         return step
     if step.why is None:
