@@ -170,7 +170,7 @@ def table(judged: Sequence[Judged]) -> str:
                 promise.kind,
                 promise.subject,
                 each.verdict,
-                "-" if found is None or found.value is None else said(promise, found.value),
+                "-" if found is None or found.value is None else _found(each),
                 limit(promise),
                 _lacking(promise) if found is None else _evidence(found),
             )
@@ -192,9 +192,21 @@ def short(judged: Judged) -> str:
     what those are told who do not see the table.
     """
     promise = judged.promise
-    value = judged.found.value if judged.found else None
-    found = "no answer" if value is None else said(promise, value)
+    told = judged.found is not None and judged.found.value is not None
+    found = _found(judged) if told else "no answer"
     return f"{promise.kind} {promise.subject}".strip() + f" ({found}, promised {limit(promise)})"
+
+
+def _found(judged: Judged) -> str:
+    """The number that was found; of one that breaks its promise with all digits it needs for that
+    to be seen.
+    """
+    promise = judged.promise
+    assert judged.found is not None and judged.found.value is not None
+    text = said(promise, judged.found.value)
+    if judged.verdict == "broken" and text == said(promise, promise.limit):
+        return said(promise, judged.found.value, exact=True)
+    return text
 
 
 def limit(promise: Promise) -> str:
@@ -202,13 +214,18 @@ def limit(promise: Promise) -> str:
     return f"{'≤' if promise.at_most else '≥'} {said(promise, promise.limit)}"
 
 
-def said(promise: Promise, value: float) -> str:
+def said(promise: Promise, value: float, *, exact: bool = False) -> str:
     """A number in the promise's unit; a deadline's is a time of its day, beyond 24:00 the next."""
     unit = promise.unit
     if promise.kind == "deadline" and math.isfinite(value):
-        hours, minutes = divmod(round(abs(value) * 60), 60)
-        return f"{'-' if value < 0 else ''}{hours:02}:{minutes:02}"
-    return f"{value:,.{1 if unit else 4}f}{' ' if unit and unit != '/s' else ''}{unit}"
+        sign, seconds = "-" if value < 0 else "", abs(value) * 3600
+        if exact:
+            hours, rest = divmod(seconds, 3600)
+            return f"{sign}{hours:02.0f}:{rest // 60:02.0f}:{rest % 60:05.2f}"
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{sign}{hours:02}:{minutes:02}"
+    number = f"{value:,.10g}" if exact else f"{value:,.{1 if unit else 4}f}"
+    return f"{number}{' ' if unit and unit != '/s' else ''}{unit}"
 
 
 def _lacking(promise: Promise) -> str:

@@ -173,6 +173,23 @@ def test_the_table_shows_number_limit_and_where_it_comes_from() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "unit", "limit", "at_most", "found", "said"),
+    [
+        ("deadline", "h", 6.0, True, 6.005, "(06:00:18.00, promised ≤ 06:00)"),
+        ("freshness", "h", 20.0, True, 20.04, "(20.04 h, promised ≤ 20.0 h)"),
+        ("quality", "", 0.98, False, 0.97996, "(0.97996, promised ≥ 0.9800)"),
+    ],
+)
+def test_a_number_that_breaks_its_promise_is_told_so_far_that_it_does(
+    kind, unit, limit, at_most, found, said
+) -> None:
+    promise = Promise(kind, "", limit, unit, at_most=at_most)
+    judged = sla.judge(promise, Found(found, "evidence"))
+    assert (judged.verdict, sla.short(judged)) == ("broken", f"{kind} {said}")
+    assert said[1:].split(",")[0] in sla.table([judged])
+
+
+@pytest.mark.parametrize(
     ("old", "new", "key", "hint"),
     [
         (
