@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,7 +282,10 @@ def _terminate(number: int, frame: object) -> None:
     Nothing is unwound: the main thread may be waiting for the JVM, which ends with this process,
     and whatever is asked of it now would wait behind that. Locks end with the process, too.
     """
-    click.echo("driftline: told to stop; nothing is half-written, run it again to go on", err=True)
+    with suppress(OSError):  # nobody may read any more
+        click.echo(
+            "driftline: told to stop; nothing is half-written, run it again to go on", err=True
+        )
     os._exit(TryAgain.exit_code)
 
 

@@ -108,7 +108,8 @@ def _renew(spark: SparkSession, path: str, mark: str | None, done: threading.Eve
         else:
             written, said = time.monotonic(), "" if mark else "another process has it"
         if mark is None or time.monotonic() - written > LEASE - RENEWED:
-            print(f"driftline: the lock {path} was lost ({said}); try again", file=sys.stderr)
+            with contextlib.suppress(OSError):  # nobody may read any more
+                print(f"driftline: the lock {path} was lost ({said}); try again", file=sys.stderr)
             os._exit(TryAgain.exit_code)
 
 
