@@ -51,16 +51,19 @@ class Stage(BashOperator):
     def execute(self, context):
         lines = deque(maxlen=LINES)  # Airflow's own hook keeps the last one alone
         with ended(self):
-            self.process = subprocess.Popen(
-                ["bash", "-c", self.bash_command],
-                env=self.get_env(context),
-                cwd=self.cwd,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="backslashreplace",
-                start_new_session=True,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    ["bash", "-c", self.bash_command],
+                    env=self.get_env(context),
+                    cwd=self.cwd,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    encoding="utf-8",
+                    errors="backslashreplace",
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise AirflowFailException(f"driftline cannot be started: {error}") from error
             for line in self.process.stdout:
                 self.log.info("%s", line.rstrip())
                 lines.append(line)
@@ -83,6 +86,7 @@ class Stage(SparkSubmitOperator):
         hook = super()._get_hook()
         # Of its output, as the error tells it: 20 lines are what Spark says while it stops.
         hook._last_submit_log_lines = deque(maxlen=LINES)
+        hook._exception_anchor_seen = True  # else they begin anew where a thread of Spark's dies
         return hook
 
     def execute(self, context):
@@ -93,11 +97,13 @@ class Stage(SparkSubmitOperator):
             raise
         except Exception as error:  # a RuntimeError where a driver elsewhere has failed
             first, *lines = str(error).splitlines() or [type(error).__name__]
-            # On Kubernetes the first is spark-submit's, which may be 0.
-            codes = map(int, re.findall(r"(?:Error|spark exit) code is: (\\d+)", first))
-            code = next(filter(None, codes), None)
-            if code is None:
-                raise AirflowFailException(f"no exit code of driftline's: {first}") from error
+            # On Kubernetes the last is the driver's, and spark-submit's may be 0 beside it.
+            codes = [int(each) for each in re.findall(r"code is: (\\d+)", first)]
+            code = next(filter(None, reversed(codes)), None)
+            if code is None:  # the command itself, which is told before, is for the log alone
+                first = re.sub(r"Cannot execute: .*?\\. (?=Error code)", "", first)
+                reasons = [f"no exit code of driftline's: {first}", *said(lines)]
+                raise AirflowFailException("\\n".join(reasons)) from error
             judge(code, lines)
 '''
 
@@ -114,14 +120,15 @@ def judge(code, lines):
 
 def said(lines):
     """Why driftline ended, in its own words: of all that was written they alone never show a row's
-    value, and may be told to anybody.
+    text. A least or greatest number or time may be in them, where a suite asks for it.
     """
     lines = [each.strip() for each in lines]
-    begun = [place for place, each in enumerate(lines) if each.startswith("driftline: ")]
-    if not begun:
-        return []
     more = re.compile("(where|file|key|found|allowed|hint): ")
-    return [lines[begun[-1]], *itertools.takewhile(more.match, lines[begun[-1] + 1 :])]
+    for begin in ("driftline: ", "Error: "):  # the latter of an option that there is not
+        begun = [place for place, each in enumerate(lines) if each.startswith(begin)]
+        if begun:
+            return [lines[begun[-1]], *itertools.takewhile(more.match, lines[begun[-1] + 1 :])]
+    return []
 
 
 @contextmanager

@@ -338,6 +338,10 @@ def test_what_driftline_said_of_its_end_is_told_and_nothing_else(turn) -> None:
     with pytest.raises(ArithmeticError) as failed:
         judge(2, f"driftline: {wrong}".splitlines())
     assert str(failed.value).count("\n") == len(str(wrong).splitlines())
+    with pytest.raises(ArithmeticError, match="code 2\nError: No such option: --nly"):
+        judge(2, ["Usage: driftline cycle", "", "Error: No such option: --nly"])
+    with pytest.raises(ArithmeticError, match=r"code 3\ndriftline: no$"):
+        judge(3, ["driftline: no", "Error: Spark stops"])
 
 
 @pytest.mark.parametrize(
@@ -347,6 +351,7 @@ def test_what_driftline_said_of_its_end_is_told_and_nothing_else(turn) -> None:
         ("Cannot execute: a b. Error code is: 3.\ndriftline: no", ArithmeticError),
         ("Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: 3", ArithmeticError),
         ("Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: 75", LookupError),
+        ("Cannot execute: a. Error code is: 1. Kubernetes spark exit code is: 75", LookupError),
         (
             "Cannot execute: a. Error code is: 0. Kubernetes spark exit code is: None",
             ArithmeticError,
@@ -368,6 +373,27 @@ def test_what_spark_submit_ends_with_never_passes(turn, raised, expected) -> Non
     stage = functions(text, "judge", "said", "Stage", **given)["Stage"]
     with pytest.raises(expected):
         stage().execute(None)
+
+
+def test_a_command_of_spark_is_not_told(turn) -> None:
+    """It may hold what only its log may show; what driftline said of its end is."""
+    text = airflow_dag.text([turn], operator="spark", master=None)
+
+    class Submit:
+        def execute(self, context: None) -> None:
+            raise RuntimeError(
+                "Cannot execute: spark-submit --conf a.key=secret x. Error code is: -15.\n"
+                "driftline: told to stop"
+            )
+
+    given = {"SparkSubmitOperator": Submit, "ended": nullcontext}
+    stage = functions(text, "judge", "said", "Stage", **given)["Stage"]
+    with pytest.raises(ArithmeticError) as failed:
+        stage().execute(None)
+    assert str(failed.value).split("\n") == [
+        "no exit code of driftline's: Error code is: -15.",
+        "driftline: told to stop",
+    ]
 
 
 def test_a_command_is_heard_and_stopped_with_what_it_has_started(turn, tmp_path) -> None:
@@ -393,6 +419,11 @@ def test_a_command_is_heard_and_stopped_with_what_it_has_started(turn, tmp_path)
         task.execute(None)
     assert logged == [str(tmp_path), "b", r"\xff", "driftline: no", "  hint:    h"]
     task.on_kill()  # it has ended
+
+    task.cwd = str(tmp_path / "gone")
+    with pytest.raises(ArithmeticError, match=r"cannot be started: .*gone"):  # no other try mends it
+        task.execute(None)
+    task.cwd = str(tmp_path)
 
     task.bash_command = "sleep 60 & sleep 60; true"
     threading.Timer(1, task.on_kill).start()

@@ -83,7 +83,7 @@ def run(
             count = f"{len(refused)} {'batch was' if len(refused) == 1 else 'batches were'}"
             raise Refused(
                 f"{count} refused; what else was new went through",
-                where="\n           ".join(each.where for each in refused),
+                where="; ".join(each.where for each in refused),
                 hint=_HINT,
             )
         return ledger.message
