@@ -421,7 +421,7 @@ def test_a_command_is_heard_and_stopped_with_what_it_has_started(turn, tmp_path)
     task.on_kill()  # it has ended
 
     task.cwd = str(tmp_path / "gone")
-    with pytest.raises(ArithmeticError, match=r"cannot be started: .*gone"):  # no other try mends it
+    with pytest.raises(ArithmeticError, match=r"cannot be started: .*gone"):
         task.execute(None)
     task.cwd = str(tmp_path)
 
