@@ -505,13 +505,13 @@ def test_nothing_stands_in_for_a_training_that_was_asked_for(monkeypatch) -> Non
         assert (pair.reference.version, pair.champion) == (1, seen)
         assert drift._stood_in(asked, pair) == ""
 
-    rule = told.problem.drift.model_copy(update={"tables": ("silver.visits",)})
-    told.problem = told.problem.model_copy(update={"drift": rule})
-    told.ledger = SimpleNamespace(run=lambda stage: nullcontext(SimpleNamespace()))
+    said = "silver.visits: nothing to compare, no champion was trained on silver.visits"
+    ledger = SimpleNamespace()
+    asked = Asked(against="training")
+    assert drift._watched(told, ledger, asked, "silver.visits") == (said, said)
+    told.ledger = SimpleNamespace(run=lambda stage: nullcontext(ledger))
     told.tables.lock = lambda *names: nullcontext()
     told.tables.called = lambda name: name
-    said = "silver.visits: nothing to compare, no champion was trained on silver.visits"
-    assert drift.run(told, asked=Asked(against="training")) == said
     with pytest.raises(Missing):  # who names the table is told by the exit code, too
         drift.run(told, table="silver.visits", asked=Asked(against="training"))
 
