@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class Tables(Versions):
         super().__init__(spark, root)
         self._catalog = catalog
         self._ready: set[tuple[Table, bool]] = set()
+        self._making = threading.Lock()
 
     def ensure(self, table: Table, *, as_it_is: bool = True) -> None:
         """Create an empty table with its comments; give one that is there its new columns. Looked
@@ -58,11 +60,12 @@ class Tables(Versions):
 
         ``as_it_is``: the rows in it stay, so that its columns must have the types they had.
         """
-        if (table, as_it_is) not in self._ready:
-            self._make_ready(table)
-            if as_it_is:
-                self._check_types(table)
-            self._ready.add((table, as_it_is))
+        with self._making:  # not by two threads at once
+            if (table, as_it_is) not in self._ready:
+                self._make_ready(table)
+                if as_it_is:
+                    self._check_types(table)
+                self._ready.add((table, as_it_is))
 
     def append(
         self,

@@ -28,9 +28,6 @@ Said = tuple[str, str]
 remembered for longer than a person whose word one may be.
 """
 
-_BOOKS = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
-"""Tables that comparisons are written into."""
-
 
 def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> str:
     """Compare versions of the watched tables, or of ``table``.
@@ -41,7 +38,8 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
     are compared: a turn of the cycle has to come to what would train again.
     """
     tables = (line.tables.called(table),) if table else line.problem.drift.tables
-    locks = [each.full_name for each in _BOOKS]
+    books = (schemas.PROFILES, schemas.DRIFT, schemas.CAUSES, schemas.HISTOGRAMS)
+    locks = [each.full_name for each in books]
     with line.ledger.run("drift") as ledger, line.tables.lock(*locks):
         asked = asked or Asked()
         if table:
@@ -54,8 +52,6 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
 
 def _all(line: Line, ledger: Run, tables: Sequence[str], asked: Asked) -> list[Said]:
     """The watched tables, as many at once as there are cores; an error waits for the others."""
-    for each in _BOOKS:
-        line.tables.ensure(each)  # not by two at once
     tasks = inheriting(line.spark, partial(_watched, line, ledger, asked), tables)
     with ThreadPool(line.environment.cores) as pool:
         try:

@@ -91,7 +91,7 @@ def _model(line: Line) -> list[str]:
 
 def _drift(line: Line, run_ids: list[str]) -> list[str]:
     name = schemas.DRIFT.full_name
-    if not line.tables.exists(name) or line.tables.read(name).isEmpty():
+    if not line.tables.exists(name):
         return ["drift:    nothing to compare yet"]
     rows = line.tables.read(name).where(F.col("run_id").isin(run_ids)).collect()
     if not rows:
