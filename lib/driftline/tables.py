@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from driftline import delta_log, locks
@@ -112,8 +112,7 @@ class Tables(Versions):
 
         The key is in the commit itself, not among the keys of appends: content that was there
         before, and was replaced since, must be written again. ``made_from`` (table → version) is
-        kept beside it, see :meth:`made_from`, and so is what was ``noted``. Columns follow
-        ``table``.
+        kept beside it, as :meth:`made_from`, and what was ``noted``. Columns follow ``table``.
         """
         name = table.full_name
         self.ensure(table, as_it_is=False)
@@ -237,6 +236,12 @@ class Tables(Versions):
         )
         return Written(name, self.version(name))
 
+    def update(self, table: Table, values: Mapping[str, Column], *, where: Column) -> Written:
+        """Give the rows for which ``where`` holds new values; unlike a merge it joins nothing."""
+        path = self.path(table.full_name)
+        DeltaTable.forPath(self.spark, path).update(where, dict(values))
+        return Written(table.full_name, self.version(table.full_name))
+
     @contextlib.contextmanager
     def lock(self, *names: str, wait: float = 0.0) -> Iterator[None]:
         """Hold the named tables for this process alone, after waiting so many seconds at most.
@@ -289,10 +294,8 @@ class Tables(Versions):
 
     def _rows_written(self, name: str, version: int) -> int:
         """How many rows Delta counted into a commit, whatever we believe we gave it."""
-        metrics = delta_log.commit_info(self.spark, self.path(name), version).get(
-            "operationMetrics", {}
-        )
-        return int(metrics.get("numOutputRows", 0))
+        info = delta_log.commit_info(self.spark, self.path(name), version)
+        return int(info.get("operationMetrics", {}).get("numOutputRows", 0))
 
     def _check_types(self, table: Table) -> None:
         there = dict(self.spark.read.format("delta").load(self.path(table.full_name)).dtypes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from driftline import candidates, models, racing, schemas, split, training
@@ -263,19 +263,28 @@ def _choose(line: Line, ledger: Run, found: Searched) -> None:
 
     Where one had failed or was cut in an earlier run, this run's trial takes its place.
     """
-    rows = [
-        (each.candidate.family, _parameters(each.candidate), found.name, each is found.winner)
-        + (ledger.run_id,)
-        for each in found.trials
+    trials = schemas.TRIALS.full_name
+    this = F.col("search") == found.name
+    earlier = F.col("error").isNotNull() & (F.col("run_id") != ledger.run_id)
+    ours = {(each.candidate.family, _parameters(each.candidate)) for each in found.trials}
+    there = line.tables.read(trials).where(this & earlier)
+    gone = [
+        row
+        for row in there.select("family", "parameters", "search", "run_id").collect()
+        if (row.family, row.parameters) in ours
     ]
-    ddl = "family string, parameters string, search string, chosen boolean, run_id string"
-    changes = line.spark.createDataFrame(rows, ddl)
-    on = ("family", "parameters", "search")
-    there = line.tables.read(schemas.TRIALS.full_name).where(F.col("search") == found.name)
-    earlier = there.where(F.col("error").isNotNull() & (F.col("run_id") != ledger.run_id))
-    now = {row[:3] for row in rows}
-    replaced = [row for row in earlier.select(*on, "run_id").collect() if row[:3] in now]
-    if replaced:
-        gone = line.spark.createDataFrame(replaced, earlier.select(*on, "run_id").schema)
-        ledger.wrote(line.tables.delete(schemas.TRIALS.full_name, matching=gone))
-    ledger.wrote(line.tables.merge(changes, schemas.TRIALS, on=on, gone="false"))
+    if gone:
+        ledger.wrote(line.tables.delete(trials, matching=line.spark.createDataFrame(gone)))
+    named = F.struct("family", "parameters")
+    values = {
+        "chosen": named == _named(found.winner.candidate),
+        "run_id": F.lit(ledger.run_id),
+    }
+    where = this & named.isin([_named(each.candidate) for each in found.trials])
+    ledger.wrote(line.tables.update(schemas.TRIALS, values, where=where))
+
+
+def _named(candidate: Candidate) -> Column:
+    return F.struct(
+        F.lit(candidate.family).alias("family"), F.lit(_parameters(candidate)).alias("parameters")
+    )
