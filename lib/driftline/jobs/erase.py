@@ -167,7 +167,7 @@ def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
             hint="say them as the tables have them",
         )
     kept = {row.given: [row.given, *row.ways] for row in rows}
-    if problem.sources[problem.population.source].columns[problem.entity].pseudonym:
+    if problem.pseudonymous:
         key = pseudonyms.key()
         for whom, spelled in kept.items():
             spelled.append(pseudonyms.pseudonym(whom, key))
