@@ -284,11 +284,11 @@ class Problem(Strict):
         for column in sorted(made & columns.keys()):
             if columns[column].pseudonym:
                 raise wrong(
-                    "a pseudonym would be made of what is one already",
+                    "what was asked would not be kept as gold.features has it",
                     key=f"sources.{name}.columns.{column}.pseudonym",
                     found="true",
-                    allowed="none in a source of requests: nobody could be erased from it",
-                    hint="remove it: the server's log has the column as gold.features has it",
+                    allowed="none in a source of requests: its pseudonyms are made already",
+                    hint="remove it, or nobody could be erased from what was asked",
                 )
 
     def _check_column(self, key: str, source: str, column: str, because: str = "") -> None:

@@ -228,7 +228,7 @@ def test_of_requests_no_pseudonym_is_made_again(repository, tmp_path) -> None:
     hide("customers")
     assert load().pseudonymous
     for column in ("customer_id", "country"):  # the entity, and an attribute
-        with pytest.raises(ConfError, match="would be made of what is one already") as refused:
+        with pytest.raises(ConfError, match="would not be kept as gold") as refused:
             load(column)
         assert f"sources.asked.columns.{column}.pseudonym" in str(refused.value)
         assert refused.value.hint.startswith("remove it")

@@ -30,7 +30,7 @@ Tries = Mapping[str, Sequence[Row]]
 
 
 class Held(NamedTuple):
-    """A table in a certificate: a version, and how many rows and old files hold persons in it."""
+    """A table in a certificate: a version; how many rows and old files go from it, or went."""
 
     table: str
     version: int
