@@ -290,7 +290,7 @@ def test_killed_at_six_points_and_given_again(table, whole, project, opened, tmp
     assert told[-1].deliveries == told[0].deliveries != []
     old = {each.table: each.files for each in told[of_the_first - 1].tables}
     files = {each.table: each.files for each in told[-1].tables}
-    assert files["bronze.customers"] and files["ops.profiles"]
+    assert files["bronze.customers"] and files["silver.orders"]
     assert all(files.get(name, 0) >= count for name, count in old.items())
     taken = {each.table: each.rows for each in told[-1].tables}
     assert theirs.items() <= taken.items()
