@@ -118,14 +118,15 @@ def commands(stage: Stage) -> list[click.Command]:
     def erase(
         named: tuple[str, ...], entities: TextIO | None, request: str, **options: Any
     ) -> None:
-        """Take persons out of everything that is kept.
+        """Take persons out of everything that is kept of this problem.
 
         Out of every table, old file, log and text; ops.erasures has the certificate. Words that
         only they used go, too, where tables describe columns, and report.html, which `report` makes
         anew. Old versions of all tables can no longer be read, so that models made from them cannot
         be reproduced. Delivered files are yours: the certificate lists those that hold them.
         Killed? Give the command again: the persons of a request stay the same. In an object store
-        it refuses: it could not look into every file.
+        it refuses: it could not look into every file. Other problems that know them, perhaps of the
+        same files, are asked one by one.
         """
         whom = {*named, *(line.strip() for line in entities or ())} - {""}
         if not whom:

@@ -74,7 +74,8 @@ def serve(problem: str, env: str, warehouse: str | None, **options: Any) -> None
 
     Starts neither Java nor Spark. A new champion is taken over within --refresh seconds, without a
     failed request. POST /predict takes rows, with --features entities, too; /docs describes it, /v2
-    is the Open Inference Protocol, /metrics Prometheus'.
+    is the Open Inference Protocol, /metrics Prometheus'. An entity with pseudonym: true is asked
+    for by its pseudonym, and by nothing else.
     """
     given = {"env": env, "problem": problem, "warehouse": warehouse, "data": None}
     asked, environment, _ = read_conf(given, suites=False)

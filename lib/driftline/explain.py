@@ -21,6 +21,8 @@ def explain(problem: Problem) -> str:
         time = f"event time {source.time}{key}"
         hidden = [column for column, each in source.columns.items() if each.pseudonym]
         said = f"; kept as pseudonyms: {', '.join(hidden)}" if hidden else ""
+        if name == problem.monitor.requests:
+            said += f"; what a server was asked, {entity} as gold.features has it"
         lines.append(f"  {name}: {_origin(source)}, {time}{said}")
     asked = problem.population
     when = f"in the {_days(asked.within)} up to the as-of" if asked.within else "ever, up to it"

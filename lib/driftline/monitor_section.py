@@ -21,7 +21,8 @@ class Monitor(Strict):
     """Share of the model's importance in features that drifted, or are skewed, from which on it is
     said."""
     requests: str | None = None
-    """The source that has what `serve --log-requests` wrote: compared with training rows, too."""
+    """The source that has what `serve --log-requests` wrote: compared with training rows, too. Its
+    entity is what ``gold.features`` has: where that is a pseudonym, no other is made of it."""
     at_least: int = Field(default=2, ge=1)
     of: int = Field(default=5, ge=1)
     """Trained again when ``at_least`` of the last ``of`` turns violate, and the newest does."""

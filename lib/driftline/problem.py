@@ -118,14 +118,28 @@ class Problem(Strict):
                 allowed="one type, or nothing joins, and nobody can be erased",
                 hint=f"give {self.entity} the same type under each source's columns",
             )
-        plain = [name for name, column in having.items() if not column.pseudonym]
-        hidden = len(plain) < len(having)
-        if hidden and plain:
+        requests = self.monitor.requests
+        if requests is not None and requests not in self.sources:
+            raise wrong(
+                "no such source of requests",
+                key="monitor.requests",
+                found=requests,
+                allowed=", ".join(self.sources),
+                hint=did_you_mean(requests, self.sources, otherwise="declare it under sources"),
+            )
+        if requests is not None:
+            self._check_requests(requests, {self.entity, *attributes})
+        # Requests are about whom gold.features has: where those are pseudonyms, so are they.
+        plain = [
+            name for name, column in having.items() if not column.pseudonym and name != requests
+        ]
+        if self.pseudonymous and plain:
             raise wrong(
                 "the entity is a pseudonym in some sources and not in others",
                 key="entity",
                 found=f"plain in {', '.join(sorted(plain))}",
-                allowed="pseudonym: true in every source that has it, or in none",
+                allowed="pseudonym: true in every source that has it (but monitor.requests, "
+                "whose are pseudonyms already), or in none",
                 hint="rows of one person would no longer meet",
             )
         regression = self.label.outcome == "sum"
@@ -226,23 +240,6 @@ class Problem(Strict):
                 layer, _, name = table.partition(".")
                 for column in names if layer in ("bronze", "silver") else ():
                     self._check_column(f"drift.{key}.{table}", name, column)
-        requests = self.monitor.requests
-        if requests is not None and requests not in self.sources:
-            raise wrong(
-                "no such source of requests",
-                key="monitor.requests",
-                found=requests,
-                allowed=", ".join(self.sources),
-                hint=did_you_mean(requests, self.sources, otherwise="declare it under sources"),
-            )
-        if requests is not None and self.entity not in self.sources[requests].columns:
-            raise wrong(
-                "requests that nobody could be erased from",
-                key="monitor.requests",
-                found=requests,
-                allowed=f"a source with a column {self.entity}",
-                hint="the server's log has it where a request said it; null elsewhere",
-            )
         promised = [*(f"silver.{source}" for source in self.sources), "gold.predictions"]
         for table in self.sla.freshness:
             if table not in promised:
@@ -273,6 +270,27 @@ class Problem(Strict):
             )
         self._check_column("entity", name, self.entity, because=f", which {key} needs")
 
+    def _check_requests(self, name: str, made: set[str]) -> None:
+        """``made`` are the columns that a server has from ``gold.features``, as they are there."""
+        columns = self.sources[name].columns
+        if self.entity not in columns:
+            raise wrong(
+                "requests that nobody could be erased from",
+                key="monitor.requests",
+                found=name,
+                allowed=f"a source with a column {self.entity}",
+                hint="the server's log has it where a request said it; null elsewhere",
+            )
+        for column in sorted(made & columns.keys()):
+            if columns[column].pseudonym:
+                raise wrong(
+                    "what was asked would not be kept as gold.features has it",
+                    key=f"sources.{name}.columns.{column}.pseudonym",
+                    found="true",
+                    allowed="none in a source of requests: its pseudonyms are made already",
+                    hint="remove it, or nobody could be erased from what was asked",
+                )
+
     def _check_column(self, key: str, source: str, column: str, because: str = "") -> None:
         columns = self.sources[source].columns
         if column not in columns:
@@ -283,6 +301,12 @@ class Problem(Strict):
                 allowed=", ".join(columns),
                 hint=did_you_mean(column, columns, otherwise=f"declare it in sources.{source}"),
             )
+
+    @property
+    def pseudonymous(self) -> bool:
+        """Whether the entity is known by pseudonyms alone."""
+        known = (source.columns.get(self.entity) for source in self.sources.values())
+        return any(column is not None and column.pseudonym for column in known)
 
     @property
     def rfm(self) -> tuple[str, ...]:

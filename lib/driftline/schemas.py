@@ -167,7 +167,7 @@ SLICES = Table(
 ERASURES = Table(
     "ops",
     "erasures",
-    "Certificates: which tables, versions and files a person was erased from, never who",
+    "Certificates: from which tables and versions a person was erased, rows and files, never who",
     columns(
         "request string — What the request was called; the only name of it that is kept",
         "status string — begun, complete, or left: something still holds the person",
@@ -175,8 +175,9 @@ ERASURES = Table(
         "absent int — How many of them no row named, as they were written",
         "deliveries array<string> — Delivered files that held them: they are not driftline's",
         "tables array<struct<table:string,version:bigint,rows:bigint,files:bigint>> "
-        "— Version that holds them no more, rows taken out, old files removed; when begun: the "
-        "version that holds them, and rows to take out",
+        "— Version that holds them no more, rows taken out, old files removed, by all tries "
+        "of the request; when begun: the version that holds them, rows to take out and, once those "
+        "are, old files to remove",
         "models array<int> — Model versions that cannot be reproduced any more",
         "left array<string> — Where their names were still found, and models that know their words "
         "or rows",

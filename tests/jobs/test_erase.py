@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from datetime import date, datetime, timezone
 from pathlib import Path
+from urllib.parse import unquote, urlparse
 
 import pyarrow.parquet as pq
 import pytest
@@ -172,14 +173,18 @@ def test_nothing_that_was_written_holds_them_any_more(whole, project) -> None:
     assert all(files_with_their_days(warehouse, KEPT).values())
     assert rows_by_table(line) == others
     assert "request R-1, 10 erased" in said and "3 delivered files" in said
-    begun, complete = line.tables.read("ops.erasures").orderBy("at").collect()
-    assert (begun.status, complete.status, complete.left) == ("begun", "complete", [])
+    begun, past, complete = line.tables.read("ops.erasures").orderBy("at").collect()
+    assert [begun.status, past.status] == ["begun"] * 2
+    assert (complete.status, complete.left) == ("complete", [])
     assert {each.split("/")[-1] for each in complete.deliveries} == {
         "2024-08b.ndjson",
         "2024-08b.csv",
         "2024-08-31b.log.gz",
     }
     listed = {each.table: each for each in complete.tables}
+    old = {each.table: each.files for each in past.tables if each.files}
+    assert old == {name: each.files for name, each in listed.items() if each.files}
+    assert old["silver.orders"] and old["ops.profiles"]
     assert listed["silver.orders"].rows == 80 and listed["bronze.orders"].rows == 81
     assert listed["ops.quarantine"].rows == 1 and listed["ops.rejects"].rows == 10
     profiled = line.tables.read("ops.profiles").where("column = 'agent' AND part = ''").collect()
@@ -216,20 +221,50 @@ def test_a_name_that_is_still_found_is_told(whole, project) -> None:
         erase.run(whole, entities=["keeper9"], request="R-4")
     last = whole.tables.read("ops.erasures").orderBy("at").collect()[-1]
     assert (last.status, last.left) == ("left", [str(left)])
+    erased = {each.table: each.rows for each in last.tables}
+    assert last.deliveries and erased["bronze.orders"] == 8
+    # What was left goes, and the certificate that says complete is of what went before, too.
     left.unlink()
+    said = erase.run(whole, entities=["keeper9"], request="R-4")
+    assert "in no row" not in said
+    done = whole.tables.read("ops.erasures").orderBy("at").collect()[-1]
+    assert (done.request, done.status, done.absent) == ("R-4", "complete", 0)
+    assert done.deliveries == last.deliveries
+    assert erased.items() <= {each.table: each.rows for each in done.tables}.items()
+    files = {each.table: each.files for each in done.tables}
+    assert all(files[each.table] >= each.files for each in last.tables)
+
+
+FILES = "files of its past"
+"""Not a table that is written: the first old files, of bronze.customers, are removed."""
 
 
 @pytest.mark.parametrize(
-    "table", ["ops.erasures", "ops.profiles", "ops.rejects", "silver.orders", "bronze.customers"]
+    "table",
+    ["ops.erasures", "ops.profiles", "ops.rejects", "silver.orders", "bronze.customers", FILES],
 )
-def test_killed_at_five_points_and_given_again(table, whole, project, opened, tmp_path) -> None:
+def test_killed_at_six_points_and_given_again(table, whole, project, opened, tmp_path) -> None:
     shutil.copytree(project / "warehouse", tmp_path, dirs_exist_ok=True)
     line = opened(tmp_path)
     asked = ["erase", "--problem", project / "conf" / "churn.yaml", "--warehouse", tmp_path]
     asked += ["--entity", "keeper3", "--request", "K", "--yes"]
     program = [Path(sys.executable).with_name("driftline"), *map(str, asked)]
-    log = Path(line.tables.path(table), "_delta_log")
-    newest = line.tables.version(table) if line.tables.exists(table) else -1
+    (held_by,) = (
+        Path(unquote(urlparse(row.path).path))
+        for row in line.tables.read("bronze.customers")
+        .where("customer_id = 'keeper3'")
+        .selectExpr("_metadata.file_path AS path")
+        .collect()
+    )
+    point = held_by
+    if table != FILES:
+        newest = line.tables.version(table) if line.tables.exists(table) else -1
+        point = Path(line.tables.path(table), "_delta_log", f"{newest + 1:020d}.json")
+
+    def reached() -> bool:
+        return point.exists() == (table != FILES)
+
+    assert not reached()
     theirs = {
         name: line.tables.read(name).where("customer_id = 'keeper3'").count()
         for name in ("bronze.customers", "bronze.orders", "silver.orders", "gold.features")
@@ -238,7 +273,7 @@ def test_killed_at_five_points_and_given_again(table, whole, project, opened, tm
     process = subprocess.Popen(program, cwd=project, start_new_session=True)
     deadline = time.monotonic() + 600
     try:
-        while not (log / f"{newest + 1:020d}.json").exists():
+        while not reached():
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)
     finally:
@@ -250,7 +285,12 @@ def test_killed_at_five_points_and_given_again(table, whole, project, opened, tm
     assert not held["keeper3"] and held["keeper2"]
     # The certificate tells of both tries.
     told = line.tables.read("ops.erasures").where("request = 'K'").orderBy("at").collect()
-    assert [row.status for row in told] == ["begun", "begun", "complete"]
+    of_the_first = 2 if table == FILES else 1
+    assert [row.status for row in told] == ["begun"] * (of_the_first + 2) + ["complete"]
     assert told[-1].deliveries == told[0].deliveries != []
+    old = {each.table: each.files for each in told[of_the_first - 1].tables}
+    files = {each.table: each.files for each in told[-1].tables}
+    assert files["bronze.customers"] and files["silver.orders"]
+    assert all(files.get(name, 0) >= count for name, count in old.items())
     taken = {each.table: each.rows for each in told[-1].tables}
     assert theirs.items() <= taken.items()

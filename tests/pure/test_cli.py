@@ -75,7 +75,14 @@ TEACHES = {
     "sla": ("ops.sla", "unknown", "--probe", "exit code 3", "evidence", "--as-of"),
     "vacuum": ("files of old versions", "--hours", "models came from"),
     "query": ("NAME is a ready query", "--list", "one SELECT", "--out", "DuckDB"),
-    "erase": ("Out of every table", "ops.erasures", "--request", "Killed? Give", "--yes"),
+    "erase": (
+        "Out of every table",
+        "ops.erasures",
+        "--request",
+        "Killed? Give",
+        "--yes",
+        "of this problem",
+    ),
     "cost": ("The ledger added up", "--by", "--since", "prices in the problem file"),
     "score": ("gold.features, champion → gold.predictions", "--as-of"),
     "drift": (
@@ -94,7 +101,12 @@ TEACHES = {
     "report": ("ops.* → one HTML page", "report.html"),
     "run": ("All stages in one session", "--stages", "up to date"),
     "explain": ("Print a problem in plain words", "neither Java nor Spark"),
-    "serve": ("predictions by the champion", "neither Java nor Spark", "POST /predict"),
+    "serve": (
+        "predictions by the champion",
+        "neither Java nor Spark",
+        "POST /predict",
+        "by its pseudonym",
+    ),
     "simulate": ("a shop whose truth is known", "--seed", "truth/", "same bytes"),
 }
 

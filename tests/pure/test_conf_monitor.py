@@ -10,7 +10,7 @@ import yaml
 from conf_errors import refusal, said
 
 from driftline.errors import ConfError
-from driftline.problem import load_problem
+from driftline.problem import Problem, load_problem
 
 WATCHED = "silver.visits, silver.orders, silver.customers"
 
@@ -196,6 +196,42 @@ def test_requests_have_to_say_whose_they_are(repository, tmp_path) -> None:
     columns["customer_id"] = {"type": "string", "comment": "Who"}
     path.write_text(yaml.safe_dump(told), "utf-8")
     assert load_problem(path).monitor.requests == "asked"
+
+
+def test_of_requests_no_pseudonym_is_made_again(repository, tmp_path) -> None:
+    """What was asked about came from gold.features: a pseudonym of it is nobody's who is known."""
+    told = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    text = {"type": "string", "comment": "As the server wrote it"}
+    time = {"type": "timestamp", "comment": "When"}
+    columns = {"time": time, "customer_id": text, "country": text}
+    asked = {"path": "asked/*", "format": "ndjson", "time": "time", "columns": columns}
+    told["sources"]["asked"], told["monitor"] = asked, {"requests": "asked"}
+    path = tmp_path / "churn.yaml"
+
+    def load(*hidden: str) -> Problem:
+        asked["columns"] = columns | {name: {**text, "pseudonym": True} for name in hidden}
+        path.write_text(yaml.safe_dump(told), "utf-8")
+        return load_problem(path)
+
+    def hide(source: str) -> None:
+        held = told["sources"][source]["columns"]
+        given = held["customer_id"]
+        named = given if isinstance(given, dict) else {"type": given}
+        held["customer_id"] = named | {"pseudonym": True}
+
+    assert not load().pseudonymous
+    hide("visits")
+    hide("orders")
+    with pytest.raises(ConfError, match="in some sources and not in others") as refused:
+        load()
+    assert refused.value.found == "plain in customers"
+    hide("customers")
+    assert load().pseudonymous
+    for column in ("customer_id", "country"):  # the entity, and an attribute
+        with pytest.raises(ConfError, match="would not be kept as gold") as refused:
+            load(column)
+        assert f"sources.asked.columns.{column}.pseudonym" in str(refused.value)
+        assert refused.value.hint.startswith("remove it")
 
 
 def test_errors_of_a_regression_have_no_value(repository, tmp_path) -> None:

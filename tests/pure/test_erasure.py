@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pyspark.sql import Row
 
 from driftline import erasure, pins
 from driftline.errors import ConfError, DriftlineError, TryAgain
@@ -138,6 +139,62 @@ def test_columns_that_rows_which_are_gone_told_of_are_kept(books) -> None:
     assert claim("R-17", "anna") == ["amount", "time"]
     assert claim("R-17", "anna", columns=["born"]) == ["amount", "born", "time"]
     assert claim("R-18", "anna") == []
+
+
+def said(status: str, tables: list[requests.Held], **more: object) -> Row:
+    """A row of ops.erasures, as the tables have it."""
+    empty = {"request": "R", "entities": 1, "absent": 0, "deliveries": [], "pulled": None}
+    empty |= {"models": [], "left": [], "run_id": "r", "at": 0}
+    return Row(
+        **empty | {"status": status, "tables": [Row(**each._asdict()) for each in tables]} | more
+    )
+
+
+def test_a_certificate_is_of_all_tries() -> None:
+    """Killed while rows went, killed while files went, left something, and then complete."""
+    held = requests.Held
+    tries = [
+        said(
+            "begun", [held("a", 4, 81, 0), held("b", 7, 5, 0)], deliveries=["a.csv"], pulled=["p"]
+        ),
+        # Killed: 41 and 5 rows were gone.
+        said("begun", [held("a", 5, 40, 0), held("b", 8, 0, 0), held("c", 0, 0, 0)], absent=1),
+        said("begun", [held("a", 5, 40, 9), held("b", 8, 0, 30), held("c", 0, 0, 1)], absent=1),
+        # Killed: 28 files of b were gone, and to find nothing more it was written once again.
+        said("begun", [held("a", 6, 0, 0), held("b", 8, 0, 0)], absent=1),
+        said("begun", [held("a", 6, 0, 9), held("b", 8, 0, 3)], absent=1),
+        said("left", [held("a", 6, 81, 9), held("b", 8, 5, 30)], absent=0, models=[2, 1]),
+        # They came again, and were in another file, too.
+        said("begun", [held("a", 7, 3, 0), held("d", 1, 0, 0)], absent=0, deliveries=["b.csv"]),
+        said("begun", [held("a", 7, 3, 2), held("d", 1, 0, 0)], absent=0, deliveries=["b.csv"]),
+    ]
+    assert requests.found_by_all(tries) == {
+        "absent": 0,
+        "deliveries": ["a.csv", "b.csv"],
+        "pulled": ["p"],
+        "models": [1, 2],
+        "tables": [
+            held("a", 4, 84, 11),
+            held("b", 7, 5, 30),
+            held("c", 0, 0, 1),
+            held("d", 1, 0, 0),
+        ],
+    }
+
+
+def test_a_certificate_after_something_was_left_tells_what_was_erased_before() -> None:
+    """The only one that says complete; its last try found nobody in any row."""
+    held = requests.Held("bronze.orders", 3, 81, 0)
+    first = said("begun", [held], deliveries=["shop/a.csv"])
+    left = said("left", [held._replace(version=4)], deliveries=["shop/a.csv"], models=[1])
+    last = said("begun", [held._replace(version=4, rows=0)], absent=1)
+    assert requests.found_by_all([first, left, last]) == {
+        "absent": 0,
+        "deliveries": ["shop/a.csv"],
+        "pulled": [],
+        "models": [1],
+        "tables": [held],
+    }
 
 
 def test_nobody_is_told_by_what_is_kept_of_a_request(books, tmp_path) -> None:

@@ -97,6 +97,22 @@ def test_how_many_rows_and_how_fresh_is_said_where_it_is_watched() -> None:
     assert said.endswith("null rate 0.03, volume 0.5, freshness 2 days).")
 
 
+def test_whose_requests_were_logged_is_said() -> None:
+    orders = CHURN.sources["orders"]
+    asked = orders.model_dump(by_alias=True, exclude_unset=True)
+    hidden = {
+        name: each.model_dump(by_alias=True, exclude_unset=True)
+        for name, each in CHURN.sources.items()
+    }
+    for each in hidden.values():
+        each["columns"]["customer_id"] |= {"pseudonym": True}
+    said = changed(sources={**hidden, "asked": asked}, monitor={"requests": "asked"})
+    lines = {line.split(":")[0].strip(): line for line in said if line.startswith("  ")}
+    assert lines["visits"].endswith("; kept as pseudonyms: customer_id")
+    assert "pseudonyms" not in lines["asked"]
+    assert lines["asked"].endswith("; what a server was asked, customer_id as gold.features has it")
+
+
 def test_a_sum_is_not_a_yes_or_no() -> None:
     said = words(load_problem(CONF / "cdnow_spend.yaml"))
     assert (

@@ -11,6 +11,7 @@ import pytest
 from driftline import layouts, pseudonyms
 from driftline.errors import ConfError, Missing
 from driftline.problem import load_problem
+from driftline.serving.rows import is_pseudonym
 from driftline.sources import read, splits
 
 KEY = b"k" * 32
@@ -21,6 +22,7 @@ def test_a_pseudonym_is_the_hmac_of_the_value() -> None:
     assert pseudonyms.pseudonym("what do ya want for nothing?", b"Jefe") == (
         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     )
+    assert is_pseudonym(pseudonyms.pseudonym("ann", KEY)) and not is_pseudonym("ann")
     values = ["ann", None, "ann", "", "zoë", "x" * 5000]
     rows = pa.RecordBatch.from_pydict({"n": [1, 2, 3, 4, 5, 6], "who": values})
     made = pseudonyms.replaced(rows, ("who",), KEY)

@@ -13,6 +13,7 @@ from tests.serving.conftest import FACTS, INFER, ROW, ask, onnx, rows, tensor, t
 from driftline.portable.saved import Linear
 from driftline.serving.limits import Limits
 from driftline.serving.rest import Rest
+from driftline.serving.rows import Reader, Wrong
 
 
 def test_answers_are_keyed_and_in_the_order_asked(app) -> None:
@@ -39,6 +40,34 @@ def test_a_whole_number_may_be_written_with_a_point(app) -> None:
     assert ask(app, "POST", "/predict", rows({"age": 30.0})).status == 200
     age = tensor("age", "INT64", [30.0, 31])
     assert ask(app, "POST", INFER, tensors(age=age)).status == 200
+
+
+def test_of_pseudonyms_nobody_is_named_otherwise(registry) -> None:
+    """A request is written down as it came: a name in it would be kept, and score nobody."""
+    registry.put(onnx(facts=replace(FACTS, pseudonymous=True)))
+    app = Rest(registry.service(), Limits(rows=5)).app()
+    known = "0d7ee706" * 8
+    asked_ = rows({"customer_id": known}, {"customer_id": "c1"})
+    answer = ask(app, "POST", "/predict", asked_)
+    said = "is no pseudonym (HMAC-SHA-256 as 64 hexadecimal digits)"
+    assert answer.status == 422
+    assert answer.json["details"] == [{"field": "rows.1.customer_id", "message": said}]
+    for name in (known.upper(), known[:-1], known + "\n"):
+        assert ask(app, "POST", "/predict", rows({"customer_id": name})).status == 422
+    by_name = Reader(replace(FACTS, pseudonymous=True), 5, look_up=True)
+    assert by_name.read(json.dumps({"entities": [known]}).encode()) == (None, [known])
+    with pytest.raises(Wrong, match=r"entities\.0: is no pseudonym"):
+        by_name.read(b'{"entities": ["c1"]}')
+    answer = ask(
+        app, "POST", "/predict", {"rows": [ROW | {"customer_id": known}, without("customer_id")]}
+    )
+    told = [each["customer_id"] for each in answer.json["predictions"]]
+    assert (answer.status, told) == (200, [known, None])
+    for given, code in (([known, ""], 200), ([known, None], 200), ([known, "c1"], 422)):
+        asked_ = tensors(who=tensor("customer_id", "BYTES", given))
+        answer = ask(app, "POST", INFER, asked_)
+        assert answer.status == code, answer.body
+    assert answer.json["details"] == [{"field": "inputs.customer_id.data.1", "message": said}]
 
 
 def without(name: str) -> dict:

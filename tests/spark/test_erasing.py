@@ -15,12 +15,13 @@ import yaml
 from click.testing import CliRunner
 from pyspark.sql import functions as F
 
-from driftline import cli_models, erasure, schemas
+from driftline import cli_models, erasure, pseudonyms, schemas
 from driftline.errors import ConfError
 from driftline.jobs import drift, erase, explore, ingest, validate
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
 from driftline.schema import Table
+from driftline.serving.request_log import RequestLog
 
 
 def rewritten(spark, table: Table, rows: list[dict[str, object]], words) -> list[dict]:
@@ -272,6 +273,47 @@ def test_a_number_is_found_however_it_is_written(numbered, tmp_path) -> None:
     )
     noted = {each.table: each.version for each in written.tables_written}
     assert noted["ops.profiles"] and noted["silver.purchases"] == newest
+
+
+@pytest.mark.slow
+def test_requests_go_with_whom_they_were_about(
+    open_line, repository, tmp_path, monkeypatch
+) -> None:
+    """The server was asked for pseudonyms: its log has these, and is ingested as it is."""
+    monkeypatch.setenv(pseudonyms.VARIABLE, "k" * 32)
+    told = yaml.safe_load((repository / "conf" / "churn.yaml").read_text("utf-8"))
+    orders = told["sources"]["orders"] | {"path": "orders.ndjson"}
+    orders["columns"]["customer_id"] = {"type": "string", "pseudonym": True}
+    types = {"row_id": "string", "time": "timestamp", "customer_id": "string", "orders_30d": "long"}
+    asked = {"format": "ndjson", "path": "requests/*", "time": "time", "key": ["row_id"]}
+    told["sources"] = {"orders": orders, "requests": asked | {"columns": types}}
+    told["features"] = [each for each in told["features"] if each["source"] == "orders"]
+    told["drift"]["tables"], told["monitor"] = ["silver.orders"], {"requests": "requests"}
+    del told["profile"]
+    told["sla"] = {}
+    conf = tmp_path / "churn.yaml"
+    conf.write_text(yaml.safe_dump(told), "utf-8")
+    line = open_line(load_problem(conf), data=tmp_path, warehouse=tmp_path / "w")
+    anna, ben = (pseudonyms.pseudonym(each, b"k" * 32) for each in ("anna", "ben"))
+    bought = [
+        {"order_id": each, "customer_id": each, "time": "2024-03-01T00:00:00Z", "amount": 1.0}
+        for each in ("anna", "ben")
+    ]
+    (tmp_path / "orders.ndjson").write_text("".join(json.dumps(each) + "\n" for each in bought))
+    log = RequestLog(tmp_path / "requests")
+    rows = [{"customer_id": each, "orders_30d": 1} for each in (anna, anna, ben)]
+    log.add("r1", 1, rows, [0.5] * 3, [1.0] * 3)
+    log.close()
+    ingest.run(line)
+    for name in ("bronze.orders", "bronze.requests"):
+        known = {row.customer_id for row in line.tables.read(name).collect()}
+        assert known == {anna, ben}, name  # they meet
+    erase.run(line, entities=["anna"], request="R-1")
+    for name in ("bronze.orders", "bronze.requests"):
+        assert {row.customer_id for row in line.tables.read(name).collect()} == {ben}, name
+    last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
+    assert (last.status, last.absent, last.left) == ("complete", 0, [])
+    assert {each.table: each.rows for each in last.tables}["bronze.requests"] == 2
 
 
 def test_a_list_of_people_may_come_from_a_spreadsheet(tmp_path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import datetime
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_facts_tell_where_training_rows_lay(fitted) -> None:
     assert 18 <= age.edges[0] < age.edges[-1] < 90
     assert gender.words == ("D", "F", "M")
     assert facts.problem == fitted[0].problem.digest
+    assert not facts.pseudonymous
+
+
+def test_facts_tell_that_nobody_is_to_be_named(fitted) -> None:
+    """By which a server refuses names: see tests/serving."""
+    line, rows, _, _, learnt, _ = fitted
+    sources = dict(line.problem.sources)
+    for name, each in sources.items():
+        hidden = each.columns["customer_id"].model_copy(update={"pseudonym": True})
+        columns = {**each.columns, "customer_id": hidden}
+        sources[name] = each.model_copy(update={"columns": columns})
+    secret = line.problem.model_copy(update={"sources": sources})
+    assert proving.facts(dataclasses.replace(line, problem=secret), rows, learnt).pseudonymous
 
 
 def test_the_portable_model_is_proven_equal(fitted, monkeypatch) -> None:

@@ -61,12 +61,14 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             "absent": _absent(line, personal, wanted, kept),
             "deliveries": delivered,
             "pulled": pulled,
-            "tables": [(name, line.tables.version(name), rows.get(name, 0), 0) for name in names],
+            "tables": [
+                requests.Held(name, line.tables.version(name), rows.get(name, 0), 0)
+                for name in names
+            ],
+            "models": [],
             "left": remaining.knowing(models, _learnt(line, words)),
         }
-        requests.certify(line, ledger, begun)
-        tries = requests.unfinished(line)[request]
-        said = begun | requests.found_before(tries)
+        tries = [*open_.get(request, ()), requests.certify(line, ledger, begun)]
         for table in (each for each in erasure.DESCRIBING if each in names):
             ledger.progress(f"{table}: what it tells of their values")
             _untell(line, ledger, table, words)
@@ -79,22 +81,20 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
                 ledger.wrote(line.tables.delete(table, matching=matching))
-        before = {name: version for name, version, _, _ in said["tables"]}
-        taken = {name: found for name, _, found, _ in said["tables"]}
-        others = set(names) - {schemas.ERASURES.full_name}
-        changed = {name for name in others if line.tables.version(name) != before.get(name)}
-        files = {}
+        # What VACUUM removed before it was killed is told by nothing else.
+        past = [
+            each._replace(files=len(pins.past(line.tables, each.table))) for each in begun["tables"]
+        ]
+        tries.append(requests.certify(line, ledger, begun | {"tables": past}))
+        said = begun | requests.found_by_all(tries)
         for table in names:
             ledger.progress(f"{table}: files of its past")
-            files[table] = pins.vacuum(line.tables, table, hours=0, pinned=[])["removed"]
-        said["tables"] = [
-            (name, line.tables.version(name), taken.get(name, 0), files[name])
-            for name in names
-            if files[name] or name in changed
-        ]
+            pins.vacuum(line.tables, table, hours=0, pinned=[])
+        said["tables"] = _touched(line, said["tables"])
         _unspool(line, ledger)
         Path(line.beside("report.html")).unlink(missing_ok=True)
-        said["models"] = remaining.not_reproducible(line, models, names)
+        gone = remaining.not_reproducible(line, models, names)
+        said["models"] = sorted({*said["models"], *gone})
         ledger.progress("looking for their names in all that is left")
         said["left"] = remaining.found(line, models, names, people, tries)
         requests.certify(line, ledger, {**said, "status": "left" if said["left"] else "complete"})
@@ -113,8 +113,20 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
         return ledger.message
 
 
+def _touched(line: Line, held: Sequence[requests.Held]) -> list[requests.Held]:
+    """The tables that persons were taken out of, or that lost old files, as they are now. That
+    there is another certificate changes nothing.
+    """
+    found = []
+    for each in held:
+        now = each._replace(version=line.tables.version(each.table))
+        if each.files or (now != each and each.table != schemas.ERASURES.full_name):
+            found.append(now)
+    return found
+
+
 def _told(said: Mapping[str, Any]) -> str:
-    rows, files = (sum(each[place] for each in said["tables"]) for place in (2, 3))
+    rows, files = (sum(getattr(each, of) for each in said["tables"]) for of in ("rows", "files"))
     text = (
         f"request {said['request']}, {said['entities']} erased: {rows:,} rows and {files:,} old "
         f"files of {len(said['tables'])} tables"
@@ -167,7 +179,7 @@ def _as_kept(line: Line, entities: Sequence[str]) -> dict[str, list[str]]:
             hint="say them as the tables have them",
         )
     kept = {row.given: [row.given, *row.ways] for row in rows}
-    if problem.sources[problem.population.source].columns[problem.entity].pseudonym:
+    if problem.pseudonymous:
         key = pseudonyms.key()
         for whom, spelled in kept.items():
             spelled.append(pseudonyms.pseudonym(whom, key))

@@ -74,6 +74,7 @@ def facts(line: Line, train: DataFrame, learnt: Preparation, threshold: float = 
         table.columns[0].type,
         tuple(columns),
         threshold,
+        problem.pseudonymous,
     )
 
 

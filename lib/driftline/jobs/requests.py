@@ -11,10 +11,11 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyspark.sql import Row
 
@@ -26,6 +27,15 @@ from driftline.pulls import spool
 
 Tries = Mapping[str, Sequence[Row]]
 """Request → its certificates since it was complete last, the oldest first."""
+
+
+class Held(NamedTuple):
+    """A table in a certificate: a version; how many rows and old files go from it, or went."""
+
+    table: str
+    version: int
+    rows: int
+    files: int
 
 
 def unfinished(line: Line) -> Tries:
@@ -75,30 +85,42 @@ def release(line: Line, request: str) -> None:
     _path(line, request).unlink(missing_ok=True)
 
 
-def found_before(tries: Sequence[Row]) -> dict[str, Any]:
-    """What a request had found when it began: at its first try, if that and others were killed."""
-    killed: list[Row] = []
-    for row in tries:
-        killed = [*killed, row] if row.status == "begun" else []
-    versions: dict[str, int] = {}
-    rows: dict[str, int] = {}
-    for each in (table for row in killed for table in row.tables):
-        versions.setdefault(each.table, each.version)
-        rows[each.table] = max(rows.get(each.table, 0), each.rows)
+def found_by_all(tries: Sequence[Row]) -> dict[str, Any]:
+    """What the tries of a request found and took away together: the last may find nothing more."""
+    first: dict[str, int] = {}
+    for each in (table for row in tries if row.status == "begun" for table in row.tables):
+        first.setdefault(each.table, each.version)
+    rows, files = (_taken_by_all(tries, what) for what in ("rows", "files"))
     return {
-        "absent": min(row.absent for row in killed),
-        "deliveries": sorted({path for row in killed for path in row.deliveries}),
-        "pulled": sorted({place for row in killed for place in row.pulled or ()}),
-        "tables": [(name, version, rows[name], 0) for name, version in versions.items()],
+        "absent": min(row.absent for row in tries),
+        "deliveries": sorted({path for row in tries for path in row.deliveries}),
+        "pulled": sorted({place for row in tries for place in row.pulled or ()}),
+        "models": sorted({number for row in tries for number in row.models}),
+        "tables": [Held(name, version, rows[name], files[name]) for name, version in first.items()],
     }
 
 
-def certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> None:
-    """Write what a request came to, or is about to do, into ``ops.erasures``."""
-    empty: dict[str, Any] = {"tables": [], "models": [], "left": []}
-    known = {**empty, **said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
-    row = tuple(known[name] for name in schemas.ERASURES.column_names)
+def _taken_by_all(tries: Sequence[Row], what: str) -> Counter[str]:
+    """How many ``rows`` or ``files`` went, by table.
+
+    A try says what it is about to take. If it was killed, the next one says how much of that is
+    there still; if it ended, all of it went, and what the next one says is more.
+    """
+    ended, begun = Counter[str](), Counter[str]()
+    for row in tries:
+        if row.status == "begun":
+            begun |= Counter({each.table: getattr(each, what) for each in row.tables})
+        else:
+            ended, begun = ended + begun, Counter()
+    return ended + begun
+
+
+def certify(line: Line, ledger: Run, said: Mapping[str, Any]) -> Row:
+    """Write what a request came to, or is about to do, into ``ops.erasures``; returns the row."""
+    known = {**said, "run_id": ledger.run_id, "at": datetime.now(timezone.utc)}
+    row = Row(**{name: known[name] for name in schemas.ERASURES.column_names})
     ledger.wrote(line.tables.append_values([row], schemas.ERASURES, key=None))
+    return row
 
 
 def _taken(request: str, whom: str) -> ConfError:

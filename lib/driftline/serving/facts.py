@@ -42,6 +42,8 @@ class Facts:
     columns: tuple[Column, ...]
     threshold: float = 0.5
     """From this score on a classification says 1."""
+    pseudonymous: bool = False
+    """Whether the entity is known by pseudonyms alone: no request may name anybody otherwise."""
 
     @property
     def numbers(self) -> Sequence[Column]:

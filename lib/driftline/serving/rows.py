@@ -9,6 +9,7 @@ made to be wrong everywhere must not cost more than a right one.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -36,6 +37,16 @@ _TYPES: dict[str, Any] = {
     "boolean": Annotated[bool, Field(strict=True)],
     "string": Annotated[str, Field(strict=True, max_length=10_000)],
 }
+
+
+_PSEUDONYM = r"^[0-9a-f]{64}$"
+"""What driftline.pseudonyms makes, said without importing pyarrow: look-ups alone need that."""
+NO_PSEUDONYM = "is no pseudonym (HMAC-SHA-256 as 64 hexadecimal digits)"
+
+
+def is_pseudonym(value: str) -> bool:
+    """Whether a text may be one."""
+    return re.fullmatch(_PSEUDONYM, value) is not None
 
 
 class Wrong(Exception):
@@ -66,6 +77,8 @@ class Reader:
     def __init__(self, facts: Facts, most: int, *, look_up: bool) -> None:
         self._facts = facts
         entity: Any = _TYPES.get(facts.entity_type, _TYPES["string"])
+        if facts.pseudonymous:
+            entity = Annotated[str, Field(strict=True, pattern=_PSEUDONYM)]
         fields = {facts.entity: NotRequired[entity]}
         fields |= {column.name: _type(column) for column in facts.columns}
         limits = Field(min_length=1, max_length=most)
@@ -142,6 +155,8 @@ def faults(error: ValidationError, known: Sequence[str]) -> Wrong:
             said = f"there is no such field; {hint}"
         elif each["type"] == "missing":
             said = "is needed"
+        elif each["type"] == "string_pattern_mismatch":
+            said = NO_PSEUDONYM
         found.append((field, said))
     broken = any(each["type"] == "json_invalid" for each in every)
     return Wrong(found, status=400 if broken else 422)

@@ -16,7 +16,7 @@ import numpy as np
 
 from driftline.errors import did_you_mean
 from driftline.serving.facts import MISSING, Column, Facts
-from driftline.serving.rows import FAULTS, Asked, Wrong
+from driftline.serving.rows import FAULTS, NO_PSEUDONYM, Asked, Wrong, is_pseudonym
 from driftline.serving.service import Scores
 
 DATATYPES = {"double": "FP64", "bigint": "INT64", "boolean": "BOOL", "string": "BYTES"}
@@ -204,4 +204,8 @@ def _entities(facts: Facts, given: Mapping[str, Tensor], count: int) -> list[Any
     if not entity.is_word:
         _numbers(entity, tensor)
         return [None if value is None else int(value) for value in tensor.data]
-    return [_text(v, f"inputs.{entity.name}.data.{n}") for n, v in enumerate(tensor.data)]
+    names = [_text(v, f"inputs.{entity.name}.data.{n}") for n, v in enumerate(tensor.data)]
+    for place, name in enumerate(names if facts.pseudonymous else ()):
+        if name and not is_pseudonym(name):
+            raise Wrong([(f"inputs.{entity.name}.data.{place}", NO_PSEUDONYM)])
+    return names
