@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -51,16 +52,46 @@ def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:
         query.text(str(tmp_path / "bytes.sql"))
 
 
-FORMULAS = ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '="a"&B1']
+FORMULAS = [
+    ("=1+1", "'=1+1"),
+    ("+1", "'+1"),
+    ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+    ("@SUM(A1)", "'@SUM(A1)"),
+    ("\t=1", "'\t'=1"),
+    ("\r=1", "'\r'=1"),
+    ("\n=1", "'\n'=1"),
+    ("\tx", "'\tx"),
+    ('="a"&B1', '\'="a"&B1'),
+    ("\uff1d1+1", "'\uff1d1+1"),  # full width, of East Asia
+    ("books;=1+1", "books;'=1+1"),
+    ("books\t@SUM(A1)", "books\t'@SUM(A1)"),
+    ("books\n-1", "books\n'-1"),
+    ('books;"=1+1', "books;\"'=1+1"),
+    ("a;b;+1;=2", "a;b;'+1;'=2"),
+]
 
 
-@pytest.mark.parametrize("cell", FORMULAS)
-def test_no_text_is_a_formula_in_a_spreadsheet(cell: str) -> None:
-    assert query.neutral(cell) == "'" + cell
+@pytest.mark.parametrize(("cell", "neutral"), FORMULAS)
+def test_no_text_is_a_formula_in_a_spreadsheet(cell: str, neutral: str) -> None:
+    assert query.neutral(cell) == neutral
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_of_a_file_is_a_formula_whatever_separates_cells(tmp_path, separator) -> None:
+    """As a spreadsheet opens it: by the separator of its locale, not by that of the file."""
+    cells = [cell for cell, _ in FORMULAS] + ["books;=1+1;", '";=1', ';"";=1', '\n"\n=1', "a,=1"]
+    out = tmp_path / "rows.csv"
+    given = [(1, cell, f"x{cell}", cell + cell) for cell in cells]
+    job._write(SimpleNamespace(columns=["=a", *"bcd"], toLocalIterator=lambda: iter(given)), out)
+    with out.open(encoding="utf-8", newline="") as file:
+        read = list(csv.reader(file, delimiter=separator))
+    assert len(read) > len(cells)
+    found = [cell.lstrip('"') for row in read for cell in row]
+    assert [cell for cell in found if cell.startswith(tuple("=+-@\uff1d"))] == []
 
 
 def test_texts_that_are_no_formulas_stay_as_they_are() -> None:
-    for cell in ("", "a=b", " =1", "2024-01-01", "é", "1-2"):
+    for cell in ("", "a=b", " =1", "2024-01-01", "é", "1-2", "a; -1", "(X11; Linux)", "a\nb;c"):
         assert query.neutral(cell) == cell
     assert visible("a\x1b[2J\u202eb\r") == "a\\x1b[2J\\u202eb\\r"
 
@@ -132,5 +163,5 @@ def test_there_are_all_rows_or_no_file(tmp_path) -> None:
         job._write(rows(fail=True), out)
     assert list(tmp_path.iterdir()) == []
     assert job._write(rows(fail=False), out) == 2
-    assert out.read_text() == "a,b\n'=1,1\n,-1\n"
+    assert out.read_text() == '"a","b"\n"\'=1",1\n"",-1\n'
     assert list(tmp_path.iterdir()) == [out]

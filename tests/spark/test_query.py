@@ -33,4 +33,4 @@ def test_what_fails_while_it_runs_is_no_trace(line, tmp_path) -> None:
     # The same name does, once the query is mended.
     path.write_text("SELECT try_cast(run_id AS int) AS n FROM ops.runs")
     assert job.run(line, asked=str(path), out=str(out)) == f"2 rows in {out}"
-    assert sorted(out.read_text().split()) == ['""', "1", "n"]
+    assert sorted(out.read_text().split()) == ['""', '"n"', "1"]
