@@ -42,6 +42,65 @@ def test_duckdb_understands_every_ready_query(name: str) -> None:
     assert len(duckdb.extract_statements(query.text(name))) == 1
 
 
+def asked(name: str, runs: list[tuple], versions: list[tuple[int, str]]) -> list[int]:
+    """Versions that a ready query shows, by DuckDB: of runs (stage, status, hour, version), where
+    versions scored at as-ofs, and all have slices.
+    """
+    analyst = duckdb.connect()
+    analyst.sql("CREATE SCHEMA ops; CREATE SCHEMA gold")
+    analyst.sql(
+        "CREATE TABLE ops.runs (stage text, status text, started_at timestamp, model_version int);"
+        "CREATE TABLE gold.predictions (entity text, as_of date, score double, reasons text[], "
+        "model_version int);"
+        'CREATE TABLE ops.slices (model_version int, "column" text, value text, rows int, '
+        "metric text, score double, low double, high double, worse boolean)"
+    )
+    for stage, status, hour, version in runs:
+        at = f"2024-06-01 {hour:02}:00:00"
+        analyst.execute("INSERT INTO ops.runs VALUES (?, ?, ?, ?)", [stage, status, at, version])
+    for version, day in versions:
+        analyst.execute("INSERT INTO gold.predictions VALUES ('a', ?, 0.5, [], ?)", [day, version])
+        analyst.execute(
+            "INSERT INTO ops.slices VALUES (?, 'age', '9', 9, 'auc', 0.5, 0, 1, true)", [version]
+        )
+    found = analyst.sql(query.text(name))
+    place = found.columns.index("model_version")
+    return [row[place] for row in found.fetchall()]
+
+
+MAY, JUNE = "2024-05-01", "2024-06-01"
+TAKEN_BACK = [
+    ("score", "done", 1, 1),
+    ("train", "done", 2, None),
+    ("score", "done", 3, 2),
+    ("rollback", "done", 4, 1),
+]
+
+
+@pytest.mark.parametrize("name", ["highest_scores", "weak_slices"])
+@pytest.mark.parametrize(
+    ("runs", "shown"),
+    [
+        (TAKEN_BACK[:1], 1),
+        (TAKEN_BACK[:3], 2),
+        (TAKEN_BACK, 1),
+        ([*TAKEN_BACK, ("score", "unchanged", 5, 1)], 1),
+        ([*TAKEN_BACK, ("rollback", "done", 5, 2)], 2),
+        ([*TAKEN_BACK, ("score", "refused", 5, 2)], 1),  # by the gate: nothing of it is there
+        ([*TAKEN_BACK, ("score", "done", 5, None)], 1),  # a challenger, or a day made up for
+    ],
+)
+def test_what_is_told_of_the_model_is_of_the_one_in_use(name, runs, shown) -> None:
+    assert asked(name, runs, [(1, JUNE), (2, JUNE), (1, MAY)])[0] == shown
+    told = asked("highest_scores", runs, [(1, MAY), (1, JUNE), (2, JUNE)])
+    assert told == [shown]
+
+
+def test_slices_of_a_model_that_never_was_in_use_are_told() -> None:
+    assert asked("weak_slices", [("train", "refused", 1, None)], [(1, JUNE)]) == [1]
+    assert asked("highest_scores", TAKEN_BACK[-1:], [(2, JUNE)]) == []  # 1 has scored nobody
+
+
 def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:
     with pytest.raises(ConfError, match="did you mean 'failing_rules'"):
         query.text("failing_rule")
