@@ -131,7 +131,7 @@ def test_ports_of_containers_are_those_that_are_told() -> None:
     assert {name: port for port, name in told} == published
     script = (PROJECT / "scripts" / "up").read_text("utf-8")
     assert dict(re.findall(r"\$\{(\w+_PORT):-(\d+)\}", script)) == published
-    hint = script.partition("by its variable")[2].partition("\n#")[0]
+    hint = script.partition("choose another")[2].partition("\n#")[0]
     assert set(re.findall(r"\w+_PORT", hint)) == set(published)
 
 
