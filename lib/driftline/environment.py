@@ -24,7 +24,8 @@ _SECRET = re.compile(
 Spark itself hides by, knows some of them."""
 
 _ELSEWHERE = re.compile(
-    r"(file|path|provider|enabled|name|itemkey|\.id)$|\.secrets\.|secretKeyRef", re.IGNORECASE
+    r"(file|path|enabled|name|itemkey|\.id)$|\.provider(\.|$)|\.secrets\.|secretKeyRef",
+    re.IGNORECASE,
 )
 """Of what one is called that only says where the secret is, or which."""
 

@@ -154,6 +154,7 @@ def test_a_secret_in_an_environment_is_refused_and_not_shown(tmp_path, text, key
 def test_what_only_says_where_a_secret_is_is_none(tmp_path) -> None:
     settings = {
         "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.Provider",
+        "spark.hadoop.fs.s3a.aws.credentials.provider.mapping": "a.b.Old=a.b.New",
         "spark.hadoop.hadoop.security.credential.provider.path": "jceks://file/srv/keys.jceks",
         "spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2",
         "spark.io.encryption.keySizeBits": "256",
