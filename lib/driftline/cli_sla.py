@@ -29,7 +29,7 @@ def commands(opened: Callable[..., Line]) -> list[click.Command]:
     @click.option(
         "--as-of",
         type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
-        help="Freshness counts from this day, or moment (UTC). Default: now.",
+        help="Freshness, deadline and model as of this day, or moment (UTC). Default: now.",
     )
     @click.option(
         "--probe", "url", help="Test a running server, and judge what is promised of servers."

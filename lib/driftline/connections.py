@@ -59,8 +59,10 @@ class Connection(Strict):
             )
         scheme = re.match(r"jdbc:postgresql:(?=//)|https?:(?=//)", url)
         place = urlsplit("//" + url.split("//", 1)[-1])
-        names = {name.lower() for name, _ in parse_qsl(place.query, keep_blank_values=True)}
-        if "@" in place.netloc or names & {"user", "password"}:
+        names = "&".join(name for name, _ in parse_qsl(place.query, keep_blank_values=True))
+        # Of the key of a certificate there is a password as well, of a proxy another.
+        secrets = re.search(r"(^|&)user(&|$)|passw|secret|token", names, re.IGNORECASE)
+        if "@" in place.netloc or secrets:
             raise wrong(
                 "a secret in a conf file",
                 found=f"{scheme[0] if scheme else ''}//…",

@@ -50,6 +50,8 @@ class Run:
     rows_duplicate: int | None = None
     tables_read: dict[str, int] = field(default_factory=dict)
     tables_written: dict[str, int] = field(default_factory=dict)
+    model_version: int | None = None
+    """Which version is champion, where the stage is about that."""
     message: str = ""
     bytes_read: int = 0
     """Bytes that were read, and written, past Spark and its counters."""
@@ -245,6 +247,7 @@ class Ledger:
             self._problem.prices.currency,
             problem,
             __version__,
+            run.model_version,
             run.message,
         )
 

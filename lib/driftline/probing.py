@@ -157,21 +157,36 @@ def _request(server: _Server, model: str) -> tuple[str, bytes]:
     status, told = server.get(f"/v2/models/{model}")
     if status >= 500:
         raise http.client.HTTPException(f"status {status}")
-    if status != 200 or not isinstance(told, dict) or "inputs" not in told:
+    told = told if isinstance(told, dict) else {}
+    inputs = told.get("inputs")
+    if status != 200 or not isinstance(inputs, list):
         raise Missing(
             f"the server does not tell what {model} needs: status {status}",
             where=f"/v2/models/{model}",
             hint="give its key by --api-key-env" if status == 401 else "is it driftline serve?",
         )
-    strange = {str(each.get("datatype")) for each in told["inputs"]} - {*_VALUES}
+    strange = {_kind(each) for each in inputs if not _known(each)}
     if strange:
         raise Missing(
             f"the server asks for what {model} does not have: {', '.join(sorted(strange))}",
             where=f"/v2/models/{model}",
             hint="is it driftline serve?",
         )
-    row = {each["name"]: _VALUES[each["datatype"]] for each in told["inputs"]}
-    return ",".join(told.get("versions", ())), json.dumps({"rows": [row]}).encode()
+    row = {each["name"]: _VALUES[each["datatype"]] for each in inputs}
+    versions = told.get("versions")
+    named = map(str, versions if isinstance(versions, list) else ())
+    return ",".join(named), json.dumps({"rows": [row]}).encode()
+
+
+def _known(told: Any) -> bool:
+    """Whether an input is one that a model of driftline may have."""
+    named = isinstance(told, dict) and isinstance(told.get("name"), str)
+    return named and str(told.get("datatype")) in _VALUES
+
+
+def _kind(told: Any) -> str:
+    """What the server says that an input is; it may be any server, and say anything."""
+    return str(told.get("datatype") if isinstance(told, dict) else told)[:50]
 
 
 def _paced(server: _Server, body: bytes, rate: float, seconds: float) -> list[tuple[int, float]]:

@@ -22,7 +22,8 @@ _LEAST = 32
 
 def key() -> bytes:
     """The key; :class:`Missing` where there is none, or too short a one."""
-    found = os.environ.get(VARIABLE, "").strip("\r\n").encode()
+    # As it stands in the environment: random bytes are no text, and no locale is to change them.
+    found = os.fsencode(os.environ.get(VARIABLE, "").strip("\r\n"))
     if len(found) < _LEAST:
         raise Missing(
             f"the key for pseudonyms has {len(found)} bytes, and at least {_LEAST} are needed"

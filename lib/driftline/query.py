@@ -79,6 +79,15 @@ def renamed(sql: str, name: Callable[[str], str]) -> str:
     return _TOKENS.sub(lambda each: name(each["name"]) if each["name"] else each[0], sql)
 
 
+_FORMULA = re.compile(
+    r"^(?=[\t\r\n])"  # which some take away before they look
+    # Where ; or a tab ends a cell, as in much of Europe, a quote inside a line means nothing.
+    r'|(^|[;\t\r\n]"*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])'
+)
+
+
 def neutral(cell: str) -> str:
-    """A text that no spreadsheet takes for a formula (CWE-1236)."""
-    return f"'{cell}" if cell.startswith(tuple("=+-@\t\r\n")) else cell
+    """A text in which no spreadsheet finds a formula (CWE-1236), whatever it takes for the end of a
+    cell: an apostrophe before each place where one could begin.
+    """
+    return _FORMULA.sub(lambda found: f"{found[1] or ''}'", cell)

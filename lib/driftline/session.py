@@ -167,7 +167,8 @@ def check_java() -> None:
     """Raise :class:`Missing` unless a Java of at least version 17 can be run."""
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java")
-    hint = f"install a JDK or JRE, {JAVA_MINIMUM} or newer (Debian: openjdk-17-jre-headless)"
+    least = f"{JAVA_MINIMUM} or newer"
+    hint = f"install a JDK or JRE, {least} (Debian 12 or newer: default-jre-headless)"
     if not java or not Path(java).exists():
         raise Missing("no Java found", where="JAVA_HOME, PATH", hint=hint)
     try:

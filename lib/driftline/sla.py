@@ -135,12 +135,14 @@ def decided(
 ) -> tuple[float, datetime] | None:
     """(hour of the deadline's day, UTC, at which its turn had come to its decision; that moment).
 
-    The newest deadline that has passed counts. Its turn is of its day, or of the day before where
+    The newest deadline that has passed counts, and what had ended by now, which may be asked of a
+    day that is long over. Its turn is of its day, or of the day before where
     turns are ``planned`` for an hour after it: then the hour may be below 0. The first one that was
     of that day or a later one counts: neither a turn that was late for the deadline before, nor one
     of another day that is made up for. Where there is none yet, the hour is that of now. None where
     no turn decided before that deadline ever: nothing was promised for then.
     """
+    turns = [each for each in turns if each.end <= now]
     due = now.replace(hour=0, minute=0, second=0, microsecond=0)
     at = timedelta(hours=_hours(deadline))
     if due + at > now:

@@ -211,15 +211,14 @@ def composed(environment: dict[str, str], repository: Path) -> list[object]:
 
 def hour(environment: dict[str, str], repository: Path) -> dict[str, str]:
     """The rest of a newcomer's first hour: a turn by Airflow, and a promise that is broken."""
-    compose = composed(environment, repository)
-    done(repository / "scripts" / "up", "--profile", "airflow", "--no-demo", env=environment)
+    compose, up = composed(environment, repository), repository / "scripts" / "up"
+    done(up, "--profile", "airflow", "--no-demo", env=environment)
     at = ("--problem", "conf/churn.yaml", "--env", "docker")
     schedule = ["driftline", "schedule", *at, "--airflow", "--master", "spark://master:7077"]
     # Neither the file nor the name of a DAG that somebody has put there.
     dag, dag_id = repository / "build" / "dags" / f"{PROJECT}.py", f"{PROJECT}_churn"
-    told = inside(environment, "driver", *schedule)
+    told = done(up, "exec", "driver", *schedule, env=environment)
     dag.write_text(told.replace("driftline_{", f"{PROJECT}_{{"), "utf-8")
-    name = container(environment, "driver")
     try:
         airflow = container(environment, "airflow")
         deadline = time.monotonic() + 300
@@ -228,13 +227,16 @@ def hour(environment: dict[str, str], repository: Path) -> dict[str, str]:
             assert time.monotonic() < deadline
             time.sleep(5)
         turn = ["airflow", "dags", "test", dag_id, "2025-03-01"]
-        by_airflow = done("docker", "exec", airflow, *turn, env=environment)
+        by_airflow = done(up, "exec", "airflow", *turn, env=environment)
+        password = "/srv/airflow/simple_auth_manager_passwords.json.generated"
+        login = json.loads(done(up, "exec", "airflow", "cat", password, env=environment))
     finally:
         dag.unlink()
         run(*compose, "--profile", "airflow", "rm", "-sf", "airflow", env=environment)
-    sla = ["docker", "exec", name, "driftline", "sla", *at, "--as-of", "2025-03-10"]
+    sla = [up, "exec", "driver", "driftline", "sla", *at, "--as-of", "2025-03-10"]
     broken = run(*sla, env=environment)
-    return {"turn": by_airflow, "sla": broken.stdout, "sla_code": str(broken.returncode)}
+    found = {"turn": by_airflow, "sla": broken.stdout, "sla_code": str(broken.returncode)}
+    return {**found, "login": " ".join(login)}
 
 
 def look(environment: dict[str, str], repository: Path) -> dict[str, str]:
@@ -287,13 +289,13 @@ def seen(images, repository, tmp_path_factory) -> Iterator[Seen]:
                 found.facts.update(look(images, repository))
                 found.facts["again"] = done(up, env=images)
             folder = tmp_path_factory.mktemp("demo") / "churn"
-            place = f"{container(images, 'driver')}:/srv/driftline/demo/warehouse/churn"
-            done("docker", "cp", place, folder, env=images)
+            place = "driver:/srv/driftline/demo/warehouse/churn"
+            done(up, "cp", place, folder, env=images)
             found.warehouses.append(folder)
             if not disturbed:
                 found.facts["looked_up"] = json.dumps(looked_up("http://127.0.0.1:8080", folder))
                 found.facts.update(hour(images, repository))
-                done("docker", "cp", f"{place}/ops", later, env=images)
+                done(up, "cp", f"{place}/ops", later, env=images)
         yield found
     finally:
         run(up, "down", "--volumes", env=images)
@@ -319,6 +321,7 @@ def test_what_is_up_is_as_it_should_be(seen) -> None:
 def test_a_newcomer_has_a_turn_by_airflow_a_query_and_a_broken_promise(seen) -> None:
     """The turn is as of the day after the demo's last; the query is of docs and README."""
     assert "state=success" in seen.facts["turn"]
+    assert seen.facts["login"] == "admin"
     runs = DeltaTable(str(seen.later / "runs")).to_pyarrow_dataset()
     decisions = DeltaTable(str(seen.later / "decisions")).to_pyarrow_dataset()
     assert runs and decisions  # DuckDB finds them by name
@@ -435,7 +438,7 @@ def test_a_password_that_is_gone_is_not_made_anew(engine, repository, tmp_path) 
     assert "build/docker.env is gone" in finished.stderr
     done(tmp_path / "scripts" / "up", "down", "--volumes", env=environment)
     assert run("docker", "volume", "inspect", volume, env=environment).returncode
-    assert not (tmp_path / "build").exists()
+    assert not (tmp_path / "build" / "docker.env").exists()
 
 
 def test_the_folder_of_dags_is_there_also_where_the_password_is(repository, tmp_path) -> None:

@@ -165,6 +165,11 @@ BAD_CONNECTIONS: dict[str, tuple[Any, str, str]] = {
         "a secret in a conf file",
         ".url",
     ),
+    "password of a key in the address": (
+        {"url": f"{PG}?sslmode=verify-full&sslpassword={SECRET}"},
+        "a secret in a conf file",
+        ".url",
+    ),
     "user and password without slashes": ({"url": f"me:{SECRET}@host"}, "a secret", ".url"),
     "other database": ({"url": "jdbc:mysql://host/shop"}, "not the address of", ".url"),
     "other scheme": ({"url": "ftp://host"}, "not the address of", ".url"),

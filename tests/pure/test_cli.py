@@ -528,7 +528,7 @@ def java(folder: Path, said: str, *, code: int = 0) -> Path:
 
 
 OLD = 'openjdk version "11.0.2" 2019-01-15\nOpenJDK Runtime Environment 18.9 (build 11.0.2+9)'
-HINT = "install a JDK or JRE, 17 or newer (Debian: openjdk-17-jre-headless)"
+HINT = "install a JDK or JRE, 17 or newer (Debian 12 or newer: default-jre-headless)"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from conf_errors import PROJECT, said, written
 
 from driftline.environment import Environment, load_environment
@@ -81,7 +82,7 @@ HERE = "warehouse: tables\ndata: ../data\nmlflow: tables/mlflow.db\n"
                 "not the URL of a Pushgateway",
                 "pushgateway",
                 "http://…",
-                "a URI that starts with http or https, without user and password",
+                "a URI that starts with http or https, without user, password and query",
                 "pushgateway: http://127.0.0.1:9091",
             ),
         ),
@@ -116,6 +117,63 @@ def test_wrong_environment(
     assert said(caught.value) == expected
     assert caught.value.file == str(path)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("spark: {spark.hadoop.fs.s3a.secret.key: SHIBBOLETH}", "spark.hadoop.fs.s3a.secret.key"),
+        ("spark: {spark.hadoop.fs.s3a.access.key: SHIBBOLETH}", "spark.hadoop.fs.s3a.access.key"),
+        ("spark: {spark.ssl.keyPassword: SHIBBOLETH}", "spark.ssl.keyPassword"),
+        ("spark: {fs.azure.account.key.a.net: SHIBBOLETH}", "fs.azure.account.key.a.net"),
+        ("spark: {spark.authenticate.secret: 20261130}", "spark.authenticate.secret"),
+        ("spark: {spark.driver.extraJavaOptions: -Da.keyStorePassword=SHIBBOLETH}", "spark.driver"),
+        ("spark: {spark.jars.repositories: 'https://me:SHIBBOLETH@host/'}", "spark.jars"),
+        ("pushgateway: http://gateway:9091/?token=SHIBBOLETH", "pushgateway"),
+        ("pushgateway: http://gateway:9091/#SHIBBOLETH", "pushgateway"),
+        ("mlflow: https://host/?api_key=SHIBBOLETH", "mlflow"),
+        ("mlflow: https://me:SHIBBOLETH@host", "mlflow"),
+        ("mlflow: /me@SHIBBOLETH", "mlflow"),
+        ("warehouse: s3a://ID:SHIBBOLETH@bucket/folder", "warehouse"),
+        ("warehouse: s3://ID:SHIBBOLETH@bucket/folder", "warehouse"),
+        ("data: s3a://ID:SHIBBOLETH@bucket/folder", "data"),
+    ],
+)
+def test_a_secret_in_an_environment_is_refused_and_not_shown(tmp_path, text, key) -> None:
+    name = text.partition(":")[0]
+    rest = [each for each in HERE.splitlines() if not each.startswith(name)]
+    path = written(tmp_path, "\n".join([*rest, text]))
+    with pytest.raises(ConfError) as caught:
+        load_environment(path)
+    told = str(caught.value) + repr(said(caught.value))
+    assert "SHIBBOLETH" not in told and "20261130" not in told
+    assert key in caught.value.key
+    assert "without" in caught.value.allowed
+
+
+def test_what_only_says_where_a_secret_is_is_none(tmp_path) -> None:
+    settings = {
+        "spark.hadoop.fs.s3a.aws.credentials.provider": "software.amazon.awssdk.Provider",
+        "spark.hadoop.fs.s3a.aws.credentials.provider.mapping": "a.b.Old=a.b.New",
+        "spark.hadoop.hadoop.security.credential.provider.path": "jceks://file/srv/keys.jceks",
+        "spark.hadoop.fs.s3a.encryption.key": "arn:aws:kms:eu-central-1:1:key/2",
+        "spark.io.encryption.keySizeBits": "256",
+        "spark.authenticate.secret.file": "/run/secret",
+        "spark.kubernetes.driver.secrets.shop": "/etc/secrets",
+        "spark.kubernetes.kerberos.tokenSecret.name": "shop",
+        "spark.security.credentials.hive.enabled": "false",
+        "spark.driver.extraJavaOptions": "-Duser.timezone=UTC -XX:+UseG1GC",
+        "spark.hadoop.fs.s3a.endpoint": "http://127.0.0.1:9000",
+    }
+    place = {
+        "warehouse": "abfss://lake@shop.dfs.core.windows.net/w",
+        "data": "d",
+        "mlflow": "m#.db",
+    }
+    path = written(tmp_path, yaml.safe_dump({**place, "spark": settings}))
+    found = load_environment(path)
+    assert found.spark == settings
+    assert found.warehouse == place["warehouse"] and found.mlflow.endswith("/m#.db")
 
 
 @pytest.mark.parametrize("folder", ["conf", "conf/env", "elsewhere"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 
 import pyarrow as pa
 import pytest
@@ -39,6 +40,12 @@ def test_a_missing_or_short_key_is_refused(monkeypatch, held, said) -> None:
         monkeypatch.setenv(pseudonyms.VARIABLE, held)
     with pytest.raises(Missing, match=said):
         pseudonyms.key()
+
+
+def test_a_key_may_be_bytes_that_are_no_text(monkeypatch) -> None:
+    raw = bytes(range(200, 240))
+    monkeypatch.setenv(pseudonyms.VARIABLE, os.fsdecode(raw))
+    assert pseudonyms.key() == raw
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -41,6 +42,65 @@ def test_duckdb_understands_every_ready_query(name: str) -> None:
     assert len(duckdb.extract_statements(query.text(name))) == 1
 
 
+def asked(name: str, runs: list[tuple], versions: list[tuple[int, str]]) -> list[int]:
+    """Versions that a ready query shows, by DuckDB: of runs (stage, status, hour, version), where
+    versions scored at as-ofs, and all have slices.
+    """
+    analyst = duckdb.connect()
+    analyst.sql("CREATE SCHEMA ops; CREATE SCHEMA gold")
+    analyst.sql(
+        "CREATE TABLE ops.runs (stage text, status text, started_at timestamp, model_version int);"
+        "CREATE TABLE gold.predictions (entity text, as_of date, score double, reasons text[], "
+        "model_version int);"
+        'CREATE TABLE ops.slices (model_version int, "column" text, value text, rows int, '
+        "metric text, score double, low double, high double, worse boolean)"
+    )
+    for stage, status, hour, version in runs:
+        at = f"2024-06-01 {hour:02}:00:00"
+        analyst.execute("INSERT INTO ops.runs VALUES (?, ?, ?, ?)", [stage, status, at, version])
+    for version, day in versions:
+        analyst.execute("INSERT INTO gold.predictions VALUES ('a', ?, 0.5, [], ?)", [day, version])
+        analyst.execute(
+            "INSERT INTO ops.slices VALUES (?, 'age', '9', 9, 'auc', 0.5, 0, 1, true)", [version]
+        )
+    found = analyst.sql(query.text(name))
+    place = found.columns.index("model_version")
+    return [row[place] for row in found.fetchall()]
+
+
+MAY, JUNE = "2024-05-01", "2024-06-01"
+TAKEN_BACK = [
+    ("score", "done", 1, 1),
+    ("train", "done", 2, None),
+    ("score", "done", 3, 2),
+    ("rollback", "done", 4, 1),
+]
+
+
+@pytest.mark.parametrize("name", ["highest_scores", "weak_slices"])
+@pytest.mark.parametrize(
+    ("runs", "shown"),
+    [
+        (TAKEN_BACK[:1], 1),
+        (TAKEN_BACK[:3], 2),
+        (TAKEN_BACK, 1),
+        ([*TAKEN_BACK, ("score", "unchanged", 5, 1)], 1),
+        ([*TAKEN_BACK, ("rollback", "done", 5, 2)], 2),
+        ([*TAKEN_BACK, ("score", "refused", 5, 2)], 1),  # by the gate: nothing of it is there
+        ([*TAKEN_BACK, ("score", "done", 5, None)], 1),  # a challenger, or a day made up for
+    ],
+)
+def test_what_is_told_of_the_model_is_of_the_one_in_use(name, runs, shown) -> None:
+    assert asked(name, runs, [(1, JUNE), (2, JUNE), (1, MAY)])[0] == shown
+    told = asked("highest_scores", runs, [(1, MAY), (1, JUNE), (2, JUNE)])
+    assert told == [shown]
+
+
+def test_slices_of_a_model_that_never_was_in_use_are_told() -> None:
+    assert asked("weak_slices", [("train", "refused", 1, None)], [(1, JUNE)]) == [1]
+    assert asked("highest_scores", TAKEN_BACK[-1:], [(2, JUNE)]) == []  # 1 has scored nobody
+
+
 def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:
     with pytest.raises(ConfError, match="did you mean 'failing_rules'"):
         query.text("failing_rule")
@@ -51,16 +111,46 @@ def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:
         query.text(str(tmp_path / "bytes.sql"))
 
 
-FORMULAS = ["=1+1", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '="a"&B1']
+FORMULAS = [
+    ("=1+1", "'=1+1"),
+    ("+1", "'+1"),
+    ("-1+cmd|' /C calc'!A0", "'-1+cmd|' /C calc'!A0"),
+    ("@SUM(A1)", "'@SUM(A1)"),
+    ("\t=1", "'\t'=1"),
+    ("\r=1", "'\r'=1"),
+    ("\n=1", "'\n'=1"),
+    ("\tx", "'\tx"),
+    ('="a"&B1', '\'="a"&B1'),
+    ("\uff1d1+1", "'\uff1d1+1"),  # full width, of East Asia
+    ("books;=1+1", "books;'=1+1"),
+    ("books\t@SUM(A1)", "books\t'@SUM(A1)"),
+    ("books\n-1", "books\n'-1"),
+    ('books;"=1+1', "books;\"'=1+1"),
+    ("a;b;+1;=2", "a;b;'+1;'=2"),
+]
 
 
-@pytest.mark.parametrize("cell", FORMULAS)
-def test_no_text_is_a_formula_in_a_spreadsheet(cell: str) -> None:
-    assert query.neutral(cell) == "'" + cell
+@pytest.mark.parametrize(("cell", "neutral"), FORMULAS)
+def test_no_text_is_a_formula_in_a_spreadsheet(cell: str, neutral: str) -> None:
+    assert query.neutral(cell) == neutral
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_no_cell_of_a_file_is_a_formula_whatever_separates_cells(tmp_path, separator) -> None:
+    """As a spreadsheet opens it: by the separator of its locale, not by that of the file."""
+    cells = [cell for cell, _ in FORMULAS] + ["books;=1+1;", '";=1', ';"";=1', '\n"\n=1', "a,=1"]
+    out = tmp_path / "rows.csv"
+    given = [(1, cell, f"x{cell}", cell + cell) for cell in cells]
+    job._write(SimpleNamespace(columns=["=a", *"bcd"], toLocalIterator=lambda: iter(given)), out)
+    with out.open(encoding="utf-8", newline="") as file:
+        read = list(csv.reader(file, delimiter=separator))
+    assert len(read) > len(cells)
+    found = [cell.lstrip('"') for row in read for cell in row]
+    assert [cell for cell in found if cell.startswith(tuple("=+-@\uff1d"))] == []
 
 
 def test_texts_that_are_no_formulas_stay_as_they_are() -> None:
-    for cell in ("", "a=b", " =1", "2024-01-01", "é", "1-2"):
+    for cell in ("", "a=b", " =1", "2024-01-01", "é", "1-2", "a; -1", "(X11; Linux)", "a\nb;c"):
         assert query.neutral(cell) == cell
     assert visible("a\x1b[2J\u202eb\r") == "a\\x1b[2J\\u202eb\\r"
 
@@ -132,5 +222,5 @@ def test_there_are_all_rows_or_no_file(tmp_path) -> None:
         job._write(rows(fail=True), out)
     assert list(tmp_path.iterdir()) == []
     assert job._write(rows(fail=False), out) == 2
-    assert out.read_text() == "a,b\n'=1,1\n,-1\n"
+    assert out.read_text() == '"a","b"\n"\'=1",1\n"",-1\n'
     assert list(tmp_path.iterdir()) == [out]

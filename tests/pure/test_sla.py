@@ -80,6 +80,10 @@ def hour(hours: float) -> datetime:
         ([(-18.5, -1), (3.0, -1), (4.0, -9), (5.5, 0)], 7, 5.5),  # made again, made up for
         ([(-18.5, -1), (3.0, -1)], 7, 7),
         ([(5.5, 0), (6.5, 0)], 7, 5.5),  # the first of a day
+        # Asked of an earlier day: what had ended by then.
+        ([(-42.5, -2), (9, -1)], 0, 0),  # yesterday's was made up for later: none until then
+        ([(-42.5, -2), (-18.5, -1), (9, 0)], 0, -18.5),
+        ([(9, 0), (9.5, -30)], -720, None),  # nothing had been promised for a year ago
     ],
 )
 def test_a_deadline_is_met_by_the_turn_of_its_day(turns, now, expected) -> None:

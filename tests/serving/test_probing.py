@@ -97,6 +97,33 @@ def test_a_server_of_other_models_is_told_apart() -> None:
     assert "driftline serve" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"inputs": ["a"]},
+        {"inputs": "a"},
+        {"inputs": {"a": "FP64"}},
+        {"inputs": [{"datatype": "FP64"}]},
+        {"inputs": [{"name": ["a"], "datatype": "FP64"}]},
+        {"inputs": [{"name": "a", "datatype": ["FP64"]}]},
+        {"inputs": [None]},
+        ["inputs"],
+        "inputs",
+    ],
+)
+def test_a_server_that_says_anything_is_told_apart_too(told) -> None:
+    with pytest.raises(Missing) as caught:
+        probing._request(SimpleNamespace(get=lambda _: (200, told)), "churn")
+    assert caught.value.hint == "is it driftline serve?"
+
+
+def test_versions_may_be_numbers_or_none() -> None:
+    for versions, said in (([1, 2], "1,2"), (None, ""), (3, "")):
+        told = {"inputs": [{"name": "a", "datatype": "FP64"}], "versions": versions}
+        version, body = probing._request(SimpleNamespace(get=lambda _, it=told: (200, it)), "churn")
+        assert version == said and body == b'{"rows": [{"a": 1.0}]}'
+
+
 def test_a_server_that_hangs_up_does_not_hold_the_probe(service, listening) -> None:
     """It answers what it is, and then hangs up on every prediction."""
     door = socket.create_server(("127.0.0.1", 0))

@@ -124,3 +124,10 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
         score.run(line, as_of=datetime(2024, 5, 1, tzinfo=timezone.utc))
     with pytest.raises(Missing, match="model churn has no version 9"):
         score.run(line, challenger=9)
+
+    # The ledger knows the champion: neither a challenger, nor the champion of another day.
+    score.run(line, challenger=1)
+    score.run(line, champion=1)
+    assert "by version 2" in score.run(line)
+    runs = line.tables.read("ops.runs").where("stage = 'score'").orderBy("started_at").collect()
+    assert [row.model_version for row in runs][-3:] == [None, None, 2]

@@ -140,6 +140,11 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     assert "nothing new" in train.run(line)  # and does not bring version 4 back
     assert registry.champion().number == 2
     assert rollback.run(line, to=4) == "version 4 is champion again, instead of 2"
+    assert rollback.run(line, to=4) == "version 4 is champion already"
+    moved = line.tables.read("ops.runs").where("stage = 'rollback'").orderBy("started_at")
+    told = [(row.status, row.model_version) for row in moved.collect()]
+    assert told[-3:] == [("done", 2), ("done", 4), ("unchanged", 4)]
+    assert {version for _, version in told[:-3]} == {None}  # those that were refused
     # The features are made again, twice; old files are vacuumed, but for those that the champion
     # came from: it can still be rebuilt.
     name = "gold.features"

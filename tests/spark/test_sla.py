@@ -96,9 +96,10 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("t2", "train"),
             run("t3", "train", "refused", started_at=NOW - timedelta(hours=2), wall_seconds=3601.0),
             run("t4", "train", "failed", started_at=NOW - timedelta(hours=1), wall_seconds=9.0),
-            # A day made up for is not today's turn.
-            run("m2", "monitor", started_at=NOW - timedelta(minutes=2), as_of=NOW - 30 * DAYS),
-            run("m1", "monitor", started_at=NOW - timedelta(hours=80)),
+            # A day made up for is not that day's turn, and what came later was not there then.
+            run("m3", "monitor", started_at=NOW - timedelta(hours=80), as_of=DAY - DAYS),
+            run("m2", "monitor", started_at=DAY - timedelta(minutes=2), as_of=DAY - 30 * DAYS),
+            run("m1", "monitor", started_at=DAY - timedelta(hours=80)),
         ],
         schemas.RUNS,
         key=None,
@@ -123,8 +124,7 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     monkeypatch.setattr(job, "Registry", lambda *_: champion)
 
     found = verdicts(job.run(line, as_of=DAY))
-    deadline = found.pop("deadline cycle")
-    assert deadline[0] == "broken" and deadline[1] > 6 and deadline[2] is None
+    assert found.pop("deadline cycle") == ("broken", 24.0, None, None)  # and none until then
     killed = found.pop("duration score")
     assert killed[0] == "broken" and killed[1] > 29 * 3600 and killed[2] == "s2"
     assert found == {
@@ -166,6 +166,12 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             assert job._last_probe(more, promise) is None
             of_then = replace(promise, limit=100.0)
             assert job._last_probe(line, of_then).run_id == by
+
+    # Before the first turn there was nothing to be late; asked of what is to come, it is as now.
+    deadline = next(each for each in sla.promises(asked, "roc_auc") if each.kind == "deadline")
+    assert job._found(line, deadline, DAY - 9 * DAYS) is None
+    coming = job._found(line, deadline, NOW + 300 * DAYS)
+    assert coming is not None and 6 < coming.value < 31
 
     history = line.tables.read("ops.sla").where("kind = 'model'").orderBy("at").collect()
     assert [(row.verdict, row.value, row.limit, row.at_most) for row in history] == [

@@ -93,7 +93,7 @@ def _write(rows: DataFrame, path: Path) -> int:
     written = 0
     try:
         with part.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
             writer.writerow(map(query.neutral, rows.columns))
             for row in rows.toLocalIterator():
                 writer.writerow(map(_csv, row))

@@ -24,9 +24,10 @@ def run(line: Line, *, to: int | None = None) -> str:
             )
         models.folder(chosen)  # unchanged, or nothing moves
         if chosen.number == champion.number:
+            ledger.model_version = chosen.number
             ledger.message = f"version {chosen.number} is champion already"
             return ledger.message
         models.promote(chosen)
-        ledger.status = "done"
+        ledger.status, ledger.model_version = "done", chosen.number
         ledger.message = f"version {chosen.number} is champion again, instead of {champion.number}"
         return ledger.message

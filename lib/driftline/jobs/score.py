@@ -40,6 +40,8 @@ def run(
     with line.ledger.run("score") as ledger, line.tables.lock(table.full_name):
         models = Registry(line.environment.mlflow, line.problem.name)
         by = models.wanted(challenger or champion)
+        if challenger is None and champion is None:
+            ledger.model_version = by.number
         features = schemas.features(line.problem).full_name
         version = line.tables.version(features)
         ledger.read(features, version)

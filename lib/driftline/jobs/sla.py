@@ -22,7 +22,8 @@ _ENDED = ("done", "unchanged")
 def run(line: Line, *, as_of: datetime | None = None, probed: Probe | None = None) -> list[Judged]:
     """Judge everything that is promised, or by a probe what is promised of servers, and keep it.
 
-    Freshness counts from ``as_of``, or from now; all else is of the newest runs.
+    Freshness, the deadline and the model are judged as of ``as_of``, or of now: what a day that is
+    made up for owed was due then. All else is of the newest runs.
     """
     now = datetime.now(timezone.utc)
     wanted = sla.promises(line.problem.sla, line.problem.train.metric)
@@ -47,7 +48,8 @@ def _found(line: Line, promise: Promise, as_of: datetime | None) -> Found | None
         return _duration(line, promise, now)
     if promise.kind == "deadline":
         assert line.problem.sla.deadline is not None
-        return _deadline(line, line.problem.sla.deadline, now)
+        # Nobody has missed a deadline that is to come.
+        return _deadline(line, line.problem.sla.deadline, min(as_of or now, now))
     if promise.kind == "quality":
         return _quality(line)
     if promise.kind == "model":
@@ -93,7 +95,8 @@ def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
     """A turn comes to its decision where monitor ends; what that asks for takes its time."""
-    rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED}", 1000)
+    until = f"started_at <= TIMESTAMP '{now:%Y-%m-%d %H:%M:%S}'"
+    rows = _runs(line, f"stage = 'monitor' AND status IN {_ENDED} AND {until}", 1000)
     turns = {}
     for row in rows:
         began = utc(row.started_at)

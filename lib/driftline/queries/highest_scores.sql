@@ -1,10 +1,16 @@
--- For whom does the newest model expect it most (of churn: who will lapse), and why?
-SELECT p.entity, p.as_of, round(p.score, 3) AS score, p.reasons, p.model_version
-FROM gold.predictions p
-WHERE p.as_of = (SELECT max(as_of) FROM gold.predictions)
-  AND p.model_version = (
-    SELECT max(model_version) FROM gold.predictions
-    WHERE as_of = (SELECT max(as_of) FROM gold.predictions)
+-- For whom does the model in use expect it most (of churn: who will lapse), and why?
+WITH used AS (
+  SELECT p.*
+  FROM gold.predictions p
+  WHERE p.model_version = (
+    -- The champion by the ledger: the highest version may have been taken back.
+    SELECT max_by(r.model_version, r.started_at)
+    FROM ops.runs r
+    WHERE r.model_version IS NOT NULL AND r.status IN ('done', 'unchanged')
   )
-ORDER BY p.score DESC, p.entity
+)
+SELECT u.entity, u.as_of, round(u.score, 3) AS score, u.reasons, u.model_version
+FROM used u
+WHERE u.as_of = (SELECT max(as_of) FROM used)
+ORDER BY u.score DESC, u.entity
 LIMIT 20
