@@ -99,9 +99,10 @@ def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) ->
     enforced = line.problem.train.gate.mode == "enforce"
     # It may be champion itself, if MLflow was gone before that was written down.
     newer = champion is None or champion.number <= trained.number
+    said = f"version {trained.number} was trained on exactly this"
     if trained.passed and enforced and newer and not trained.promoted:
         models.promote(trained)  # killed after the verdict, before the alias
-    said = f"version {trained.number} was trained on exactly this"
+        said += ", and is champion now"
     if not trained.passed and enforced:
         raise Refused(
             f"nothing new: {said}, and the gate refused it",
