@@ -103,6 +103,15 @@ def test_a_threshold_calls_the_same_rows_of_spark_and_of_the_portable_model(rule
     assert model.decide(portable).tolist() == called.tolist()
 
 
+def test_half_of_the_trees_are_half() -> None:
+    """For Spark 10 of 20 are 0.5, which calls a row 1 where nothing else is asked for."""
+    shares = np.array([1.0] * 7 + [0.5] * 6 + [0.0] * 7)
+    sums = [float(np.cumsum(np.roll(shares, by) / 20)[-1]) for by in range(20)]
+    assert min(sums) < 0.5 <= max(sums)
+    score = np.array([*sums, 0.5 - 1e-9])
+    assert Portable(onnx()).decide(score).tolist() == [*([1.0] * 20), 0.0]
+
+
 def test_a_threshold_beyond_the_highest_tie_calls_nobody_of_it() -> None:
     spark = np.array([0.1, 0.7, 0.7])
     found = threshold(np.ones(3), spark, Decide(top=0.4))
