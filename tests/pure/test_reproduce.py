@@ -76,4 +76,6 @@ def test_no_number_is_no_number_again() -> None:
     assert apart(math.nan, math.nan) == 0.0
     assert apart(math.nan, 0.5) == apart(0.5, math.nan) == math.inf
     assert apart(math.inf, math.inf) == 0.0
+    assert apart(1.7976931348623157e308, math.inf) == 0.0  # as an SQL store of MLflow has it
+    assert apart(-1.7976931348623157e308, math.inf) == math.inf
     assert apart(math.inf, 1.0) == apart(1.0, math.inf) == apart(math.inf, -math.inf) == math.inf

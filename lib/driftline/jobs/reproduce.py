@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import replace
 
 from pyspark.sql import DataFrame
@@ -143,6 +144,8 @@ def _differences(
 
 def apart(then: float, now: float) -> float:
     """By how much of itself a metric is another now, of 1 where it is less: errors have a unit."""
+    if abs(then) == sys.float_info.max:  # MLflow keeps infinity in SQL so
+        then = math.copysign(math.inf, then)
     if not (math.isfinite(then) and math.isfinite(now)):
         return 0.0 if then == now or (math.isnan(then) and math.isnan(now)) else math.inf
     return abs(then - now) / max(1.0, abs(then))
