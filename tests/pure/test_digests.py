@@ -32,7 +32,7 @@ def test_the_digest_of_the_code_is_that_of_its_modules(repository: Path, tmp_pat
     """In the zip that a cluster is given as in a folder."""
     package = repository / "lib" / "driftline"
     found = dict(digests._modules(package))
-    assert digests.of_code() == digests.digest(found)
+    assert digests.of_code() == digests.digest(found)[:16]
     assert found.keys() >= {"digests.py", "jobs/train.py"}
     packed = tmp_path / "driftline.zip"
     with zipfile.ZipFile(packed, "w") as target:

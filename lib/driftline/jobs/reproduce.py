@@ -110,7 +110,7 @@ def _others(line: Line, version: Version) -> str:
         "linear_algebra": session.linear_algebra(line.spark),
     }
     found = [
-        f"{name} was {version.tags.get(name, 'not noted')[:16]}, here {now[:16]}"
+        f"{name} was {version.tags.get(name, 'not noted')}, here {now}"
         for name, now in here.items()
         if version.tags.get(name) != now
     ]
