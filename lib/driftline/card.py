@@ -46,6 +46,10 @@ class Known:
     """From the training's beginning until the card was written, and what that cost by the price
     book."""
     money: float
+    stopped: str = ""
+    """How far the search came when its budget ended; empty where it went through."""
+    raced: Sequence[Trial] = ()
+    """What the rounds of a race measured, but for those that ``trials`` are."""
 
 
 def sections(problem: Problem, known: Known) -> list[Section]:
@@ -126,16 +130,19 @@ def _slices(slices: Sequence[Slice]) -> list[Sequence[str]]:
 
 
 def _searched(problem: Problem, known: Known) -> Sequence[str]:
-    seconds = sum(trial.seconds for trial in known.trials)
+    seconds = sum(trial.seconds for trial in (*known.raced, *known.trials))
     declared = len(models.candidates(problem.train.candidates))
     failed = sum(bool(each.error) for each in known.trials)
     measured = f"{len(known.trials) - failed} of {declared} candidates were measured"
     if failed:
         measured += f", {failed} failed"
-    race = problem.train.search == "racing"
+    measured += f", in {seconds:.0f} s of fitting"
+    if known.stopped:
+        measured += f"; the budget ended after {known.stopped}"
+    elif problem.train.search == "racing" and len(known.trials) < declared:
+        measured += f"; a race on parts of the {problem.entity}s left out others"
     return (
-        f"{measured}, in {seconds:.0f} s of fitting"
-        + (f"; a race on parts of the {problem.entity}s left out others." if race else "."),
+        f"{measured}.",
         f"Until this was written the training took {known.seconds:.0f} s and cost "
         f"{known.money:.2g} {problem.prices.currency} by the price book, without what it wrote.",
     )
@@ -146,7 +153,8 @@ def _trials(trials: Sequence[Trial]) -> list[Sequence[str]]:
         return []
     rows: list[Sequence[str]] = [("candidate", "mean", "std", "seconds")]
     for each in trials:
-        measured = (each.error, "") if each.error else (f"{each.mean:.4f}", f"{each.std:.4f}")
+        spread = f"{each.std:.4f}" if len(each.folds) > 1 else ""
+        measured = (each.error, "") if each.error else (f"{each.mean:.4f}", spread)
         rows.append((str(each.candidate), *measured, f"{each.seconds:.1f}"))
     return rows
 

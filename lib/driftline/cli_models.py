@@ -35,7 +35,8 @@ def commands(stage: Stage) -> list[click.Command]:
     def reproduce(version: int | None, **options: Any) -> None:
         """Fit a model version again: is it the same?
 
-        From the very rows it came from. Exit code 3 where the rows or a metric are not.
+        From the very rows it came from, by the problem it was trained by, which is kept beside it.
+        Exit code 3 where the rows or a metric are not.
         """
         stage("reproduce", options, version=version)
 
@@ -51,7 +52,7 @@ def commands(stage: Stage) -> list[click.Command]:
     def vacuum(hours: float, **options: Any) -> None:
         """Remove files of old versions.
 
-        Those that models came from stay. In local warehouses only.
+        Those that models which passed the gate came from stay. In local warehouses only.
         """
         stage("vacuum", options, hours=hours)
 

@@ -6,6 +6,7 @@ inherit :class:`Strict`. No Spark, no Java: a wrong conf is refused within a sec
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Mapping
 from datetime import date, datetime
@@ -19,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -57,7 +59,14 @@ def wrong(
     return PydanticCustomError("rule", "{what}", context)
 
 
-def _days(value: Any) -> Any:
+_DUMPED = ".json"
+"""How the name of a file ends that pydantic wrote, such as the problem beside a trained model."""
+
+
+def _days(value: Any, info: ValidationInfo) -> Any:
+    # A person says what a number is of; what was dumped holds it in days.
+    if info.context == _DUMPED and type(value) is int and value > 0:
+        return value
     if isinstance(value, str) and (match := re.fullmatch(r"([0-9]{1,5})\s*d", value.strip())):
         value = int(match[1])
         if value > 0:
@@ -129,7 +138,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_yaml(path: Path) -> Any:
-    """Parse one YAML file, lists as tuples; a missing or unparsable one is a ConfError."""
+    """Parse one YAML or JSON file, lists as tuples; a missing or unparsable one is a ConfError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -142,6 +151,8 @@ def read_yaml(path: Path) -> Any:
             hint=hint,
         ) from None
     try:
+        if path.suffix == _DUMPED:  # to YAML 1.1 its 1e-06 is a text
+            return _tuples(json.loads(text))
         return _tuples(yaml.load(text, Loader=_Loader))  # _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number like 0x_
         mark = getattr(error, "problem_mark", None)
@@ -159,7 +170,10 @@ def read_yaml(path: Path) -> Any:
 
 
 def load(model: type[Model], path: Path) -> Model:
-    """Read ``path`` into ``model``; the first thing wrong with it becomes a :class:`ConfError`."""
+    """Read ``path`` into ``model``; the first thing wrong with it becomes a :class:`ConfError`.
+
+    A ``.json`` file is a model as pydantic dumped it.
+    """
     content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise ConfError(
@@ -170,7 +184,7 @@ def load(model: type[Model], path: Path) -> Model:
             hint="start from one of the files in conf/",
         )
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=path.suffix)
     except ValidationError as error:
         raise _conf_error(error.errors()[0], content, path) from None
 

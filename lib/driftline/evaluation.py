@@ -7,13 +7,14 @@ draws the same ones for both. ``entity`` says whose each row is, as numbers (n,)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pyarrow as pa
 from sklearn import metrics as sk
 
@@ -113,6 +114,8 @@ class Slice:
     metric: Interval
     worse: bool
     """Whether the whole interval is on the bad side of the metric of all rows."""
+    between: bool = False
+    """Whether the value is a span between quartiles; else it is a row's own, or missing."""
 
 
 def slices(
@@ -136,51 +139,72 @@ def slices(
     whole = function(label, score)
     found = []
     for column, values in columns.items():
-        for value, rows in _groups(values).items():
+        for value, rows, between in _groups(values, at_least):
             several = task != "classification" or len(np.unique(label[rows])) > 1
             if len(np.unique(entity[rows])) >= at_least and several:
-                found.append((function(label[rows], score[rows]), column, value, rows))
+                point = function(label[rows], score[rows])
+                found.append((point, column, value, rows, between))
     found.sort(key=lambda each: -each[0] if smaller else each[0])
     measured = []
-    for point, column, value, rows in found:
+    for point, column, value, rows, between in found:
         some, theirs = label[rows], score[rows]
         drawn = [
             function(some[each], theirs[each]) for each in resamples(some, entity[rows], seed=seed)
         ]
         interval = _interval(point, drawn)
         worse = interval.low > whole if smaller else interval.high < whole
-        measured.append(Slice(column, value, len(some), interval, worse))
+        measured.append(Slice(column, value, len(some), interval, worse, between))
     return measured
 
 
-def _groups(values: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.bool_]]:
-    """The rows of each value of a column, in words; numbers between quartiles."""
+def _groups(values: npt.NDArray[Any], at_least: int) -> Iterator[tuple[str, Integers, bool]]:
+    """The values of a column that so many rows have, in words, and which rows those are; numbers
+    between quartiles, and whether it is such a span.
+    """
     if values.dtype.kind != "f":
-        missing = np.array([value is None or value != value for value in values], np.bool_)
-        words = np.where(missing, "missing", values.astype(str))
-        return {str(word): words == word for word in np.unique(words)}
+        yield from _words(values, at_least)
+        return
     missing = np.isnan(values)
-    groups = {"missing": missing}
-    if not missing.all():
-        edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
-        said = [f"{edge:g}" for edge in edges]
-        if len(set(said)) < len(said):  # six digits do not tell them apart
-            said = [repr(float(edge)) for edge in edges]
-        place = np.searchsorted(edges[1:-1], values, side="left")
-        for number, (low, high) in enumerate(pairwise(said)):
-            mark = "[" if number == 0 else "("
-            groups[f"{mark}{low}, {high}]"] = (place == number) & ~missing
-        if len(said) == 1:
-            groups[said[0]] = ~missing
-    return groups
+    yield "missing", np.flatnonzero(missing), False
+    if missing.all():
+        return
+    edges = np.unique(np.quantile(values[~missing], [0, 0.25, 0.5, 0.75, 1]))
+    said = [f"{edge:g}" for edge in edges]
+    if len(set(said)) < len(said):  # six digits do not tell them apart
+        said = [repr(float(edge)) for edge in edges]
+    place = np.searchsorted(edges[1:-1], values, side="left")
+    for number, (low, high) in enumerate(pairwise(said)):
+        mark = "[" if number == 0 else "("
+        yield f"{mark}{low}, {high}]", np.flatnonzero((place == number) & ~missing), True
+    if len(said) == 1:
+        yield said[0], np.flatnonzero(~missing), False
+
+
+def _words(values: npt.NDArray[Any], at_least: int) -> Iterator[tuple[str, Integers, bool]]:
+    """Words may be as many as rows, as names are: all are counted at once, and few are told."""
+    place, words = pd.factorize(values, sort=True)  # those without a word are at -1
+    counts = np.bincount(place + 1, minlength=len(words) + 1)
+    rows, ends = np.argsort(place, kind="stable"), np.cumsum(counts)
+    for each in np.flatnonzero(counts >= at_least):
+        word = str(words[each - 1]) if each else "missing"
+        quoted = each and word == "missing" and counts[0]
+        yield f"'{word}'" if quoted else word, rows[ends[each] - counts[each] : ends[each]], False
+
+
+_ALIKE = 1e-9
+"""Scores that differ by less of themselves are one score, which two sums came to."""
 
 
 def threshold(label: Floats, score: Floats, rule: Decide) -> float:
     """The score from which on the answer is 1; above all scores where it never should be.
 
-    Ties are on one side. Of equally good thresholds it is the highest.
+    Ties are on one side. Of equally good thresholds it is the highest. It lies midway between two
+    scores: the portable model, which decides, adds up in another order than Spark, and what has
+    the very score would there be on either side of it.
     """
-    taken, hits = gained(label, score)
+    levels, place = np.unique(score, return_inverse=True)
+    tie = np.r_[0, np.cumsum(np.diff(levels) > _ALIKE * np.abs(levels[1:]))]
+    taken, hits = gained(label, tie[place].astype(np.float64))
     ones = hits[-1]
     if rule.top is not None:
         worth = np.where(taken <= rule.top * len(label), taken, -1.0)
@@ -190,10 +214,13 @@ def threshold(label: Floats, score: Floats, rule: Decide) -> float:
         worth = 2 * hits / np.maximum(taken + ones, 1.0)
     else:
         worth = hits - (taken - hits)
-    least = int(taken[np.argmax(worth)])
-    if not least:
-        return float(np.nextafter(score.max(), np.inf))
-    return float(np.sort(score)[-least])
+    below = tie[-1] - int(np.argmax(worth))  # the highest tie that is not called 1
+    low, high = levels[tie <= below], levels[tie > below]
+    if len(low) and len(high):
+        return float(low[-1] + (high[0] - low[-1]) / 2)
+    end = low[-1] if len(low) else high[0]
+    beyond = _ALIKE * abs(end)
+    return float(np.nextafter(end + beyond, np.inf) if len(low) else end - beyond)
 
 
 def decided(

@@ -108,9 +108,12 @@ def gained(label: Floats, score: Floats) -> tuple[Floats, Floats]:
 
 
 def r2(label: Floats, score: Floats) -> float:
-    """1 − residual sum of squares / total sum of squares; 0 for a label without spread."""
+    """1 − residual sum of squares / total sum of squares. Of a label without spread, as
+    scikit-learn has it: 1 where every score is that label, else 0.
+    """
+    left = float(np.sum((label - score) ** 2))
     total = float(np.sum((label - label.mean()) ** 2))
-    return 1.0 - float(np.sum((label - score) ** 2)) / total if total else 0.0
+    return 1.0 - left / total if total else float(not left)
 
 
 def of_numbers(metric: Metric) -> Metric:

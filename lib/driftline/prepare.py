@@ -200,10 +200,11 @@ def to_fit(rows: DataFrame, learnt: Preparation) -> DataFrame:
     if not encoded:
         return learnt.transformer().transform(rows)
     total = (F.count("*").alias("rows"), F.sum("label").alias("total"))
-    folds = {row.fold: (row.rows, row.total) for row in rows.groupBy("fold").agg(*total).collect()}
+    # By place: a word's column may be called rows or total itself.
+    folds = {row[0]: (row[1], row[2]) for row in rows.groupBy("fold").agg(*total).collect()}
     by_fold = {
         each.column: {
-            (row[0], row.fold): (row.rows, row.total)
+            (row[0], row[1]): (row[2], row[3])
             for row in rows.where(F.col(each.column).isin(list(each.categories)))
             .groupBy(each.column, "fold")
             .agg(*total)
@@ -249,10 +250,10 @@ def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categori
     target = rule.encode == "target"
     total = F.sum("label") if target else F.lit(0.0)
     # The label's mean over all rows is found beside the categories', of the null category too.
-    counts = rows.groupBy(column).agg(F.count("*").alias("rows"), total.alias("total"))
+    counts = rows.groupBy(column).agg(F.count("*").alias("_rows"), total.alias("_total"))
     least = (rule.rare or 0.0) * number
-    named = counts.where(F.col(column).isNotNull() & (F.col("rows") >= least))
-    most = named.orderBy(F.desc("rows"), column).limit(CATEGORIES).collect()
+    named = counts.where(F.col(column).isNotNull() & (F.col("_rows") >= least))
+    most = named.orderBy(F.desc("_rows"), column).limit(CATEGORIES).collect()
     found = {row[0]: row for row in most}
     categories = tuple(sorted(found))
     if not target:
@@ -260,7 +261,8 @@ def _learn(rows: DataFrame, column: str, rule: Prepare, number: int) -> Categori
     mean = rows.agg(F.avg("label")).first()
     default = float(mean[0] or 0.0) if mean else 0.0
     values = tuple(
-        (found[each].total + SHRINK * default) / (found[each].rows + SHRINK) for each in categories
+        (found[each]._total + SHRINK * default) / (found[each]._rows + SHRINK)
+        for each in categories
     )
     return Categorical(column, categories, values=values, default=default)
 

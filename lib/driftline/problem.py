@@ -85,11 +85,14 @@ class Problem(Strict):
                 hint="name it under profile.attributes: the model does not see it",
             )
         columns = [*(name for each in self.features for name in each.columns), *attributes]
-        if not columns:
+        apart = self.split.attribute if isinstance(self.split, GivenSplit) else None
+        if not {*columns} - {apart}:
             raise wrong(
                 "there is nothing to learn from",
                 key="features",
-                found="no features, no profile",
+                found=f"{apart} alone, which it is split by"
+                if apart
+                else "no features, no profile",
                 allowed="one or more of features, or a profile with attributes",
                 hint="the files in conf/ show both",
             )

@@ -137,7 +137,7 @@ class Registry:
         )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "model")
-            asked = ["pyspark==4.2.0"]
+            asked = mlflow.spark.get_default_pip_requirements()
             mlflow.spark.save_model(model, str(folder), dfs_tmpdir=through, pip_requirements=asked)
             for name, content in files(folder / "sparkml").items():
                 (folder / name).write_bytes(content)

@@ -121,6 +121,8 @@ class Trial:
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
     error: str | None = None
+    part: int | None = None
+    """On one in how many of the entities a race measured it; None where on all."""
 
 
 def log_trial(client: Any, experiment: str, parent: str, trial: Trial) -> None:
@@ -132,6 +134,7 @@ def log_trial(client: Any, experiment: str, parent: str, trial: Trial) -> None:
         metrics=[Metric(name, value, now, 0) for name, value in trial.metrics.items()],
         params=[Param(name, str(value)) for name, value in trial.parameters.items()],
         tags=[RunTag("family", trial.family)]
-        + ([RunTag("error", trial.error)] if trial.error else []),
+        + ([RunTag("error", trial.error)] if trial.error else [])
+        + ([RunTag("part", f"1/{trial.part}")] if trial.part else []),
     )
     client.set_terminated(run.info.run_id, "FAILED" if trial.error else "FINISHED")

@@ -22,7 +22,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import models, prepare, scoring
-from driftline.adapter import Adapted
+from driftline.adapter import Adapted, alone
 from driftline.errors import DriftlineError
 from driftline.metrics import METRICS, Floats, gained, of_numbers
 from driftline.models import Candidate
@@ -183,19 +183,13 @@ def _fold(
     inside = rows.where(sides.fitting)
     learnt = prepare.fit(inside, columns, problem.prepare)
     prepared = _weighted(prepare.to_fit(inside, learnt), problem)
-    fitting = settled(_alone(prepared) if whole else prepared)
+    fitting = settled(alone(prepared) if whole else prepared)
     held_out = learnt.transformer().transform(rows.where(sides.held_out))
     held_out = settled(held_out.select("features", "label"))
     number = held_out.count()
     if not number:
         raise prepare.TooFew("measure candidates on", "held-out")
     return _Fold(fitting, held_out, len(learnt.names), number <= _SMALL)
-
-
-def _alone(rows: DataFrame) -> DataFrame:
-    """In one partition, ordered by partition and place: coalesce alone starts with what is near."""
-    placed = rows.withColumn("_place", F.monotonically_increasing_id())
-    return placed.coalesce(1).sortWithinPartitions("_place").drop("_place")
 
 
 def in_one_task(rows: DataFrame) -> bool:

@@ -95,6 +95,26 @@ def test_a_card_counts_what_was_measured_and_what_was_not(repository, known) -> 
     text = said(raced, replace(known, trials=known.trials[:1]))
     assert "1 of 4 candidates were measured, in 12 s of fitting; a race on parts of the " in text
     assert "customer\\_ids left out others." in text
+    # Where nobody was left out there was no race, or none that anybody lost.
+    assert "race" not in said(raced, replace(known, trials=known.trials * 2))
+
+
+def test_a_card_of_a_search_that_its_budget_cut_says_so(repository, known) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    one = known.trials[:1]
+    text = said(problem, replace(known, trials=one, stopped="1 of 4 candidates"))
+    assert "in 12 s of fitting; the budget ended after 1 of 4 candidates." in text
+    train = problem.train.model_copy(update={"search": "racing"})
+    raced = problem.model_copy(update={"train": train})
+    cut = "4 candidates on one in 9 entities"
+    part = [replace(one[0], folds=(0.7,))] * 4
+    text = said(raced, replace(known, trials=part, stopped=cut, raced=one * 2))
+    assert (
+        f"4 of 4 candidates were measured, in 72 s of fitting; the budget ended after {cut}."
+        in (text)
+    )
+    assert "left out" not in text
+    assert "| 0.7000 |  | 12.0 |" in text  # of one fold there is no spread
 
 
 def test_scores_of_a_margin_are_no_probabilities_whatever_the_class_is_called(

@@ -73,7 +73,7 @@ TEACHES = {
     "cycle": ("One turn of the wheel", "scheduler", "--dry-run", "--as-of", "does nothing again"),
     "schedule": ("--cron", "--airflow", "neither Java nor Spark", "exit code 75"),
     "sla": ("ops.sla", "unknown", "--probe", "exit code 3", "evidence", "--as-of"),
-    "vacuum": ("files of old versions", "--hours", "models came from"),
+    "vacuum": ("files of old versions", "--hours", "models which passed the gate came from"),
     "query": ("NAME is a ready query", "--list", "one SELECT", "--out", "DuckDB"),
     "erase": (
         "Out of every table",

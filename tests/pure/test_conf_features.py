@@ -219,3 +219,10 @@ def test_a_problem_without_features_and_profile_has_nothing_to_learn_from(tmp_pa
     with pytest.raises(ConfError) as caught:
         load_problem(written(tmp_path, bare))
     assert said(caught.value)[:2] == ("there is nothing to learn from", "features")
+    profile = text[start:end]
+    source = next(line for line in profile.splitlines() if "source:" in line)
+    by_side = f"{text[:start]}profile:\n{source}\n  attributes: [side]\n{text[end:]}"
+    with pytest.raises(ConfError) as caught:  # the model does not see what it is split by
+        load_problem(written(tmp_path, by_side))
+    found = "side alone, which it is split by"
+    assert said(caught.value)[:3] == ("there is nothing to learn from", "features", found)

@@ -20,6 +20,19 @@ def test_shipped_problems_load(name: str) -> None:
     assert f"{problem.name}.yaml" == name
 
 
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_problem_as_it_is_kept_beside_a_model_is_that_problem(name: str, tmp_path: Path) -> None:
+    problem = load_problem(PROJECT / "conf" / name)
+    grid = {"class": ("sklearn.svm.SVC",), "C": (1e-6, 0, 1.0, 2), "shrinking": (True,)}
+    train = problem.train.model_copy(update={"candidates": {"mine": grid}})
+    for kept in (problem, problem.model_copy(update={"train": train})):
+        beside = tmp_path / "problem.json"
+        beside.write_text(kept.model_dump_json(indent=2, by_alias=True), "utf-8")
+        again = load_problem(beside)
+        assert (again, again.digest) == (kept, kept.digest)
+    assert [type(each) for each in again.train.candidates["mine"]["C"]] == [float, int, float, int]
+
+
 def test_values_of_a_problem(tmp_path: Path) -> None:
     problem = load_problem(
         written(tmp_path, CHURN.replace("age: {type: long", "age: {type: double"))

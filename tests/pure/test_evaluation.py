@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -155,6 +156,8 @@ def test_metrics_of_one_class() -> None:
     assert metric["precision"](np.zeros(2), np.zeros(2)) == 0.0
     assert metric["f1"](np.zeros(2), np.zeros(2)) == 0.0
     assert METRICS["regression"]["r2"](np.full(3, 2.0), np.array([1.0, 2.0, 3.0])) == 0.0
+    same = np.full(3, 2.0)  # predicted as it is: scikit-learn's answer, too
+    assert METRICS["regression"]["r2"](same, same) == sk.r2_score(same, same) == 1.0
 
 
 @pytest.mark.parametrize(("task", "name"), NAMES)
@@ -431,6 +434,54 @@ def test_small_slices_and_slices_of_one_class_are_not_measured() -> None:
     assert {(each.column, each.value) for each in found} == {("few", "many"), ("one", "mixed")}
 
 
+def test_a_column_with_a_name_for_nearly_everybody_costs_no_more_than_its_rows() -> None:
+    """A flag for every row of every name would be 25 MB here, and a text of fixed width 40 MB."""
+    rows = 5_000
+    label, score = probabilities(3, rows, 15)
+    name = np.array([f"zip{place}" for place in range(rows)], object)
+    name[:200], name[200] = "home", "x" * 2_000
+    tracemalloc.start()
+    try:
+        found = slices(
+            label,
+            score,
+            {"zip": name},
+            "brier",
+            entity=np.arange(rows),
+            task="classification",
+            seed=3,
+        )
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [(each.value, each.rows) for each in found] == [("home", 200)]
+    assert found[0].metric.value == sk.brier_score_loss(label[:200], score[:200])
+    assert peak < 5e6
+
+
+def test_a_word_that_reads_like_no_word_is_a_slice_of_its_own() -> None:
+    label, score = probabilities(3, 300, 15)
+    word = np.array(["missing", None, "(0, 1]"] * 100, object)
+    age = np.where(np.arange(300) < 60, np.nan, np.arange(300) % 2)
+    found = slices(
+        label,
+        score,
+        {"word": word, "age": age},
+        "brier",
+        entity=np.arange(300),
+        task="classification",
+        seed=3,
+    )
+    assert {(each.column, each.value): (each.rows, each.between) for each in found} == {
+        ("word", "'missing'"): (100, False),
+        ("word", "missing"): (100, False),
+        ("word", "(0, 1]"): (100, False),  # as somebody was called: no span of numbers
+        ("age", "missing"): (60, False),
+        ("age", "[0, 0.5]"): (120, True),
+        ("age", "(0.5, 1]"): (120, True),
+    }
+
+
 def test_slices_of_numbers_that_are_near_each_other_have_all_rows() -> None:
     label, score = probabilities(6, 500, 15)
     near = np.repeat(1_000_000 + np.arange(1, 6) / 10, 100)
@@ -507,6 +558,7 @@ def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None
     assert never > 0.9
     nobody = threshold(np.ones(3), np.array([0.4, 0.9, 0.9]), Decide(top=0.5))
     assert nobody > 0.9  # two share the highest score, and there is room for one
+    assert 0 <= threshold(np.ones(2), np.array([0.0, 0.1]), Decide(best="f1")) < 5e-324
 
 
 def test_a_permuted_column_costs_what_the_model_got_from_it() -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.sql import Row
 
 from driftline import resampling
 from driftline.errors import Refused
@@ -49,8 +50,9 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
             beaten["champion"] = Interval(*champion)
         return gating.reasons(line, got, beaten, slices, 3, unscored, suspicious)
 
-    def part(low: float, high: float) -> Slice:
-        return Slice("country", "NL", 60, Interval((low + high) / 2, low, high), True)
+    def part(low: float, high: float, value: str = "NL", between: bool = False) -> Slice:
+        metric = Interval((low + high) / 2, low, high)
+        return Slice("country", value, 60, metric, True, between)
 
     assert reasons({}) == []
     assert reasons({}, value=math.nan) == ["roc_auc is not a number"]
@@ -87,6 +89,11 @@ def test_the_gate_refuses_what_is_not_better_not_a_number_or_weak_in_a_slice(rep
         "roc_auc is 0.5950 [0.5000, 0.6900] where country is one of its values (60 rows), "
         "more than 0.1 worse than the 0.8000 of all rows"
     )
+    [said] = reasons(weak, slices=[part(0.5, 0.69, "[0, 3]", between=True)])
+    assert "where country is [0, 3], more than" in said
+    for word in ("[NL", "(NL, 3]", ""):  # as a row has it, and no span of numbers
+        [said] = reasons(weak, slices=[part(0.5, 0.69, word)])
+        assert "where country is one of its values (60 rows), more" in said
     assert len(reasons(weak, slices=[part(0.95, 1.2)], metric="rmse")) == 1
     assert reasons(weak, slices=[part(0.85, 1.2)], metric="rmse") == []
 
@@ -132,7 +139,6 @@ def test_a_champion_is_scored_where_rows_are_what_they_were_for_it(repository) -
     ("counts", "train", "missing"),
     [
         ({"train": 9, "validation": 1}, {}, "test"),
-        ({"train": 9, "validation": 1, "test": 0}, {}, "test"),
         ({"validation": 9, "test": 1}, {}, "train"),
         ({"train": 9, "test": 1}, {}, None),
         ({"train": 9, "test": 1}, {"decide": Decide(best="f1")}, "validation"),
@@ -145,12 +151,33 @@ def test_a_part_without_rows_is_refused_by_name(repository, counts, train, missi
     flagship = load_problem(repository / "conf" / "churn.yaml")
     plain = flagship.train.model_copy(update={"decide": None, "calibrate": "none", **train})
     problem = flagship.model_copy(update={"train": plain})
+    parts = {part: Row(rows=rows, least=0.0, most=1.0) for part, rows in counts.items()}
     if missing is None:
-        judging.check_parts(problem, counts)
+        judging.check_parts(problem, parts)
         return
     with pytest.raises(Refused) as caught:
-        judging.check_parts(problem, counts)
+        judging.check_parts(problem, parts)
     assert caught.value.what == f"no row with a label is in the part {missing}"
+
+
+def test_nothing_is_chosen_by_validation_rows_of_one_label(repository) -> None:
+    """Any threshold would be as good as any other, and nobody or everybody called 1."""
+    flagship = load_problem(repository / "conf" / "churn.yaml")
+    plain = flagship.train.model_copy(update={"decide": None, "calibrate": "none"})
+    both = Row(rows=100, least=0.0, most=1.0)
+    parts = {"train": both, "validation": Row(rows=1040, least=0.0, most=0.0), "test": both}
+    judging.check_parts(flagship.model_copy(update={"train": plain}), parts)
+    for asked in ({"decide": Decide(best="f1")}, {"calibrate": "isotonic"}):
+        train = plain.model_copy(update=asked)
+        with pytest.raises(Refused, match="1,040 validation rows do not have both labels"):
+            judging.check_parts(flagship.model_copy(update={"train": train}), parts)
+
+
+def test_a_threshold_that_calls_nobody_is_told() -> None:
+    score = np.array([0.1, 0.7, 0.7])
+    assert judging.nobody(score, 0.7) == ""
+    said = judging.nobody(score, 0.71)
+    assert said == "; it calls none of 3 validation rows 1, 2 have the highest score"
 
 
 def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monkeypatch) -> None:

@@ -11,10 +11,12 @@ import pytest
 from tests.serving.conftest import FACTS, PREPARATION, STUMP, onnx
 
 from driftline.errors import DriftlineError, Missing
+from driftline.evaluation import threshold
 from driftline.portable import graph, proof, reasons
 from driftline.portable.proof import NOTHING, compare
 from driftline.portable.saved import Linear, Trees
 from driftline.prepare import Categorical, Numeric, Preparation
+from driftline.sections import Costs, Decide
 from driftline.serving.facts import MISSING, Column, Facts
 from driftline.serving.model import Portable, Reasons
 
@@ -61,10 +63,60 @@ def test_scores_are_those_of_plain_python() -> None:
 
 def test_a_decision_is_made_at_the_models_threshold() -> None:
     scores = np.array([0.2, 0.3, 0.5, 0.9])
-    for threshold, expected in ((0.5, [0, 0, 1, 1]), (0.3, [0, 1, 1, 1]), (1.1, [0, 0, 0, 0])):
-        facts = dataclasses.replace(FACTS, threshold=threshold)
+    for least, expected in ((0.5, [0, 0, 1, 1]), (0.3, [0, 1, 1, 1]), (1.1, [0, 0, 0, 0])):
+        facts = dataclasses.replace(FACTS, threshold=least)
         model = Portable(graph.write(PREPARATION, Linear(np.zeros(5), 0.0, True), facts))
         assert model.decide(scores).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "rule", [Decide(best="f1"), Decide(top=0.5), Decide(cost=Costs(false_alarm=1, miss=1))]
+)
+def test_a_threshold_calls_the_same_rows_of_spark_and_of_the_portable_model(rule: Decide) -> None:
+    """A forest's share of trees is a sum over a count in Spark, and a sum of shares here."""
+    trees, random = 20, np.random.default_rng(5)
+    shares = np.round(random.random((trees, 2)) * 40) / 40
+    first = np.arange(trees) * 3
+    cut = random.integers(20, 80, trees)
+    forest = Trees(
+        feature=np.tile([0, -1, -1], trees),
+        threshold=np.column_stack([(cut - 50) / 25, *np.zeros((2, trees))]).ravel(),
+        left=np.column_stack([first + 1, *np.full((2, trees), -1)]).ravel(),
+        right=np.column_stack([first + 2, *np.full((2, trees), -1)]).ravel(),
+        value=np.column_stack([np.zeros(trees), shares / trees]).ravel(),
+        roots=first,
+        logistic=False,
+    )
+    spend = np.repeat(np.arange(101.0), 20)
+    chosen = np.where(spend[:, None] <= cut, shares[:, 0], shares[:, 1])
+    ones, zeros = np.cumsum(chosen, axis=1)[:, -1], np.cumsum(1 - chosen, axis=1)[:, -1]
+    spark = ones / (ones + zeros)
+    rank = (spark - spark.min()) / (spark.max() - spark.min())
+    label = (random.random(len(spend)) < rank) * 1.0
+    found = threshold(label, spark, rule)
+    model = Portable(graph.write(PREPARATION, forest, dataclasses.replace(FACTS, threshold=found)))
+    numbers = np.column_stack([spend, np.full((2, len(spend)), 0.0).T])
+    portable = model.score(numbers, np.full((len(spend), 1), "web", object))
+    assert 0 < np.abs(portable - spark).max() < 1e-12
+    called = spark >= found
+    assert 0 < called.sum() < len(spend)
+    assert model.decide(portable).tolist() == called.tolist()
+
+
+def test_half_of_the_trees_are_half() -> None:
+    """For Spark 10 of 20 are 0.5, which calls a row 1 where nothing else is asked for."""
+    shares = np.array([1.0] * 7 + [0.5] * 6 + [0.0] * 7)
+    sums = [float(np.cumsum(np.roll(shares, by) / 20)[-1]) for by in range(20)]
+    assert min(sums) < 0.5 <= max(sums)
+    score = np.array([*sums, 0.5 - 1e-9])
+    assert Portable(onnx()).decide(score).tolist() == [*([1.0] * 20), 0.0]
+
+
+def test_a_threshold_beyond_the_highest_tie_calls_nobody_of_it() -> None:
+    spark = np.array([0.1, 0.7, 0.7])
+    found = threshold(np.ones(3), spark, Decide(top=0.4))
+    model = Portable(onnx(facts=dataclasses.replace(FACTS, threshold=found)))
+    assert model.decide(spark * (1 + 1e-15)).tolist() == [0, 0, 0]
 
 
 def test_every_kind_of_place_is_what_the_rule_says() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 from pyspark.ml import PipelineModel
-from pyspark.ml.functions import vector_to_array
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import functions as F
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
@@ -27,6 +27,7 @@ from sklearn.svm import SVC, SVR
 from tests.spark.test_bad_input import FIRST, opened
 
 from driftline import candidates, portable, schemas, scoring, split, training
+from driftline.adapter import Adapted
 from driftline.errors import DriftlineError
 from driftline.jobs import features, proving, train
 from driftline.models import Candidate
@@ -81,6 +82,23 @@ def theirs(vectors, estimator, *, weights: bool = False):
     if isinstance(model, SVC):  # whose score is the logistic of its margin
         return 1 / (1 + np.exp(-model.decision_function(x)))
     return model.predict_proba(x)[:, 1] if hasattr(model, "classes_") else model.predict(x)
+
+
+def test_a_fit_is_the_same_wherever_rows_are_near(rows, monkeypatch) -> None:
+    """An executor's own partitions come first in coalesce, in whatever order those are."""
+    features = array_to_vector(F.array("x", "y")).alias("features")
+    vectors = rows.repartition(4, "x").select(features, "label").persist()
+    forest = "sklearn.ensemble.RandomForestClassifier", {"n_estimators": 3, "max_depth": 3}
+    estimator = Adapted(*forest, task="classification", seed=7, weighted=False)
+    one = estimator.fit(vectors).getOrDefault("numbers")
+    near = type(rows).coalesce
+
+    def far(frame, number: int):
+        return near(frame.orderBy(F.spark_partition_id().desc()), number)
+
+    monkeypatch.setattr(type(rows), "coalesce", far)
+    assert estimator.fit(vectors).getOrDefault("numbers") == one
+    vectors.unpersist()
 
 
 @pytest.mark.parametrize(

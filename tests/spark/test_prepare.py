@@ -226,12 +226,13 @@ def test_rare_and_unseen_words_are_one(spark) -> None:
     assert vectors(given, none) == [[1], [1], [1], [1], [0]]
 
 
-def test_mean_labels_of_words_shrunk_and_blind_to_a_rows_own_fold(spark) -> None:
+@pytest.mark.parametrize("name", ["x", "rows", "total"])
+def test_mean_labels_of_words_shrunk_and_blind_to_a_rows_own_fold(spark, name) -> None:
     rows = [(word, float(place % 2), place % 3) for place, word in enumerate(WORDS)]
-    training = spark.createDataFrame(rows, "x string, label double, fold int")
-    fitted = prepare.fit(training, [("x", "string")], Prepare(encode="target"))
-    assert fitted.names == ["mean label by x"]
-    given = column(spark, ["a", "c", "unseen", None], "string")
+    training = spark.createDataFrame(rows, f"{name} string, label double, fold int")
+    fitted = prepare.fit(training, [(name, "string")], Prepare(encode="target"))
+    assert fitted.names == [f"mean label by {name}"]
+    given = column(spark, ["a", "c", "unseen", None], "string").withColumnRenamed("x", name)
     c = rows[98][1]
     expected = [[(30 + 20 * 0.5) / 80], [(c + 20 * 0.5) / 21], [0.5], [0.5]]
     assert vectors(given, fitted) == [[pytest.approx(each)] for (each,) in expected]
@@ -240,7 +241,7 @@ def test_mean_labels_of_words_shrunk_and_blind_to_a_rows_own_fold(spark) -> None
     for row in blind:
         others = [label for _, label, fold in rows if fold != row.fold]
         default = sum(others) / len(others)
-        mine = [label for word, label, fold in rows if fold != row.fold and word == row.x]
-        mean = (sum(mine) + 20 * default) / (len(mine) + 20) if row.x else default
+        mine = [label for word, label, fold in rows if fold != row.fold and word == row[0]]
+        mean = (sum(mine) + 20 * default) / (len(mine) + 20) if row[0] else default
         assert row.features[0] == pytest.approx(mean, rel=1e-12)
     assert len(blind) == len(rows)

@@ -164,8 +164,19 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     assert kept > 0 and removed > 0
     assert there(then) == there(now) == {True} and there(between) == {False}
     assert line.tables.read(name, version=then).count() > 100
-    said = reproduce.run(line)
+    # By the problem it was trained by: today's has another seed, candidates and horizon.
+    today = line.problem.train.model_copy(update={"candidates": {"gbt": {}}, "seed": 99})
+    label = line.problem.label.model_copy(update={"horizon": 9})
+    changed = line.problem.model_copy(update={"train": today, "label": label})
+    said = reproduce.run(replace(line, problem=changed))
     assert said.startswith(f"version 4: the same rows ({name} version {then}), and 13 test metrics")
+    with pytest.raises(Missing) as caught:  # refused by the gate: vacuum did not keep its rows
+        registry._client.set_model_version_tag("bad", "3", "tables", f'{{"{name}": {between}}}')
+        reproduce.run(line, version=3)
+    assert "vacuum keeps those of versions that passed the gate" in caught.value.hint
+    with pytest.raises(Missing, match="of another table, or a class"):
+        registry._client.set_model_version_tag("bad", "3", "tables", f'{{"{name}": {now}}}')
+        reproduce.run(line, version=3)
     with pytest.raises(Refused, match="are not the ones it was trained on"):
         client, number = registry._client, str(registry.champion().number)
         client.set_model_version_tag("bad", number, "data", "1:2:3")
@@ -296,12 +307,29 @@ def test_a_race_that_was_killed_or_cut_goes_on(line, fitted, monkeypatch) -> Non
     assert len(fitted) == 1
     [chosen] = [row for row in trials(line) if row.chosen]
     assert chosen.search.endswith(":9") and len(chosen.folds) == 1
+    registry = Registry(line.environment.mlflow, "bad")
+
+    def told(number: int) -> tuple[str, Counter]:
+        """The card of a version, and how many of its trials MLflow has, by part of a race."""
+        version = registry.version(number)
+        children = f"tags.`mlflow.parentRunId` = '{version.run_id}'"
+        found = registry._client.search_runs([registry._experiment()], children)
+        card = (registry.folder(version) / "card.md").read_text("utf-8")
+        return card, Counter(each.data.tags.get("part") for each in found)
+
+    card, parts = told(1)
+    assert "the budget ended after 7 candidates on one in 9 entities" in card
+    assert parts == {None: 8, "1/3": 2}
     # With time only what failed is tried again, and two of three in the second round are left.
     fitted.clear()
     assert "when the budget ended" not in train.run(line)
     points = [each for each in fitted if each.startswith("logistic")]
     assert len(points) == 2 + 2 * 3 + 1
     assert len(fitted) - len(points) == 1 + 1 + 3
+    card, parts = told(2)
+    assert "2 of 8 candidates were measured, 1 failed" in card
+    assert "a race on parts of the whos left out others" in card
+    assert parts == {None: 3, "1/9": 8, "1/3": 4}
 
 
 @pytest.mark.slow

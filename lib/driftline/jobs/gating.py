@@ -130,7 +130,7 @@ def _better(found: Interval) -> str:
 
 def _said(found: Slice) -> str:
     """A quartile, or nothing: a word may be a row's value, and ``ops.slices`` has it."""
-    return found.value if found.value[:1] in "[(" else f"one of its values ({found.rows:,} rows)"
+    return found.value if found.between else f"one of its values ({found.rows:,} rows)"
 
 
 def _worse(found: Slice, whole: float, metric: str) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.ml import PipelineModel
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from driftline import baselines, calibration, card, evaluation, losses, prepare, schemas, scoring
@@ -44,12 +44,26 @@ class Judged:
     """The features themselves."""
 
 
-def check_parts(problem: Problem, counts: Mapping[str, int]) -> None:
-    """Refuse rows of which a part is missing that is needed once the search is over."""
+def parts(rows: DataFrame) -> dict[str, Row]:
+    """Of each part how many ``rows``, the first and last as-of, the least and the most label."""
+    found = rows.groupBy("part").agg(
+        F.count("*").alias("rows"),
+        F.min("as_of").alias("first"),
+        F.max("as_of").alias("last"),
+        F.min("label").alias("least"),
+        F.max("label").alias("most"),
+    )
+    return {row.part: row for row in found.collect()}
+
+
+def check_parts(problem: Problem, parts: Mapping[str, Row]) -> None:
+    """Refuse rows of which a part is missing that is needed once the search is over, or whose
+    validation part has one label only and is to be chosen by.
+    """
     train = problem.train
     chosen = train.decide is not None or train.calibrate != "none"
     needed = ("train", "test", *(["validation"] if chosen else []))
-    missing = [part for part in needed if not counts.get(part)]
+    missing = [part for part in needed if part not in parts]
     if missing:
         raise Refused(
             f"no row with a label is in the part {' or '.join(missing)}",
@@ -57,6 +71,24 @@ def check_parts(problem: Problem, counts: Mapping[str, int]) -> None:
             hint="look at split in the problem: a share of few entities may be nobody, and by "
             "attribute test is the value as the rows have it",
         )
+    if chosen and parts["validation"].least == parts["validation"].most:
+        raise Refused(
+            f"the {parts['validation'].rows:,} validation rows do not have both labels to choose "
+            "by",
+            where="gold.features, part validation",
+            hint="keep more validation rows (split.validation), or remove train.decide and "
+            "train.calibrate",
+        )
+
+
+def nobody(score: Floats, at_least: float) -> str:
+    """What is said where a threshold calls no row 1, as where more share the highest score than
+    there is capacity for.
+    """
+    if (score >= at_least).any():
+        return ""
+    share = np.count_nonzero(score == score.max())
+    return f"; it calls none of {len(score):,} validation rows 1, {share:,} have the highest score"
 
 
 def calibrated(rows: DataFrame, model: PipelineModel, method: str) -> Calibration | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import sys
+from dataclasses import replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import pins, scoring, training
-from driftline.errors import Missing, Refused
+from driftline import __version__, candidates, digests, pins, scoring, session, training
+from driftline.errors import ConfError, Missing, Refused
 from driftline.jobs import judging, searching
 from driftline.jobs.line import Line
 from driftline.metrics import METRICS
 from driftline.models import Candidate
+from driftline.problem import load_problem
 from driftline.registry import Registry, Version
 
 _TOLERANCE = 1e-9
@@ -21,7 +24,10 @@ _TOLERANCE = 1e-9
 
 
 def run(line: Line, *, version: int | None = None) -> str:
-    """Fit a version (default: the champion) again, as recorded; :class:`Refused` if it differs."""
+    """Fit a version (default: the champion) again, as recorded; :class:`Refused` if it differs.
+
+    By the problem it was trained by, which its files hold: today's asks for other models, perhaps.
+    """
     with line.ledger.run("reproduce") as ledger:
         models = Registry(line.environment.mlflow, line.problem.name)
         wanted = models.wanted(version)
@@ -31,18 +37,24 @@ def run(line: Line, *, version: int | None = None) -> str:
                 where=line.environment.mlflow,
                 hint="it is of an older driftline: train again",
             )
-        problem, name = line.problem, searching.features_name(line.problem)
-        if searching.key(line, wanted.tables[name]) != wanted.tags["search"]:
-            raise Missing(
-                f"version {wanted.number} was trained by another problem file, or of another table",
-                where=f"problem {problem.name}, {line.tables.path(name)}",
-                hint="give the ones it was trained by: problem.json beside the model tells",
-            )
+        name = searching.features_name(line.problem)
         if not pins.whole(line.tables, name, wanted.tables[name]):
             raise Missing(
                 f"the rows of version {wanted.number} are not there any more",
                 where=f"{name} version {wanted.tables[name]}",
-                hint="their files are gone: was a person erased, or the table vacuumed by hand?",
+                hint="their files are gone: was a person erased, or the table vacuumed by hand?"
+                if wanted.passed
+                else "their files are gone: vacuum keeps those of versions that passed the gate",
+            )
+        line = _as_then(line, models, wanted)
+        problem = line.problem
+        made_by = wanted.tags["driftline"]
+        if searching.key(line, wanted.tables[name], made_by=made_by) != wanted.tags["search"]:
+            raise Missing(
+                f"version {wanted.number} was trained of another table, or a class of its "
+                "candidates has changed",
+                where=line.tables.path(name),
+                hint="give it the warehouse it was trained in, and the packages of then",
             )
         ledger.read(name, wanted.tables[name])
         rows = searching.labelled(line, wanted.tables[name])
@@ -65,13 +77,44 @@ def run(line: Line, *, version: int | None = None) -> str:
             raise Refused(
                 f"version {wanted.number} fitted again differs in {worst} by {largest:.3g}",
                 where=f"model {problem.name}",
-                hint="was it trained by another version of driftline or Spark?",
+                hint=_others(line, wanted),
             )
         ledger.message = (
             f"version {wanted.number}: the same rows ({name} version {wanted.tables[name]}), "
             f"and {len(differences)} test metrics that differ by {largest:.1e} at most"
         )
         return ledger.message
+
+
+def _as_then(line: Line, models: Registry, version: Version) -> Line:
+    """The line with the problem that a version was trained by."""
+    try:
+        problem = load_problem(models.folder(version) / "problem.json")
+    except ConfError as error:
+        raise Missing(
+            f"the problem of version {version.number} is none to driftline {__version__}: "
+            f"{error.what}",
+            where=f"{error.file}, {error.key}",
+            hint=f"reproduce it by the driftline that trained it, {version.tags['driftline']}",
+        ) from error
+    candidates.check(problem)
+    return replace(line, problem=problem)
+
+
+def _others(line: Line, version: Version) -> str:
+    """What is not what a version was trained by."""
+    here = {
+        "driftline": __version__,
+        "code": digests.of_code(),
+        "spark": line.spark.version,
+        "linear_algebra": session.linear_algebra(line.spark),
+    }
+    found = [
+        f"{name} was {version.tags.get(name, 'not noted')}, here {now}"
+        for name, now in here.items()
+        if version.tags.get(name) != now
+    ]
+    return "; ".join(found) or "driftline, Spark and linear algebra are those of then"
 
 
 def _differences(
@@ -101,6 +144,8 @@ def _differences(
 
 def apart(then: float, now: float) -> float:
     """By how much of itself a metric is another now, of 1 where it is less: errors have a unit."""
+    if abs(then) == sys.float_info.max:  # MLflow keeps infinity in SQL so
+        then = math.copysign(math.inf, then)
     if not (math.isfinite(then) and math.isfinite(now)):
         return 0.0 if then == now or (math.isnan(then) and math.isnan(now)) else math.inf
     return abs(then - now) / max(1.0, abs(then))

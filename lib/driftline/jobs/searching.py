@@ -12,7 +12,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline import candidates, models, racing, schemas, split, training
+from driftline import __version__, candidates, models, racing, schemas, split, training
 from driftline.digests import digest
 from driftline.errors import Refused
 from driftline.jobs import judging
@@ -38,6 +38,8 @@ class Searched:
     winner: Trial
     stopped: str
     """How far the search came when its budget ended; empty where it went through."""
+    raced: Sequence[tuple[int, Trial]]
+    """What the rounds of a race measured, on one in how many entities; without ``trials``."""
 
 
 def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float) -> Searched:
@@ -67,16 +69,27 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         if training.in_one_task(folded):
             ledger.progress(f"few rows: a fit is one task, {cores} candidates at once")
         wanted, race = models.candidates(problem.train.candidates), None
+        raced: dict[tuple[int, Candidate], Trial] = {}
         how = training.How(sides, cores, on_fit, until)
         if problem.train.search == "racing":
             everybody = len(wanted)
+
+            def before(part: int) -> list[Trial]:
+                found = _known(line, _round(name, part))
+                raced.update({(part, trial.candidate): trial for trial in found})
+                return found
+
+            def measured(part: int, trial: Trial) -> None:
+                raced[part, trial.candidate] = trial
+                _write(line, ledger, trial, _round(name, part))
+
             wanted, race = racing.race(
                 folded,
                 problem,
                 columns,
                 how,
-                known=lambda part: _known(line, _round(name, part)),
-                on_trial=lambda part, trial: _write(line, ledger, trial, _round(name, part)),
+                known=before,
+                on_trial=measured,
             )
             ledger.progress(f"{len(wanted)} of {everybody} candidates are left of the race")
         trials: Sequence[Trial] = training.search(
@@ -93,10 +106,12 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
         stopped = "" if whole else f"{_measured(trials)} of {len(wanted)} candidates"
         if race and not whole and racing.further(race, Round(1, trials)) is race:
             trials, name = race.trials, _round(name, race.part)
+            raced = {key: each for key, each in raced.items() if key[0] != race.part}
             stopped = f"{_measured(trials)} candidates on one in {race.part} entities"
     finally:
         folded.unpersist()
-    return Searched(name, trials, best(trials), stopped)
+    rounds = [(part, trial) for (part, _), trial in raced.items()]
+    return Searched(name, trials, best(trials), stopped, rounds)
 
 
 def refit(
@@ -130,15 +145,17 @@ def features_name(problem: Problem) -> str:
     return schemas.features(problem).full_name
 
 
-def key(line: Line, version: int) -> str:
-    """What a search is known by: what is asked, how, of which rows: a version of which table."""
+def key(line: Line, version: int, *, made_by: str = __version__) -> str:
+    """What a search is known by: what is asked, how, of which rows: a version of which table, and
+    by which driftline.
+    """
     problem, name = line.problem, features_name(line.problem)
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
     for judges in _JUDGES:
         del asked["train"][judges]
     rows = [name, line.tables.identity(name), version]
     columns = judging.feature_columns(line)
-    return digest([asked, candidates.sources(problem), columns, *rows])[:16]
+    return digest([asked, candidates.sources(problem), columns, *rows, made_by])[:16]
 
 
 def judged(problem: Problem, search: str) -> str:

@@ -17,6 +17,7 @@ from driftline import (
     calibration,
     candidates,
     card,
+    digests,
     evaluation,
     portable,
     prepare,
@@ -98,9 +99,10 @@ def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) ->
     enforced = line.problem.train.gate.mode == "enforce"
     # It may be champion itself, if MLflow was gone before that was written down.
     newer = champion is None or champion.number <= trained.number
+    said = f"version {trained.number} was trained on exactly this"
     if trained.passed and enforced and newer and not trained.promoted:
         models.promote(trained)  # killed after the verdict, before the alias
-    said = f"version {trained.number} was trained on exactly this"
+        said += ", and is champion now"
     if not trained.passed and enforced:
         raise Refused(
             f"nothing new: {said}, and the gate refused it",
@@ -124,19 +126,18 @@ def _train(
     until: float,
 ) -> str:
     problem = line.problem
-    first, last = F.min("as_of").alias("first"), F.max("as_of").alias("last")
-    told = rows.groupBy("part").agg(F.count("*").alias("rows"), first, last)
-    parts = {row.part: row for row in told.collect()}
+    parts = judging.parts(rows)
     counts = {part: row.rows for part, row in parts.items()}
     ledger.count(in_=sum(counts.values()), out=sum(counts.values()))
-    judging.check_parts(problem, counts)
+    judging.check_parts(problem, parts)
     proof, suspicious = certifying.certify(
         line, ledger, rows, features_version=features_version, key=key
     )
-    stopped, trials = "", list[Trial]()
+    stopped, trials, raced = "", list[Trial](), list[tuple[int, Trial]]()
     if not unfinished:
         found = searching.search(line, ledger, rows, search, until=until)
         trials, stopped, winner = list(found.trials), found.stopped, found.winner.candidate
+        raced = list(found.raced)
         if stopped:  # another run may find a better one: it is not what this key stands for
             key = f"{key} after {stopped}"
             unfinished = models.trained_on(key)
@@ -161,7 +162,7 @@ def _train(
         for part, each in judged.items()
         for name, scores in each.scores.items()
     }
-    details, threshold = {"best_feature": feature}, 0.5
+    details, threshold, nobody = {"best_feature": feature}, 0.5, ""
     if three := problem.rfm:
         details["rfm"] = ", ".join(three)
     if sure is not None:
@@ -169,7 +170,8 @@ def _train(
     if problem.train.decide:
         shown = judged["validation"]
         threshold = evaluation.threshold(shown.label, shown.scores["model"], problem.train.decide)
-        details["decision"] = f"score at least {threshold:.6g}"
+        nobody = judging.nobody(shown.scores["model"], threshold)
+        details["decision"] = f"score at least {threshold:.6g}{nobody}"
         for part, each in judged.items():
             measured[part, "decision"] = evaluation.decided(
                 each.label,
@@ -200,6 +202,8 @@ def _train(
             json.loads(proof)["checks"],
             details,
             *_spent(line, ledger),
+            stopped,
+            [trial for _, trial in raced],
         )
         papers = judging.papers(line, judged["test"], known)
         made = _Made(
@@ -207,7 +211,7 @@ def _train(
             learnt=learnt,
             facts=proving.facts(line, rows.where(F.col("part") == "train"), learnt, threshold),
             winner=winner,
-            trials=trials,
+            trials=[*raced, *((None, trial) for trial in trials)],
             metrics=metrics,
             files={
                 "certificate.json": proof.encode(),
@@ -222,6 +226,8 @@ def _train(
                 "search": search,
                 "data": searching.fingerprint(rows),
                 "calibrate": problem.train.calibrate,
+                "code": digests.of_code(),
+                "spark": line.spark.version,
                 "linear_algebra": session.linear_algebra(line.spark),
                 gating.LEARNT_UNTIL: max(
                     session.utc(row.last) + timedelta(days=problem.label.horizon)
@@ -268,6 +274,7 @@ def _train(
         raw = measured["test", judging.UNCALIBRATED]["calibration_error"].value
         now = measured["test", "model"]["calibration_error"].value
         ledger.message += f"; calibration error {raw:.4f}, {now:.4f} once calibrated"
+    ledger.message += nobody
     if suspicious:
         ledger.message += f"; suspicious: {suspicious}"
     if champion is not None and unscored:
@@ -295,7 +302,7 @@ class _Made:
     learnt: Preparation
     facts: Facts
     winner: Candidate
-    trials: Sequence[Trial]
+    trials: Sequence[tuple[int | None, Trial]]
     metrics: Mapping[str, float]
     files: Mapping[str, bytes]
     sure: Calibration | None
@@ -316,8 +323,9 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
                 dict(each.candidate.parameters),
                 {} if each.error else {metric: each.mean, f"{metric}_std": each.std},
                 each.error,
+                part,
             )
-            for each in made.trials
+            for part, each in made.trials
         ],
         metrics=made.metrics,
         tags={

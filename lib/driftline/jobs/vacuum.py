@@ -1,4 +1,4 @@
-"""Every table → without the files of old versions, except those that models came from."""
+"""Every table → without the files of old versions, but those that models that passed came from."""
 
 from __future__ import annotations
 

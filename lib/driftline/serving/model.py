@@ -18,6 +18,11 @@ Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.object_]
 
 
+_ROUNDING = 1e-12
+"""What a score may lack of the threshold, of that itself, and reach it: the rounding of two sums of
+the same numbers. Ten of twenty trees are half for Spark; ten times 0.05 are a little less."""
+
+
 class Portable:
     """A loaded portable model. ``score`` may be called by several threads at once."""
 
@@ -36,7 +41,8 @@ class Portable:
     def decide(self, score: Floats) -> Floats:
         """1 where the score is at least the threshold, else 0; the score itself for regression."""
         if self.facts.task == "classification":
-            return (score >= self.facts.threshold).astype(np.float64)
+            least = self.facts.threshold
+            return (score >= least - _ROUNDING * abs(least)).astype(np.float64)
         return score
 
     def inputs(self, rows: pa.Table | pa.RecordBatch) -> tuple[Floats, Words]:
