@@ -110,8 +110,8 @@ def days(airflow_place, command, repository, tmp_path_factory) -> Days:
     airflow.settings |= {"PYTHONPATH": str(repository / "lib"), "DRIFTLINE_ALERT": program}
     scheduled(airflow, command, conf)
     airflow("dags", "reserialize")
+    airflow.backfill(FIRST, SECOND)  # before others write: SQLite has one writer
     with airflow.started():
-        airflow.backfill(FIRST, SECOND)
 
         def waits(made: list[dict]) -> bool:
             states = [airflow.states(each["run_id"]) for each in made[1:]]
