@@ -32,6 +32,10 @@ def mask(rule: Rule, result: Any) -> None:
 
 def verdict(rule: Rule, result: Any, numbers: Numbers | None, count: int) -> Verdict:
     """What a result says of a rule; ``numbers`` are those it was decided by, if it was not run."""
+    engine = "great_expectations" if numbers is None else "plan"
+    if result.exception_info.get("raised_exception"):
+        seen = result.exception_info["exception_message"]
+        return Verdict(rule, False, None, None, None, seen, engine, told=False)
     values, found = result.result or {}, numbers or {}
     observed = values.get("observed_value")
     if isinstance(observed, datetime):
@@ -55,7 +59,7 @@ def verdict(rule: Rule, result: Any, numbers: Numbers | None, count: int) -> Ver
         unexpected,
         missing,
         None if observed is None else str(observed),
-        "great_expectations" if numbers is None else "plan",
+        engine,
     )
 
 

@@ -42,7 +42,8 @@ QUALITY = Table(
         "element_count bigint — Rows judged",
         "unexpected_count bigint — Rows that broke it",
         "missing_count bigint — Rows without a value in the column",
-        "observed string — What was seen, for expectations about the whole table",
+        "observed string — What was seen, for expectations about the whole table; of a rule "
+        "that fails on a value, Spark's condition: then nothing is counted",
         WHICH_RUN,
         AT,
     ),

@@ -57,6 +57,8 @@ class Rule:
         return digest([self.type, dict(self.arguments)])[:16]
 
 
+_CAN_BE_TOLD = "in its SQL use try_cast, try_divide"
+
 ABOUT_NULLS = (
     "expect_column_values_to_not_be_null",
     "expect_column_values_to_be_null",
@@ -76,6 +78,8 @@ class Verdict:
     observed: str | None
     engine: str = "plan"
     """``plan``: the numbers come from the one pass; ``great_expectations``: it ran the rule."""
+    told: bool = True
+    """False: the rule's SQL fails on some value. Nothing is counted, ``observed`` says by what."""
 
     @property
     def refusal(self) -> str | None:
@@ -87,6 +91,8 @@ class Verdict:
         about_nulls = self.rule.type in ABOUT_NULLS
         if self.element_count and self.missing_count == self.element_count and not about_nulls:
             return f"{self.rule.name}: every value is null, nothing could be judged"
+        if not self.told:
+            return f"{self.rule.name}: {self.observed}; {_CAN_BE_TOLD} ({self.rule.why})"
         if not self.success:
             seen = (
                 f"{self.unexpected_count:,} of {self.element_count:,} rows break it"

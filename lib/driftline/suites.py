@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from pyspark.sql import DataFrame, Row
 from pyspark.sql.types import StructType
 
-from driftline import quality, storage
+from driftline import quality, storage, untold
 from driftline.errors import ConfError, Refused
 from driftline.expectation_results import Numbers, mask, verdict
 from driftline.rule_arguments import is_as_written
@@ -74,12 +74,13 @@ def allows_no_row(rule: Rule, suite: Suite) -> bool:
 def judge(
     rows: DataFrame,
     suite: Suite,
-    numbers: Sequence[Numbers | None],
+    numbers: Sequence[Numbers | str | None],
     *,
     count: int,
     meta: Mapping[str, Any],
 ) -> Judged:
-    """The verdict of every rule; one whose numbers are None is run on ``rows`` as it is.
+    """The verdict of every rule; one whose numbers are None is run on ``rows`` as it is. Of one
+    that fails on a value there is a text instead: Spark's condition.
 
     ``count`` is the number of rows. ``meta`` goes into the result: what was judged, when, by whom.
     """
@@ -94,12 +95,14 @@ def judge(
         found = numbers[place]
         if found is None:
             results.append(ran[by_hand.index(place)])
+        elif isinstance(found, str):
+            results.append(_untold(rule, suite, found))
         else:
             results.append(_decide(rule, suite, found, rows.schema))
     verdicts = []
     for rule, result, found in zip(suite.rules, results, numbers, strict=True):
         mask(rule, result)
-        verdicts.append(verdict(rule, result, found, count))
+        verdicts.append(verdict(rule, result, {} if isinstance(found, str) else found, count))
     held = sum(bool(each.success) for each in results)
     whole = ExpectationSuiteValidationResult(
         success=held == len(results),
@@ -215,6 +218,22 @@ def _decide(rule: Rule, suite: Suite, numbers: Numbers, schema: StructType) -> A
     return result
 
 
+def _untold(rule: Rule, suite: Suite, condition: str) -> Any:
+    """What Great Expectations says of a rule that fails, without the trace: it quotes the value."""
+    from great_expectations.core import ExpectationValidationResult
+
+    return ExpectationValidationResult(
+        success=False,
+        expectation_config=_expectation(rule, suite).configuration,
+        result={},
+        exception_info={
+            "raised_exception": True,
+            "exception_traceback": "",
+            "exception_message": untold.said(condition),
+        },
+    )
+
+
 def _engine() -> Any:
     """An engine that is asked what it is and nothing else."""
     from great_expectations.execution_engine import SparkDFExecutionEngine
@@ -269,14 +288,17 @@ def _run(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
         for each in batch.validate(expectations, result_format=dict(_FORMAT)).results
     }
     found = [told[place] for place in range(len(rules))]
-    for rule, result in zip(rules, found, strict=True):
-        trouble = result.exception_info
-        # It makes a verdict even of a table that cannot be read; that is no verdict on the data.
-        broken = storage.explained(str(trouble))
-        if broken:
-            raise broken
-        if trouble and trouble.get("raised_exception", bool(trouble)):
-            raise _cannot_run(rule, suite, _kind(trouble))
+    for place, rule in enumerate(rules):
+        trouble = found[place].exception_info
+        if not trouble or not trouble.get("raised_exception", bool(trouble)):
+            continue
+        condition = untold.condition_in(str(trouble))
+        if condition is None:
+            # It makes a verdict even of a table that cannot be read; that is none on the data.
+            raise storage.explained(str(trouble)) or _cannot_run(rule, suite, _kind(trouble))
+        # What it asks together fails together.
+        alone = len(rules) == 1
+        found[place] = _untold(rule, suite, condition) if alone else _run([rule], suite, rows)[0]
     return found
 
 

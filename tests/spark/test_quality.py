@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, suites
 from driftline.errors import ConfError
@@ -477,12 +478,62 @@ def test_a_condition_is_compiled_whatever_its_words_are(condition: str) -> None:
     assert quality.sql_condition(f"SELECT * FROM {{batch}} WHERE {condition};") == condition
 
 
-def test_a_rule_that_fails_on_a_value_is_refused_without_the_value(frame) -> None:
-    query = {"unexpected_rows_query": "SELECT * FROM {batch} WHERE cast(word AS int) > 1"}
-    with pytest.raises(ConfError) as caught:
-        gate.judge(
-            frame("dirty"), suite(Rule("r", "unexpected_rows_expectation", query, "y")), meta={}
+CAST, DIVISION = "cast(word AS int) > 1", "1 / (n - 5) > 0"
+FAILING = [
+    Rule(f"{text} {severity}", type_, arguments, "y", severity)
+    for text, severity in ((CAST, "error"), (DIVISION, "warn"))
+    for where in ({"row_condition": text, "condition_parser": "spark"},)
+    for type_, arguments in (
+        (SQL, {"unexpected_rows_query": f"SELECT * FROM {{batch}} WHERE {text}"}),
+        ("expect_column_values_to_be_between", {**N, "max_value": 99, **where}),
+        ("expect_column_values_to_be_unique", {**N, **where}),
+        ("expect_column_median_to_be_between", {**N, "max_value": 99, **where}),
+        (SQL, {"unexpected_rows_query": f"SELECT n FROM {{batch}} WHERE {text} GROUP BY n"}),
+    )
+]
+
+
+def test_a_rule_that_fails_on_a_value_has_a_verdict_of_its_own(frame, tmp_path) -> None:
+    """As Great Expectations has it, which keeps the value with it; the others have theirs."""
+    from great_expectations.core.expectation_validation_result import (
+        ExpectationSuiteValidationResultSchema,
+    )
+
+    median = Rule("median", "expect_column_median_to_be_between", {**N, "max_value": 99}, "why")
+    others = [*RULES[:3], median, *RULES[3:6]]
+    check(frame("dirty"), suite(*FAILING))
+    meta = {"run_id": {"run_name": "r1", "run_time": "2024-03-01T12:00:00+00:00"}, "batch": "b7"}
+    together = gate.judge(
+        frame("dirty"), suite(*others[:4], *FAILING, *others[4:]), meta=meta, also=[F.max("n")]
+    )
+    alone = gate.judge(frame("dirty"), suite(*others), meta=meta, also=[F.max("n")])
+    failed = together.verdicts[4 : 4 + len(FAILING)]
+    assert [*together.verdicts[:4], *together.verdicts[4 + len(FAILING) :]] == alone.verdicts
+    assert (together.rows, together.told["max(n)"]) == (alone.rows, alone.told["max(n)"])
+    for each in failed:
+        cast = each.rule.severity == "error"
+        said = (
+            f"cannot be told of every value: {'CAST_INVALID_INPUT' if cast else 'DIVIDE_BY_ZERO'}"
         )
+        assert (each.success, each.told, each.observed) == (False, False, said)
+        assert each.element_count is each.unexpected_count is each.missing_count is None
+        hint = "in its SQL use try_cast, try_divide"
+        assert each.refusal == (f"{each.rule.name}: {said}; {hint} (y)" if cast else None)
+    assert [each.engine for each in failed] == (["plan"] * 3 + ["great_expectations"] * 2) * 2
+    read = ExpectationSuiteValidationResultSchema().load(json.loads(together.result))
+    raised = [each.exception_info["raised_exception"] for each in read.results]
+    assert raised == [False] * 4 + [True] * len(FAILING) + [False] * 3
+    assert "abc" not in "".join(str(each.exception_info) for each in read.results)
+    page = suites.data_docs([together.result], tmp_path / "docs")
+    shown = next(page.parent.glob("validations/**/b7.html")).read_text()
+    assert "raised an exception" in shown and "every value: CAST_INVALID_INPUT" in shown
+
+
+def test_what_fails_whatever_the_rules_are_is_no_verdict_on_them(frame) -> None:
+    """Nor does it say the value."""
+    rows = frame("dirty").where(CAST)
+    with pytest.raises(ConfError) as caught:
+        gate.judge(rows, suite(*RULES[:8]), meta={})
     assert caught.value.found == "CAST_INVALID_INPUT"
     assert "abc" not in str(caught.value)
 

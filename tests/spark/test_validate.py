@@ -474,18 +474,75 @@ def test_rows_come_back_only_if_what_their_rule_has_become_is_asked_of_them(shop
     assert shop.numbers() == ["o0", "o1", "o3", "o5", "o6"] and shop.kept_out() == {2: [NULL]}
 
 
-def test_a_rule_that_fails_on_a_value_is_refused_without_the_value_wherever_it_is_tried(
-    shop,
-) -> None:
+def with_sql(condition: str, severity: str = "error") -> dict:
+    query = f"SELECT * FROM {{batch}} WHERE {condition}"
+    meta = {"severity": severity, "why": "A code"}
+    kwargs = {"unexpected_rows_query": query}
+    return {"type": "unexpected_rows_expectation", "kwargs": kwargs, "meta": meta}
+
+
+CODED = [("o0", NOON, 5.0, "1"), ("o1", NOON, 6.0, "0"), (None, NOON, 7.0, "1")]
+UNTOLD = "table: unexpected_rows_expectation"
+BECAUSE = "cannot be told of every value: CAST_INVALID_INPUT"
+
+
+def test_a_rule_that_fails_on_a_value_refuses_its_batch_and_no_other(shop) -> None:
+    fails = with_sql("cast(channel AS int) > 1")
+    shop.guarded_by([SUITE[0], fails, SUITE[3], with_sql("cast(channel AS int) > 2", "warn")])
+    shop.lands("b1", [("p0", NOON, 5.0, "7"), (None, NOON, 5.0, "web"), ("p2", NOON, 5.0, "7")])
+    shop.lands("b2", CODED, at=NOON + timedelta(hours=1))
+    with pytest.raises(Refused) as caught:
+        validate.run(shop.line)
+    file = gate.suite_path(shop.line, shop.silver)
+    assert caught.value.where == (
+        f"silver.orders, batch b1 (b1.ndjson), {file}: {UNTOLD}: {BECAUSE}; "
+        "in its SQL use try_cast, try_divide (A code)"
+    )
+    assert shop.numbers() == ["o0", "o1"] and shop.kept_out() == {2: [NULL]}
+    rows = {
+        (row.batch, row.fingerprint): (row.success, row.unexpected_count, row.observed)
+        for row in shop.read("ops.quality")
+    }
+    of = {batch: [told for (b, _), told in rows.items() if b == batch] for batch in ("b1", "b2")}
+    assert len(of["b1"]) == len(of["b2"]) == 4
+    assert of["b1"].count((False, None, BECAUSE)) == 2 and (True, 1, None) in of["b1"]
+    assert all(success for success, *_ in of["b2"])
+    assert not [each for each in shop.read("ops.validations") if "'web'" in each.result]
+    # Given up it is not asked of the rows again; nor do they come back while the suite has it.
+    said = validate.run(shop.line, give_up="b1")
+    assert said == "orders: batch b1 is given up, all its 3 rows are quarantined"
+    whole = f"{UNTOLD} (its batch)"
+    given_up = [row for row in shop.read("ops.quarantine") if row.batch == "b1"]
+    reasons = {row.offset: sorted(each.name for each in row.rules) for row in given_up}
+    assert reasons == {0: [whole], 1: [NULL, whole], 2: [whole]}
+    assert "nothing in quarantine that could be cured" in validate.run(shop.line, replay=True)
+    # Another rule goes: the rows of the other batch are cured, of this one they stay as they are.
+    shop.guarded_by([fails, SUITE[3]])
+    said = validate.run(shop.line, replay=True)
+    assert said == (
+        "orders: 2 rows judged again: 1 cured, 0 known duplicates, 1 stay in quarantine, 1 of "
+        f"them left as they are: of their batches {UNTOLD} {BECAUSE}; not asked of single rows: "
+        "table: table_row_count_to_be_between"
+    )
+    assert len(shop.numbers()) == 3
+    assert sorted(shop.read("ops.quarantine")) == sorted(given_up)
+    shop.guarded_by([with_sql("try_cast(channel AS int) > 8"), SUITE[3]])
+    assert "3 rows judged again: 3 cured" in validate.run(shop.line, replay=True)
+    assert shop.numbers() == ["", "", "o0", "o1", "p0", "p2"]
+
+
+def test_a_rule_that_fails_on_a_value_is_tried_on_history_beside_others(shop) -> None:
     shop.lands("b1", ORDERS)
-    validate.run(shop.line)
-    query = {"unexpected_rows_query": "SELECT * FROM {batch} WHERE cast(channel AS int) > 1"}
-    shop.guarded_by([{"type": "unexpected_rows_expectation", "kwargs": query}, SUITE[3]])
-    for options in ({"dry_run": True}, {"replay": True}):
-        with pytest.raises(ConfError) as caught:
-            validate.run(shop.line, **options)
-        assert caught.value.found == "CAST_INVALID_INPUT"
-        assert "fax" not in str(caught.value) and "web" not in str(caught.value)
+    shop.guarded_by([with_sql("cast(channel AS int) > 1"), SUITE[0], SUITE[3]])
+    said = validate.run(shop.line, dry_run=True).splitlines()
+    assert said == [
+        "dry run, nothing is written",
+        f"silver.orders {NULL} (error): 1 of 7 rows break it",
+        "  2024-03-01  b1.ndjson: 1 of 6",
+        f"silver.orders {UNTOLD} (error): {BECAUSE}",
+        "silver.orders not tried, being about all rows of a batch, or for Great Expectations to "
+        "run: table: table_row_count_to_be_between",
+    ]
 
 
 def test_a_field_of_other_deliveries_is_none_of_silver_nor_of_its_suite(shop) -> None:

@@ -13,12 +13,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import measures, quality, rule_checks, schemas, storage, suites
+from driftline import measures, quality, rule_checks, schemas, storage, suites, untold
 from driftline.errors import ConfError
+from driftline.expectation_results import Numbers
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.schemas import Table
-from driftline.suite_files import Suite, read_suite
+from driftline.suite_files import Rule, Suite, read_suite
 from driftline.suites import Judged
 
 
@@ -123,36 +124,53 @@ def judge(
     rows: DataFrame, suite: Suite, *, meta: Mapping[str, Any], also: Sequence[Column] = ()
 ) -> Judged:
     """The verdicts of a suite: one pass over the rows, one shuffle for each set of columns whose
-    distinct values are asked for, and whatever Great Expectations runs by itself.
+    distinct values are asked for, and whatever Great Expectations runs by itself. Only if one of
+    the rules fails on a value there are more.
     """
+
+    def ask(places: Sequence[int]) -> tuple[Row, dict[int, Numbers | None]]:
+        told, numbers = _asked(rows, [suite.rules[place] for place in places], also)
+        return told, dict(zip(places, numbers, strict=True))
+
     with unsaid(suite):
-        told = measures.scan(rows, suite.rules, *also).first()
-        assert isinstance(told, Row)
-        grouped: dict[int, dict[str, Any]] = {}
-        for each in measures.groups(rows, suite.rules):
-            found = each.rows.first()
-            assert isinstance(found, Row)
-            for name, (place, number) in each.names.items():
-                grouped.setdefault(place, {})[number] = found[name]
-        numbers = [
-            {
-                **{
-                    name: told[f"r{place}_{number}"]
-                    for number, name in enumerate(measures.numbers_asked(rule))
-                },
-                **grouped.get(place, {}),
-            }
-            if quality.compiled(rule)
-            else None
-            for place, rule in enumerate(suite.rules)
+        (told, numbers), failing = untold.as_far_as_told(ask, range(len(suite.rules)))
+        found = [
+            failing[place] if place in failing else numbers[place]
+            for place in range(len(suite.rules))
         ]
-        judged = suites.judge(rows, suite, numbers, count=told["rows"], meta=meta)
+        judged = suites.judge(rows, suite, found, count=told["rows"], meta=meta)
         return replace(judged, told=told)
+
+
+def _asked(
+    rows: DataFrame, rules: Sequence[Rule], also: Sequence[Column]
+) -> tuple[Row, list[Numbers | None]]:
+    """What one pass tells, and the numbers of each rule; None if Great Expectations runs it."""
+    told = measures.scan(rows, rules, *also).first()
+    assert isinstance(told, Row)
+    grouped: dict[int, dict[str, Any]] = {}
+    for each in measures.groups(rows, rules):
+        found = each.rows.first()
+        assert isinstance(found, Row)
+        for name, (place, number) in each.names.items():
+            grouped.setdefault(place, {})[number] = found[name]
+    return told, [
+        {
+            **{
+                name: told[f"r{place}_{number}"]
+                for number, name in enumerate(measures.numbers_asked(rule))
+            },
+            **grouped.get(place, {}),
+        }
+        if quality.compiled(rule)
+        else None
+        for place, rule in enumerate(rules)
+    ]
 
 
 @contextmanager
 def unsaid(suite: Suite) -> Iterator[None]:
-    """While rules run on rows: what Spark says of a rule that fails on one may quote its value."""
+    """While rules run on rows: what Spark says of what fails on one may quote its value."""
     try:
         yield
     except PySparkException as error:
@@ -162,6 +180,7 @@ def unsaid(suite: Suite) -> Iterator[None]:
             "the suite cannot be run on these rows",
             file=suite.file or suite.name,
             found=str(error.getCondition() or type(error).__name__),
-            allowed="expectations that can be told of every value of their columns",
-            hint="a cast or division in a rule's SQL may fail on a row: use try_cast, try_divide",
+            allowed="expectations that Spark can run, on rows that it can make",
+            hint="try it with fewer rules; or what makes the rows fails on a value: use try_cast, "
+            "try_divide there",
         ) from None

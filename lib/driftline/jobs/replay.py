@@ -9,7 +9,8 @@ rows.
 
 A demand that is no longer made may have become another one. So rows of a batch that was given up
 come back if the whole batch keeps the suite as it is, and rows whose demand may have become one
-that Great Expectations runs, if it finds none that breaks it.
+that Great Expectations runs, if it finds none that breaks it. Rows of a batch that has one on whose
+value a rule fails are left as they are.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import measures, quality, quarantine, schemas, suites
+from driftline import measures, quality, quarantine, schemas, suites, untold
 from driftline.digests import digest
 from driftline.jobs.gate import as_declared, judge, unsaid
 from driftline.jobs.line import Line
@@ -58,20 +61,22 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     columns = [each for each in table.columns if each.name not in schemas.RECORD]
     ddl = ", ".join(f"`{each.name}` {each.type}" for each in columns)
     rows = quarantine.restored(affected, ddl, "_passed", "_standing", "_lost")
-    reasons = F.concat(quarantine.broken(rules), "_standing")
-    judged_alone = rows.withColumn("_rules", reasons).persist()
+    with unsaid(suite):
+        judged_alone, freed, left = _judged_alone(rows, rules)
     try:
-        refused = _refused(judged_alone, silver, table, suite)
+        refused = _refused(judged_alone, freed, silver, table, suite)
         doubted = _doubted(judged_alone, table, suite)
         more = F.concat("_rules", _by_batch(refused), _by_doubt(doubted))
         rows = judged_alone.withColumn("_rules", more)
-        passed_again = F.col("_readable") & (F.size("_rules") == 0)
+        judged = F.col("_readable") & F.col("_told")
+        passed_again = judged & (F.size("_rules") == 0)
         cured = F.col("_passed") | passed_again
         with unsaid(suite):
             counts = rows.agg(
                 F.count(F.lit(1)).alias("all"),
                 F.count_if(cured).alias("cured"),
                 F.count_if(~cured & ~F.col("_readable")).alias("unreadable"),
+                F.count_if(~cured & ~F.col("_told")).alias("untold"),
             ).first()
         assert isinstance(counts, Row)
         if not counts.all:
@@ -82,7 +87,7 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
         key = "replay:" + digest([suite.digest, version, before])[:16]
         written = line.tables.append(marked.where(~F.col("_repeat")), table, key=key)
         ledger.wrote(written)
-        judged = rows.where(cured | F.col("_readable")).select(
+        told = rows.where(cured | judged).select(
             F.lit(table.full_name).alias("table"),
             F.col("_delivery").alias("delivery"),
             F.col("_offset").alias("offset"),
@@ -93,9 +98,7 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
             F.lit(ledger.run_id).alias("run_id"),
         )
         on = ("table", "delivery", "offset")
-        ledger.wrote(
-            line.tables.merge(judged, schemas.QUARANTINE, on=on, gone="size(new.rules) = 0")
-        )
+        ledger.wrote(line.tables.merge(told, schemas.QUARANTINE, on=on, gone="size(new.rules) = 0"))
     finally:
         judged_alone.unpersist()
     good = written.rows or 0
@@ -106,26 +109,64 @@ def replay(line: Line, ledger: Run, source: str, suite: Suite) -> str:
     aside = f"; not asked of single rows: {_names(others)}" if others else ""
     return (
         f"{source}: {counts.all:,} rows judged again: {good:,} cured, {repeats:,} known "
-        f"duplicates, {bad:,} stay in quarantine{broken}{_said(refused, doubted)}{aside}"
+        f"duplicates, {bad:,} stay in quarantine{broken}{_left(counts.untold, left)}"
+        f"{_said(refused, doubted)}{aside}"
     )
 
 
-_JUDGED = "_readable AND NOT _passed"
+_JUDGED = "_readable AND _told AND NOT _passed"
 """The rows that the suite decides on."""
 
 
-def _refused(
-    rows: DataFrame, silver: DataFrame, table: Table, suite: Suite
-) -> dict[str, list[Rule]]:
-    """The batches that were given up for rules of which none is left, each with those that refuse
-    it as the suite is now. A batch is judged whole, as far as its rows are here or in silver.
+def _judged_alone(
+    rows: DataFrame, rules: Sequence[Rule]
+) -> tuple[DataFrame, list[str], dict[str, str]]:
+    """The rows, kept, with ``_rules``, which each breaks, and ``_told``, whether that could be told
+    of its batch; the batches of :func:`_freed`; and the rules that could not be told of the others,
+    each with Spark's condition.
     """
+    judged = _with_rules(rows, rules, untold_of=())
+    try:
+        return judged, _freed(judged), {}  # all that the rules tell is kept from here on
+    except PySparkException as error:
+        judged.unpersist()
+        if untold.condition_of(error) is None:
+            raise
+    batches = [row["_batch"] for row in rows.select("_batch").distinct().collect()]
+
+    def tell(batches: Sequence[str], places: Sequence[int]) -> None:
+        broken = quarantine.broken([rules[place] for place in places])
+        rows.where(F.col("_batch").isin(*batches)).agg(F.max(F.size(broken))).collect()
+
+    every = range(len(rules))
+    _, of = untold.as_far_as_told(lambda batches: tell(batches, every), batches)
+    _, failing = untold.as_far_as_told(lambda places: tell(list(of), places), every)
+    judged = _with_rules(rows, rules, untold_of=list(of))
+    return judged, _freed(judged), {rules[each].name: why for each, why in failing.items()}
+
+
+def _with_rules(rows: DataFrame, rules: Sequence[Rule], *, untold_of: Sequence[str]) -> DataFrame:
+    told = ~F.col("_batch").isin(*untold_of)
+    broken = F.when(told, quarantine.broken(rules)).otherwise(F.array().cast(quarantine.BROKEN))
+    reasons = F.concat(broken, "_standing")
+    return rows.withColumn("_told", told).withColumn("_rules", reasons).persist()
+
+
+def _freed(rows: DataFrame) -> list[str]:
+    """The batches that were given up for rules of which none is left."""
     gone = F.size(quarantine.of_batch("_lost")) > 0
     freed = rows.where(_JUDGED).where(gone & (F.size("_standing") == 0))
-    with unsaid(suite):  # all that the rules tell is kept from here on
-        batches = [row["_batch"] for row in freed.select("_batch").distinct().collect()]
+    return sorted(row["_batch"] for row in freed.select("_batch").distinct().collect())
+
+
+def _refused(
+    rows: DataFrame, freed: Sequence[str], silver: DataFrame, table: Table, suite: Suite
+) -> dict[str, list[Rule]]:
+    """The batches of ``freed`` that the suite refuses as it is now, each with the rules that do. A
+    batch is judged whole, as far as its rows are here or in silver.
+    """
     refused = {}
-    for batch in sorted(batches):
+    for batch in freed:
         of_it = F.col("_batch") == batch
         kept = as_declared(rows.where(_JUDGED).where(of_it), table)
         # No verdict of a validation: what was promised of those is about what is new.
@@ -178,6 +219,12 @@ def _said(refused: Mapping[str, Sequence[Rule]], doubted: Sequence[Rule]) -> str
     return "".join(said)
 
 
+def _left(rows: int, rules: Mapping[str, str]) -> str:
+    """The rows that are left as they are, and the rules that could not be told of their batches."""
+    said = ", ".join(f"{name} {untold.said(why)}" for name, why in rules.items())
+    return f", {rows:,} of them left as they are: of their batches {said}" if rules else ""
+
+
 def _names(rules: Iterable[Rule]) -> str:
     return ", ".join(rule.name for rule in rules)
 
@@ -193,9 +240,16 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
     rows = as_declared(line.tables.read(bronze, version=version), table)
     day = F.to_date(line.problem.sources[source].time).alias("day")
     ledger.progress(f"trying {len(rules)} rules on {bronze}")
+
+    def ask(places: Sequence[int]) -> list[dict[str, Any]]:
+        parts = rows.groupBy("_batch", "_delivery", day)
+        told = measures.scan(parts, [rules[place] for place in places])
+        return [row.asDict() for row in told.orderBy("day", "_delivery").collect()]
+
     with unsaid(suite):
-        told = measures.scan(rows.groupBy("_batch", "_delivery", day), rules)
-        found = [row.asDict() for row in told.orderBy("day", "_delivery").collect()]
+        found, failing = untold.as_far_as_told(ask, range(len(rules)))
+    untried = [(rules[place], why) for place, why in failing.items()]
+    rules = [rule for place, rule in enumerate(rules) if place not in failing]
     paths = {
         row.delivery: row.path
         for row in line.tables.read(schemas.DELIVERIES.full_name)
@@ -236,6 +290,10 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
         ]
         if len(hit) > _SHOWN:
             said.append(f"  and {len(hit) - _SHOWN:,} more deliveries and days")
+    said += [
+        f"{table.full_name} {rule.name} ({rule.severity}): {untold.said(why)}"
+        for rule, why in untried
+    ]
     others = [rule.name for rule in suite.rules if not quality.by_row(rule)]
     if others:
         said.append(

@@ -262,7 +262,8 @@ def _give_up(line: Line, ledger: Run, source: str, batch: str, suite: Suite) -> 
             where=suite.file,
             hint="`driftline validate` lets it through",
         )
-    rules = quarantine.splitting(suite)
+    told = [verdict.rule for verdict in judged.verdicts if verdict.told]
+    rules = [rule for rule in quarantine.splitting(suite) if rule in told]
     bad = _keep_out(line, ledger, rows, rules, table, batch, suite, refused_by) if refused_by else 0
     line.tables.ensure(table)
     ledger.wrote(line.tables.append_files([], table, key=f"validate:{batch}"))
