@@ -191,8 +191,9 @@ def _words(values: npt.NDArray[Any], at_least: int) -> Iterator[tuple[str, Integ
         yield f"'{word}'" if quoted else word, rows[ends[each] - counts[each] : ends[each]], False
 
 
-_ALIKE = 1e-9
-"""Scores that differ by less of themselves are one score, which two sums came to."""
+ALIKE = 1e-11
+"""Scores that differ by less of themselves are one score, which two sums came to. Midway between
+two that are not, either side is beyond what :mod:`driftline.serving.model` takes for rounding."""
 
 
 def threshold(label: Floats, score: Floats, rule: Decide) -> float:
@@ -203,7 +204,7 @@ def threshold(label: Floats, score: Floats, rule: Decide) -> float:
     the very score would there be on either side of it.
     """
     levels, place = np.unique(score, return_inverse=True)
-    tie = np.r_[0, np.cumsum(np.diff(levels) > _ALIKE * np.abs(levels[1:]))]
+    tie = np.r_[0, np.cumsum(np.diff(levels) > ALIKE * np.abs(levels[1:]))]
     taken, hits = gained(label, tie[place].astype(np.float64))
     ones = hits[-1]
     if rule.top is not None:
@@ -219,7 +220,7 @@ def threshold(label: Floats, score: Floats, rule: Decide) -> float:
     if len(low) and len(high):
         return float(low[-1] + (high[0] - low[-1]) / 2)
     end = low[-1] if len(low) else high[0]
-    beyond = _ALIKE * abs(end)
+    beyond = ALIKE * abs(end)
     return float(np.nextafter(end + beyond, np.inf) if len(low) else end - beyond)
 
 

@@ -232,7 +232,7 @@ RUNS = Table(
         "currency string — Of money",
         "problem string — Digest of the problem file",
         "code string — Version of driftline",
-        "model_version int — score: the champion that scored; rollback: which version is champion",
+        "model_version int — score: of the champion that scored; train, rollback: that became one",
         "message string — What the stage said at the end",
     ),
 )

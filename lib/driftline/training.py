@@ -93,16 +93,14 @@ def search(
             def prepare_fold(side: Sides) -> _Fold:
                 return _fold(rows, side, problem, columns, whole=whole)
 
-            # All are in the queue before the first fit, which waits for its own fold alone.
-            folds = [pool.apply_async(task) for task in inheriting(spark, prepare_fold, sides)]
+            prepared = pool.map(call, inheriting(spark, prepare_fold, sides))
 
             def measure(task: tuple[Candidate, int]) -> _Measured:
                 candidate, fold = task
-                prepared = folds[fold].get()
                 if time.monotonic() >= how.until:
                     return _Measured(candidate, fold)
                 how.on_fit(candidate)
-                return _measure(candidate, fold, prepared, problem)
+                return _measure(candidate, fold, prepared[fold], problem)
 
             for result in pool.imap_unordered(call, inheriting(spark, measure, work)):
                 found.setdefault(result.candidate, []).append(result)
@@ -110,10 +108,9 @@ def search(
                 if trial is not None:
                     done[trial.candidate] = trial
                     on_trial(trial)
-            for each in folds:
-                prepared = each.get()
-                prepared.fitting.unpersist()
-                prepared.held_out.unpersist()
+        for fold in prepared:
+            fold.fitting.unpersist()
+            fold.held_out.unpersist()
         for candidate in found.keys() - done.keys():
             cut = _cut(found[candidate], problem.train.metric)
             if len(cut.folds) > len(begun[candidate].folds if candidate in begun else ()):

@@ -178,6 +178,8 @@ def test_a_threshold_that_calls_nobody_is_told() -> None:
     assert judging.nobody(score, 0.7) == ""
     said = judging.nobody(score, 0.71)
     assert said == "; it calls none of 3 validation rows 1, 2 have the highest score"
+    alike = np.array([0.1, 0.7, 0.7 - 1e-16])
+    assert judging.nobody(alike, 0.71) == said
 
 
 def test_the_gate_looks_at_a_large_slice_behind_many_small_ones(repository, monkeypatch) -> None:

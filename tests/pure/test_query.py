@@ -71,7 +71,7 @@ def asked(name: str, runs: list[tuple], versions: list[tuple[int, str]]) -> list
 MAY, JUNE = "2024-05-01", "2024-06-01"
 TAKEN_BACK = [
     ("score", "done", 1, 1),
-    ("train", "done", 2, None),
+    ("train", "done", 2, 2),
     ("score", "done", 3, 2),
     ("rollback", "done", 4, 1),
 ]
@@ -94,6 +94,12 @@ def test_what_is_told_of_the_model_is_of_the_one_in_use(name, runs, shown) -> No
     assert asked(name, runs, [(1, JUNE), (2, JUNE), (1, MAY)])[0] == shown
     told = asked("highest_scores", runs, [(1, MAY), (1, JUNE), (2, JUNE)])
     assert told == [shown]
+
+
+def test_a_champion_that_has_scored_nobody_yet_has_slices_alone() -> None:
+    runs = TAKEN_BACK[:2]
+    assert asked("weak_slices", runs, [(1, JUNE), (2, JUNE)]) == [2]
+    assert asked("highest_scores", runs, [(1, JUNE)]) == [1]
 
 
 def test_slices_of_a_model_that_never_was_in_use_are_told() -> None:

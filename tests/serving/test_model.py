@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -232,6 +233,14 @@ def test_arrow_rows_become_inputs() -> None:
 def test_facts_come_back_from_the_file() -> None:
     assert Portable(onnx()).facts == FACTS
     assert Facts.from_json(FACTS.to_json()) == FACTS
+
+
+def test_a_file_that_does_not_say_what_requests_have_to_be_is_not_served() -> None:
+    """Such as of before pseudonyms: anybody could be asked for by name, and would be logged."""
+    told = json.loads(FACTS.to_json())
+    del told["pseudonymous"]
+    with pytest.raises(Missing, match="another driftline"):
+        Facts.from_json(json.dumps(told))
 
 
 def test_what_is_no_portable_model_is_not_loaded() -> None:

@@ -87,7 +87,8 @@ def nobody(score: Floats, at_least: float) -> str:
     """
     if (score >= at_least).any():
         return ""
-    share = np.count_nonzero(score == score.max())
+    highest = float(score.max())
+    share = np.count_nonzero(score >= highest - evaluation.ALIKE * abs(highest))
     return f"; it calls none of {len(score):,} validation rows 1, {share:,} have the highest score"
 
 

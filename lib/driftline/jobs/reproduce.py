@@ -31,9 +31,9 @@ def run(line: Line, *, version: int | None = None) -> str:
     with line.ledger.run("reproduce") as ledger:
         models = Registry(line.environment.mlflow, line.problem.name)
         wanted = models.wanted(version)
-        if not {"data", "search"} <= wanted.tags.keys():
+        if not {"data", "search", "code"} <= wanted.tags.keys():
             raise Missing(
-                f"version {wanted.number} does not say which rows it was trained on",
+                f"version {wanted.number} does not say by which rows and code it was trained",
                 where=line.environment.mlflow,
                 hint="it is of an older driftline: train again",
             )
@@ -48,8 +48,8 @@ def run(line: Line, *, version: int | None = None) -> str:
             )
         line = _as_then(line, models, wanted)
         problem = line.problem
-        made_by = wanted.tags["driftline"]
-        if searching.key(line, wanted.tables[name], made_by=made_by) != wanted.tags["search"]:
+        code = wanted.tags["code"]
+        if searching.key(line, wanted.tables[name], code=code) != wanted.tags["search"]:
             raise Missing(
                 f"version {wanted.number} was trained of another table, or a class of its "
                 "candidates has changed",

@@ -104,7 +104,8 @@ def _taken_by_all(tries: Sequence[Row], what: str) -> Counter[str]:
     """How many ``rows`` or ``files`` went, by table.
 
     A try says what it is about to take. If it was killed, the next one says how much of that is
-    there still; if it ended, all of it went, and what the next one says is more.
+    there still, and of what came anew as much is not told apart; if it ended, all of it went, and
+    what the next one says is more.
     """
     ended, begun = Counter[str](), Counter[str]()
     for row in tries:

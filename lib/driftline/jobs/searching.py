@@ -12,8 +12,8 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from driftline import __version__, candidates, models, racing, schemas, split, training
-from driftline.digests import digest
+from driftline import candidates, models, racing, schemas, split, training
+from driftline.digests import digest, of_code
 from driftline.errors import Refused
 from driftline.jobs import judging
 from driftline.jobs.line import Line
@@ -145,9 +145,9 @@ def features_name(problem: Problem) -> str:
     return schemas.features(problem).full_name
 
 
-def key(line: Line, version: int, *, made_by: str = __version__) -> str:
+def key(line: Line, version: int, *, code: str = "") -> str:
     """What a search is known by: what is asked, how, of which rows: a version of which table, and
-    by which driftline.
+    by which code, this one's unless it is told.
     """
     problem, name = line.problem, features_name(line.problem)
     asked = problem.model_dump(include={"task", "train", "prepare", "split", "label"}, mode="json")
@@ -155,7 +155,7 @@ def key(line: Line, version: int, *, made_by: str = __version__) -> str:
         del asked["train"][judges]
     rows = [name, line.tables.identity(name), version]
     columns = judging.feature_columns(line)
-    return digest([asked, candidates.sources(problem), columns, *rows, made_by])[:16]
+    return digest([asked, candidates.sources(problem), columns, *rows, code or of_code()])[:16]
 
 
 def judged(problem: Problem, search: str) -> str:

@@ -102,6 +102,7 @@ def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) ->
     said = f"version {trained.number} was trained on exactly this"
     if trained.passed and enforced and newer and not trained.promoted:
         models.promote(trained)  # killed after the verdict, before the alias
+        ledger.model_version = trained.number
         said += ", and is champion now"
     if not trained.passed and enforced:
         raise Refused(
@@ -290,6 +291,7 @@ def _train(
             hint="see ops.evaluations; a champion that was there before stays",
         )
     models.promote(version)
+    ledger.model_version = version.number
     ledger.message += ", now champion"
     return ledger.message
 

@@ -3,10 +3,10 @@ WITH used AS (
   SELECT p.*
   FROM gold.predictions p
   WHERE p.model_version = (
-    -- The champion by the ledger: the highest version may have been taken back.
+    -- By the ledger: the highest version may have been taken back, a newer one has scored nobody yet.
     SELECT max_by(r.model_version, r.started_at)
     FROM ops.runs r
-    WHERE r.model_version IS NOT NULL AND r.status IN ('done', 'unchanged')
+    WHERE r.model_version IS NOT NULL AND r.stage IN ('score', 'rollback') AND r.status IN ('done', 'unchanged')
   )
 )
 SELECT u.entity, u.as_of, round(u.score, 3) AS score, u.reasons, u.model_version

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+
+from driftline.errors import Missing
 
 MISSING = "\ue000missing"
 """Stands for a missing word in the model's ``words``; ONNX has no null. U+E000 means nothing."""
@@ -61,8 +63,16 @@ class Facts:
 
     @classmethod
     def from_json(cls, text: str) -> Facts:
-        """Back from the text."""
+        """Back from the text; :class:`Missing` where another driftline wrote it, which may not say
+        what requests have to be.
+        """
         given = json.loads(text)
+        if given.keys() != {each.name for each in fields(cls)}:
+            raise Missing(
+                "the model's file is of another driftline",
+                where=f"model {given.get('name')}",
+                hint="train again by this one, or serve it by the one that trained it",
+            )
         columns = tuple(
             Column(each["name"], each["type"], tuple(each["edges"]), tuple(each["words"]))
             for each in given.pop("columns")
