@@ -79,7 +79,8 @@ def test_commands_have_the_options_they_are_given(page: Path) -> None:
             continue
         command = cli.commands.get(name)
         assert command is not None, said
-        with click.Context(command, info_name=name) as context:
+        whole = click.Context(cli, **cli.context_settings)  # a command keeps how it was first asked
+        with click.Context(command, parent=whole, info_name=name) as context:
             try:
                 command.make_parser(context).parse_args(list(arguments))
             except (click.NoSuchOption, click.BadOptionUsage) as error:
