@@ -36,7 +36,11 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
 
     with unsaid(suite):
         found, failing = untold.as_far_as_told(ask, range(len(rules)))
-    untried = [(rules[place], why) for place, why in failing.items()]
+        landed = list(dict.fromkeys(row["_delivery"] for row in found))
+        untried = [
+            (rules[place], why, _untold(rows, rules[place], landed, ledger))
+            for place, why in failing.items()
+        ]
     rules = [rule for place, rule in enumerate(rules) if place not in failing]
     paths = {
         row.delivery: row.path
@@ -61,14 +65,16 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
         name for parts in batches.values() for name in _refusing(rows, suite, rules, parts)
     )
     total = sum(row["rows"] for row in found)
+
+    def would(refused: int) -> str:
+        return f"; {refused:,} of {len(batches):,} batches would be refused" if refused else ""
+
     said = []
     for place, rule in enumerate(rules):
         counts = [each[place][quality.UNEXPECTED] for each in numbers]
-        refused = refusing[rule.name]
         said.append(
             f"{table.full_name} {rule.name} ({rule.severity}): "
-            f"{sum(counts):,} of {total:,} rows break it"
-            + (f"; {refused:,} of {len(batches):,} batches would be refused" if refused else "")
+            f"{sum(counts):,} of {total:,} rows break it{would(refusing[rule.name])}"
         )
         hit = [(count, row) for count, row in zip(counts, found, strict=True) if count]
         said += [
@@ -78,10 +84,14 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
         ]
         if len(hit) > _SHOWN:
             said.append(f"  and {len(hit) - _SHOWN:,} more deliveries and days")
-    said += [
-        f"{table.full_name} {rule.name} ({rule.severity}): {untold.said(why)}"
-        for rule, why in untried
-    ]
+    for rule, why, on in untried:
+        refused = len({row["_batch"] for row in found if row["_delivery"] in on})
+        said.append(
+            f"{table.full_name} {rule.name} ({rule.severity}): {untold.said(why)}{would(refused)}"
+        )
+        said += [f"  {paths.get(each, each)}: fails on at least one row" for each in on[:_SHOWN]]
+        if len(on) > _SHOWN:
+            said.append(f"  and {len(on) - _SHOWN:,} more deliveries")
     others = [rule.name for rule in suite.rules if not quality.by_row(rule)]
     if others:
         said.append(
@@ -89,6 +99,18 @@ def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
             f"Expectations to run: {', '.join(others)}"
         )
     return said
+
+
+def _untold(rows: DataFrame, rule: Rule, deliveries: Sequence[str], ledger: Run) -> list[str]:
+    """The deliveries with a row on whose value a rule fails, if that refuses their batches."""
+    if rule.severity != "error":
+        return []
+    ledger.progress(f"looking for the deliveries on whose values {rule.name} fails")
+
+    def ask(some: Sequence[str]) -> None:
+        measures.scan(rows.where(F.col("_delivery").isin(*some)), [rule]).collect()
+
+    return list(untold.as_far_as_told(ask, deliveries)[1])
 
 
 def _refusing(
