@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +50,13 @@ def _candidates(problem: Problem) -> list[Candidate]:
     return models.candidates(problem.train.candidates)
 
 
-def check(problem: Problem) -> None:
+def check(problem: Problem, wanted: Sequence[Candidate] | None = None) -> None:
     """:class:`ConfError` where a class is not there, takes no such parameter, does another task,
     cannot weigh rows, or has no form that is scored without it; nothing is fitted.
+
+    ``wanted`` are the candidates to look at, if not all of the problem.
     """
-    for candidate in _candidates(problem):
+    for candidate in _candidates(problem) if wanted is None else wanted:
         parameters = dict(candidate.parameters)
         if CLASS not in parameters:
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -147,12 +148,12 @@ def read_yaml(path: Path) -> Any:
             "cannot read the file",
             file=str(path),
             found=found,
-            allowed="a readable UTF-8 YAML file",
+            allowed=f"a readable UTF-8 {'JSON' if path.suffix == _DUMPED else 'YAML'} file",
             hint=hint,
         ) from None
+    if path.suffix == _DUMPED:  # to YAML 1.1 its 1e-06 is a text
+        return _json(text, path)
     try:
-        if path.suffix == _DUMPED:  # to YAML 1.1 its 1e-06 is a text
-            return _tuples(json.loads(text))
         return _tuples(yaml.load(text, Loader=_Loader))  # _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a number like 0x_
         mark = getattr(error, "problem_mark", None)
@@ -167,6 +168,29 @@ def read_yaml(path: Path) -> Any:
             if readable
             else "look at the line above too; indent with spaces; quote a text that holds ': '",
         ) from None
+
+
+def _json(text: str, path: Path) -> Any:
+    """Parse JSON as strictly as YAML: a repeated key, or a number that is none, is an error."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, count in Counter(key for key, _ in pairs).items():
+            if count > 1:
+                raise ValueError(f"key '{key}' is there {count} times")
+        return dict(pairs)
+
+    def refused(constant: str) -> Any:
+        raise ValueError(f"{constant} is no number")
+
+    allowed = "JSON, each key once, no NaN, no Infinity"
+    try:
+        return _tuples(json.loads(text, object_pairs_hook=once, parse_constant=refused))
+    except json.JSONDecodeError as error:
+        place, found = f"{path}:{error.lineno}:{error.colno}", error.msg
+        hint = "look before that place too; keys and texts are in double quotes"
+    except (ValueError, RecursionError) as error:
+        place, found, hint = str(path), str(error), "remove it, or write what was meant"
+    raise ConfError("not valid JSON", file=place, found=found, allowed=allowed, hint=hint)
 
 
 def load(model: type[Model], path: Path) -> Model:

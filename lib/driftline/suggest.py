@@ -230,6 +230,24 @@ def _mostly(share: float) -> dict[str, float]:
     return {} if share == 1 else {"mostly": math.floor(share * 1000) / 1000}
 
 
+def kept(
+    found: Sequence[Proposal], verdicts: Sequence[Verdict]
+) -> tuple[list[Proposal], list[str]]:
+    """What holds on the rows, loosened where an estimate was too strict; and in words what is not
+    proposed because it fails on a value. What else does not hold was a guess.
+    """
+    holding, untold = [], []
+    for proposal, verdict in zip(found, verdicts, strict=True):
+        if verdict.success:
+            holding.append(proposal)
+        elif not verdict.told:
+            about = proposal.arguments.get("column", "table")
+            untold.append(f"{about}: {proposal.type} {verdict.observed}")
+        elif is_tried(proposal) and verdict.unexpected_count:
+            holding.append(loosened(proposal, verdict))
+    return holding, untold
+
+
 def loosened(proposal: Proposal, verdict: Verdict) -> Proposal:
     """The rule with the share of the values that keep it as its ``mostly``."""
     values = (verdict.element_count or 0) - (verdict.missing_count or 0)

@@ -53,6 +53,42 @@ def test_a_list_that_holds_itself_is_not_valid_yaml(tmp_path: Path) -> None:
         read_yaml(written(tmp_path, "a: &a [*a]\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "found"),
+    [
+        ('{"a": 1,\n "b" 2}', ":2:6", "Expecting ':' delimiter"),
+        ("a: 1\n", ":1:1", "Expecting value"),
+        ('{"a": 1, "a": 2}', "", "key 'a' is there 2 times"),
+        ('{"a": [{"b": 1, "c": 2, "b": 1}]}', "", "key 'b' is there 2 times"),
+        ('{"a": NaN}', "", "NaN is no number"),
+        ('{"a": [-Infinity]}', "", "-Infinity is no number"),
+    ],
+)
+def test_not_json(tmp_path: Path, text: str, place: str, found: str) -> None:
+    """What is said of a file that pydantic wrote speaks of what is in it."""
+    path = tmp_path / "problem.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfError) as caught:
+        read_yaml(path)
+    error = caught.value
+    assert (error.what, error.found, error.file) == ("not valid JSON", found, f"{path}{place}")
+    assert error.allowed == "JSON, each key once, no NaN, no Infinity"
+    assert error.hint.startswith("look before that place" if place else "remove it")
+
+
+def test_json_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "problem.json"
+    path.write_text('{"a": 1e-06, "b": {"a": [1, [true]]}}', "utf-8")
+    assert read_yaml(path) == {"a": 1e-6, "b": {"a": (1, (True,))}}
+    path.write_text("[" * 100_000, "utf-8")
+    with pytest.raises(ConfError, match="not valid JSON"):
+        read_yaml(path)
+    path.write_bytes(b"\xe9")
+    with pytest.raises(ConfError) as caught:
+        read_yaml(path)
+    assert caught.value.allowed == "a readable UTF-8 JSON file"
+
+
 def test_merge_keys_are_yaml(tmp_path: Path) -> None:
     path = written(tmp_path, "a: &a {b: 1, c: 2}\nd:\n  <<: *a\n  c: 3\n")
     assert read_yaml(path) == {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}

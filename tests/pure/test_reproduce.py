@@ -28,7 +28,8 @@ def line_of(problem: Any) -> Line:
 
 
 def version(**tags: str) -> Version:
-    return Version(3, "", "", {"driftline": __version__, **tags})
+    won = {"family": "random_forest", "parameters": "{}"}
+    return Version(3, "", "", {"driftline": __version__, **won, **tags})
 
 
 def test_a_version_is_made_again_by_the_problem_it_was_trained_by(
@@ -46,8 +47,46 @@ def test_a_version_is_made_again_by_the_problem_it_was_trained_by(
     (tmp_path / "problem.json").write_text(json.dumps(unknown), "utf-8")
     with pytest.raises(Missing) as caught:
         reproduce._as_then(line, models, version(driftline="7.7"))
-    assert "unknown key" in caught.value.what
+    assert caught.value.what.endswith(f"none to driftline {__version__}: unknown key (moon)")
     assert "by the driftline that trained it, 7.7" in caught.value.hint
+
+
+class Strict:
+    """A candidate that refuses what it took then."""
+
+    def __init__(self, depth: int) -> None:
+        raise ValueError(f"{depth} is too deep")
+
+
+def test_a_class_of_then_that_is_not_here_is_missing_and_no_conf_of_today_is_wrong(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Only the winner is made again; by the others its search is known."""
+    today = load_problem(repository / "conf" / "churn.yaml")
+    models: Any = SimpleNamespace(folder=lambda _: tmp_path)
+
+    def tried(won: str, **lost: Any) -> Line:
+        grids = {"own": {"class": (won,)}, "lost": lost}
+        train = today.train.model_copy(update={"candidates": grids})
+        then = today.model_copy(update={"train": train})
+        (tmp_path / "problem.json").write_text(then.model_dump_json(by_alias=True), "utf-8")
+        tags = version(family="own", parameters=json.dumps({"class": won}))
+        return reproduce._as_then(line_of(today), models, tags)
+
+    svc = "sklearn.svm.SVC"
+    loser: dict[str, Any] = {"class": (f"{__name__}.Strict",), "depth": (3,)}
+    assert tried(svc, **loser).problem.train.candidates["lost"]["depth"] == (3,)
+    for won, lost, said in [
+        ("no.such.Model", loser, "cannot be made (ModuleNotFoundError: No module named 'no')"),
+        ("sklearn.svm.SVR", loser, "does not do classification (sklearn.svm.SVR)"),
+        (svc, {"class": ("no.such.Model",)}, "again: No module named 'no'"),
+        (svc, {"class": (f"{__name__}.Other",)}, "has no attribute 'Other'"),
+    ]:
+        with pytest.raises(Missing) as caught:
+            tried(won, **lost)
+        assert caught.value.what.startswith("version 3 cannot be fitted here again: ")
+        assert caught.value.what.endswith(said)
+        assert "packages of then" in caught.value.hint
 
 
 def test_what_is_another_than_then_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

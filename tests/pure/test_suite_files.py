@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,14 +22,15 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from driftline import schemas, suites
+from driftline import schemas, suggest, suites
 from driftline.conditions import in_sql
 from driftline.errors import ConfError
+from driftline.jobs import suggest as job
 from driftline.problem import load_problem
 from driftline.quality import by_row, compiled, spark_condition, sql_condition
 from driftline.rule_arguments import misfits
 from driftline.schemas import Table
-from driftline.suggest import _text, proposals
+from driftline.suggest import Proposal, _text, kept, proposals
 from driftline.suite_files import Rule, Suite, Verdict, read_suite
 
 PROJECT = Path(__file__).parents[2]
@@ -732,3 +735,48 @@ def test_nothing_unique_is_demanded_where_repeats_were_taken_out() -> None:
     assert unique not in proposed(LongType(), values, key=("c",))
     wish = proposed(LongType(), values, key=("c", "another"))[unique]
     assert wish.severity == "warn" and "before repeats of the key are taken out" in wish.why
+
+
+def test_a_proposal_that_fails_on_a_value_is_named_and_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = {"column": "kind", "regex": "^a$"}
+    found = [
+        Proposal("expect_column_values_to_be_unique", {"column": "order_id"}, "a guess"),
+        Proposal("expect_column_values_to_match_regex", tried, "1 shape"),
+        Proposal("expect_column_values_to_be_between", {"column": "time"}, "a range"),
+        Proposal("expect_table_row_count_to_be_between", {"min_value": 1}, "3 rows"),
+    ]
+    because = "cannot be told of every value: CAST_INVALID_INPUT"
+    verdicts = [
+        Verdict(found[0].rule, False, 3, 2, 0, None),
+        Verdict(found[1].rule, False, 4, 1, 0, None),
+        Verdict(found[2].rule, False, None, None, None, because, told=False),
+        Verdict(found[3].rule, True, 3, None, None, "3"),
+    ]
+    named = [f"time: expect_column_values_to_be_between {because}"]
+    loose = replace(
+        found[1], arguments={**tried, "mostly": 0.75}, evidence="1 shape; 1 of 4 break it"
+    )
+    assert kept(found, verdicts) == ([loose, found[3]], named)
+
+    monkeypatch.setattr(suggest, "looked_at", lambda rows: rows)
+    monkeypatch.setattr(suggest, "proposals", lambda *_, **__: found)
+    monkeypatch.setattr(job, "judge", lambda *_, **__: SimpleNamespace(verdicts=verdicts))
+    rows: Any = SimpleNamespace(columns=[], select=lambda: rows, first=lambda: Row(rows=3))
+
+    def nothing(*_: Any) -> None: ...
+
+    run = nullcontext(SimpleNamespace(read=nothing, progress=nothing))
+    line: Any = SimpleNamespace(
+        ledger=SimpleNamespace(run=lambda _: run),
+        tables=SimpleNamespace(version=nothing, read=lambda *_, **__: rows),
+        problem=SimpleNamespace(name="churn", sources={}),
+    )
+    path = tmp_path / "silver_orders.json"
+    said = job.run(line, table="silver.orders", out=str(path))
+    assert said.startswith("2 expectations about 3 rows")
+    assert said.endswith(f"; not proposed: {named[0]}")
+    assert len(json.loads(path.read_text())["expectations"]) == 2
+    verdicts[2] = Verdict(found[2].rule, True, 3, 0, 0, None)
+    assert "not proposed" not in job.run(line, table="silver.orders", out=str(tmp_path / "all"))

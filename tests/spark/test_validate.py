@@ -12,7 +12,7 @@ import pytest
 
 from driftline import schemas
 from driftline.errors import ConfError, Missing, Refused
-from driftline.jobs import gate, query, suggest, validate, watch
+from driftline.jobs import dry_run, gate, query, suggest, validate, watch
 from driftline.problem import load_problem
 from driftline.query import text
 from driftline.suite_files import read_suite
@@ -56,20 +56,27 @@ class Shop:
         path.write_text(json.dumps({"name": "orders", "expectations": expectations}))
 
     def lands(
-        self, batch: str, orders: list[tuple], at: datetime = NOON, *, rejected: int = 0
+        self,
+        batch: str,
+        orders: list[tuple],
+        at: datetime = NOON,
+        *,
+        rejected: int = 0,
+        delivery: str = "",
     ) -> None:
-        """(order_id, time, amount, channel) each."""
+        """(order_id, time, amount, channel) each; ``delivery`` if its batch has several."""
+        name = delivery or batch
         rows = [
-            (number, "c1", time, amount, 1, "a", channel, None, f"d{batch}", n, batch, at)
+            (number, "c1", time, amount, 1, "a", channel, None, f"d{name}", n, batch, at)
             for n, (number, time, amount, channel) in enumerate(orders)
         ]
         self.line.tables.append_values(
-            rows, schemas.bronze(self.line.problem, "orders"), key=f"ingest:{batch}"
+            rows, schemas.bronze(self.line.problem, "orders"), key=f"ingest:{name}"
         )
-        told = ("orders", f"d{batch}", f"{batch}.ndjson", 1, "landed", None, batch)
+        told = ("orders", f"d{name}", f"{name}.ndjson", 1, "landed", None, batch)
         counts = (len(rows) + rejected, len(rows), rejected, "r")
         self.line.tables.append_values(
-            [(*told, *counts, at)], schemas.DELIVERIES, key=f"landed:{batch}"
+            [(*told, *counts, at)], schemas.DELIVERIES, key=f"landed:{name}"
         )
 
     def read(self, name: str) -> list:
@@ -531,15 +538,27 @@ def test_a_rule_that_fails_on_a_value_refuses_its_batch_and_no_other(shop) -> No
     assert shop.numbers() == ["", "", "o0", "o1", "p0", "p2"]
 
 
-def test_a_rule_that_fails_on_a_value_is_tried_on_history_beside_others(shop) -> None:
-    shop.lands("b1", ORDERS)
-    shop.guarded_by([with_sql("cast(channel AS int) > 1"), SUITE[0], SUITE[3]])
+def test_a_rule_that_fails_on_a_value_is_tried_on_history_beside_others(shop, monkeypatch) -> None:
+    for batch, rows in {"b1": CODED, "b2": ORDERS, "b3": CODED, "b4": ORDERS[:1]}.items():
+        shop.lands(batch, rows)
+    shop.lands("b2", ORDERS[:2], delivery="late")
+    shop.lands("b2", CODED[:1], delivery="later")
+    monkeypatch.setattr(dry_run, "_SHOWN", 2)
+    wish = with_sql("cast(channel AS int) > 2", "warn")
+    shop.guarded_by([with_sql("cast(channel AS int) > 1"), SUITE[0], SUITE[3], wish])
     said = validate.run(shop.line, dry_run=True).splitlines()
+    name = said[-2].split(" (")[0]
     assert said == [
         "dry run, nothing is written",
-        f"silver.orders {NULL} (error): 1 of 7 rows break it",
-        "  2024-03-01  b1.ndjson: 1 of 6",
-        f"silver.orders {UNTOLD} (error): {BECAUSE}",
+        f"silver.orders {NULL} (error): 3 of 17 rows break it",
+        "  2024-03-01  b1.ndjson: 1 of 3",
+        "  2024-03-01  b2.ndjson: 1 of 6",
+        "  and 1 more deliveries and days",
+        f"silver.orders {UNTOLD} (error): {BECAUSE}; 2 of 4 batches would be refused",
+        "  b2.ndjson: fails on at least one row",
+        "  b4.ndjson: fails on at least one row",
+        "  and 1 more deliveries",
+        f"{name} (warn): {BECAUSE}",
         "silver.orders not tried, being about all rows of a batch, or for Great Expectations to "
         "run: table: table_row_count_to_be_between",
     ]

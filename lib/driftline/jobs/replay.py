@@ -15,16 +15,14 @@ value a rule fails are left as they are.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
-from driftline import measures, quality, quarantine, schemas, suites, untold
+from driftline import quarantine, schemas, untold
 from driftline.digests import digest
 from driftline.jobs.gate import as_declared, judge, unsaid
 from driftline.jobs.line import Line
@@ -227,109 +225,3 @@ def _left(rows: int, rules: Mapping[str, str]) -> str:
 
 def _names(rules: Iterable[Rule]) -> str:
     return ", ".join(rule.name for rule in rules)
-
-
-def trial(line: Line, ledger: Run, source: str, suite: Suite) -> list[str]:
-    """What the suite would keep out of all that ever landed, by rule, delivery and day, and how
-    many batches it would refuse for it; in lines. Writes nothing.
-    """
-    table, bronze = schemas.silver(line.problem, source), f"bronze.{source}"
-    version = line.tables.version(bronze)
-    ledger.read(bronze, version)
-    rules = [rule for rule in suite.rules if quality.by_row(rule)]
-    rows = as_declared(line.tables.read(bronze, version=version), table)
-    day = F.to_date(line.problem.sources[source].time).alias("day")
-    ledger.progress(f"trying {len(rules)} rules on {bronze}")
-
-    def ask(places: Sequence[int]) -> list[dict[str, Any]]:
-        parts = rows.groupBy("_batch", "_delivery", day)
-        told = measures.scan(parts, [rules[place] for place in places])
-        return [row.asDict() for row in told.orderBy("day", "_delivery").collect()]
-
-    with unsaid(suite):
-        found, failing = untold.as_far_as_told(ask, range(len(rules)))
-    untried = [(rules[place], why) for place, why in failing.items()]
-    rules = [rule for place, rule in enumerate(rules) if place not in failing]
-    paths = {
-        row.delivery: row.path
-        for row in line.tables.read(schemas.DELIVERIES.full_name)
-        .where(F.col("source") == source)
-        .select("delivery", "path")
-        .distinct()
-        .collect()
-    }
-    names = [list(measures.numbers_asked(rule)) for rule in rules]
-    numbers = [  # of every delivery and day, of every rule
-        [
-            {name: row[f"r{place}_{number}"] for number, name in enumerate(each)}
-            for place, each in enumerate(names)
-        ]
-        for row in found
-    ]
-    batches: dict[str, list[list[dict[str, int]]]] = {}
-    for row, each in zip(found, numbers, strict=True):
-        batches.setdefault(row["_batch"], []).append(each)
-    refusing = Counter(
-        name for parts in batches.values() for name in _refusing(rows, suite, rules, parts)
-    )
-    total = sum(row["rows"] for row in found)
-    said = []
-    for place, rule in enumerate(rules):
-        counts = [each[place][quality.UNEXPECTED] for each in numbers]
-        refused = refusing[rule.name]
-        said.append(
-            f"{table.full_name} {rule.name} ({rule.severity}): "
-            f"{sum(counts):,} of {total:,} rows break it"
-            + (f"; {refused:,} of {len(batches):,} batches would be refused" if refused else "")
-        )
-        hit = [(count, row) for count, row in zip(counts, found, strict=True) if count]
-        said += [
-            f"  {row['day'] or 'no day'}  {paths.get(row['_delivery'], row['_delivery'])}: "
-            f"{count:,} of {row['rows']:,}"
-            for count, row in sorted(hit, key=lambda each: -each[0])[:_SHOWN]
-        ]
-        if len(hit) > _SHOWN:
-            said.append(f"  and {len(hit) - _SHOWN:,} more deliveries and days")
-    said += [
-        f"{table.full_name} {rule.name} ({rule.severity}): {untold.said(why)}"
-        for rule, why in untried
-    ]
-    others = [rule.name for rule in suite.rules if not quality.by_row(rule)]
-    if others:
-        said.append(
-            f"{table.full_name} not tried, being about all rows of a batch, or for Great "
-            f"Expectations to run: {', '.join(others)}"
-        )
-    return said
-
-
-def _refusing(
-    rows: DataFrame, suite: Suite, rules: Sequence[Rule], parts: Sequence[list[dict[str, int]]]
-) -> list[str]:
-    """The rules that would refuse a batch, of which ``parts`` are the numbers."""
-    numbers = [
-        {name: sum(part[place][name] for part in parts) for name in parts[0][place]}
-        for place in range(len(rules))
-    ]
-    places = [  # no other can: nothing breaks it, and there was something to look at
-        place
-        for place, each in enumerate(numbers)
-        if rules[place].severity == "error"
-        and (each[quality.UNEXPECTED] or _missing(each) == each[quality.ROW_COUNT])
-    ]
-    if not places:
-        return []
-    asked = replace(suite, rules=tuple(rules[place] for place in places))
-    judged = suites.judge(rows, asked, [numbers[place] for place in places], count=1, meta={})
-    return [each.rule.name for each in judged.verdicts if each.refusal]
-
-
-def _missing(numbers: dict[str, int]) -> int:
-    """How many rows a rule did not look at for want of a value, or of values."""
-    if quality.NULL_COUNT in numbers:
-        return numbers[quality.NULL_COUNT]
-    return numbers[quality.ROW_COUNT] - numbers[quality.FILTERED]
-
-
-_SHOWN = 10
-"""Deliveries and days that are shown of a rule, the worst first."""

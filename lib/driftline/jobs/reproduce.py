@@ -93,11 +93,23 @@ def _as_then(line: Line, models: Registry, version: Version) -> Line:
     except ConfError as error:
         raise Missing(
             f"the problem of version {version.number} is none to driftline {__version__}: "
-            f"{error.what}",
-            where=f"{error.file}, {error.key}",
+            f"{error.what} ({error.found})",
+            where=", ".join(filter(None, (error.file, error.key))),
             hint=f"reproduce it by the driftline that trained it, {version.tags['driftline']}",
         ) from error
-    candidates.check(problem)
+    parameters = json.loads(version.tags["parameters"])
+    winner = Candidate(version.tags["family"], tuple(parameters.items()))
+    try:
+        candidates.check(problem, [winner])  # no other is made again
+        candidates.sources(problem)  # but all of them are what its search is known by
+    except (ConfError, ImportError, AttributeError) as error:
+        said = f"{error.what} ({error.found})" if isinstance(error, ConfError) else str(error)
+        raise Missing(
+            f"version {version.number} cannot be fitted here again: {said}",
+            where=f"model {problem.name}",
+            hint="install the packages of then, or put its modules on the path: PYTHONPATH, "
+            "--py-files",
+        ) from error
     return replace(line, problem=problem)
 
 

@@ -54,12 +54,7 @@ def run(line: Line, *, table: str, out: str) -> str:
         asked = Suite(
             table, tuple(replace(each.rule, name=str(n)) for n, each in enumerate(found)), ""
         )
-        kept = []
-        for proposal, verdict in zip(found, judge(rows, asked, meta={}).verdicts, strict=True):
-            if verdict.success:
-                kept.append(proposal)
-            elif suggest.is_tried(proposal) and verdict.unexpected_count:
-                kept.append(suggest.loosened(proposal, verdict))
+        kept, untold = suggest.kept(found, judge(rows, asked, meta={}).verdicts)
         called = f"{line.problem.name}.{path.stem}"
         suite = {"name": called, "expectations": [each.entry for each in kept]}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,5 +64,6 @@ def run(line: Line, *, table: str, out: str) -> str:
         ledger.message = (
             f"{len(kept)} expectations about {told.rows:,} rows of {table} proposed in {path}: "
             "read and mend them; the gate reads expectations/<problem>/silver_<source>.json"
+            + "".join(f"; not proposed: {each}" for each in untold)
         )
         return ledger.message

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 from driftline import quality, quarantine, schemas, watch
 from driftline.errors import Missing, Refused, did_you_mean
 from driftline.jobs.batches import is_landed
+from driftline.jobs.dry_run import trial
 from driftline.jobs.gate import as_declared, guard, suite_of, verdicts
 from driftline.jobs.line import Line
 from driftline.jobs.replay import replay as again
-from driftline.jobs.replay import trial
 from driftline.ledger import Run
 from driftline.logs import visible
 from driftline.schemas import Table
