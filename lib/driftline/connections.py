@@ -33,6 +33,19 @@ Variable = Annotated[str, BeforeValidator(_variable)]
 """The name of an environment variable that holds a secret."""
 
 
+_NO_USER = re.compile(r"\b(abfss?|wasbs?|(local)?(jce|bcf)ks|kms)://([^:/@\s]+@)+")
+"""Where what stands before the @ is a container or another scheme: ``jceks://hdfs@host/file``."""
+
+
+def has_secret(address: str) -> bool:
+    """Whether a user, a token or a user and password are in front of an address's host.
+
+    A password may have a / in it (half of Amazon's do), a user not. So behind a port, an @ that
+    belongs to the path is taken for one's end, too; it can be written %40.
+    """
+    return re.search(r"://[^/@]*(:[^@]*)?@", _NO_USER.sub("://", address)) is not None
+
+
 class Connection(Strict):
     """A database (``jdbc:postgresql://…``) or an API (``https://…``)."""
 
@@ -58,11 +71,13 @@ class Connection(Strict):
                 hint="url: jdbc:postgresql://127.0.0.1:5432/shop",
             )
         scheme = re.match(r"jdbc:postgresql:(?=//)|https?:(?=//)", url)
-        place = urlsplit("//" + url.split("//", 1)[-1])
+        rest = "//" + url.split("//", 1)[-1]
+        user = has_secret(f":{rest}")
+        place = urlsplit("" if user else rest)  # which cannot read a [ in a password
         names = "&".join(name for name, _ in parse_qsl(place.query, keep_blank_values=True))
         # Of the key of a certificate there is a password as well, of a proxy another.
         secrets = re.search(r"(^|&)user(&|$)|passw|secret|token", names, re.IGNORECASE)
-        if "@" in place.netloc or secrets:
+        if user or secrets:
             raise wrong(
                 "a secret in a conf file",
                 found=f"{scheme[0] if scheme else ''}//…",
@@ -72,7 +87,7 @@ class Connection(Strict):
         if not scheme or not place.netloc or not _port_is_one(place):
             raise wrong(
                 "not the address of a database or an API",
-                found=url,
+                found=re.split(r"[?;#]", url)[0],  # the rest may hold a secret
                 allowed="jdbc:postgresql://host:port/database, https://host/…, http://host/…",
                 hint="url: jdbc:postgresql://127.0.0.1:5432/shop",
             )

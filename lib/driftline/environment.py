@@ -10,27 +10,69 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from driftline.conf import Strict, load, wrong
-from driftline.connections import Connections
+from driftline.connections import Connections, has_secret
 from driftline.errors import ConfError
 
-_SECRET = re.compile(
-    r"secret|passw(or)?d|token|credential|(access|account|private|encryption)[._-]?key(?=[.=]|$)",
-    re.IGNORECASE,
+_WORD = r"secret|passw(or)?d|passphrase|token|credentials?|(?<![a-z])(pass|pwd|sas|sig)(?![a-z])"
+"""What a secret is called; sas and sig are Azure's signatures."""
+
+_IS_SECRET = re.compile(rf"({_WORD}|key)$", re.IGNORECASE)
+"""The name of a setting that is a secret, unless its value says where that is."""
+
+_MAY_BE_SECRET = re.compile(rf"{_WORD}|(account|encryption|hmac)[._-]?key\b", re.IGNORECASE)
+"""One that is a secret (what follows is Azure's account) or says how secrets are handled."""
+
+_CLASS = r"([a-z][a-z0-9_]*\.)+[A-Z]\w*"
+_HOW = re.compile(
+    rf"(?i:true|false)|\d+(\.\d+)?[a-z]{{0,3}}|{_CLASS}([\s,=]+{_CLASS})*|(/[\w.-]+)+|\w+://\S+"
 )
-"""Of what a setting of Spark is called whose value is a secret; ``spark.redaction.regex``, which
-Spark itself hides by, knows some of them."""
+"""How secrets are handled: a flag, number, duration, classes, path or address. A password may be
+written like that as well, but not Azure's keys and signatures."""
+
+_WHERE = re.compile(r"arn:\S+|(/[\w.-]+){2,}\.\w+")
+"""Where a secret is: Amazon's name of a key, or a file; with a dot, which base64 has not."""
 
 _ELSEWHERE = re.compile(
-    r"(file|path|enabled|name|itemkey|\.id)$|\.provider(\.|$)|\.secrets\.|secretKeyRef",
-    re.IGNORECASE,
+    r"[._-](?i:files?|name|alias|provider|type|mechanism|algorithm)$|(File|Name|itemKey)$"
+    r"|kubernetes\..*[Ss]ecret(s|KeyRef)"  # names of secrets that Kubernetes keeps
+    r"|\.footer\.key$|\.renewal\.credentials$|\.timeTravel\w+Key$"
 )
-"""Of what one is called that only says where the secret is, or which."""
+"""Names of settings that only say where a secret is, or which or of what kind it is."""
 
-_PASSED = re.compile(rf"({_SECRET.pattern})[\w.-]*=|://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
-"""How a value has one in it: an option for the JVM, or an address with user and password."""
+_OPTION = re.compile(r"([\w.-]+)\s*=(?=\s*([^\s&;,]*))")
+"""A setting in a value, of the JVM (``-Dname=value``) or behind an address (``?name=value``)."""
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if _ELSEWHERE.search(name) or _WHERE.fullmatch(value):
+        return False
+    may_be = _MAY_BE_SECRET.search(name) and not _HOW.fullmatch(value)
+    return bool(_IS_SECRET.search(name) or may_be)
+
+
+def _has_option(text: str) -> bool:
+    return any(_is_secret(name, value) for name, value in _OPTION.findall(text))
+
+
+def _has_secret(name: str, value: str) -> bool:
+    if name.lower().endswith("regex"):  # what Spark is to hide is a pattern of secrets
+        return False
+    addresses = re.split(r"\s|,(?=\w+://)", value)
+    return _is_secret(name, value) or _has_option(value) or any(map(has_secret, addresses))
+
+
+_INSTEAD = {
+    "warehouse": "S3's keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "spark": "S3's keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, others into a store "
+    "that spark.hadoop.hadoop.security.credential.provider.path names",
+    "mlflow": "MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "pushgateway": "pushgateway: http://127.0.0.1:9091",
+    "connections": "user:, password: and token: of a connection name the variables that hold them",
+}
+"""Where a secret is to be put."""
 
 
 class Environment(Strict):
@@ -52,28 +94,34 @@ class Environment(Strict):
     @classmethod
     def _without_secrets(cls, spark: Any) -> Any:
         for name, value in spark.items() if isinstance(spark, Mapping) else ():
-            named = _SECRET.search(str(name)) and not _ELSEWHERE.search(str(name))
-            which = str(value).startswith("arn:")  # the name of a key
-            if (named and not which) or _PASSED.search(str(value)):
+            if isinstance(value, Mapping | tuple):
+                raise wrong(
+                    "not a text",
+                    key=str(name),
+                    found="something else, not shown because it may hold a secret",
+                    allowed="a text",
+                    hint='write the whole name before the colon: spark.executor.memory: "1g"',
+                )
+            if _has_secret(str(name), str(value).strip()):
                 raise wrong(
                     "a secret in a conf file",
                     key=str(name),
                     found="not shown",
                     allowed="settings without keys, passwords and tokens",
-                    hint="S3's keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, others "
-                    "into a store that spark.hadoop.hadoop.security.credential.provider.path names",
+                    hint=_INSTEAD["spark"],
                 )
         return spark
 
-    @field_validator("warehouse", "data", "master")
+    @field_validator("*", mode="before")
     @classmethod
-    def _place_without_secret(cls, place: str | None) -> str | None:
-        if place and _PASSED.search(place):
+    def _place_without_secret(cls, place: Any, field: ValidationInfo) -> Any:
+        # A text where there should be none as well: the error about it would show it.
+        if not isinstance(place, Mapping) and (has_secret(str(place)) or _has_option(str(place))):
             raise wrong(
                 "a secret in a conf file",
-                found=f"{place.partition('://')[0]}://…@…",
+                found="not shown",
                 allowed="a place without user and password",
-                hint="S3's keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                hint=_INSTEAD.get(str(field.field_name), _INSTEAD["warehouse"]),
             )
         return place
 
@@ -96,7 +144,7 @@ def load_environment(path: Path) -> Environment:
             "not an MLflow tracking store",
             file=str(path),
             key="mlflow",
-            found=f"{scheme}://…",  # the rest may hold a password
+            found=_scheme(environment.mlflow),
             allowed="a path to a SQLite file, or a URI that starts with sqlite, http or https",
             hint="mlflow: warehouse/mlflow.db",
         )
@@ -107,9 +155,9 @@ def load_environment(path: Path) -> Environment:
             "a secret in a conf file, or what may be one",
             file=str(path),
             key="mlflow",
-            found=f"{scheme}://…" if colon else "not shown",
+            found=_scheme(environment.mlflow),
             allowed="a URI without user, password and query",
-            hint="MLflow reads MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+            hint=_INSTEAD["mlflow"],
         )
     gateway = environment.pushgateway
     if gateway is not None and (
@@ -119,16 +167,16 @@ def load_environment(path: Path) -> Environment:
             "not the URL of a Pushgateway",
             file=str(path),
             key="pushgateway",
-            found=f"{gateway.partition('://')[0]}://…",  # the rest may hold a password
+            found=_scheme(gateway),
             allowed="a URI that starts with http or https, without user, password and query",
-            hint="pushgateway: http://127.0.0.1:9091",
+            hint=_INSTEAD["pushgateway"],
         )
     if "://" in environment.data:
         raise ConfError(
             "deliveries are read from a file system",
             file=str(path),
             key="data",
-            found=environment.data,
+            found=_scheme(environment.data),
             allowed="a folder that the driver and all executors see",
             hint="mount the object store, or copy the deliveries",
         )
@@ -137,7 +185,7 @@ def load_environment(path: Path) -> Environment:
             "not how Spark calls an object store",
             file=str(path),
             key="warehouse",
-            found=environment.warehouse,
+            found=_scheme(environment.warehouse),
             allowed="a folder, or a URI: s3a://bucket/folder",
             hint="s3a:// it is",
         )
@@ -149,6 +197,12 @@ def load_environment(path: Path) -> Environment:
             "mlflow": mlflow if "://" in mlflow else f"sqlite:///{absolute(mlflow, root)}",
         }
     )
+
+
+def _scheme(address: str) -> str:
+    """What can be shown of an address: the rest may hold a secret."""
+    scheme, colon, _ = address.partition("://")
+    return f"{scheme}://…" if colon else "not shown"
 
 
 def absolute(path: str, root: Path) -> str:

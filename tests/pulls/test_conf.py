@@ -170,6 +170,32 @@ BAD_CONNECTIONS: dict[str, tuple[Any, str, str]] = {
         "a secret in a conf file",
         ".url",
     ),
+    "password with a slash": (
+        {"url": f"jdbc:postgresql://me:hun/{SECRET}@host/shop"},
+        "a secret in a conf file",
+        ".url",
+    ),
+    "password that looks like a port": (
+        {"url": f"https://me:12/{SECRET}@host"},
+        "a secret in a conf file",
+        ".url",
+    ),
+    "password with a bracket": (
+        {"url": f"https://me:[{SECRET}@host"},
+        "a secret in a conf file",
+        ".url",
+    ),
+    "token in the address": ({"url": f"https://{SECRET}@host"}, "a secret in a conf", ".url"),
+    "user and password of another kind": (
+        {"url": f"jdbc:oracle:thin:me/{SECRET}@host"},
+        "a secret in a conf file",
+        ".url",
+    ),
+    "password among another kind's settings": (
+        {"url": f"jdbc:sqlserver://host;password={SECRET}"},
+        "not the address of",
+        ".url",
+    ),
     "user and password without slashes": ({"url": f"me:{SECRET}@host"}, "a secret", ".url"),
     "other database": ({"url": "jdbc:mysql://host/shop"}, "not the address of", ".url"),
     "other scheme": ({"url": "ftp://host"}, "not the address of", ".url"),
@@ -201,6 +227,7 @@ def test_a_connection_that_is_wrong(tmp_path: Path, shop: Any, what: str, key: s
     ("shop", "kind"),
     [
         ({"url": PG + "?sslmode=require", "user": "SHOP_USER", "password": "P1"}, "database"),
+        ({"url": "https://api.example/shops/me@shop", "token": "T"}, "api"),
         ({"url": "https://api.example/base", "token": "T", "requests_per_second": 0.5}, "api"),
         ({"url": "http://127.0.0.1:9000", "token": "T"}, "api"),
         ({"url": "http://intranet"}, "api"),
