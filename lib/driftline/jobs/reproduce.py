@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from dataclasses import replace
@@ -15,7 +14,6 @@ from driftline.errors import ConfError, Missing, Refused
 from driftline.jobs import judging, searching
 from driftline.jobs.line import Line
 from driftline.metrics import METRICS
-from driftline.models import Candidate
 from driftline.problem import load_problem
 from driftline.registry import Registry, Version
 
@@ -97,8 +95,7 @@ def _as_then(line: Line, models: Registry, version: Version) -> Line:
             where=", ".join(filter(None, (error.file, error.key))),
             hint=f"reproduce it by the driftline that trained it, {version.tags['driftline']}",
         ) from error
-    parameters = json.loads(version.tags["parameters"])
-    winner = Candidate(version.tags["family"], tuple(parameters.items()))
+    winner = searching.winner(version)
     try:
         candidates.check(problem, [winner])  # no other is made again
         candidates.sources(problem)  # but all of them are what its search is known by
@@ -134,8 +131,7 @@ def _differences(
 ) -> dict[str, float]:
     """By how much each recorded metric of the test set differs from that of a model fitted anew."""
     problem = line.problem
-    parameters = json.loads(version.tags["parameters"])
-    candidate = Candidate(version.tags["family"], tuple(parameters.items()))
+    candidate = searching.winner(version)
     fitting = searching.fitting(problem, rows)
     try:
         model, _ = training.refit(fitting, candidate, problem, judging.feature_columns(line))

@@ -22,6 +22,7 @@ from driftline.models import Candidate
 from driftline.prepare import Preparation
 from driftline.problem import Problem
 from driftline.racing import Round
+from driftline.registry import Version
 from driftline.session import utc
 from driftline.trials import CUT, Trial, best
 
@@ -161,6 +162,12 @@ def key(line: Line, version: int, *, code: str = "") -> str:
 def judged(problem: Problem, search: str) -> str:
     """What a training is known by: a search, and how its winner is judged."""
     return digest([search, problem.train.model_dump(include=_JUDGES, mode="json")])[:16]
+
+
+def winner(version: Version) -> Candidate:
+    """What a model version is of the candidates, as its training wrote it down."""
+    parameters = json.loads(version.tags["parameters"])
+    return Candidate(version.tags["family"], tuple(parameters.items()))
 
 
 def labelled(line: Line, version: int) -> DataFrame:

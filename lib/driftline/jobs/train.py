@@ -145,7 +145,8 @@ def _train(
             if unfinished and unfinished.finished:  # no candidate was finished since
                 return _nothing_new(line, ledger, models, unfinished)
     if unfinished:  # killed after it was registered: go on from there
-        winner, model = _winner(unfinished), models.load(unfinished, through=line.models_path)
+        winner = searching.winner(unfinished)
+        model = models.load(unfinished, through=line.models_path)
         train = rows.where(F.col("part") == "train")
         learnt = prepare.fit(train, judging.feature_columns(line), problem.prepare)
     else:
@@ -343,8 +344,3 @@ def _register(line: Line, models: Registry, made: _Made) -> Version:
             **portable.files(made.learnt, saved, made.facts, made.sure),
         },
     )
-
-
-def _winner(version: Version) -> Candidate:
-    parameters = json.loads(version.tags["parameters"])
-    return Candidate(version.tags["family"], tuple(parameters.items()))
