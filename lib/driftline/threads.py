@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from multiprocessing.pool import ThreadPool
 from typing import TypeVar
 
 from pyspark import inheritable_thread_target
@@ -13,6 +14,25 @@ from pyspark.sql import SparkSession
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+
+def at_once(
+    spark: SparkSession,
+    work: Callable[[Item], Found],
+    items: Iterable[Item],
+    *,
+    threads: int,
+) -> list[Found]:
+    """What the work comes to of each item, in their order; an error waits for the others.
+
+    Interrupted, it waits for what is under way: locks that the caller holds are held until then.
+    """
+    with ThreadPool(threads) as pool:
+        try:
+            return pool.map(call, inheriting(spark, work, items), chunksize=1)
+        finally:
+            pool.terminate()
+            pool.join()
 
 
 def inheriting(

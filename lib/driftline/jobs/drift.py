@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from multiprocessing.pool import ThreadPool
 
 from driftline import alarm, drift, profile, schemas, times, verdicts
 from driftline.attribution import Cause
@@ -21,7 +20,7 @@ from driftline.jobs.sides import Asked, Pair, Side
 from driftline.ledger import Run
 from driftline.profile import Cell, FileProfile, Profile
 from driftline.registry import Registry, Version
-from driftline.threads import call, inheriting
+from driftline.threads import at_once
 
 Said = tuple[str, str]
 """What a comparison found, as it is told; and as it is kept, without values of columns: a run is
@@ -51,14 +50,9 @@ def run(line: Line, *, table: str | None = None, asked: Asked | None = None) -> 
 
 
 def _all(line: Line, ledger: Run, tables: Sequence[str], asked: Asked) -> list[Said]:
-    """The watched tables, as many at once as there are cores; an error waits for the others."""
-    tasks = inheriting(line.spark, partial(_watched, line, ledger, asked), tables)
-    with ThreadPool(line.environment.cores) as pool:
-        try:
-            return pool.map(call, tasks, chunksize=1)
-        finally:  # interrupted: what is under way ends while the tables are locked
-            pool.terminate()
-            pool.join()
+    """The watched tables, as many at once as there are cores."""
+    watched = partial(_watched, line, ledger, asked)
+    return at_once(line.spark, watched, tables, threads=line.environment.cores)
 
 
 def _watched(line: Line, ledger: Run, asked: Asked, table: str) -> Said:

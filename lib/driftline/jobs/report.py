@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
-from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from driftline.jobs.line import Line
 from driftline.registry import Registry
 from driftline.report import Facts, render
 from driftline.schemas import Table
-from driftline.threads import call, inheriting
+from driftline.threads import at_once
 
 
 def run(line: Line) -> str:
@@ -39,9 +38,9 @@ def facts(line: Line) -> Facts:
     }
     read["rejects"] = partial(_counts, line, schemas.REJECTS, ["source", "reason", "column"])
     read["quarantine"] = partial(_quarantine, line)
-    tasks = inheriting(line.spark, lambda name: read[name](), read)
-    with ThreadPool(line.environment.cores) as pool:
-        frames = dict(zip(read, pool.map(call, tasks), strict=True))
+    cores = line.environment.cores
+    found = at_once(line.spark, lambda name: read[name](), read, threads=cores)
+    frames = dict(zip(read, found, strict=True))
     frames["histograms"] = newest(frames["histograms"], frames["runs"])
     return Facts(
         problem=line.problem,
