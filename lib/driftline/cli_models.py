@@ -64,8 +64,8 @@ def commands(stage: Stage) -> list[click.Command]:
         default="stage",
         show_default=True,
         help="What to add up by. trial, suite: their share of the runs that measured, or judged by "
-        "them; table: how much storage each table has, and its share, by bytes, of the runs that "
-        "say they wrote it.",
+        "them, beside the runs that did neither; table: how much storage each table has, and its "
+        "share, by bytes, of the runs that say they wrote it.",
     )
     @click.option(
         "--since", type=click.DateTime(["%Y-%m-%d"]), help="Only runs from this day on (UTC)."

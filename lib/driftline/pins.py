@@ -86,10 +86,20 @@ def whole(tables: Tables, name: str, version: int) -> bool:
 
 def past(tables: Tables, name: str) -> set[Path]:
     """The data files in a table's folder that its newest version does not have."""
+    return _data(_folder(tables, name)) - {Path(file.path) for file in _active(tables, name)}
+
+
+def hiding(tables: Tables, name: str) -> set[Path]:
+    """The data files of a table's newest version that have rows which a deletion vector hides: no
+    read finds them, and VACUUM keeps them.
+    """
+    return {Path(file.path) for file in _active(tables, name) if file.deleted}
+
+
+def _active(tables: Tables, name: str) -> tuple[delta_files.DataFile, ...]:
     newest = tables.version(name)
     commits = tables.commits(name, since=newest, until=newest)
-    active = {Path(file.path) for file in delta_files.version(commits, newest).files}
-    return _data(_folder(tables, name)) - active
+    return delta_files.version(commits, newest).files
 
 
 def _files(tables: Tables, name: str, pinned: Sequence[int]) -> set[Path]:

@@ -10,6 +10,7 @@ from pyspark.sql import Row
 
 from driftline import alarm
 from driftline.drift import Statistic
+from driftline.errors import Missing
 from driftline.jobs import summary
 
 
@@ -160,3 +161,32 @@ def test_a_run_ends_with_columns_and_tables_told_apart(monkeypatch) -> None:
         "a (null_rate 0.99: 0.0% → 99.0% null), "
         "b (wasserstein 9.00: mean 1 → 9, also in shop=1, North)"
     ]
+
+
+def test_a_run_ends_with_the_family_of_the_newest_model(monkeypatch) -> None:
+    """Whichever run measured it; one that was deleted is called so."""
+    names = ("constant", "best_feature", "model")
+    row = {"part": "test", "value": 0.5, "low": 0.4, "high": 0.6, "rows": 9, "detail": "x"}
+    row |= {"run_id": "r2", "metric": "roc_auc"}
+    more = {"model": "model", "metric": "roc_auc_above_best_feature"}
+    rows: list[Any] = [
+        Row(**row | each | {"model_version": version})
+        for version in (1, 2)
+        for each in (*({"model": name} for name in names), more)
+    ]
+    told = {2: SimpleNamespace(tags={"family": "random_forest"})}
+
+    def version(number: int) -> SimpleNamespace:
+        if number not in told:
+            raise Missing("no such version", where="", hint="")
+        return told[number]
+
+    monkeypatch.setattr(summary, "Registry", lambda *_: SimpleNamespace(version=version))
+    monkeypatch.setattr(summary, "_rows", lambda line, table: rows)
+    line: Any = SimpleNamespace(
+        problem=SimpleNamespace(name="p", train=SimpleNamespace(metric="roc_auc")),
+        environment=SimpleNamespace(mlflow="m"),
+    )
+    assert summary._model(line)[0].startswith("model:    version 2, random_forest: test roc_auc")
+    told.clear()
+    assert summary._model(line)[0].startswith("model:    version 2, deleted: test roc_auc")

@@ -15,8 +15,8 @@ import yaml
 from click.testing import CliRunner
 from pyspark.sql import functions as F
 
-from driftline import cli_models, erasure, pseudonyms, schemas
-from driftline.errors import ConfError
+from driftline import cli_models, erasure, pins, pseudonyms, rewriting, schemas
+from driftline.errors import ConfError, Refused
 from driftline.jobs import drift, erase, explore, ingest, validate
 from driftline.jobs.sides import Asked
 from driftline.problem import load_problem
@@ -314,6 +314,52 @@ def test_requests_go_with_whom_they_were_about(
     last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
     assert (last.status, last.absent, last.left) == ("complete", 0, [])
     assert {each.table: each.rows for each in last.tables}["bronze.requests"] == 2
+
+
+def test_rows_that_a_deletion_vector_hides_go_out_of_their_files(
+    spark, open_line, repository, tmp_path, monkeypatch
+) -> None:
+    """Somebody let Delta make them, and had taken away rows so before: of one table all of hers."""
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    line = open_line(problem, data=tmp_path, warehouse=tmp_path / "w")
+    whose = {"silver.orders": ("anna", "anna", "ben"), "silver.visits": ("anna", "ben", "carl")}
+    for name, people in whose.items():
+        table = schemas.silver(problem, name.partition(".")[2])
+        empty = dict.fromkeys(table.column_names)
+        rows = [empty | {"customer_id": each, "_offset": n} for n, each in enumerate(people)]
+        frame = spark.createDataFrame([tuple(row.values()) for row in rows], table.ddl)
+        line.tables.append(frame.coalesce(1), table, key=None)
+        folder = f"delta.`{line.tables.path(name)}`"
+        vectors = "'delta.enableDeletionVectors' = 'true'"
+        spark.sql(f"ALTER TABLE {folder} SET TBLPROPERTIES ({vectors})")
+        spark.sql(f"DELETE FROM {folder} WHERE _offset = 0")
+        assert len(pins.hiding(line.tables, name)) == 1
+
+    def held() -> set[str]:
+        return {table for table, value in values(tmp_path / "w") if value == "anna"}
+
+    def asked() -> tuple[str, list[str]]:
+        last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
+        return last.status, last.left
+
+    with monkeypatch.context() as patched:  # of a Delta that cannot
+        patched.setattr(rewriting, "purge", lambda tables, name: tables.written_since(name, 0))
+        with pytest.raises(Refused, match="still found in 2 places"):
+            erase.run(line, entities=["anna"], request="R-1")
+    hidden = sorted(str(path) for name in whose for path in pins.hiding(line.tables, name))
+    assert held() == {*whose}
+    assert asked() == ("left", hidden)
+    # The same command again ends it; so it does where it was killed in between.
+    erase.run(line, entities=["anna"], request="R-1")
+    assert held() == set()
+    assert asked() == ("complete", [])
+    left = {name: [row.customer_id for row in line.tables.read(name).collect()] for name in whose}
+    assert left == {"silver.orders": ["ben"], "silver.visits": ["ben", "carl"]}
+    last = line.tables.read("ops.erasures").orderBy("at").collect()[-1]
+    assert {each.table: (each.rows, each.version) for each in last.tables}.items() >= {
+        (name, (rows, line.tables.version(name)))
+        for name, rows in (("silver.orders", 1), ("silver.visits", 0))
+    }
 
 
 def test_a_list_of_people_may_come_from_a_spreadsheet(tmp_path) -> None:

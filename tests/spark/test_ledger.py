@@ -9,19 +9,23 @@ import time
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from driftline import running, schemas, usage
 from driftline.environment import Environment
 from driftline.errors import DriftlineError, Missing, Refused
-from driftline.jobs import cost
+from driftline.jobs import cost, searching
 from driftline.ledger import Ledger, Run
 from driftline.logs import Progress
+from driftline.models import Candidate
 from driftline.problem import load_problem
 from driftline.report.words import money
 from driftline.session import utc
 from driftline.tables import Written
+from driftline.trials import Trial
 
 
 @pytest.fixture
@@ -234,7 +238,9 @@ def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path
     assert told[0].startswith("1 runs, ")
     assert [each.split()[0] for each in told[2:]] == ["forest", "line", "all"]
     # So do suites of their rows; what the gate of features judged is not what that stage took.
-    assert cost.run(line, by="suite").startswith("0 runs")
+    told = cost.run(line, by="suite").splitlines()
+    assert told[0].startswith("1 runs, ")
+    assert [each.split("  ")[0] for each in told[2:]] == ["no suite", "all"]
     ids = {row.stage: row.run_id for row in rows}
     none = dict.fromkeys(schemas.QUALITY.column_names)
     judged = [
@@ -251,6 +257,48 @@ def test_what_was_spent_and_what_the_tables_hold(open_line, repository, tmp_path
     assert [each.split()[0] for each in told[2:]] == ["silver.orders", "silver.visits", "all"]
     never = datetime(2200, 1, 1, tzinfo=timezone.utc)
     assert cost.run(line, since=never).startswith("0 runs since 2200-01-01")
+
+
+def test_a_killed_training_paid_for_what_it_measured(open_line, repository, tmp_path) -> None:
+    """The forest, before it was killed; the run that ended, for the line, which it chose. A third
+    had nothing to do, and of a fourth only what failed was left until the second tried it again.
+    """
+    line = open_line(
+        load_problem(repository / "conf" / "churn.yaml"), data=tmp_path, warehouse=tmp_path / "w"
+    )
+    at = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    spent = {"killed": 10.0, "done": 0.4, "unchanged": 0.05, "refused": 0.01}
+    none = dict.fromkeys(schemas.RUNS.column_names) | {"stage": "train", "currency": "EUR"}
+    runs = [
+        none | {"run_id": f"r-{each}", "status": each, "started_at": at, "money": paid}
+        for each, paid in spent.items()
+    ]
+    line.tables.append_values([tuple(run.values()) for run in runs], schemas.RUNS, key=None)
+    forest, straight, bayes = (Candidate(each, ()) for each in ("forest", "line", "bayes"))
+    tried = {
+        "killed": [Trial(forest, "roc_auc", (0.7,), 7000.0)],
+        "refused": [Trial(bayes, "roc_auc", (), 1.0, "an error")],
+        "done": [
+            Trial(straight, "roc_auc", (0.8,), 300.0),
+            Trial(bayes, "roc_auc", (), 100.0, "an error"),
+        ],
+    }
+    for status, trials in tried.items():
+        run: Any = SimpleNamespace(run_id=f"r-{status}", wrote=lambda written: None)
+        for each in trials:
+            searching._write(line, run, each, "s")
+    ended = [*tried["killed"], *tried["done"]]
+    searching._choose(line, run, searching.Searched("s", ended, ended[1], "", []))
+    chosen = {row.family for row in line.tables.read("ops.trials").collect() if row.chosen}
+    assert chosen == {"line"}
+    said, _, *told = cost.run(line, by="trial").splitlines()
+    shares = {"forest {}": 10.0, "line {}": 0.3, "bayes {}": 0.1, "no trial": 0.06, "all": 10.46}
+    assert {each.split("  ")[0]: each.split("  ")[-1].strip() for each in told} == {
+        what: money(share, "EUR") for what, share in shares.items()
+    }
+    assert said == f"4 runs, {money(10.46, 'EUR')}"
+    [stage] = [each for each in cost.run(line).splitlines() if each.startswith("train")]
+    assert stage.endswith(money(10.46, "EUR"))
 
 
 def test_growth_and_storage_of_a_table(open_line, repository, tmp_path) -> None:

@@ -22,8 +22,8 @@ _MONTH = timedelta(days=30)
 
 def run(line: Line, *, by: str = "stage", since: datetime | None = None) -> str:
     """Add the ledger up ``by`` stage, day, month, status, run, or by trial or suite, which share
-    what runs of train or validate took; or tell what tables hold, what writing them and a month of
-    storing them costs, and how they grow.
+    what the runs of train or validate took that measured or judged by them, beside the others; or
+    tell what tables hold, what writing them and a month of storing them costs, and how they grow.
     """
     with line.ledger.run("cost") as ledger:
         if by == "table":
@@ -43,7 +43,10 @@ def _runs(line: Line, by: str, since: datetime | None) -> tuple[str, str]:
     runs = _after(since, _ran(line))
     if by in _PARTS:
         mine = [run for run in runs if run["stage"] == _PARTS[by].stage]
-        runs = spending.parted(mine, _parts(line, _PARTS[by]))
+        parts = _parts(line, _PARTS[by])
+        # The whole is what the stage took: also what a run took that measured, or judged, nothing.
+        shares = {run["run_id"]: parts.get(run["run_id"], {f"no {by}": 1.0}) for run in mine}
+        runs = spending.parted(mine, shares)
     grid = _grid("what", "runs", "time", "tasks", "read", "written", "money")
     for (what, currency), spent in spending.added_up(runs, by).items():
         grid.add_row(what, *_cells(spent, currency))

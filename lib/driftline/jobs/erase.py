@@ -81,6 +81,11 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             if rows[table]:
                 ledger.progress(f"{table}: {rows[table]:,} rows of theirs")
                 ledger.wrote(line.tables.delete(table, matching=matching))
+        # Where somebody let Delta make deletion vectors, a row that is gone, now or long since, is
+        # still in a file that VACUUM keeps.
+        for table in (each for each in names if pins.hiding(line.tables, each)):
+            ledger.progress(f"{table}: rows that are hidden only")
+            ledger.wrote(rewriting.purge(line.tables, table))
         # What VACUUM removed before it was killed is told by nothing else.
         past = [
             each._replace(files=len(pins.past(line.tables, each.table))) for each in begun["tables"]

@@ -66,7 +66,9 @@ def _left(
     entities: Sequence[str],
     kept: Iterable[Path],
 ) -> list[str]:
-    """Tables, old data files, and files of any other kind in which a name still stands."""
+    """Tables and files of any other kind in which a name still stands, and data files that are old
+    or hide rows.
+    """
     named = erasure.pattern(entities)
     found = []
     for name in names:
@@ -77,7 +79,9 @@ def _left(
             held |= erasure.rejected(line.problem, entities)
         if rows.where(held).limit(1).count():
             found.append(name)
-        found += map(str, sorted(pins.past(line.tables, name)))
+        # Of both, nobody has read all the rows.
+        unread = pins.past(line.tables, name) | pins.hiding(line.tables, name)
+        found += map(str, sorted(unread))
     places = [Path(line.tables.root), *kept]
     if line.environment.mlflow.startswith("sqlite:///"):  # with what was deleted, not overwritten
         store = Path(line.environment.mlflow.removeprefix("sqlite:///"))

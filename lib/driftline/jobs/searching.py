@@ -120,7 +120,7 @@ def refit(
 ) -> tuple[PipelineModel, Preparation]:
     """The best candidate, fitted on all training rows; see :func:`training.refit`.
 
-    The trials become those of the model that is made of them.
+    Of the trials, the winner is marked.
     """
     _choose(line, ledger, found)
     winner = found.winner.candidate
@@ -283,9 +283,8 @@ def _write(line: Line, ledger: Run, trial: Trial, name: str) -> None:
 
 
 def _choose(line: Line, ledger: Run, found: Searched) -> None:
-    """All trials of the search become those of this run, and the winner is marked.
-
-    Where one had failed or was cut in an earlier run, this run's trial takes its place.
+    """Mark the winner of the search. Each trial stays of the run that measured it, and paid for it;
+    where one had failed or was cut in an earlier run, this run's takes its place.
     """
     trials = schemas.TRIALS.full_name
     this = F.col("search") == found.name
@@ -300,10 +299,7 @@ def _choose(line: Line, ledger: Run, found: Searched) -> None:
     if gone:
         ledger.wrote(line.tables.delete(trials, matching=line.spark.createDataFrame(gone)))
     named = F.struct("family", "parameters")
-    values = {
-        "chosen": named == _named(found.winner.candidate),
-        "run_id": F.lit(ledger.run_id),
-    }
+    values = {"chosen": named == _named(found.winner.candidate)}
     where = this & named.isin([_named(each.candidate) for each in found.trials])
     ledger.wrote(line.tables.update(schemas.TRIALS, values, where=where))
 

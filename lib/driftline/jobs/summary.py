@@ -6,9 +6,11 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import alarm, beside, schemas
+from driftline.errors import Missing
 from driftline.jobs import STAGES
 from driftline.jobs.comparisons import statistics
 from driftline.jobs.line import Line
+from driftline.registry import Registry
 from driftline.schemas import Table
 
 
@@ -74,19 +76,25 @@ def _model(line: Line) -> list[str]:
     metric = line.problem.train.metric
     found = {(row.model, row.metric): row for row in rows if row.model_version == newest}
     ours = found["model", metric]
-    trials = [row for row in _rows(line, schemas.TRIALS) if row.run_id == ours.run_id]
-    family = next((row.family for row in trials if row.chosen), "")
     constant, feature = found["constant", metric], found["best_feature", metric]
     three = found.get(("rfm", metric))
     by_three = f", RFM {three.value:.3f}" if three else ""
     gain = found["model", f"{metric}_above_best_feature"]
     return [
-        f"model:    version {newest}, {family}: test {metric} {ours.value:.3f} "
+        f"model:    version {newest}, {_family(line, newest)}: test {metric} {ours.value:.3f} "
         f"[{ours.low:.3f}, {ours.high:.3f}] on {ours.rows:,} rows",
         f"baseline: constant {constant.value:.3f}{by_three}, best feature ({feature.detail}) "
         f"{feature.value:.3f}; the model is better by {gain.value:.3f} "
         f"[{gain.low:.3f}, {gain.high:.3f}]",
     ]
+
+
+def _family(line: Line, version: int) -> str:
+    """Of a model version; what was evaluated may be deleted since."""
+    try:
+        return Registry(line.environment.mlflow, line.problem.name).version(version).tags["family"]
+    except Missing:
+        return "deleted"
 
 
 def _drift(line: Line, run_ids: list[str]) -> list[str]:
