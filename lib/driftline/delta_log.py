@@ -190,7 +190,9 @@ def put_if(
 
 
 def mark(spark: SparkSession, file: str) -> tuple[str, int] | None:
-    """The mark of an object of an S3 store and when it was written (ms since 1970)."""
+    """The mark of an object of an S3 store and when it was written (ms since 1970, by the clock of
+    the store).
+    """
     path, system = _system(spark, file)
     try:
         found = system.getFileStatus(path)
@@ -199,6 +201,13 @@ def mark(spark: SparkSession, file: str) -> tuple[str, int] | None:
             return None
         raise
     return str(found.getEtag()), int(found.getModificationTime())
+
+
+def now(spark: SparkSession, file: str) -> int:
+    """What time it is where the files are (ms since 1970), which a file tells that is written."""
+    put(spark, file, b"", replace=True)
+    path, system = _system(spark, file)
+    return int(system.getFileStatus(path).getModificationTime())
 
 
 def remove(spark: SparkSession, file: str) -> None:
