@@ -312,9 +312,9 @@ with locks.in_store(spark, path, "a table", 30.0):
     print("taken over:", lost())
 delta_log.put_if(spark, path, b"by one that was killed")
 stale, _ = delta_log.mark(spark, path)
-both = [delta_log.put_if(spark, path, b"%d" % n, mark=stale) for n in (1, 2)]
-print("two take over:", [bool(each) for each in both])
+print("two take over:", [delta_log.put_if(spark, path, b"%d" % n, mark=stale) for n in (1, 2)])
 delta_log.remove(spark, path)
+print("it is gone:", delta_log.put_if(spark, path, b"3", mark=stale))
 with locks.in_store(spark, path, "a table", 0.0):
     delta_log.put(spark, path, b"another's", replace=True)
     print("stolen", flush=True)
@@ -333,7 +333,7 @@ def test_a_lease(repository, store) -> None:
         check=False,
     )
     assert done.returncode == 75, done.stderr[-4000:]
-    assert done.stdout.splitlines()[-8:] == [
+    assert done.stdout.splitlines()[-9:] == [
         "held: True",
         "held, by a clock that is ahead: True",
         "renewed: True",
@@ -341,6 +341,7 @@ def test_a_lease(repository, store) -> None:
         "killed: True",
         "taken over: True",
         "two take over: [True, False]",
+        "it is gone: False",
         "stolen",
     ]
     assert "another process has it" in done.stderr
