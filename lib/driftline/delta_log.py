@@ -28,6 +28,9 @@ APPLICATION = "driftline:"
 _CHECKED = ("delta.invariants", "delta.generationExpression", "delta.identity.", "CURRENT_DEFAULT")
 """What Delta writes into a schema with columns that Spark checks or fills."""
 
+_REFUSALS = ("RemoteFileChangedException", "FileAlreadyExistsException", "FileNotFoundException")
+"""What Hadoop makes of a conditional write that an S3 store did not do."""
+
 
 def log_of(spark: SparkSession, folder: str) -> Any:
     """Delta's log of the table in ``folder``."""
@@ -164,12 +167,11 @@ def listed_files(spark: SparkSession, folder: str) -> list[str]:
     return [path for path, _ in entries(spark, folder)]
 
 
-def put_if(
-    spark: SparkSession, file: str, content: bytes, *, mark: str | None = None
-) -> str | None:
+def put_if(spark: SparkSession, file: str, content: bytes, *, mark: str | None = None) -> bool:
     """Write an object of an S3 store if there is none, or if it still has the ``mark``.
 
-    Returns its new mark; None if the store refused, and nothing was written.
+    False if the store refused: there was one, it has another mark or is gone, or somebody else was
+    writing it. A write whose answer was lost and that was sent again is refused, too.
     """
     path, system = _system(spark, file)
     builder = system.createFile(path).overwrite(mark is not None)
@@ -182,23 +184,38 @@ def put_if(
         stream.write(bytearray(content))
         stream.close()
     except Py4JJavaError as error:
-        name = error.java_exception.getClass().getSimpleName()
-        if name in ("RemoteFileChangedException", "FileAlreadyExistsException"):
-            return None
+        if _refused(error):
+            return False
         raise
-    return str(system.getFileStatus(path).getEtag())
+    return True
+
+
+def _refused(error: Py4JJavaError) -> bool:
+    """Whether a conditional write was: HTTP 412, or 404 and 409, where others write it as well."""
+    if _kind(error) in _REFUSALS:
+        return True
+    return _kind(error) == "AWSBadRequestException" and error.java_exception.statusCode() == 409
 
 
 def mark(spark: SparkSession, file: str) -> tuple[str, int] | None:
-    """The mark of an object of an S3 store and when it was written (ms since 1970)."""
+    """The mark of an object of an S3 store and when it was written (ms since 1970, by the clock of
+    the store).
+    """
     path, system = _system(spark, file)
     try:
         found = system.getFileStatus(path)
     except Py4JJavaError as error:
-        if error.java_exception.getClass().getSimpleName() == "FileNotFoundException":
+        if _kind(error) == "FileNotFoundException":
             return None
         raise
     return str(found.getEtag()), int(found.getModificationTime())
+
+
+def now(spark: SparkSession, file: str) -> int:
+    """What time it is where the files are (ms since 1970), which a file tells that is written."""
+    put(spark, file, b"", replace=True)
+    path, system = _system(spark, file)
+    return int(system.getFileStatus(path).getModificationTime())
 
 
 def remove(spark: SparkSession, file: str) -> None:
@@ -266,17 +283,24 @@ def _system(spark: SparkSession, file: str) -> tuple[Any, Any]:
     return path, path.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
 
 
+def _kind(error: Py4JJavaError) -> str:
+    return str(error.java_exception.getClass().getSimpleName())
+
+
 def content(spark: SparkSession, file: str) -> str | None:
     """The text of a file; None if there is none."""
     path, system = _system(spark, file)
-    if not system.exists(path):
-        return None
-    stream = system.open(path)
     jvm: Any = spark._jvm
     try:
-        return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
-    finally:
-        stream.close()
+        stream = system.open(path)
+        try:
+            return str(jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+        finally:
+            stream.close()
+    except Py4JJavaError as error:
+        if _kind(error) == "FileNotFoundException":
+            return None
+        raise
 
 
 def put(spark: SparkSession, file: str, content: bytes, *, replace: bool = False) -> None:

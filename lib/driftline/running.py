@@ -3,8 +3,8 @@
 A run has its row in the ledger when it ends. Until then it has a mark, a file ``_running/<run id>``
 that is touched again and again: the newest touch of one whose process is gone is about when that
 was killed. On a disk a mark is locked, and a lock ends with its process; in an S3 store one that
-was not touched for :data:`~driftline.locks.LEASE` seconds counts as killed. On other file systems
-there are no marks: a file there can be half-written.
+was not touched for :data:`~driftline.locks.LEASE` seconds, by the store's clock, counts as killed.
+On other file systems there are no marks: a file there can be half-written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -22,7 +21,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from driftline import delta_log
-from driftline.locks import LEASE, RENEWED
+from driftline.locks import CLOCK, LEASE, RENEWED
 from driftline.logs import LOGGER
 
 FOLDER = "_running"
@@ -143,11 +142,13 @@ def _dead_on_disk(folder: Path) -> Iterator[Killed]:
 
 
 def _dead_in_store(spark: SparkSession, folder: str) -> Iterator[Killed]:
+    now = delta_log.now(spark, f"{folder}/{CLOCK}")  # first: what is touched after it is alive
     for path, modified in sorted(delta_log.entries(spark, folder)):
-        if time.time() - modified / 1000 >= LEASE:
+        name = path.rpartition("/")[2]
+        if name != CLOCK and now - modified >= LEASE * 1000:
             said = delta_log.content(spark, path)
             if said is not None:  # else another one has just taken it away
-                yield Killed(path.rpartition("/")[2], said, _utc(modified / 1000))
+                yield Killed(name, said, _utc(modified / 1000))
 
 
 def _utc(seconds: float) -> datetime:

@@ -300,17 +300,21 @@ def lost():
 
 with locks.in_store(spark, path, "a table", 0.0):
     print("held:", lost())
+    of_this_machine, time.time = time.time, lambda: of_this_machine() + 3600
+    print("held, by a clock that is ahead:", lost())
+    time.time = of_this_machine
     time.sleep(9)
     print("renewed:", lost())
 print("released:", lost())
-stale = delta_log.put_if(spark, path, b"by one that was killed")
+delta_log.put_if(spark, path, b"by one that was killed")
 print("killed:", lost())
 with locks.in_store(spark, path, "a table", 30.0):
     print("taken over:", lost())
-stale = delta_log.put_if(spark, path, b"by one that was killed")
-both = [delta_log.put_if(spark, path, b"%d" % n, mark=stale) for n in (1, 2)]
-print("two take over:", [bool(each) for each in both])
+delta_log.put_if(spark, path, b"by one that was killed")
+stale, _ = delta_log.mark(spark, path)
+print("two take over:", [delta_log.put_if(spark, path, b"%d" % n, mark=stale) for n in (1, 2)])
 delta_log.remove(spark, path)
+print("it is gone:", delta_log.put_if(spark, path, b"3", mark=stale))
 with locks.in_store(spark, path, "a table", 0.0):
     delta_log.put(spark, path, b"another's", replace=True)
     print("stolen", flush=True)
@@ -329,13 +333,15 @@ def test_a_lease(repository, store) -> None:
         check=False,
     )
     assert done.returncode == 75, done.stderr[-4000:]
-    assert done.stdout.splitlines()[-7:] == [
+    assert done.stdout.splitlines()[-9:] == [
         "held: True",
+        "held, by a clock that is ahead: True",
         "renewed: True",
         "released: False",
         "killed: True",
         "taken over: True",
         "two take over: [True, False]",
+        "it is gone: False",
         "stolen",
     ]
     assert "another process has it" in done.stderr
@@ -348,6 +354,7 @@ from driftline import delta_log, jars, running, session
 root, settings = sys.argv[1], json.loads(sys.argv[2])
 spark = session.build(cores=1, memory_gib=1, settings=settings, drivers=[jars.S3])
 running.LEASE, running.RENEWED = 6.0, 1.0
+of_this_machine, time.time = time.time, lambda: of_this_machine() + 3600  # it is ahead
 
 def killed():
     return [(each.name, each.said) for each in running.killed(spark, root)]
@@ -357,7 +364,8 @@ with running.marked(spark, root, "r1", "said") as mark:
     time.sleep(9)
     print("alive:", killed())
     mark.over = True
-print("over:", delta_log.listed_files(spark, root + "/_running"))
+left = delta_log.listed_files(spark, root + "/_running")
+print("over:", [each.rpartition("/")[2] for each in left])
 with running.marked(spark, root, "r2", "said"):
     pass
 print("just now:", killed())
@@ -382,7 +390,7 @@ def test_a_mark_of_a_run(repository, store) -> None:
     assert done.stdout.splitlines()[-6:] == [
         "none yet: []",
         "alive: []",
-        "over: []",
+        "over: ['.now']",
         "just now: []",
         "killed: [('r2', 'said')]",
         "forgotten: []",

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from py4j.protocol import Py4JJavaError
 
 from driftline import delta_files, delta_log, delta_paths
 from driftline.errors import TryAgain
@@ -152,3 +153,96 @@ def test_a_commit_that_is_gone_when_it_is_read_is_no_empty_one(log) -> None:
     log({number: (number, {}) for number in range(4)}, gone=frozenset({2}))
     with pytest.raises(TryAgain, match="version 2 is not there any more"):
         delta_files.commits(None, "t", since=0, until=3)
+
+
+class _Objects:
+    """A file system in a store of objects, as py4j shows it, that refuses what it is told to."""
+
+    def __init__(self, *refusal: object) -> None:
+        self._refusal, self.asked = refusal, []
+
+    def createFile(self, _: object) -> _Objects:
+        return self
+
+    def overwrite(self, whether: bool) -> _Objects:
+        self.asked.append(whether)
+        return self
+
+    def must(self, key: str, value: str) -> _Objects:
+        self.asked += [key.rpartition(".")[2], value]
+        return self
+
+    def build(self) -> _Objects:
+        return self
+
+    def write(self, content: bytearray) -> None:
+        self.asked.append(bytes(content))
+
+    def close(self) -> None:
+        self._fail()
+
+    def open(self, _: object) -> _Objects:
+        self._fail()
+        return self
+
+    def getFileStatus(self, _: object) -> None:
+        self._fail()
+
+    def _fail(self) -> None:
+        if self._refusal:
+            name, status = self._refusal
+            kind = SimpleNamespace(getSimpleName=lambda: name)
+            java = SimpleNamespace(
+                _target_id="o1", getClass=lambda: kind, statusCode=lambda: status
+            )
+            raise Py4JJavaError("", java)
+
+
+def _store(monkeypatch, *refusal: object) -> _Objects:
+    made = _Objects(*refusal)
+    monkeypatch.setattr(delta_log, "_system", lambda _, file: (file, made))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("mark", "asked"),
+    [
+        (None, [False, "overwrite", "true", b"said"]),
+        ("etag", [True, "etag", "etag", b"said"]),
+    ],
+)
+def test_an_object_is_written_on_a_condition(monkeypatch, mark, asked) -> None:
+    store = _store(monkeypatch)
+    assert delta_log.put_if(None, "s3a://b/file", b"said", mark=mark) is True
+    assert store.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "refused"),
+    [
+        ("RemoteFileChangedException", 412, True),
+        ("FileAlreadyExistsException", 412, True),
+        ("FileNotFoundException", 404, True),
+        ("AWSBadRequestException", 409, True),
+        ("AWSBadRequestException", 400, False),
+        ("UnknownStoreException", 404, False),  # there is no such bucket
+        ("AccessDeniedException", 403, False),
+    ],
+)
+def test_what_a_store_refuses_is_told_from_what_fails(monkeypatch, name, status, refused) -> None:
+    _store(monkeypatch, name, status)
+    if refused:
+        assert delta_log.put_if(None, "s3a://b/file", b"said", mark="etag") is False
+    else:
+        with pytest.raises(Py4JJavaError):
+            delta_log.put_if(None, "s3a://b/file", b"said", mark="etag")
+
+
+@pytest.mark.parametrize("read", [delta_log.mark, delta_log.content])
+def test_what_was_removed_meanwhile_is_not_there(monkeypatch, read) -> None:
+    spark = SimpleNamespace(_jvm=None)
+    _store(monkeypatch, "FileNotFoundException", 404)
+    assert read(spark, "s3a://b/file") is None
+    _store(monkeypatch, "AccessDeniedException", 403)
+    with pytest.raises(Py4JJavaError):
+        read(spark, "s3a://b/file")

@@ -68,17 +68,25 @@ def test_a_run_whose_row_could_not_be_written_leaves_its_mark(tmp_path: Path) ->
     assert dead.name == "r1"
 
 
-def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch) -> None:
+@pytest.mark.parametrize("ahead", [-61, 0, 61])
+def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch, ahead: int) -> None:
+    """By the store's clock: this machine's may be ahead of it, or behind."""
     objects: dict[str, tuple[int, str]] = {}
 
     def put(_: None, path: str, content: bytes, *, replace: bool) -> None:
-        objects[path] = int(time.time() * 1000), content.decode()
+        objects[path] = int(time.monotonic() * 1000), content.decode()
+
+    def now(_: None, path: str) -> int:
+        put(None, path, b"", replace=True)
+        return objects[path][0]
 
     def age(seconds: float) -> None:
         for path, (at, content) in objects.items():
             objects[path] = at - int(seconds * 1000), content
 
+    monkeypatch.setattr(time, "time", lambda: time.monotonic() + ahead)
     monkeypatch.setattr(delta_log, "put", put)
+    monkeypatch.setattr(delta_log, "now", now)
     monkeypatch.setattr(delta_log, "remove", lambda _, path: objects.pop(path))
     monkeypatch.setattr(delta_log, "content", lambda _, path: objects[path][1])
     monkeypatch.setattr(
@@ -86,6 +94,7 @@ def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch) -> 
     )
     monkeypatch.setattr(running, "RENEWED", 0.05)
     root, said = "s3a://bucket/churn", json.dumps({"stage": "ingest"})
+    clock = f"{root}/_running/.now"
     with running.marked(None, root, "r1", said) as mark:
         age(30)
         assert running.killed(None, root) == []
@@ -94,7 +103,7 @@ def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch) -> 
         while running.killed(None, root):  # it is touched before long
             assert time.monotonic() < until
         mark.over = True
-    assert objects == {}
+    assert list(objects) == [clock]
     with running.marked(None, root, "r2", said):
         pass
     age(59)
@@ -102,6 +111,16 @@ def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch) -> 
     age(1)
     [dead] = running.killed(None, root)
     assert (dead.name, dead.said) == ("r2", said)
-    assert abs(dead.at - datetime.now(timezone.utc) + timedelta(seconds=60)) < timedelta(seconds=5)
+    at = datetime.fromtimestamp(time.monotonic() - 60, timezone.utc)
+    assert abs(dead.at - at) < timedelta(seconds=5)
     running.forget(None, root, dead)
-    assert objects == {}
+    assert list(objects) == [clock]
+
+
+def test_in_a_store_what_is_touched_while_others_look_is_alive(monkeypatch) -> None:
+    """However long the listing takes: what time it is is asked first."""
+    asked: list[str] = []
+    monkeypatch.setattr(delta_log, "now", lambda _, __: asked.append("now") or 0)
+    monkeypatch.setattr(delta_log, "entries", lambda _, __: asked.append("entries") or [])
+    assert running.killed(None, "s3a://bucket/churn") == []
+    assert asked == ["now", "entries"]
