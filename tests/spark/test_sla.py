@@ -24,6 +24,7 @@ from driftline.problem import load_problem
 NOW = datetime.now(timezone.utc)
 DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
 DAYS = timedelta(days=1)
+LATER = NOW + timedelta(minutes=1)
 
 
 def run(run_id: str, stage: str, status: str = "done", **more) -> tuple:
@@ -90,6 +91,9 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("i2", "ingest", wall_seconds=599.0),
             run("i3", "ingest", "failed", started_at=NOW, wall_seconds=9.0),
             run("v1", "validate", "refused", tables_written=wrote, **refused),
+            # Verdicts were kept of rows that were not written.
+            *(run(f"v{each}", "validate", "killed", started_at=NOW) for each in range(2, 8)),
+            run("v8", "validate", "failed", started_at=NOW, rows_in=5, rows_out=5),
             run("f1", "features", wall_seconds=901.0),
             run("s1", "score", wall_seconds=1.0),
             run("s2", "score", "killed", started_at=NOW - timedelta(hours=29), wall_seconds=5.0),
@@ -111,6 +115,7 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             quality("v1", "silver.orders", "b", 70, NOW),
             quality("v1", "silver.visits", "c", 30, NOW),
             quality("v1", "silver.visits", "of a refused batch", 100, NOW),
+            *(quality(f"v{each}", "silver.orders", "d", 50, LATER) for each in range(2, 9)),
             quality("g1", "gold.features", "", 7, NOW + timedelta(hours=1)),
         ],
         schemas.QUALITY,

@@ -113,9 +113,11 @@ def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
 
 
 def _quality(line: Line) -> Found | None:
-    """Rows of the newest validation that judged any, those of refused batches among them."""
+    """Rows of the newest validation that came to its end and judged any, those of refused batches
+    among them.
+    """
     name = schemas.QUALITY.full_name
-    if not line.tables.exists(name):
+    if not (line.tables.exists(name) and line.tables.exists(schemas.RUNS.full_name)):
         return None
     batches = (
         line.tables.read(name)
@@ -124,13 +126,16 @@ def _quality(line: Line) -> Found | None:
         .agg(F.max("element_count").alias("rows"), F.max("at").alias("at"))
     )
     newest = batches.groupBy("run_id").agg(F.sum("rows").alias("rows"), F.max("at").alias("at"))
-    for judged in newest.orderBy(F.col("at").desc()).limit(5).collect():
-        for row in _runs(line, f"run_id = '{judged.run_id}'", 1):
-            all_ = max(judged.rows or 0, row.rows_in or 0)
-            out, again = row.rows_out or 0, row.rows_duplicate or 0
-            share = sla.passed(judged=all_, out=out, duplicate=again)
-            if share is not None:
-                return Found(share, f"{out + again:,} of {all_:,} rows passed", row.run_id)
+    # One that was killed or failed has kept verdicts on rows that it had not come to write.
+    ended = line.tables.read(schemas.RUNS.full_name).where(F.col("status").isin("done", "refused"))
+    runs = ended.select("run_id", "rows_in", "rows_out", "rows_duplicate")
+    newest = newest.join(runs, "run_id", "inner")
+    for row in newest.orderBy(F.col("at").desc()).limit(5).collect():
+        all_ = max(row.rows or 0, row.rows_in or 0)
+        out, again = row.rows_out or 0, row.rows_duplicate or 0
+        share = sla.passed(judged=all_, out=out, duplicate=again)
+        if share is not None:
+            return Found(share, f"{out + again:,} of {all_:,} rows passed", row.run_id)
     return None
 
 
