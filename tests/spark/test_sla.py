@@ -20,6 +20,7 @@ from driftline.jobs import sla as job
 from driftline.jobs.query import answer
 from driftline.probing import Probe
 from driftline.problem import load_problem
+from driftline.registry import Version
 
 NOW = datetime.now(timezone.utc)
 DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
@@ -124,9 +125,15 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     evaluation = dict.fromkeys(schemas.EVALUATIONS.column_names)
     evaluation |= {"part": "test", "model": "model", "metric": "roc_auc", "value": 0.7}
     evaluation |= {"model_version": 2, "low": 0.61, "high": 0.8, "run_id": "t1"}
-    tables.append_values([tuple(evaluation.values())], schemas.EVALUATIONS, key=None)
-    champion = SimpleNamespace(champion=lambda: SimpleNamespace(number=2))
-    monkeypatch.setattr(job, "Registry", lambda *_: champion)
+    newer = evaluation | {"model_version": 3, "low": 0.4, "run_id": "t2"}
+    evaluations = [tuple(each.values()) for each in (evaluation, newer)]
+    tables.append_values(evaluations, schemas.EVALUATIONS, key=None)
+    there = [  # the champion of today learnt from what the day that is asked for had not seen
+        Version(number, "", "", {"line": line_, "watermark": (DAY + days * DAYS).isoformat()})
+        for number, line_, days in ((2, "[2]", -40), (3, "[2, 3]", 1))
+    ]
+    models = SimpleNamespace(champion=lambda: there[-1], passed=lambda: there)
+    monkeypatch.setattr(job, "Registry", lambda *_: models)
 
     found = verdicts(job.run(line, as_of=DAY))
     assert found.pop("deadline cycle") == ("broken", 24.0, None, None)  # and none until then
@@ -171,6 +178,12 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             assert job._last_probe(more, promise) is None
             of_then = replace(promise, limit=100.0)
             assert job._last_probe(line, of_then).run_id == by
+
+    # Of today another one is champion, of whose predictions nothing is known yet.
+    model = next(each for each in sla.promises(asked, "roc_auc") if each.kind == "model")
+    today = job._found(line, model, None)
+    assert today is not None and (today.value, today.run_id) == (0.4, "t2")
+    assert job._found(line, model, DAY - 41 * DAYS) is None  # and then there was none
 
     # Before the first turn there was nothing to be late; asked of what is to come, it is as now.
     deadline = next(each for each in sla.promises(asked, "roc_auc") if each.kind == "deadline")

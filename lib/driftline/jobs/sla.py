@@ -8,7 +8,7 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import schemas, sla
-from driftline.jobs import measuring
+from driftline.jobs import acting, measuring
 from driftline.jobs.line import Line
 from driftline.probing import Probe
 from driftline.registry import Registry
@@ -140,8 +140,10 @@ def _quality(line: Line) -> Found | None:
 
 
 def _model(line: Line, promise: Promise, as_of: datetime) -> Found | None:
-    """By the newest labels of the champion's predictions; before there are any, by the test set."""
-    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    """By the newest labels of the predictions of whoever was champion as of then; before there are
+    any, by the test set.
+    """
+    champion = acting.acting(Registry(line.environment.mlflow, line.problem.name), as_of)
     if champion is None:
         return None
     end = "high" if promise.at_most else "low"
