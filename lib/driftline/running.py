@@ -47,6 +47,14 @@ class Killed:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Alive:
+    """What the mark of a run that goes on says."""
+
+    name: str
+    said: str
+
+
 @contextlib.contextmanager
 def marked(spark: SparkSession, root: str, name: str, said: str) -> Iterator[Mark]:
     """Keep a mark while the block runs. One that is not over by then stays, and is of a run that
@@ -68,6 +76,13 @@ def killed(spark: SparkSession, root: str) -> list[Killed]:
     if "://" not in root:
         return list(_dead_on_disk(Path(root, FOLDER)))
     return list(_dead_in_store(spark, f"{root}/{FOLDER}")) if root.startswith("s3a://") else []
+
+
+def alive(spark: SparkSession, root: str) -> list[Alive]:
+    """The marks of runs that go on."""
+    if "://" not in root:
+        return list(_alive_on_disk(Path(root, FOLDER)))
+    return list(_alive_in_store(spark, f"{root}/{FOLDER}")) if root.startswith("s3a://") else []
 
 
 def forget(spark: SparkSession, root: str, dead: Killed) -> None:
@@ -148,6 +163,23 @@ def _dead_in_store(spark: SparkSession, folder: str) -> Iterator[Killed]:
             said = delta_log.content(spark, path)
             if said is not None:  # else another one has just taken it away
                 yield Killed(path.rpartition("/")[2], said, _utc(modified / 1000))
+
+
+def _alive_on_disk(folder: Path) -> Iterator[Alive]:
+    for path in sorted(folder.glob("[!.]*")):
+        with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield Alive(path.name, file.read())
+
+
+def _alive_in_store(spark: SparkSession, folder: str) -> Iterator[Alive]:
+    for path, modified in sorted(delta_log.entries(spark, folder)):
+        if time.time() - modified / 1000 < LEASE:
+            said = delta_log.content(spark, path)
+            if said is not None:  # else it has just ended
+                yield Alive(path.rpartition("/")[2], said)
 
 
 def _utc(seconds: float) -> datetime:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from subprocess import CompletedProcess
@@ -226,6 +229,49 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     same = analyst.sql(sql).fetchall()
     assert [tuple(row)[:4] for row in told.values()] == [row[:4] for row in same]
     assert [tuple(row)[5:] for row in told.values()] == [row[5:] for row in same]
+
+
+HOLDER = """
+import sys, time
+from driftline import running
+with running.marked(None, sys.argv[1], "t2", sys.argv[2]):
+    print("marked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_stage_that_hangs_breaks_its_promise(line) -> None:
+    """Training, promised within an hour, goes on since two; yesterday's was in time."""
+    line.tables.append_values([run("t1", "train"), run("i1", "ingest")], schemas.RUNS, key=None)
+    said = {"stage": "train", "started_at": (NOW - timedelta(hours=2)).isoformat()}
+    root = line.tables.root
+    durations = [each for each in sla.promises(line.problem.sla, "") if each.kind == "duration"]
+
+    def found() -> dict:
+        judged = [sla.judge(each, job._found(line, each, None)) for each in durations]
+        return {of: (told[0], told[2]) for of, told in verdicts(judged).items()}
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, root, json.dumps(said)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == "marked\n"
+            judged = found()
+            train = next(each for each in durations if each.subject == "train")
+            hangs = job._found(line, train, None)
+            late = job._found(line, replace(train, limit=3 * 3600.0), None)
+            line.tables.append_values([run("t2", "train")], schemas.RUNS, key=None)
+            ended = job._found(line, train, None)
+        finally:
+            holder.kill()
+    assert judged["duration train"] == ("broken", "t2")
+    assert judged["duration ingest"] == ("kept", "i1")
+    assert hangs.value == pytest.approx(7200, abs=600)
+    assert hangs.said == f"running, begun {NOW - timedelta(hours=2):%Y-%m-%d %H:%M}, " + (
+        "and not ended since"
+    )
+    assert (late.value, late.run_id) == (60.0, "t1")  # within its limit it says nothing
+    assert (ended.value, ended.said[:4]) == (60.0, "done")  # its row is in, its mark not gone yet
 
 
 @pytest.mark.slow

@@ -82,15 +82,26 @@ def _writer(line: Line, table: str) -> str | None:
 
 
 def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
+    # Looked at before the ledger: one that ends in between has its row.
+    going_on = line.ledger.going_on(promise.subject)
     rows = _runs(line, f"stage = '{promise.subject}'", 10_000)
-    runs = ((row.status, utc(row.started_at), row.wall_seconds) for row in rows)
-    found = sla.timed(runs, promise.limit, now)
+    runs = [(utc(row.started_at), row.status, row.wall_seconds, row.run_id) for row in rows]
+    ended = {row.run_id for row in rows}
+    runs += [
+        (begun, "running", (now - begun).total_seconds(), run_id)
+        for run_id, begun in going_on
+        if run_id not in ended
+    ]
+    runs.sort(key=lambda run: run[0], reverse=True)
+    found = sla.timed(
+        ((status, begun, seconds) for begun, status, seconds, _ in runs), promise.limit, now
+    )
     if found is None:
         return None
-    row = rows[found[0]]
-    said = f"{row.status}, begun {row.started_at:%Y-%m-%d %H:%M}"
-    said += ", and not ended since" if row.status == "killed" else ""
-    return Found(found[1], said, row.run_id)
+    begun, status, _, run_id = runs[found[0]]
+    said = f"{status}, begun {begun:%Y-%m-%d %H:%M}"
+    said += ", and not ended since" if status in ("killed", "running") else ""
+    return Found(found[1], said, run_id)
 
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
