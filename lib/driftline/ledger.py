@@ -154,6 +154,16 @@ class Ledger:
             run = Run(stage, Progress(stage), message="between its stages")
             self._write(run, rest, wall)
 
+    def going_on(self, stage: str) -> list[tuple[str, datetime]]:
+        """The runs of a stage that have not ended (id, when it began), where they leave marks."""
+        marks = running.alive(self._tables.spark, self._tables.root)
+        said = [(each.name, json.loads(each.said)) for each in marks]
+        return [
+            (name, datetime.fromisoformat(each["started_at"]))
+            for name, each in said
+            if each["stage"] == stage
+        ]
+
     @contextmanager
     def _marked(self, run: Run) -> Iterator[tuple[Run, running.Mark]]:
         """What is to be known of a run, should it be killed."""

@@ -46,6 +46,14 @@ class Killed:
     at: datetime
 
 
+@dataclass(frozen=True)
+class Alive:
+    """What the mark of a run that goes on says."""
+
+    name: str
+    said: str
+
+
 @contextlib.contextmanager
 def marked(spark: SparkSession, root: str, name: str, said: str) -> Iterator[Mark]:
     """Keep a mark while the block runs. One that is not over by then stays, and is of a run that
@@ -67,6 +75,13 @@ def killed(spark: SparkSession, root: str) -> list[Killed]:
     if "://" not in root:
         return list(_dead_on_disk(Path(root, FOLDER)))
     return list(_dead_in_store(spark, f"{root}/{FOLDER}")) if root.startswith("s3a://") else []
+
+
+def alive(spark: SparkSession, root: str) -> list[Alive]:
+    """The marks of runs that go on."""
+    if "://" not in root:
+        return list(_alive_on_disk(Path(root, FOLDER)))
+    return list(_alive_in_store(spark, f"{root}/{FOLDER}")) if root.startswith("s3a://") else []
 
 
 def forget(spark: SparkSession, root: str, dead: Killed) -> None:
@@ -142,13 +157,36 @@ def _dead_on_disk(folder: Path) -> Iterator[Killed]:
 
 
 def _dead_in_store(spark: SparkSession, folder: str) -> Iterator[Killed]:
+    for path, modified, dead in _marks_in_store(spark, folder):
+        said = delta_log.content(spark, path) if dead else None
+        if said is not None:  # else another one has just taken it away
+            yield Killed(path.rpartition("/")[2], said, _utc(modified / 1000))
+
+
+def _marks_in_store(spark: SparkSession, folder: str) -> Iterator[tuple[str, int, bool]]:
+    """The path of each mark, when it was touched, and whether that was so long ago that its run is
+    dead.
+    """
     now = delta_log.now(spark, f"{folder}/{CLOCK}")  # first: what is touched after it is alive
     for path, modified in sorted(delta_log.entries(spark, folder)):
-        name = path.rpartition("/")[2]
-        if name != CLOCK and now - modified >= LEASE * 1000:
-            said = delta_log.content(spark, path)
-            if said is not None:  # else another one has just taken it away
-                yield Killed(name, said, _utc(modified / 1000))
+        if path.rpartition("/")[2] != CLOCK:
+            yield path, modified, now - modified >= LEASE * 1000
+
+
+def _alive_on_disk(folder: Path) -> Iterator[Alive]:
+    for path in sorted(folder.glob("[!.]*")):
+        with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield Alive(path.name, file.read())
+
+
+def _alive_in_store(spark: SparkSession, folder: str) -> Iterator[Alive]:
+    for path, _, dead in _marks_in_store(spark, folder):
+        said = None if dead else delta_log.content(spark, path)
+        if said is not None:  # else it has just ended
+            yield Alive(path.rpartition("/")[2], said)
 
 
 def _utc(seconds: float) -> datetime:

@@ -6,13 +6,16 @@ be called again, and says by exit code 75, and no other, that this is worth whil
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from driftline import sla
 from driftline.errors import ConfError, Missing
 from driftline.problem import Problem
+from driftline.schedule_section import Schedule
 
 _LONGEST = 998
 """Bytes of a command in a crontab: Vixie's cron (MAX_COMMAND 1000) cuts off what is beyond, and
@@ -59,7 +62,8 @@ def start(turn: Turn, command: str, master: str | None) -> list[str]:
 def crontab(
     turns: Sequence[Turn], variables: Path | None = None, *, master: str | None = None
 ) -> str:
-    """Lines for ``crontab``: a turn a day and problem, and its promises at their deadline.
+    """Lines for ``crontab``: a turn a day and problem, and its promises at their deadline; without
+    one when its first try has ended, or been stopped.
 
     A turn is as of its day, as an Airflow DAG's is: as of the data's end, which a turn takes by
     itself, a source that has fallen silent is never late.
@@ -81,9 +85,17 @@ def crontab(
         lines += ["", f"# {_one_line(turn.problem.question)}"]
         at = turn.problem.schedule.at
         lines.append(_line(turn, at, "cycle", variables, master, ' --as-of "$(date -u +%F)"'))
-        if deadline := turn.problem.sla.deadline:
-            lines.append(_line(turn, deadline, "sla", variables, master))
+        if any(sla.promises(turn.problem.sla, turn.problem.train.metric)):
+            judged = turn.problem.sla.deadline or _over(turn.problem.schedule)
+            lines.append(_line(turn, judged, "sla", variables, master))
     return "\n".join(lines) + "\n"
+
+
+def _over(plan: Schedule) -> str:
+    """The time of day at which the first try of a turn is over."""
+    hours, minutes = map(int, plan.at.split(":"))
+    over = 60 * hours + minutes + math.ceil(plan.timeout / 60)
+    return f"{over // 60 % 24:02}:{over % 60:02}"
 
 
 def _line(

@@ -96,12 +96,14 @@ def timed(
     one that tells how long the stage takes, and the seconds.
 
     That is the newest that was done, or a newer one that took too long: which was refused or failed
-    only after the limit, or was killed and, as no run has ended since, takes until now. One refused
-    or failed before, or killed within the limit from now, tells nothing.
+    only after the limit, or is running beyond it, or was killed and, as no run has ended since,
+    takes until now. One refused or failed before, or running or killed within the limit from now,
+    tells nothing.
     """
     ended = False
     for place, (status, begun, seconds) in enumerate(runs):
-        if status == "done" or (status in ("refused", "failed") and seconds > limit):
+        late = status in ("refused", "failed", "running") and seconds > limit
+        if status == "done" or late:
             return place, seconds
         until_now = (now - begun).total_seconds()
         if status == "killed" and not ended and until_now > limit:

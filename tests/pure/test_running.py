@@ -37,10 +37,12 @@ def test_a_process_that_is_killed_leaves_its_mark(tmp_path: Path) -> None:
         while mark.stat().st_mtime == made:  # it is touched
             time.sleep(0.05)
         assert running.killed(None, root) == []  # it goes on
+        assert running.alive(None, root) == [running.Alive("r1", "what it said")]
     finally:
         os.kill(holder.pid, signal.SIGKILL)
         holder.communicate()
     at = datetime.now(timezone.utc)
+    assert running.alive(None, root) == []
     [dead] = running.killed(None, root)
     assert (dead.name, dead.said) == ("r1", "what it said")
     assert timedelta(0) <= at - dead.at < timedelta(seconds=5)
@@ -66,6 +68,10 @@ def test_a_run_whose_row_could_not_be_written_leaves_its_mark(tmp_path: Path) ->
         raise KeyboardInterrupt
     [dead] = running.killed(None, str(tmp_path))
     assert dead.name == "r1"
+
+
+def test_where_nothing_can_be_marked_nothing_is_told(tmp_path: Path) -> None:
+    assert running.alive(None, "hdfs://a/b") == running.alive(None, str(tmp_path)) == []
 
 
 @pytest.mark.parametrize("ahead", [-61, 0, 61])
@@ -98,6 +104,7 @@ def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch, ahe
     with running.marked(None, root, "r1", said) as mark:
         age(30)
         assert running.killed(None, root) == []
+        assert running.alive(None, root) == [running.Alive("r1", said)]
         age(30)
         until = time.monotonic() + 10
         while running.killed(None, root):  # it is touched before long
@@ -108,7 +115,9 @@ def test_in_a_store_what_was_not_touched_for_a_minute_is_killed(monkeypatch, ahe
         pass
     age(59)
     assert running.killed(None, root) == []
+    assert [each.name for each in running.alive(None, root)] == ["r2"]
     age(1)
+    assert running.alive(None, root) == []
     [dead] = running.killed(None, root)
     assert (dead.name, dead.said) == ("r2", said)
     at = datetime.fromtimestamp(time.monotonic() - 60, timezone.utc)

@@ -94,6 +94,27 @@ def test_lines_have_their_times(turn) -> None:
 
 
 @pytest.mark.parametrize(
+    ("promised", "timeout", "times"),
+    [
+        ({"freshness": {"silver.orders": "36h"}}, "90m", ["5 3 * * *", "35 4 * * *"]),
+        ({"serving": {"p99": 50}}, "1s", ["5 3 * * *", "6 3 * * *"]),
+        ({"quality": 0.9}, "22h", ["5 3 * * *", "5 1 * * *"]),
+        ({}, "90m", ["5 3 * * *"]),
+    ],
+)
+def test_without_a_deadline_promises_are_judged_daily_all_the_same(
+    turn, promised, timeout, times
+) -> None:
+    """When a turn has ended or been stopped; where nothing is promised `sla` would end with 2."""
+    conf = yaml.safe_load((turn.root / "x.yaml").read_text("utf-8")) | {"sla": promised}
+    conf["schedule"]["timeout"] = timeout
+    (turn.root / "x.yaml").write_text(yaml.safe_dump(conf), "utf-8")
+    told = commands(replace(turn, problem=load_problem(turn.root / "x.yaml")))
+    assert [when for when, _ in told] == times
+    assert all(" sla --problem" in said for _, said in told[1:])
+
+
+@pytest.mark.parametrize(
     ("codes", "tries", "said"),
     [
         ([], 1, ""),

@@ -132,6 +132,10 @@ def test_the_day_of_a_turn() -> None:
         ([("failed", -0.5, 5), ("killed", -1, 30), ("done", -2, 40)], (1, 3600)),
         ([("unchanged", -0.5, 5), ("killed", -1, 30), ("done", -2, 40)], (2, 40)),
         ([("done", -0.5, 5), ("killed", -1, 30)], (0, 5)),
+        ([("running", -1, 61), ("done", -2, 40)], (0, 61)),
+        ([("running", -1, 60), ("done", -2, 40)], (1, 40)),  # it may be in time yet
+        ([("unchanged", -0.5, 1), ("running", -1, 3600), ("done", -2, 40)], (1, 3600)),
+        ([("done", -0.5, 5), ("running", -1, 3600)], (0, 5)),
         ([("unchanged", -1, 1), ("failed", -2, 1)], None),
         ([], None),
     ],

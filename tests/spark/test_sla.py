@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from subprocess import CompletedProcess
@@ -20,10 +23,12 @@ from driftline.jobs import sla as job
 from driftline.jobs.query import answer
 from driftline.probing import Probe
 from driftline.problem import load_problem
+from driftline.registry import Version
 
 NOW = datetime.now(timezone.utc)
 DAY = datetime(2026, 3, 10, tzinfo=timezone.utc)
 DAYS = timedelta(days=1)
+LATER = NOW + timedelta(minutes=1)
 
 
 def run(run_id: str, stage: str, status: str = "done", **more) -> tuple:
@@ -90,6 +95,9 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             run("i2", "ingest", wall_seconds=599.0),
             run("i3", "ingest", "failed", started_at=NOW, wall_seconds=9.0),
             run("v1", "validate", "refused", tables_written=wrote, **refused),
+            # Verdicts were kept of rows that were not written.
+            *(run(f"v{each}", "validate", "killed", started_at=NOW) for each in range(2, 8)),
+            run("v8", "validate", "failed", started_at=NOW, rows_in=5, rows_out=5),
             run("f1", "features", wall_seconds=901.0),
             run("s1", "score", wall_seconds=1.0),
             run("s2", "score", "killed", started_at=NOW - timedelta(hours=29), wall_seconds=5.0),
@@ -111,6 +119,7 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             quality("v1", "silver.orders", "b", 70, NOW),
             quality("v1", "silver.visits", "c", 30, NOW),
             quality("v1", "silver.visits", "of a refused batch", 100, NOW),
+            *(quality(f"v{each}", "silver.orders", "d", 50, LATER) for each in range(2, 9)),
             quality("g1", "gold.features", "", 7, NOW + timedelta(hours=1)),
         ],
         schemas.QUALITY,
@@ -119,9 +128,15 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     evaluation = dict.fromkeys(schemas.EVALUATIONS.column_names)
     evaluation |= {"part": "test", "model": "model", "metric": "roc_auc", "value": 0.7}
     evaluation |= {"model_version": 2, "low": 0.61, "high": 0.8, "run_id": "t1"}
-    tables.append_values([tuple(evaluation.values())], schemas.EVALUATIONS, key=None)
-    champion = SimpleNamespace(champion=lambda: SimpleNamespace(number=2))
-    monkeypatch.setattr(job, "Registry", lambda *_: champion)
+    newer = evaluation | {"model_version": 3, "low": 0.4, "run_id": "t2"}
+    evaluations = [tuple(each.values()) for each in (evaluation, newer)]
+    tables.append_values(evaluations, schemas.EVALUATIONS, key=None)
+    there = [  # the champion of today learnt from what the day that is asked for had not seen
+        Version(number, "", "", {"line": line_, "watermark": (DAY + days * DAYS).isoformat()})
+        for number, line_, days in ((2, "[2]", -40), (3, "[2, 3]", 1))
+    ]
+    models = SimpleNamespace(champion=lambda: there[-1], passed=lambda: there)
+    monkeypatch.setattr(job, "Registry", lambda *_: models)
 
     found = verdicts(job.run(line, as_of=DAY))
     assert found.pop("deadline cycle") == ("broken", 24.0, None, None)  # and none until then
@@ -167,6 +182,12 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
             of_then = replace(promise, limit=100.0)
             assert job._last_probe(line, of_then).run_id == by
 
+    # Of today another one is champion, of whose predictions nothing is known yet.
+    model = next(each for each in sla.promises(asked, "roc_auc") if each.kind == "model")
+    today = job._found(line, model, None)
+    assert today is not None and (today.value, today.run_id) == (0.4, "t2")
+    assert job._found(line, model, DAY - 41 * DAYS) is None  # and then there was none
+
     # Before the first turn there was nothing to be late; asked of what is to come, it is as now.
     deadline = next(each for each in sla.promises(asked, "roc_auc") if each.kind == "deadline")
     assert job._found(line, deadline, DAY - 9 * DAYS) is None
@@ -208,6 +229,49 @@ def test_each_promise_by_the_newest_evidence(line, monkeypatch) -> None:
     same = analyst.sql(sql).fetchall()
     assert [tuple(row)[:4] for row in told.values()] == [row[:4] for row in same]
     assert [tuple(row)[5:] for row in told.values()] == [row[5:] for row in same]
+
+
+HOLDER = """
+import sys, time
+from driftline import running
+with running.marked(None, sys.argv[1], "t2", sys.argv[2]):
+    print("marked", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_stage_that_hangs_breaks_its_promise(line) -> None:
+    """Training, promised within an hour, goes on since two; yesterday's was in time."""
+    line.tables.append_values([run("t1", "train"), run("i1", "ingest")], schemas.RUNS, key=None)
+    said = {"stage": "train", "started_at": (NOW - timedelta(hours=2)).isoformat()}
+    root = line.tables.root
+    durations = [each for each in sla.promises(line.problem.sla, "") if each.kind == "duration"]
+
+    def found() -> dict:
+        judged = [sla.judge(each, job._found(line, each, None)) for each in durations]
+        return {of: (told[0], told[2]) for of, told in verdicts(judged).items()}
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, root, json.dumps(said)], stdout=subprocess.PIPE, text=True
+    ) as holder:
+        try:
+            assert holder.stdout.readline() == "marked\n"
+            judged = found()
+            train = next(each for each in durations if each.subject == "train")
+            hangs = job._found(line, train, None)
+            late = job._found(line, replace(train, limit=3 * 3600.0), None)
+            line.tables.append_values([run("t2", "train")], schemas.RUNS, key=None)
+            ended = job._found(line, train, None)
+        finally:
+            holder.kill()
+    assert judged["duration train"] == ("broken", "t2")
+    assert judged["duration ingest"] == ("kept", "i1")
+    assert hangs.value == pytest.approx(7200, abs=600)
+    assert hangs.said == f"running, begun {NOW - timedelta(hours=2):%Y-%m-%d %H:%M}, " + (
+        "and not ended since"
+    )
+    assert (late.value, late.run_id) == (60.0, "t1")  # within its limit it says nothing
+    assert (ended.value, ended.said[:4]) == (60.0, "done")  # its row is in, its mark not gone yet
 
 
 @pytest.mark.slow

@@ -66,6 +66,57 @@ def test_a_stage_whose_forecast_exceeds_its_budget_is_not_begun(opened, monkeypa
     assert bounded(enough, "features", job, {}) == "did it"
 
 
+@pytest.mark.parametrize(
+    ("before", "waiting", "begun"),
+    [(3_000_000, 10_000, True), (10_000, 3_000_000, False)],
+)
+def test_validate_is_forecast_by_the_rows_that_wait(
+    opened, monkeypatch, before: int, waiting: int, begun: bool
+) -> None:
+    """A backlog at first is no forecast of a night, nor nights one of a backlog: as planned."""
+    line = opened({"stages": {"validate": {"minutes": 5}}})
+    row = dict.fromkeys(schemas.RUNS.column_names) | {"stage": "validate", "status": "done"}
+    runs = []
+    for day in range(7):
+        rows = before + day * before // 10
+        more = {"started_at": NOW - timedelta(days=day), "rows_in": rows, "money": 0.0}
+        runs.append(row | more | {"wall_seconds": 2.0 + rows / 5000})
+    runs.append(row | {"stage": "ingest", "rows_in": 4, "rows_out": 2, "started_at": NOW})
+    line.tables.append_values([tuple(each.values()) for each in runs], schemas.RUNS, key=None)
+    none = dict.fromkeys(schemas.DELIVERIES.column_names) | {"source": "orders"}
+    books = [
+        none | {"delivery": delivery, "batch": batch, "status": status, "accepted": rows}
+        for delivery, batch, status, rows in (
+            ("a", "1", "planned", None),
+            ("a", "1", "landed", 7 * before),
+            ("b", "2", "landed", waiting - 4),
+            ("c", "2", "landed", 4),
+            ("d", "3", "refused", None),
+        )
+    ]
+    books.append(books[2] | {"source": "gone"})  # it is no source of the problem now
+    line.tables.append_values(
+        [tuple(each.values()) for each in books], schemas.DELIVERIES, key=None
+    )
+    orders = schemas.silver(line.problem, "orders")
+    line.tables.append_values([], orders, key="validate:1")
+
+    monkeypatch.setattr(planning, "due", lambda *_: True)
+    if begun:
+        assert bounded(line, "validate", lambda _: "did it", {}) == "did it"
+    else:
+        with pytest.raises(OverBudget, match="validate is not begun") as caught:
+            bounded(line, "validate", lambda _: "did it", {})
+        assert caught.value.where == "10.03 of 5 minutes, by 7 runs"
+
+    # The plan tells the same, before anything more has landed and with it.
+    told = planning._Told(None, None, None, None, "refused before")
+    for records, more in ((0, 0), (2000, 1000)):
+        monkeypatch.setattr(planning.ingest, "waiting", lambda _, of=records: (None, of))
+        steps = planning._steps(line, planning.runs_of(line), told)
+        assert [each.rows for each in steps if each.stage == "validate"] == [waiting + more]
+
+
 def test_a_turn_warns_and_then_stops_between_two_stages(opened, monkeypatch, caplog) -> None:
     monkeypatch.setattr("driftline.logs.LOGGER.propagate", True)
     monkeypatch.setattr(planning, "due", lambda *_: True)

@@ -82,6 +82,20 @@ def is_landed(keys: Set[str], batch: str) -> bool:
     return not keys.isdisjoint({f"ingest:{batch}", f"rejects:{batch}"})
 
 
+def unjudged(line: Line, history: list[Row]) -> int:
+    """Rows that landed and are not through the gate: validate judges them the next time, those of
+    refused batches again.
+    """
+    through = {each: line.tables.committed(f"silver.{each}") for each in line.problem.sources}
+    return sum(
+        row.accepted or 0
+        for row in history
+        if row.status == "landed"
+        and row.source in through
+        and f"validate:{row.batch}" not in through[row.source]
+    )
+
+
 def lost(line: Line, history: list[Row]) -> list[Batch]:
     """Batches that the books say have landed and bronze does not have, as after the loss of a
     commit. Raises :class:`Missing` when their deliveries are not there to land them again.

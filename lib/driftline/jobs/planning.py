@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from driftline import features, forecast, labels, schemas
 from driftline.budgets import Budget, Taken, beyond
 from driftline.forecast import Forecast
-from driftline.jobs import acting, deciding, ingest, monitor, searching
+from driftline.jobs import acting, batches, deciding, ingest, monitor, searching
 from driftline.jobs.line import Line
 from driftline.registry import Registry, Version
 from driftline.session import utc
@@ -135,7 +135,7 @@ def _steps(
         if stage in ("score", "drift") and told.then is None and not told.first(due=due):
             steps.append(Step(stage, None))  # by nobody
             continue
-        rows = _landing(line, runs, records) if stage == "validate" and due else None
+        rows = _judging(line, runs, records) if stage == "validate" else None
         why = "what comes before it is due" if due else _moved(line, runs, stage)
         if why is None and stage == "features":
             why = _reaches(line, told.as_of)
@@ -168,13 +168,13 @@ def _observed_again(step: Step, told: _Told) -> Step:
     return replace(step, why=f"{step.why}; again {_NEW_CHAMPION}", times=2)
 
 
-def _landing(line: Line, runs: Mapping[str, list[Row]], records: int | None) -> int | None:
-    """Rows that validate will read: what ingest lands, if nothing else waits in bronze."""
+def _judging(line: Line, runs: Mapping[str, list[Row]], records: int | None) -> int | None:
+    """Rows that validate will read: what waits in bronze, and what ingest lands before it."""
     past = [row for row in runs.get("ingest", []) if row.rows_in]
-    if records is None or not past or _moved(line, runs, "validate") is not None:
+    if records is None or not past or not runs.get("validate"):
         return None
     share = sum(row.rows_out for row in past) / sum(row.rows_in for row in past)
-    return round(records * float(share))
+    return batches.unjudged(line, batches.history(line)) + round(records * float(share))
 
 
 def _moved(line: Line, runs: Mapping[str, list[Row]], stage: str) -> str | None:

@@ -8,7 +8,7 @@ from pyspark.sql import Row
 from pyspark.sql import functions as F
 
 from driftline import schemas, sla
-from driftline.jobs import measuring
+from driftline.jobs import acting, measuring
 from driftline.jobs.line import Line
 from driftline.probing import Probe
 from driftline.registry import Registry
@@ -82,15 +82,26 @@ def _writer(line: Line, table: str) -> str | None:
 
 
 def _duration(line: Line, promise: Promise, now: datetime) -> Found | None:
+    # Looked at before the ledger: one that ends in between has its row.
+    going_on = line.ledger.going_on(promise.subject)
     rows = _runs(line, f"stage = '{promise.subject}'", 10_000)
-    runs = ((row.status, utc(row.started_at), row.wall_seconds) for row in rows)
-    found = sla.timed(runs, promise.limit, now)
+    runs = [(utc(row.started_at), row.status, row.wall_seconds, row.run_id) for row in rows]
+    ended = {row.run_id for row in rows}
+    runs += [
+        (begun, "running", (now - begun).total_seconds(), run_id)
+        for run_id, begun in going_on
+        if run_id not in ended
+    ]
+    runs.sort(key=lambda run: run[0], reverse=True)
+    found = sla.timed(
+        ((status, begun, seconds) for begun, status, seconds, _ in runs), promise.limit, now
+    )
     if found is None:
         return None
-    row = rows[found[0]]
-    said = f"{row.status}, begun {row.started_at:%Y-%m-%d %H:%M}"
-    said += ", and not ended since" if row.status == "killed" else ""
-    return Found(found[1], said, row.run_id)
+    begun, status, _, run_id = runs[found[0]]
+    said = f"{status}, begun {begun:%Y-%m-%d %H:%M}"
+    said += ", and not ended since" if status in ("killed", "running") else ""
+    return Found(found[1], said, run_id)
 
 
 def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
@@ -113,9 +124,11 @@ def _deadline(line: Line, deadline: str, now: datetime) -> Found | None:
 
 
 def _quality(line: Line) -> Found | None:
-    """Rows of the newest validation that judged any, those of refused batches among them."""
+    """Rows of the newest validation that came to its end and judged any, those of refused batches
+    among them.
+    """
     name = schemas.QUALITY.full_name
-    if not line.tables.exists(name):
+    if not (line.tables.exists(name) and line.tables.exists(schemas.RUNS.full_name)):
         return None
     batches = (
         line.tables.read(name)
@@ -124,19 +137,24 @@ def _quality(line: Line) -> Found | None:
         .agg(F.max("element_count").alias("rows"), F.max("at").alias("at"))
     )
     newest = batches.groupBy("run_id").agg(F.sum("rows").alias("rows"), F.max("at").alias("at"))
-    for judged in newest.orderBy(F.col("at").desc()).limit(5).collect():
-        for row in _runs(line, f"run_id = '{judged.run_id}'", 1):
-            all_ = max(judged.rows or 0, row.rows_in or 0)
-            out, again = row.rows_out or 0, row.rows_duplicate or 0
-            share = sla.passed(judged=all_, out=out, duplicate=again)
-            if share is not None:
-                return Found(share, f"{out + again:,} of {all_:,} rows passed", row.run_id)
+    # One that was killed or failed has kept verdicts on rows that it had not come to write.
+    ended = line.tables.read(schemas.RUNS.full_name).where(F.col("status").isin("done", "refused"))
+    runs = ended.select("run_id", "rows_in", "rows_out", "rows_duplicate")
+    newest = newest.join(runs, "run_id", "inner")
+    for row in newest.orderBy(F.col("at").desc()).limit(5).collect():
+        all_ = max(row.rows or 0, row.rows_in or 0)
+        out, again = row.rows_out or 0, row.rows_duplicate or 0
+        share = sla.passed(judged=all_, out=out, duplicate=again)
+        if share is not None:
+            return Found(share, f"{out + again:,} of {all_:,} rows passed", row.run_id)
     return None
 
 
 def _model(line: Line, promise: Promise, as_of: datetime) -> Found | None:
-    """By the newest labels of the champion's predictions; before there are any, by the test set."""
-    champion = Registry(line.environment.mlflow, line.problem.name).champion()
+    """By the newest labels of the predictions of whoever was champion as of then; before there are
+    any, by the test set.
+    """
+    champion = acting.acting(Registry(line.environment.mlflow, line.problem.name), as_of)
     if champion is None:
         return None
     end = "high" if promise.at_most else "low"

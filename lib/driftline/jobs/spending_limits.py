@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from driftline.budgets import Budget, OverBudget, Taken, beyond, left, tighter
-from driftline.jobs import ingest, planning
+from driftline.jobs import batches, ingest, planning
 from driftline.jobs.line import Line
 from driftline.logs import LOGGER
 
@@ -82,6 +82,8 @@ def _refuse(line: Line, stage: str, budget: Budget, as_of: datetime | None, name
     """Raise where a stage that has something to do would take more than it may."""
     runs = planning.runs_of(line).get(stage, [])
     waits, rows = ingest.waiting(line) if stage == "ingest" and runs else (None, None)
+    if stage == "validate" and runs:
+        rows = batches.unjudged(line, batches.history(line))
     next_ = planning.coming(runs, rows)
     too_much = next_ and beyond(budget, next_.taken)
     if (
