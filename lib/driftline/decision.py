@@ -94,7 +94,8 @@ class Economics:
     within. None where no value matrix says what an error costs, or nothing tells the errors: that
     keeps no training back."""
     cost: float | None
-    """Of the last training, by the ledger; None where none is known."""
+    """Of the last training and its tries that were killed or failed, by the ledger; None where none
+    is known."""
 
 
 @dataclass(frozen=True)
