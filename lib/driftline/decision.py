@@ -91,9 +91,11 @@ class Economics:
 
     gain: float | None
     """At most: the excess loss a row, now against then, times rows, times the periods it must pay
-    within. None where no value matrix says what an error costs."""
+    within. None where no value matrix says what an error costs, or nothing tells the errors: that
+    keeps no training back."""
     cost: float | None
-    """Of the last training, by the ledger; None where none is known."""
+    """Of the last training and its tries that were killed or failed, by the ledger; None where none
+    is known."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ def decide(
         ago = rest.index(True)
         waits = f"{ago} turns since training was decided, more than {rule.cooldown} have to pass"
         return Decision("watch", found, count, f"{said}; {tally}; {waits}")
-    pays, money = _pays(economics)
+    pays, money = _pays(economics) if rule.value else (True, "")
     return Decision(
         "retrain" if pays else "watch", found, count, "; ".join(filter(None, (said, tally, money)))
     )
@@ -243,7 +245,7 @@ def decide(
 def _pays(economics: Economics) -> tuple[bool, str]:
     gain, cost = economics.gain, economics.cost
     if gain is None:
-        return True, ""
+        return True, "what it may gain is unknown"
     if cost is None:
         return True, f"may gain {gain:.4g}, cost unknown"
     verb = "may gain" if gain > cost else "gains at most"

@@ -162,31 +162,37 @@ def _intervals(
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a score means: logit p = a + b · logit score, and how well the two are known."""
+    """What a score means: logit p = a + b · odds of the score, and how well the two are known."""
 
     line: tuple[float, float] | None = None
     """a and b; None where they could not be learnt, and a score means itself."""
     covariance: tuple[tuple[float, float], tuple[float, float]] = ((0.0, 0.0), (0.0, 0.0))
+    half: float = LEAST
+    """Half a held-out row, as a share of those of a point: what is added to scores, see
+    :func:`calibration`."""
 
     def __call__(self, score: Floats) -> Floats:
         """Probabilities of scores."""
         if self.line is None:
             return score
-        return np.asarray(expit(self.line[0] + self.line[1] * _logit(score)))
+        return np.asarray(expit(self.line[0] + self.line[1] * _odds(score, self.half)))
 
     def drawn(self, score: Floats, random: np.random.Generator, times: int) -> Floats:
         """Probabilities as they may be just as well, (times, n)."""
         if self.line is None:
             return np.tile(score, (times, 1))
         lines = random.multivariate_normal(self.line, self.covariance, size=times)
-        return np.asarray(expit(lines[:, :1] + lines[:, 1:] * _logit(score)))
+        return np.asarray(expit(lines[:, :1] + lines[:, 1:] * _odds(score, self.half)))
 
 
 def calibration(points: Sequence[tuple[float, float, int]]) -> Calibrated:
     """What a score means, from (mean score, share of label 1, rows) of held-out rows.
 
-    The logistic line logit p = a + b · logit score (Cox 1958; Platt 1999): two numbers, so that
-    few rows do for it. Without points, or where scores do not rank, a score means itself.
+    The logistic line logit p = a + b · log odds of the score (Cox 1958; Platt 1999): two numbers,
+    so that few rows do for it. Log odds are empirical ones (Haldane 1956; Cox 1970, "Analysis of
+    Binary Data"), half a row of a point being added to either side: no rows of a forest that are
+    given 0 are as sure as that says, and their plain log odds would turn the line. Without points,
+    or where scores do not rank, a score means itself.
     """
     kept = [each for each in points if each[2] > 0]
     if len(kept) < 2:
@@ -194,7 +200,8 @@ def calibration(points: Sequence[tuple[float, float, int]]) -> Calibrated:
     from sklearn.linear_model import LogisticRegression
 
     score, share, rows = (np.array(column, np.float64) for column in zip(*kept, strict=True))
-    odds = _logit(score)
+    half = 0.5 / float(rows.mean())
+    odds = _odds(score, half)
     x = np.tile(odds, 2).reshape(-1, 1)
     weight = np.concatenate([rows * share, rows * (1 - share)])
     label = np.repeat([1, 0], len(rows))
@@ -209,12 +216,12 @@ def calibration(points: Sequence[tuple[float, float, int]]) -> Calibrated:
     both = np.stack([np.ones_like(odds), odds])
     known = (both * (rows * p * (1 - p))) @ both.T + _PENALTY * np.eye(2)  # Fisher's information
     (aa, ab), (ba, bb) = np.linalg.inv(known).tolist()
-    return Calibrated((intercept, slope), ((aa, ab), (ba, bb)))
+    return Calibrated((intercept, slope), ((aa, ab), (ba, bb)), half)
 
 
-def _logit(score: Floats) -> Floats:
-    p = np.clip(score, LEAST, 1 - LEAST)
-    return np.asarray(np.log(p / (1 - p)))
+def _odds(score: Floats, half: float) -> Floats:
+    """Log odds that end at half a row: clipping there instead would rank no rare label's scores."""
+    return np.asarray(np.log((score + half) / (1 - score + half)))
 
 
 @dataclass(frozen=True)

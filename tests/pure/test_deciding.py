@@ -95,6 +95,22 @@ def test_what_errors_there_were_on_the_test_rows(monkeypatch, decided, shares) -
     assert paying._shares_then(line, Version(1, "", "", {})) == pytest.approx(shares)
 
 
+@pytest.mark.parametrize(
+    ("runs", "money"),
+    [
+        ([], None),
+        ([("killed", 55.0, None)], None),  # it never came to an end
+        ([("done", 5.0, 3)], 5.0),
+        ([("killed", 55.0, None), ("failed", 2.0, 3), ("done", 5.0, 3)], 62.0),
+        ([("killed", 55.0, None), ("done", 5.0, 3), ("done", 7.0, 3)], 7.0),  # that of another
+        ([("done", 5.0, 3), ("killed", 55.0, None)], 5.0),
+        ([("done", 5.0, 3), ("killed", 9.0, None), ("done", 7.0, 8)], 5.0),  # not known by then
+    ],
+)
+def test_a_training_costs_what_its_tries_did(runs, money) -> None:
+    assert paying.cost(runs, {3, 5}) == money
+
+
 def test_what_scores_promise_of_the_newest_period_may_be_gained_before_its_labels() -> None:
     """Of four months two have labels: the last of those was calm, the newest promises to be bad."""
     rule = Monitor(value=Costs(false_alarm=1, miss=4), payback=1)

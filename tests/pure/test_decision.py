@@ -161,7 +161,8 @@ def test_the_cooldown_is_said() -> None:
 @pytest.mark.parametrize(
     ("gain", "cost", "action", "words"),
     [
-        (None, 3.0, "retrain", "newest among them"),
+        (None, 3.0, "retrain", "newest among them; what it may gain is unknown"),
+        (None, None, "retrain", "newest among them; what it may gain is unknown"),
         (5.0, None, "retrain", "may gain 5, cost unknown"),
         (5.0, 3.0, "retrain", "training again may gain 5 and costs 3"),
         (2.0, 3.0, "watch", "training again gains at most 2 and costs 3"),
@@ -169,9 +170,16 @@ def test_the_cooldown_is_said() -> None:
     ],
 )
 def test_it_has_to_pay(gain: float | None, cost: float | None, action: str, words: str) -> None:
-    made = decide(turns(WORSE, WORSE), RULE, Economics(gain, cost), smaller=False)
+    rule = RULE.model_copy(update={"value": Costs(false_alarm=1, miss=4)})
+    made = decide(turns(WORSE, WORSE), rule, Economics(gain, cost), smaller=False)
     assert made.action == action
     assert words in made.why
+
+
+def test_without_a_value_of_errors_no_money_is_spoken_of() -> None:
+    made = decide(turns(WORSE, WORSE), RULE, Economics(None, 3.0), smaller=False)
+    assert made.action == "retrain"
+    assert made.why.endswith("newest among them")
 
 
 def test_what_training_may_gain() -> None:

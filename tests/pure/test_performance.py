@@ -114,7 +114,7 @@ def test_intervals_of_labels_cover_the_truth() -> None:
 
 def learnt(score: Floats, label: Floats) -> Calibrated:
     """What scores mean by held-out rows, in tenths."""
-    parts = np.array_split(np.argsort(score), 10)
+    parts = np.array_split(np.argsort(score, kind="stable"), 10)
     points = [(float(score[p].mean()), float(label[p].mean()), len(p)) for p in parts]
     return performance.calibration(points)
 
@@ -186,6 +186,47 @@ def test_only_concept_drift_breaks_the_promise() -> None:
         assert found.words.startswith("concept drift: roc_auc 0.")
         flipped = told(score, (random.random(800) < np.minimum(1.0, score + 0.2)).astype(float))
         assert not flipped.holds and "share_of_1" in flipped.words
+
+
+def grown(seed: int, rows: int, *, trees: int) -> tuple[Floats, Floats]:
+    """Scores of a deep forest for a label that a tenth of rows have: the share of trees that say
+    1, each grown to single rows, so that of twenty all say 0 for a third of the rows.
+    """
+    random = np.random.default_rng(seed)
+    odds = random.normal(-2.9, 1.3, rows)
+    label = (random.random(rows) < 1 / (1 + np.exp(-odds))).astype(np.float64)
+    says = 1 / (1 + np.exp(-odds - random.normal(0, 0.8, rows)))  # what all the trees get wrong
+    return random.binomial(trees, says) / trees, label
+
+
+@pytest.mark.parametrize("trees", [20, 50])
+def test_scores_of_zero_keep_the_promise(trees: int) -> None:
+    """Those of a deep forest: a share of its rows is given 0, of which some are 1 all the same."""
+    off = []
+    for seed in range(8):
+        score, label = grown(100 + seed, 4_000, trees=trees)
+        assert np.mean(score == 0) > (0.3 if trees < 50 else 0.15)
+        assert label[score == 0].mean() > 0.01
+        calibrated = learnt(score, label)
+        found = celled(*grown(seed, 20_000, trees=trees))
+        promised = performance.expected(found, calibrated, seed=1)
+        came = performance.real(found, seed=1)
+        off.append(promised["roc_auc"].value - came["roc_auc"].value)
+        names = ["roc_auc", "share_of_1"]
+        assert performance.assumption(promised, came, names, drop=0.03).holds, off
+    assert abs(np.mean(off)) < 0.02
+
+
+def test_scores_of_a_rare_label_are_told_apart_below_half_a_row() -> None:
+    """Half a row of a tenth is 0.005 here, more than most scores are: they rank all the same."""
+    score, label = drawn(1, 40_000, shift=-6.0)
+    assert np.quantile(score, 0.8) < 0.005
+    tenths = [float(each.mean()) for each in np.array_split(np.sort(score), 10)]
+    calibrated = performance.calibration([(each, each, 100) for each in tenths])
+    found = celled(score, label)
+    promised = performance.expected(found, calibrated, seed=1)["roc_auc"].value
+    truth = performance.expected(found, ITSELF, seed=1)["roc_auc"].value
+    assert promised == pytest.approx(truth, abs=0.02)
 
 
 def test_a_rare_label_that_trebles_breaks_the_promise() -> None:

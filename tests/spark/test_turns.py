@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -352,10 +352,12 @@ def test_the_cost_of_then_is_that_of_a_training_of_then(shop) -> None:
         for when, of, money in ((1, 3, 1.0), (2, 5, 2.0), (3, 8, 4.0))
     ]
     rows.append(rows[-1] | {"status": "refused", "money": 9.0, "started_at": day(6, 4)})
+    killed = {"status": "killed", "money": 0.5, "tables_read": []}  # what it read nobody knows
+    rows.append(rows[1] | killed | {"started_at": day(6, 1) + timedelta(hours=1)})
     shop.line.tables.append_values([tuple(each.values()) for each in rows], schemas.RUNS, key=None)
     known = [Version(n, "", "", {"tables": f'{{"gold.features": {n}}}'}) for n in (3, 5, 8)]
     found = [paying._cost(shop.line, known[:count]) for count in range(4)]
-    assert found == [None, 1.0, 2.0, 4.0]
+    assert found == [None, 1.0, 2.5, 4.0]
 
 
 @pytest.mark.slow  # three turns

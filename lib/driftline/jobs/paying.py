@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pyspark.sql import Row
 from pyspark.sql import functions as F
@@ -63,10 +63,27 @@ def _cost(line: Line, known: Sequence[Version]) -> float | None:
         return None
     name = schemas.features(line.problem).full_name
     of = {each.tables.get(name) for each in known}
-    runs = line.tables.read(schemas.RUNS.full_name).where("stage = 'train' AND status = 'done'")
-    rows = runs.orderBy(F.col("started_at").desc()).select("money", "tables_read").collect()
-    past = (float(row.money) for row in rows if dict(row.tables_read).get(name) in of)
-    return next(past, None)
+    runs = line.tables.read(schemas.RUNS.full_name).where(
+        "stage = 'train' AND status IN ('done', 'killed', 'failed')"
+    )
+    rows = runs.orderBy("started_at").select("status", "money", "tables_read").collect()
+    told = [(row.status, float(row.money), dict(row.tables_read or ()).get(name)) for row in rows]
+    return cost(told, of)
+
+
+def cost(runs: Sequence[tuple[str, float, int | None]], of: Collection[int | None]) -> float | None:
+    """Of the newest training of such versions of the features that was done, and of its tries
+    before: a search that was killed goes on with what it has not measured. None if there was none.
+
+    ``runs`` of train, oldest first: status, money, version of the features read, if it is known.
+    """
+    found, spent = None, 0.0
+    for status, money, version in runs:
+        spent += money
+        if status == "done":
+            found = spent if version in of else found
+            spent = 0.0
+    return found
 
 
 def _shares(metrics: Mapping[str, Interval]) -> tuple[float, float] | None:
