@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from driftline import decision, metrics, schemas
+from driftline.budgets import OverBudget
 from driftline.certificate import Evidence
 from driftline.errors import Missing, Refused, TryAgain
 from driftline.evaluation import Interval
@@ -26,6 +27,7 @@ from driftline.logs import LOGGER
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
 from driftline.registry import Registry, Version
+from driftline.trials import best
 
 PROJECT = Path(__file__).parents[2]
 
@@ -318,6 +320,31 @@ def test_a_promotion_that_nobody_wrote_down_is_concluded_by_the_next_turn(shop) 
         {first.decision: first}, outcomes, then, first.metric, line.problem.monitor.drop
     )
     assert [each.trained for each in found] == [True]
+
+
+@pytest.mark.slow  # two turns
+def test_a_search_that_its_budget_cut_is_gone_on_with_by_the_next_turn(shop) -> None:
+    """Nobody judged the new model: the decision stays open."""
+    line, trained = hasty(shop), []
+
+    def stage(name: str, **_: object) -> None:
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            trained.append(name)
+            if len(trained) == 1:
+                best([], cut=True)
+            shop.version(day(7, 4), 0.6)
+
+    with pytest.raises(OverBudget, match="the budget ended before one candidate"):
+        cycle.run(line, stage)
+    (made,) = shop.rows("ops.decisions")
+    assert made.action == "retrain"
+    assert deciding.outcomes(line, day(7, 4), "training") == {}
+    assert cycle.run(line, stage).endswith("; version 2 is champion")
+    (outcome,) = [row for row in shop.rows("ops.outcomes") if row.kind == "training"]
+    assert (outcome.decision, outcome.verdict) == (made.decision, "promoted")
+    assert len(trained) == 2
 
 
 @pytest.mark.slow  # three turns
