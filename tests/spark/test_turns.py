@@ -399,7 +399,7 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
         one = shop.version(day(5, 20), 0.78)
         shop.scored(one)
         shop.features(day(6, 10), None)
-        wrong = [TryAgain("another process holds it"), Refused("nothing but torn files")]
+        wrong = [TryAgain("the database is away"), Refused("nothing but torn files")]
 
         def stage(name: str, **_: object) -> None:
             if name == "monitor":
@@ -409,14 +409,19 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
                     if wrong:
                         raise wrong.pop(0)
 
-        with pytest.raises(TryAgain, match="another process"):
+        with line.tables.lock(cycle.LOCK), pytest.raises(TryAgain):
             cycle.run(line, stage)
-        assert not Path(line.beside("metrics.prom")).exists()  # to be tried again is no failure
+        assert not Path(line.beside("metrics.prom")).exists()  # the turn that holds it tells
+        with pytest.raises(TryAgain, match="the database is away"):
+            cycle.run(line, stage)
+        away = 'driftline_stage_failed{problem="churn",stage="ingest",status="failed"} 1.0'
+        assert away in Path(line.beside("metrics.prom")).read_text("utf-8")  # tries may all fail
         with pytest.raises(Refused, match="nothing but torn files"):
             cycle.run(line, stage)
         told = Path(line.beside("metrics.prom")).read_text("utf-8")
         failed = 'driftline_stage_failed{problem="churn",stage="ingest",status="refused"} 1.0'
         assert failed in told
+        assert away not in told
         assert "the metrics could not be pushed" in caplog.text
 
         with pytest.raises(TryAgain, match="the metrics could not be pushed"):
