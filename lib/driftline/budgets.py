@@ -12,7 +12,9 @@ from driftline.sla_section import check_stages
 
 
 class OverBudget(Refused):
-    """Stopped before a stage began: what is done stays, and the next turn goes on from there."""
+    """Stopped before a stage began, or before training knew one candidate: what is done stays, and
+    the next turn goes on from there.
+    """
 
 
 class Budget(Strict):

@@ -57,8 +57,9 @@ def commands(
         is trained, and the champion stays. Stops between two stages, with exit code 3, where the
         budgets of the problem file end; the next turn goes on from there.
 
-        Its metrics are in metrics.prom beside the tables, also where it fails, and are pushed where
-        the environment names a pushgateway; one that is away ends in exit code 75, all else done.
+        Its metrics are in metrics.prom beside the tables, also where it fails or is to be tried
+        again (but for another turn under way), and are pushed where the environment names a
+        pushgateway; one that is away ends in exit code 75, all else done.
         """
         if dry_run and only is not None:
             raise click.UsageError("give one of --dry-run, which tells of all parts, and --only")

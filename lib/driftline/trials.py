@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
+from driftline.budgets import OverBudget
 from driftline.errors import Refused
 from driftline.metrics import SMALLER_IS_BETTER
 from driftline.models import Candidate
@@ -44,11 +45,15 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(measured, key=lambda trial: sign * trial.mean)
 
 
-def best(trials: Sequence[Trial]) -> Trial:
-    """The trial with the best mean; of equals, the first. A mean that is no number never wins."""
+def best(trials: Sequence[Trial], *, cut: bool) -> Trial:
+    """The trial with the best mean; of equals, the first. A mean that is no number never wins.
+
+    Raises :class:`OverBudget` where none has one and the budget ``cut`` the search, which says
+    nothing of the candidates that are left; :class:`Refused` where all were tried.
+    """
     if not (measured := ranked(trials)):
-        if not trials:
-            raise Refused(
+        if cut:
+            raise OverBudget(
                 "the budget ended before one candidate was measured on every fold",
                 where="--budget, --budget-money",
                 hint="the same command goes on with the folds that are left; or give it more",

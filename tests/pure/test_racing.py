@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
+from driftline.budgets import OverBudget
+from driftline.errors import Refused
 from driftline.models import Candidate
 from driftline.racing import Round, further
-from driftline.trials import Trial, ranked
+from driftline.trials import Trial, best, ranked
 
 
 def trial(name: str, mean: float, metric: str = "roc_auc") -> Trial:
@@ -45,3 +49,15 @@ def test_who_leads_depends_on_what_is_measured() -> None:
     early = Round(9, errors)
     assert further(early, Round(3, [errors[0]])) is early
     assert ranked([]) == []
+
+
+def test_a_search_that_was_cut_says_nothing_of_candidates_it_did_not_reach() -> None:
+    """Nor where those it did reach failed; once all were tried, that is a verdict."""
+    failed = [trial("broken", math.nan)]
+    for found in ([], failed):
+        with pytest.raises(OverBudget, match="the budget ended before one candidate"):
+            best(found, cut=True)
+    with pytest.raises(Refused, match="no candidate has a roc_auc") as caught:
+        best(failed, cut=False)
+    assert not isinstance(caught.value, OverBudget)
+    assert best([*failed, *FIRST.trials], cut=True).candidate.family == "lead"

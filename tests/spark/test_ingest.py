@@ -474,6 +474,18 @@ def test_no_deliveries_is_an_error_that_names_the_pattern(place) -> None:
     assert error.value.where.endswith("days/*")
 
 
+def test_a_folder_that_was_cleared_after_it_landed_has_nothing_new(place) -> None:
+    """Files that are archived are no fault; a source of which nothing ever came is."""
+    written = place.write("a.csv", day(1))
+    line = place.line()
+    ingest.run(line)
+    written.unlink()
+    assert ingest.waiting(line) == (None, 0)
+    assert ingest.run(line).endswith("nothing new")
+    with pytest.raises(Missing, match="no deliveries of other"):
+        ingest.run(place.line({"path": "later/*"}))
+
+
 @pytest.mark.slow
 def test_what_was_retried_reaches_silver(place) -> None:
     place.write("a.csv", day(1, bad=2))

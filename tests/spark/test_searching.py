@@ -16,6 +16,7 @@ import pytest
 from tests.spark.test_bad_input import FIRST, opened
 
 from driftline import models, schemas, training
+from driftline.budgets import OverBudget
 from driftline.errors import Missing, Refused
 from driftline.jobs import (
     cycle,
@@ -87,10 +88,10 @@ def test_a_search_stops_goes_on_and_its_model_comes_and_goes(line, monkeypatch) 
     nobody = GivenSplit(by="attribute", attribute="kind", test="nobody")
     with pytest.raises(Refused, match="no row with a label is in the part test"):
         train.run(replace(line, problem=line.problem.model_copy(update={"split": nobody})))
-    # No time at all: refused, and nothing is registered.
-    with pytest.raises(Refused, match="budget ended before one candidate"):
+    # No time at all: nothing is registered, and a turn does not take it for a verdict.
+    with pytest.raises(OverBudget, match="budget ended before one candidate"):
         train.run(line, budget=1e-9)
-    with pytest.raises(Refused, match="budget ended before one candidate"):
+    with pytest.raises(OverBudget, match="budget ended before one candidate"):
         train.run(line, budget=60, budget_money=1e-12)
     assert fitted == []
     with pytest.raises(Missing):

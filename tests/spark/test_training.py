@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from driftline import models, portable, prepare, racing, scoring, split, training
+from driftline.budgets import OverBudget
 from driftline.errors import Refused
 from driftline.jobs import searching
 from driftline.models import Candidate
@@ -189,15 +190,15 @@ def test_a_candidate_that_fails_is_told_and_the_others_go_on(rows, problem) -> N
     assert trials[0].error == "SparkRuntimeException USER_RAISED_EXCEPTION"
     assert not trials[0].folds
     assert all(len(each.folds) == FOLDS and 0.5 < each.mean < 1 for each in trials[1:])
-    assert best(trials) in trials[1:]
+    assert best(trials, cut=False) in trials[1:]
     # What is known is not fitted again, and after the end of the budget nothing is.
     ended.clear()
     again = search(known=trials[1:], until=0.0)
     assert (again, ended) == (trials[1:], [])
-    with pytest.raises(Refused, match="budget ended before one candidate"):
-        best(search(until=0.0))
+    with pytest.raises(OverBudget, match="budget ended before one candidate"):
+        best(search(until=0.0), cut=True)
     with pytest.raises(Refused, match="no candidate has a roc_auc"):
-        best(trials[:1])
+        best(trials[:1], cut=False)
 
 
 def test_a_search_that_its_budget_cut_goes_on_with_the_folds_that_are_left(
@@ -400,8 +401,8 @@ def test_the_best_has_the_best_mean_and_was_declared_first(metric, chosen) -> No
             "d": (0.2, 0.2),
         }.items()
     ]
-    assert best(trials).candidate.family == chosen
-    assert best(trials[::-1]).candidate.family == {"b": "c", "a": "d"}[chosen]
+    assert best(trials, cut=False).candidate.family == chosen
+    assert best(trials[::-1], cut=False).candidate.family == {"b": "c", "a": "d"}[chosen]
     assert trials[1].std == pstdev((0.9, 0.1)) == pytest.approx(0.4)
 
 

@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 
 from driftline import decision, metrics, schemas
+from driftline.budgets import OverBudget
 from driftline.certificate import Evidence
 from driftline.errors import Missing, Refused, TryAgain
 from driftline.evaluation import Interval
@@ -26,6 +27,7 @@ from driftline.logs import LOGGER
 from driftline.prepare import Numeric, Preparation
 from driftline.problem import load_problem
 from driftline.registry import Registry, Version
+from driftline.trials import best
 
 PROJECT = Path(__file__).parents[2]
 
@@ -320,6 +322,31 @@ def test_a_promotion_that_nobody_wrote_down_is_concluded_by_the_next_turn(shop) 
     assert [each.trained for each in found] == [True]
 
 
+@pytest.mark.slow  # two turns
+def test_a_search_that_its_budget_cut_is_gone_on_with_by_the_next_turn(shop) -> None:
+    """Nobody judged the new model: the decision stays open."""
+    line, trained = hasty(shop), []
+
+    def stage(name: str, **_: object) -> None:
+        if name == "monitor":
+            job.run(line)
+        if name == "train":
+            trained.append(name)
+            if len(trained) == 1:
+                best([], cut=True)
+            shop.version(day(7, 4), 0.6)
+
+    with pytest.raises(OverBudget, match="the budget ended before one candidate"):
+        cycle.run(line, stage)
+    (made,) = shop.rows("ops.decisions")
+    assert made.action == "retrain"
+    assert deciding.outcomes(line, day(7, 4), "training") == {}
+    assert cycle.run(line, stage).endswith("; version 2 is champion")
+    (outcome,) = [row for row in shop.rows("ops.outcomes") if row.kind == "training"]
+    assert (outcome.decision, outcome.verdict) == (made.decision, "promoted")
+    assert len(trained) == 2
+
+
 @pytest.mark.slow  # three turns
 def test_predictions_of_a_new_champion_are_made_up_for(shop) -> None:
     """A scheduler calls the parts one by one; train was killed before the new champion scored."""
@@ -374,7 +401,7 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
         one = shop.version(day(5, 20), 0.78)
         shop.scored(one)
         shop.features(day(6, 10), None)
-        wrong = [TryAgain("another process holds it"), Refused("nothing but torn files")]
+        wrong = [TryAgain("the database is away"), Refused("nothing but torn files")]
 
         def stage(name: str, **_: object) -> None:
             if name == "monitor":
@@ -384,14 +411,19 @@ def test_the_metrics_of_a_turn_are_told_also_where_it_fails(shop, caplog, monkey
                     if wrong:
                         raise wrong.pop(0)
 
-        with pytest.raises(TryAgain, match="another process"):
+        with line.tables.lock(cycle.LOCK), pytest.raises(TryAgain):
             cycle.run(line, stage)
-        assert not Path(line.beside("metrics.prom")).exists()  # to be tried again is no failure
+        assert not Path(line.beside("metrics.prom")).exists()  # the turn that holds it tells
+        with pytest.raises(TryAgain, match="the database is away"):
+            cycle.run(line, stage)
+        away = 'driftline_stage_failed{problem="churn",stage="ingest",status="failed"} 1.0'
+        assert away in Path(line.beside("metrics.prom")).read_text("utf-8")  # tries may all fail
         with pytest.raises(Refused, match="nothing but torn files"):
             cycle.run(line, stage)
         told = Path(line.beside("metrics.prom")).read_text("utf-8")
         failed = 'driftline_stage_failed{problem="churn",stage="ingest",status="refused"} 1.0'
         assert failed in told
+        assert away not in told
         assert "the metrics could not be pushed" in caplog.text
 
         with pytest.raises(TryAgain, match="the metrics could not be pushed"):

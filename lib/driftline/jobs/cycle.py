@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.budgets import OverBudget
-from driftline.errors import Missing, Refused, TryAgain
+from driftline.errors import Missing, Refused
 from driftline.jobs import acting, deciding, exposing, monitor
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
@@ -37,15 +37,13 @@ def run(line: Line, stage: Stage, *, as_of: datetime | None = None, only: str | 
     ``only`` one of its :data:`PARTS`, for a scheduler that calls them in turn. A turn that was
     killed goes on where it was: each stage does only what is new, and a decision is carried out
     once. Raises :class:`Refused` where there is no champion after all, :class:`Missing` where only
-    train is asked for and nothing was decided. Its metrics are told at the end, and where it fails:
-    that is what an alert is for.
+    train is asked for and nothing was decided. Its metrics are told at the end, and where it fails,
+    also for what may be over by the next try: the tries may end before it is.
     """
     wanted = PARTS if only is None else (only,)
     with line.tables.lock(LOCK), line.ledger.between("cycle"):
         try:
             said = _turn(line, stage, as_of, wanted)
-        except TryAgain:
-            raise  # nothing is wrong, and nobody has to be told: the next try tells
         except Exception:
             try:
                 exposing.write(line)

@@ -9,6 +9,7 @@ from pyspark.sql import Row
 
 from driftline import forecast, ingest, layouts, schemas
 from driftline.errors import DriftlineError, Missing, TryAgain
+from driftline.ingest import Delivery
 from driftline.jobs import batches, deliveries, landing, pulls, retry
 from driftline.jobs.batches import Counts, Faults, Known
 from driftline.jobs.line import Line
@@ -105,7 +106,7 @@ def waiting(line: Line) -> tuple[str | None, int | None]:
     records: list[int | None] = []
     for source, declared in line.problem.sources.items():
         try:
-            plan = ingest.plan(deliveries.found(line, source), _dealt_with(history, source))
+            plan = ingest.plan(_found(line, source, history), _dealt_with(history, source))
         except Missing as error:  # the run says so, and lands what is there of the others
             said.append(error.what)
             records.append(None)
@@ -130,10 +131,23 @@ def _plan(
 ) -> ingest.Plan:
     ledger.progress(f"looking for deliveries of {source}")
     dealt_with = _dealt_with(history, source, retry_refused)
-    plan = ingest.plan(deliveries.found(line, source), dealt_with)
+    plan = ingest.plan(_found(line, source, history), dealt_with)
     for path in plan.changed:
         LOGGER.info("%s: %s had landed with other bytes; its new content is new", source, path)
     return plan
+
+
+def _found(line: Line, source: str, history: list[Row]) -> list[Delivery]:
+    """What lies there; nothing, where what had landed was cleared away since. Raises
+    :class:`Missing` where nothing lies there and nothing ever landed.
+    """
+    try:
+        return deliveries.found(line, source)
+    except Missing as error:
+        if not any((row.source, row.status) == (source, "landed") for row in history):
+            raise
+        LOGGER.warning("%s: %s, where some had landed before: nothing new", source, error.what)
+        return []
 
 
 def _dealt_with(

@@ -112,7 +112,7 @@ def search(line: Line, ledger: Run, rows: DataFrame, name: str, *, until: float)
     finally:
         folded.unpersist()
     rounds = [(part, trial) for (part, _), trial in raced.items()]
-    return Searched(name, trials, best(trials), stopped, rounds)
+    return Searched(name, trials, best(trials, cut=not whole), stopped, rounds)
 
 
 def refit(
