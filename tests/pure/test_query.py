@@ -11,7 +11,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import ArithmeticException
 
-from driftline import query
+from driftline import query, schemas
 from driftline.errors import ConfError
 from driftline.jobs import query as job
 from driftline.logs import visible
@@ -105,6 +105,63 @@ def test_a_champion_that_has_scored_nobody_yet_has_slices_alone() -> None:
 def test_slices_of_a_model_that_never_was_in_use_are_told() -> None:
     assert asked("weak_slices", [("train", "refused", 1, None)], [(1, JUNE)]) == [1]
     assert asked("highest_scores", TAKEN_BACK[-1:], [(2, JUNE)]) == []  # 1 has scored nobody
+
+
+def watched(name: str, table: str, rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What a ready query shows, by DuckDB, of a table of ``ops`` with these rows."""
+    analyst = duckdb.connect()
+    columns = ", ".join(
+        f'"{each.name}" {each.type.replace("string", "text")}' for each in table_of(table).columns
+    )
+    analyst.sql(f"CREATE SCHEMA ops; CREATE TABLE ops.{table} ({columns})")
+    for row in rows:
+        names = ", ".join(f'"{each}"' for each in row)
+        marks = ", ".join("?" * len(row))
+        analyst.execute(f"INSERT INTO ops.{table} ({names}) VALUES ({marks})", list(row.values()))
+    found = analyst.sql(query.text(name))
+    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+
+
+def table_of(name: str) -> schemas.Table:
+    return {"performance": schemas.PERFORMANCE, "skew": schemas.SKEW}[name]
+
+
+SEPTEMBER = "2024-09-01"
+DAYS = [
+    # (as of, at): the first turn, the one with labels, one made up for, one mistyped.
+    ("2024-09-03", "2024-09-03"),
+    ("2024-10-04", "2024-10-04"),
+    ("2024-09-02", "2024-11-05"),
+    ("2124-09-03", "2024-10-02"),
+]
+
+
+def test_a_day_made_up_for_takes_no_labels_away() -> None:
+    rows: list[dict[str, object]] = []
+    for place, (as_of, at) in enumerate(DAYS):
+        row = {"cutoff": SEPTEMBER, "model_version": 1, "slice": "", "metric": "roc_auc"}
+        row |= {"as_of": as_of, "at": at, "rows": 90, "labelled": 80 if place == 1 else 0}
+        rows.append({**row, "kind": "expected", "value": 0.7 + place / 100})
+        if place == 1:
+            rows.append({**row, "kind": "real", "value": 0.65})
+    for given in (rows, rows[::-1]):
+        (found,) = watched("promises_and_labels", "performance", given)
+        told = ("promised", "came_true", "predictions", "labelled")
+        assert [found[each] for each in told] == [0.71, 0.65, 90, 80]
+
+
+def test_what_is_skewed_is_of_the_newest_day_not_of_one_made_up_for() -> None:
+    rows: list[dict[str, object]] = []
+    for place, (as_of, at) in enumerate(DAYS):
+        row = {"table": "gold.features", "cutoff": SEPTEMBER, "model_version": 1, "skewed": True}
+        row |= {"column": "age", "statistic": "psi", "threshold": 0.2, "as_of": as_of, "at": at}
+        rows.append({**row, "value": 0.3 + place / 10})
+    rows.append({**rows[0], "table": "silver.requests"})
+    found = watched("what_is_skewed", "skew", rows)
+    assert [(row["table_name"], row["value"]) for row in found] == [
+        ("gold.features", 0.4),
+        ("silver.requests", 0.3),
+    ]
 
 
 def test_a_query_that_is_not_there_is_told_with_the_nearest(tmp_path) -> None:

@@ -285,7 +285,10 @@ def since() -> dict[str, pd.DataFrame]:
             row |= {"low": value - 0.02, "high": value + 0.02, "rows": 2000, "labelled": 2000}
             performance.append({**row, "as_of": cutoff, "run_id": "m", "at": cutoff})
         # Measured before, with fewer labels: the newer one counts.
-        performance.append({**performance[-1], "value": 0.5, "at": cutoff - timedelta(days=3)})
+        before = {**performance[-1], "value": 0.5, "as_of": cutoff - timedelta(days=3)}
+        performance.append({**before, "at": cutoff - timedelta(days=3)})
+        # As of a day that was made up for at the end, when nothing new was to be known.
+        performance.append({**before, "kind": "expected", "at": datetime(2024, 12, 20)})
         action = {8: "watch", 9: "retrain"}.get(month, "keep")
         why = {"keep": "nothing speaks against it", "watch": "labels show it worse"}
         decisions.append(
@@ -309,13 +312,15 @@ def since() -> dict[str, pd.DataFrame]:
     decisions.insert(3, {**decisions[4], **wrong, "why": "there is no new cut-off to judge it by"})
     outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
     skew = []
-    for table, at, value in (
-        ("gold.features", 2, 0.9),  # the newest one counts
-        ("gold.features", 4, 0.02),
-        ("silver.requests", 4, 0.4),
+    for table, day, at, value in (
+        ("gold.features", 2, 2, 0.9),  # the newest one counts
+        ("gold.features", 4, 4, 0.02),
+        ("gold.features", 1, 9, 0.9),  # of a day that was made up for
+        ("silver.requests", 4, 4, 0.4),
     ):
-        row = {"cutoff": datetime(2024, 11, at), "model_version": 2, "table": table}
-        row |= {"at": datetime(2024, 11, at), "trained": 9000, "rows": 1234, "bound": 0.0}
+        row = {"cutoff": datetime(2024, 11, day), "model_version": 2, "table": table}
+        row |= {"as_of": datetime(2024, 11, day), "at": datetime(2024, 11, at)}
+        row |= {"trained": 9000, "rows": 1234, "bound": 0.0}
         for column, each in (("age", value), ("gender", 0.01)):
             verdict = {"value": each, "threshold": 0.2, "skewed": each > 0.2}
             skew.append({**row, "column": column, "statistic": "psi", **verdict})
@@ -351,6 +356,7 @@ def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
     )
     assert f"{head}that version 2 learnt from" in text
     assert "1 Aug 2024 version 1 came true 0.654 [0.630, 0.670]" in text
+    assert "1 Aug 2024 version 1 promised 0.774 [0.750, 0.790]" in text and "0.500" not in text
     figures = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
     assert figures["layout"]["shapes"][0]["x0"] == "2024-10-16"  # trained again
     assert figures["data"][0]["x"][:2] == ["2024-01-01", "2024-02-01"]

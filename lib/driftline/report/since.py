@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -22,7 +23,7 @@ from driftline.report.blocks import (
     Tone,
 )
 from driftline.report.charts import GREY, SERIES, VERMILION, Figure, figure, plain
-from driftline.report.facts import Facts, Row, newest, rows, whole
+from driftline.report.facts import Facts, Row, rows, whole
 
 _TONES: Mapping[str, Tone] = {"keep": "good", "watch": "watch", "retrain": "bad"}
 _SHOWN = 30
@@ -72,15 +73,27 @@ def section(facts: Facts) -> Section:
 
 
 def _measured(facts: Facts) -> list[Row]:
-    """The newest measurement of each cut-off, version and kind, oldest cut-off first."""
+    """The newest measurement of each cut-off and version, oldest cut-off first."""
     metric = facts.problem.train.metric
-    mine = [
-        row
-        for row in rows(facts.performance)
-        if row["metric"] == metric and not row["slice"] and row["value"] is not None
-    ]
-    found = newest(mine, "cutoff", "model_version", "kind")
+    mine = [row for row in rows(facts.performance) if row["metric"] == metric and not row["slice"]]
+    groups = _newest(mine, "cutoff", "model_version")
+    found = [row for each in groups for row in each if row["value"] is not None]
     return sorted(found, key=lambda row: (row["cutoff"], row["model_version"], row["kind"]))
+
+
+def _newest(found: Sequence[Row], *keys: str) -> list[list[Row]]:
+    """Of each distinct ``keys`` what was found last: as of the newest day, not when it was made.
+
+    A day that is made up for comes late, and knows less than those after it did.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in found:
+        groups.setdefault(tuple(row[name] for name in keys), []).append(row)
+    made = []
+    for each in groups.values():
+        last = max(order(row["as_of"], row["at"]) for row in each)
+        made.append([row for row in each if order(row["as_of"], row["at"]) == last])
+    return made
 
 
 def _decisions(facts: Facts) -> list[Row]:
@@ -206,11 +219,7 @@ def _table(facts: Facts, decided: Sequence[Row]) -> Table:
 
 def _compared(facts: Facts) -> list[list[Row]]:
     """The statistics of what was asked about last against training rows, a list a table."""
-    found: dict[str, list[Row]] = {}
-    for row in rows(facts.skew):
-        found.setdefault(str(row["table"]), []).append(row)
-    last = {table: max(row["at"] for row in each) for table, each in found.items()}
-    return [[row for row in each if row["at"] == last[table]] for table, each in found.items()]
+    return _newest(rows(facts.skew), "table")
 
 
 def _asked(compared: Sequence[Row]) -> str:
