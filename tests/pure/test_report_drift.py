@@ -16,6 +16,7 @@ from report_tables import START, frame, nothing
 
 from driftline.problem import load_problem
 from driftline.report import render
+from driftline.report.charts import GREY, VERMILION
 from driftline.report.drift import chip
 from driftline.report.shifts import comparisons
 
@@ -299,6 +300,7 @@ def since() -> dict[str, pd.DataFrame]:
                 "model_version": version,
                 "action": action,
                 "why": why.get(action, "labels show it worse, 2 of the last 3 turns"),
+                "causes": {7: ["drift"], 8: ["worse", "drift"], 9: ["concept"]}.get(month),
                 "metric": "roc_auc",
                 "reference": 0.775,
                 "expected": 0.77,
@@ -310,7 +312,13 @@ def since() -> dict[str, pd.DataFrame]:
     # Of a day of the future, by a typing error: it hides none of the others.
     wrong = {"decision": "wrong", "action": "watch", "as_of": datetime(2124, 6, 1)}
     decisions.insert(3, {**decisions[4], **wrong, "why": "there is no new cut-off to judge it by"})
-    outcomes.append({"decision": "d9", "kind": "training", "verdict": "promoted"})
+    # The day of d9 was asked for again; d6 led to a version that was no better, d4 to none.
+    decisions.append({**decisions[-3], "decision": "again", "at": datetime(2024, 12, 1)})
+    assert decisions[-1]["cutoff"] == datetime(2024, 9, 1)
+    for decision, verdict in (("d9", "promoted"), ("again", "skipped"), ("d6", "not_promoted")):
+        outcomes.append({"decision": decision, "kind": "training", "verdict": verdict})
+    outcomes.append({"decision": "d4", "kind": "training", "verdict": "skipped"})
+    outcomes.append({"decision": "d3", "kind": "cause", "verdict": "right"})
     skew = []
     for table, day, at, value in (
         ("gold.features", 2, 2, 0.9),  # the newest one counts
@@ -344,7 +352,7 @@ def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
     text = text[: text.index("</section>")]
     assert "version 2 has ROC AUC 0.772 [0.750, 0.790]" in text
     last = "the newest: keep, nothing speaks against it"
-    assert f"12 decisions, 1 of them to train again; {last}" in text
+    assert f"13 decisions, 2 of them to train again; {last}" in text
     assert "training: promoted" in text
     where = "1,234 scored rows up to 4 Nov 2024 than in training"
     assert f"Of 2 features, none is other in {where}" in text
@@ -358,7 +366,16 @@ def test_what_became_of_predictions_and_of_decisions_is_shown() -> None:
     assert "1 Aug 2024 version 1 came true 0.654 [0.630, 0.670]" in text
     assert "1 Aug 2024 version 1 promised 0.774 [0.750, 0.790]" in text and "0.500" not in text
     figures = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text)[1])
-    assert figures["layout"]["shapes"][0]["x0"] == "2024-10-16"  # trained again
+    layout = figures["layout"]
+    across = [(each["x0"], each["line"]["color"]) for each in layout["shapes"]]
+    assert across == [("2024-07-16", GREY), ("2024-10-16", VERMILION)]
+    words = [(each["x"], each["y"], each["text"]) for each in layout["annotations"]]
+    assert words == [
+        ("2024-07-16", 1, "trained, not used"),
+        ("2024-10-16", 1, "trained"),
+        ("2024-07-01", 0, "drift"),
+        ("2024-09-01", 0, "concept drift"),
+    ]
     assert figures["data"][0]["x"][:2] == ["2024-01-01", "2024-02-01"]
     chip = page[page.index("chip-title") : page.index("</header>")]
     assert "Decision" in chip and "keep" in chip

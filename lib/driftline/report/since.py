@@ -47,7 +47,9 @@ def section(facts: Facts) -> Section:
         title="How it did since then",
         how="Promised: what the scores themselves let expect before labels come (CBPE; of a "
         "regression, the test rows' errors by score). Came true: by labels. Bars hold the value in "
-        "95 of 100 cases; the dashed line is the test metric when the version was judged.",
+        "95 of 100 cases; the dashed line is the test metric when the version was judged. A line "
+        "across: one was trained, grey if it did not come into use; below: where drift was first "
+        "seen.",
         missing="Predictions have not been held against labels yet: `driftline monitor` does it.",
     )
     measured, decided = _measured(facts), _decisions(facts)
@@ -109,7 +111,7 @@ def _point(row: Row) -> str:
 def _over_time(
     facts: Facts, measured: Sequence[Row], decided: Sequence[Row], metric: str
 ) -> Figure:
-    """A colour a version; a line across when one was decided to be trained."""
+    """A colour a version; a line across where one was trained, a word where drift began."""
     traces = []
     versions = sorted({int(row["model_version"]) for row in measured})
     judged = {
@@ -140,7 +142,7 @@ def _over_time(
                     showlegend=False,
                 )
             )
-    trained = [_date(row["as_of"]) for row in decided if row["action"] == "retrain"]
+    trained = _trained(facts, decided)
     return figure(
         traces,
         xaxis={"type": "date", "title": {"text": "cut-off of the predictions"}},
@@ -150,20 +152,53 @@ def _over_time(
             {
                 "type": "line",
                 **{"x0": day, "x1": day, "y0": 0, "y1": 1, "yref": "paper"},
-                "line": {"color": VERMILION, "width": 1.5, "dash": "dashdot"},
+                "line": {"color": VERMILION if used else GREY, "width": 1.5, "dash": "dashdot"},
             }
-            for day in trained
+            for day, used in trained
         ],
         annotations=[
-            {
-                **{"x": day, "y": 1, "yref": "paper", "text": "retrain", "showarrow": False},
-                "font": {"color": GREY, "size": 11},
-                "xanchor": "left",
-                "yanchor": "top",
-            }
-            for day in trained
+            *(_word(day, 1, "trained" if used else "trained, not used") for day, used in trained),
+            *(_word(day, 0, said) for day, said in _first_seen(decided)),
         ],
     )
+
+
+def _word(day: str, height: float, text: str) -> dict[str, Any]:
+    return {
+        **{"x": day, "y": height, "yref": "paper", "text": text, "showarrow": False},
+        "font": {"color": GREY, "size": 11},
+        "xanchor": "left",
+        "yanchor": "top" if height else "bottom",
+    }
+
+
+def _trained(facts: Facts, decided: Sequence[Row]) -> list[tuple[str, bool]]:
+    """The day of each training that a decision led to, and whether its version came into use; a
+    cut-off once, however often its day was asked for.
+    """
+    ended = {row["decision"]: row for row in rows(facts.outcomes) if row["kind"] == "training"}
+    found: dict[Any, tuple[str, bool]] = {}
+    for row in decided:
+        verdict = ended[row["decision"]]["verdict"] if row["decision"] in ended else "skipped"
+        cutoff = row["cutoff"] or row["as_of"]
+        if verdict != "skipped" and not found.get(cutoff, ("", False))[1]:
+            found[cutoff] = _date(row["as_of"]), verdict == "promoted"
+    return list(found.values())
+
+
+_SEEN = {"drift": "drift", "concept": "concept drift"}
+
+
+def _first_seen(decided: Sequence[Row]) -> list[tuple[str, str]]:
+    """The cut-offs at which a decision named drift that the one before had not."""
+    newest = {row["cutoff"]: row for row in decided if row["cutoff"]}
+    found, before = [], set[str]()
+    for cutoff in sorted(newest):
+        causes = newest[cutoff]["causes"]
+        now = set() if causes is None else set(causes) & set(_SEEN)
+        found += [(_date(cutoff), _SEEN[each]) for each in sorted(now - before)]
+        before = now
+    return found
 
 
 def _date(moment: datetime) -> str:
