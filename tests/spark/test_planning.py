@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
 
 from driftline.budgets import Budgets
 from driftline.errors import Missing
@@ -38,7 +41,7 @@ def test_a_wrong_clock_does_not_make_features_due(spark, repository, monkeypatch
         [(datetime(2024, 6, 9, 12), ARRIVED), (datetime(2034, 1, 1), ARRIVED)],
         "time timestamp, _arrived_at timestamp",
     )
-    tables = SimpleNamespace(read=lambda _: rows, version=lambda _: 1)
+    tables = SimpleNamespace(read=lambda _: rows, version=lambda _: 1, exists=lambda _: True)
     line = SimpleNamespace(tables=tables, problem=load_problem(repository / "conf" / "churn.yaml"))
     monkeypatch.setattr(
         monitor, "watermark", lambda *_: datetime(2024, 6, 9, 12, tzinfo=timezone.utc)
@@ -46,6 +49,30 @@ def test_a_wrong_clock_does_not_make_features_due(spark, repository, monkeypatch
     assert planning._reaches(line, None) is None
     monkeypatch.setattr(monitor, "watermark", lambda *_: datetime(2024, 4, 1, tzinfo=timezone.utc))
     assert planning._reaches(line, None) == "up to 2024-04-01 → 2024-06-09"
+
+
+def test_after_a_day_made_up_for_the_plan_is_of_the_newest_day(spark, problem, monkeypatch) -> None:
+    """As the turn is: features reach back to that day, and the champion of then was another one."""
+    rows = spark.createDataFrame([(datetime(2024, 7, 9),)], "time timestamp")
+    rows = rows.withColumn("_arrived_at", F.col("time"))
+    tables = SimpleNamespace(read=lambda _: rows, version=lambda _: 1, exists=lambda _: True)
+    environment = SimpleNamespace(mlflow="")
+    line = SimpleNamespace(tables=tables, problem=problem, environment=environment)
+    day = datetime(2024, 6, 9, tzinfo=timezone.utc)
+    monkeypatch.setattr(monitor, "watermark", lambda *_: day)
+    monkeypatch.setattr(planning, "Registry", lambda *_: SimpleNamespace(champion=lambda: NEW))
+    monkeypatch.setattr(acting, "acting", lambda _, at: NEW if at > ARRIVED else OLD)
+    told = planning._told(line, None)
+    assert (told.day, told.then) == (datetime(2024, 7, 9, tzinfo=timezone.utc), NEW)
+    assert planning._reaches(line, None) == "up to 2024-06-09 → 2024-07-09"
+    asked = planning._told(line, day)
+    assert (asked.day, asked.then) == (day, OLD)
+    # A label's source of now may not be there yet, or have another time.
+    monkeypatch.setattr(tables, "exists", lambda name: name == "gold.features")
+    assert planning._told(line, None).day == day
+    monkeypatch.setattr(tables, "exists", lambda _: True)
+    monkeypatch.setattr(tables, "read", lambda _: rows.drop("time"))
+    assert planning._told(line, None).day == day
 
 
 @pytest.fixture
@@ -89,6 +116,23 @@ def test_a_version_that_came_back_has_the_newest_cut_off_to_score(spark, problem
     assert planning._unscored(line, two, ARRIVED) == "version 2 has scored nothing of 2024-06-01"
 
 
+def test_what_no_report_tells_of_is_reported(monkeypatch, problem) -> None:
+    """As after a turn that was killed before its report."""
+
+    def run(stage: str, hour: int, status: str = "done") -> SimpleNamespace:
+        return SimpleNamespace(stage=stage, status=status, started_at=ARRIVED.replace(hour=hour))
+
+    told = planning._Told(ARRIVED, ARRIVED, OLD, OLD, None)
+    runs = {"sla": [run("sla", 3, "unchanged"), run("sla", 1)], "report": [run("report", 2)]}
+    for expected in (None, "something was done"):
+        found = steps(monkeypatch, problem, told, runs=runs)
+        assert {each.stage: each.why for each in found}["report"] == expected
+        runs["report"] = [run("report", 4, "unchanged"), run("report", 0)]
+    assert planning.unreported({"ingest": [run("ingest", 1)]})
+    assert not planning.unreported({"report": [run("report", 1)]})
+    assert not planning.unreported({})
+
+
 def steps(
     monkeypatch,
     problem,
@@ -96,6 +140,7 @@ def steps(
     *,
     waits: str | None = None,
     action: str = "keep",
+    runs: Mapping[str, list[Any]] | None = None,
 ) -> list[planning.Step]:
     """The steps of a turn, where nothing moved but what waits for ingest."""
     monkeypatch.setattr(ingest, "waiting", lambda _: (waits, None))
@@ -106,7 +151,7 @@ def steps(
     of = told.then.number if told.then else None
     made = SimpleNamespace(problem=problem.digest, action=action, decision="d", model_version=of)
     monkeypatch.setattr(deciding, "made", lambda *_: [made])
-    return planning._steps(SimpleNamespace(problem=problem), {}, told)
+    return planning._steps(SimpleNamespace(problem=problem), runs or {}, told)
 
 
 def why(found: list[planning.Step]) -> dict[str, str]:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pyspark.sql import Row
-from pyspark.sql import functions as F
 
 from driftline import schemas
 from driftline.budgets import OverBudget
 from driftline.errors import Missing, Refused
-from driftline.jobs import acting, deciding, exposing, monitor
+from driftline.jobs import acting, deciding, exposing, monitor, planning
 from driftline.jobs.line import Line
 from driftline.jobs.sides import Asked
 from driftline.logs import LOGGER
@@ -73,7 +72,7 @@ def _turn(line: Line, stage: Stage, as_of: datetime | None, wanted: Sequence[str
         made = _made(line, day)
         followed = _follow(line, stage, models, made, as_of, day, scored="score" in wanted)
         said = f"{made.action}: {made.why}" + (f"; {followed}" if followed else "")
-    if "report" in wanted and _unreported(line):
+    if "report" in wanted and planning.unreported(planning.runs_of(line)):
         stage("report")
     if "train" in wanted and models.champion() is None:
         outcome = deciding.outcomes(line, day, "training").get(made.decision)
@@ -121,18 +120,6 @@ def _observe(
     if "monitor" in wanted:
         stage("monitor", as_of=as_of)
     return "as asked" if then is not None else "there was no champion yet"
-
-
-def _unreported(line: Line) -> bool:
-    """Whether a stage did something after the newest report, also one of a turn that was killed."""
-    runs = line.tables.read(schemas.RUNS.full_name).where("status = 'done'")
-    newest = {
-        row.report: row.at
-        for row in runs.groupBy((F.col("stage") == "report").alias("report"))
-        .agg(F.max("started_at").alias("at"))
-        .collect()
-    }
-    return False in newest and (True not in newest or newest[False] > newest[True])
 
 
 def _past(models: Registry, then: Version) -> bool:

@@ -99,7 +99,8 @@ def _told(line: Line, as_of: datetime | None) -> _Told:
     if not line.tables.exists(name):
         return _Told(as_of, as_of, None, None, None)
     version = line.tables.version(name)
-    day = as_of or monitor.watermark(line, version)
+    # Asked for no day, a turn goes to the data's end, also where features are of a day made up for.
+    day = as_of or max(filter(None, (monitor.watermark(line, version), _newest(line))))
     models = Registry(line.environment.mlflow, line.problem.name)
     champion, then = models.champion(), acting.acting(models, day)
     refused = None if champion is not None else _refused(line, models, version)
@@ -151,8 +152,8 @@ def _steps(
     promotes = line.problem.train.gate.mode == "enforce"
     if promotes and train not in (None, _IF_DECIDED):
         steps = [_observed_again(step, told) for step in steps]
-    steps += [Step("train", train), Step("report", "something was done" if due or train else None)]
-    return steps
+    report = "something was done" if due or train or unreported(runs) else None
+    return [*steps, Step("train", train), Step("report", report)]
 
 
 def _observed_again(step: Step, told: _Told) -> Step:
@@ -190,14 +191,9 @@ def _moved(line: Line, runs: Mapping[str, list[Row]], stage: str) -> str | None:
 
 def _reaches(line: Line, as_of: datetime | None) -> str | None:
     """Whether the features asked for end at another cut-off, or know other labels."""
-    problem = line.problem
-    source = problem.sources[problem.label.source]
-    rows = line.tables.read(f"silver.{problem.label.source}")
-    sane = rows.where(believable(source.time, source.arrival))
-    found = sane.agg(F.max(moment(source.time))).first()
-    if found is None or found[0] is None:
+    problem, newest = line.problem, _newest(line)
+    if newest is None:
         return None
-    newest = utc(found[0])
     wanted = min(newest, as_of or newest)
     made = monitor.watermark(line, line.tables.version(schemas.features(problem).full_name))
     sides = [
@@ -206,6 +202,20 @@ def _reaches(line: Line, as_of: datetime | None) -> str | None:
         for times in [features.as_ofs(problem.cutoffs, until)]
     ]
     return None if sides[0] == sides[1] else f"up to {made:%Y-%m-%d} → {wanted:%Y-%m-%d}"
+
+
+def _newest(line: Line) -> datetime | None:
+    """The newest believable event of the source that labels are made from, where there is one."""
+    source = line.problem.sources[line.problem.label.source]
+    name = f"silver.{line.problem.label.source}"
+    rows = line.tables.read(name) if line.tables.exists(name) else None
+    # As the problem file of now has it: what is there may be of another one.
+    needed = {source.time} | ({source.arrival} if source.arrival else set())
+    if rows is None or not needed <= {*rows.columns}:
+        return None
+    sane = rows.where(believable(source.time, source.arrival))
+    found = sane.agg(F.max(moment(source.time))).first()
+    return None if found is None or found[0] is None else utc(found[0])
 
 
 def _unscored(line: Line, champion: Version, as_of: datetime | None) -> str | None:
@@ -262,6 +272,14 @@ def runs_of(line: Line) -> dict[str, list[Row]]:
     for row in rows.orderBy(F.col("started_at").desc()).collect():
         found.setdefault(row.stage, []).append(row)
     return found
+
+
+def unreported(runs: Mapping[str, list[Row]]) -> bool:
+    """Whether a stage did something after the newest report, also one of a turn that was killed."""
+    done = [row for rows in runs.values() for row in rows if row.status == "done"]
+    reports = [row.started_at for row in done if row.stage == "report"]
+    others = [row.started_at for row in done if row.stage != "report"]
+    return bool(others) and (not reports or max(others) > max(reports))
 
 
 def _head(told: _Told) -> str:
