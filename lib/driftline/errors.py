@@ -71,7 +71,7 @@ class Missing(DriftlineError):
 
 
 class TryAgain(DriftlineError):
-    """Another process holds what this one needs; the same command may succeed later."""
+    """What this needs is held by another process, or away; the same command may succeed later."""
 
     exit_code = 75
 
