@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta, timezone
 from functools import reduce
+from itertools import pairwise
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -13,10 +14,52 @@ from driftline.events import Label
 from driftline.operations import component
 from driftline.windows.exact import LIMBS
 
+Silence = tuple[datetime, datetime]
+"""From when until when a source has no event of anybody."""
 
-def mature(as_ofs: Sequence[datetime], label: Label, watermark: datetime) -> list[datetime]:
-    """The as-ofs whose whole horizon lies before the newest event that is known."""
-    return [each for each in as_ofs if each + timedelta(days=label.horizon) <= watermark]
+_TOLD_BY = 30
+"""Days with events that tell what is usual."""
+
+
+def silences(days: Iterable[date]) -> list[Silence]:
+    """Stretches so long that deliveries must be missing: of three days or more, more than twice as
+    long as any before; ``days`` (UTC) are those with an event.
+
+    The first days tell what is usual, and none of them is said to be missing.
+    """
+    found, usual = list[Silence](), timedelta(days=1)
+    for place, (before, after) in enumerate(pairwise(sorted(days)), 1):
+        begin, end = (
+            datetime.combine(day, time.min, timezone.utc)
+            for day in (before + timedelta(days=1), after)
+        )
+        if place >= _TOLD_BY and end - begin > 2 * usual:
+            found.append((begin, end))
+        else:
+            usual = max(usual, end - begin)
+    return found
+
+
+def mature(
+    as_ofs: Sequence[datetime],
+    label: Label,
+    watermark: datetime,
+    silent: Sequence[Silence] = (),
+) -> list[datetime]:
+    """The as-ofs whose whole horizon lies before the newest event that is known, but for those who
+    have more than half of it in a silence: that nobody did anything then tells of no one.
+    """
+    return [
+        each
+        for each in as_ofs
+        if each + timedelta(days=label.horizon) <= watermark and not _unheard(each, label, silent)
+    ]
+
+
+def _unheard(as_of: datetime, label: Label, silent: Sequence[Silence]) -> bool:
+    until = as_of + timedelta(days=label.horizon)
+    missing = [min(until, end) - max(as_of, begin) for begin, end in silent]
+    return any(2 * each > until - as_of for each in missing)
 
 
 def outcomes(

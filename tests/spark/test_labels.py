@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import random
+from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
@@ -24,6 +25,61 @@ def test_an_as_of_is_mature_when_its_whole_horizon_is_in_the_data() -> None:
     assert labels.mature(times, label("none"), T + 31 * DAY) == [T, T + DAY]
     assert labels.mature(times, label("none"), T + 31 * DAY - TICK) == [T]
     assert labels.mature(times, label("none"), T) == []
+
+
+def days(*stretches: tuple[int, int]) -> set[date]:
+    """Each day from T plus the one to T plus the other number of days."""
+    return {(T + place * DAY).date() for begin, end in stretches for place in range(begin, end)}
+
+
+def test_a_stretch_that_nothing_was_delivered_of_makes_no_labels() -> None:
+    """Else everybody lapsed then."""
+    hole = days((0, 60), (91, 100))
+    silent = labels.silences(hole)
+    assert silent == [(T + 60 * DAY, T + 91 * DAY)]
+    times = [T + place * DAY for place in (30, 44, 45, 46, 58, 75, 76, 90)]
+    known = labels.mature(times, label("none"), T + 130 * DAY, silent)
+    # (as-of, as-of + 30 days]: half of it at most is in the hole.
+    assert known == [T + place * DAY for place in (30, 44, 45, 76, 90)]
+    assert labels.silences(hole | days((60, 91))) == []  # once it is delivered
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        days((0, 29), (60, 100)),  # too few days before it to tell what is usual
+        days(*((7 * week, 7 * week + 6) for week in range(20))),  # never on Sundays
+        days((0, 40), (42, 60)),  # a day, and two of them later, are nothing
+        days((0, 10), (20, 60), (80, 100)),  # it was so before
+        set(),
+    ],
+)
+def test_what_is_usual_is_no_silence(seen: set[date]) -> None:
+    assert labels.silences(seen) == []
+
+
+def test_a_shop_that_is_closed_for_a_week_keeps_its_labels() -> None:
+    silent = labels.silences(days((0, 60), (71, 100)))
+    assert silent == [(T + 60 * DAY, T + 71 * DAY)]
+    times = [T + place * DAY for place in range(70)]
+    assert labels.mature(times, label("none"), T + 130 * DAY, silent) == times
+
+
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_a_shop_with_few_orders_keeps_its_labels(every: int) -> None:
+    """Orders by chance, one in so many days: who knows what is usual is fooled once in a while."""
+    lost = asked = 0
+    for seed in range(100):
+        draw = random.Random(seed)
+        at, seen = 0.0, set[date]()
+        while at < 730:
+            at += draw.expovariate(1 / every)
+            seen.add((T + at * DAY).date())
+        times = [T + place * DAY for place in range(0, 700, 30)]
+        known = labels.mature(times, label("none"), T + 800 * DAY, labels.silences(seen))
+        lost += len(times) - len(known)
+        asked += len(times)
+    assert lost <= asked / 300
 
 
 @pytest.fixture(scope="module")

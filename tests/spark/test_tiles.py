@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from delta.tables import DeltaTable
+from pyspark.sql import functions as F
 
 from driftline import features, operations, pins, schemas
-from driftline.jobs import tiling
+from driftline.jobs import features as features_job
+from driftline.jobs import gate, tiling
 from driftline.problem import Problem
 
 DAY = timedelta(days=1)
@@ -163,3 +166,33 @@ def test_other_features_make_other_tiles(line, open_line, tmp_path) -> None:
         .distinct()
         .count()
     )
+
+
+def test_days_that_were_not_delivered_make_no_labels(open_line, tmp_path, spark) -> None:
+    """Nobody came back then, by what is there; once they are delivered it is known who did."""
+    count = {"name": "n", "source": "events", "operation": "count", "windows": ("7d",)}
+    line = open_line(
+        problem(features=(count,)), data=tmp_path, warehouse=tmp_path / "w", root=tmp_path
+    )
+    silver = schemas.silver(line.problem, "events")
+    suite = gate.suite_path(line, schemas.features(line.problem))
+    suite.parent.mkdir(parents=True)
+    rows = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
+    suite.write_text(json.dumps({"name": "features", "expectations": [rows]}))
+    line.tables.append(days(spark, *range(60)), silver, key="before")
+    line.tables.append(days(spark, *range(73, 81), delivery="after"), silver, key="after")
+    hole = (
+        "nothing of events from 2024-03-11 to 2024-03-22, as if not delivered; "
+        "no labels at 1 of the as-ofs for it, the first 2024-03-12"
+    )
+    assert features_job.run(line).endswith(hole)
+
+    def known() -> dict[datetime, bool]:
+        rows = line.tables.read("gold.features").groupBy("as_of").agg(F.count("label").alias("n"))
+        return {row.as_of: row.n > 0 for row in rows.collect()}
+
+    times = [datetime(2024, 2, 1) + place * 10 * DAY for place in range(6)]
+    assert known() == {time: time != datetime(2024, 3, 12) for time in times}
+    line.tables.append(days(spark, *range(60, 73), delivery="late"), silver, key="late")
+    assert "nothing of events" not in features_job.run(line)
+    assert known() == dict.fromkeys(times, True)

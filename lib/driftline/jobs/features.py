@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.sql import Column, DataFrame
@@ -41,7 +41,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         }
         _check_expressions(line, silver)
         ledger.progress("finding the newest event")
-        first, newest = _extent(line, silver[problem.label.source], problem.label.source)
+        first, newest, days = _extent(line, silver[problem.label.source], problem.label.source)
         watermark = min(newest, as_of or newest)
         times = features.as_ofs(problem.cutoffs, watermark)
         if not times:
@@ -50,7 +50,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
                 where=f"cutoffs.first {problem.cutoffs.first}, data until {watermark:%Y-%m-%d}",
                 hint="set cutoffs.first inside the data, with room for the windows before it",
             )
-        known = labels.mature(times, problem.label, watermark)
+        silent = labels.silences(days)
+        known = labels.mature(times, problem.label, watermark, silent)
         asked = problem.model_dump(
             include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
         )
@@ -81,6 +82,9 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             f"{sum(each.labelled for each in evidence.seen):,} with a known label"
         )
         remarks = [*_remarks(line, first, newest, times, evidence, as_of), *_left_out(line, silver)]
+        remarks += _unheard(
+            line, silent, set(labels.mature(times, problem.label, watermark)) - {*known}
+        )
         for each in remarks:
             ledger.message += f"; {each}"
         return ledger.message
@@ -134,6 +138,18 @@ def _remarks(
         )
     if as_of and as_of > newest:
         yield f"the data end {newest:%Y-%m-%d}, before --as-of"
+
+
+def _unheard(
+    line: Line, silent: Sequence[labels.Silence], without: Collection[datetime]
+) -> Iterator[str]:
+    """The days that nothing was delivered of, and what is not known for it."""
+    source = line.problem.label.source
+    for begin, end in silent:
+        last = end - timedelta(days=1)
+        yield f"nothing of {source} from {begin:%Y-%m-%d} to {last:%Y-%m-%d}, as if not delivered"
+    if without:
+        yield f"no labels at {len(without)} of the as-ofs for it, the first {min(without):%Y-%m-%d}"
 
 
 def _left_out(line: Line, silver: Mapping[str, DataFrame]) -> Iterator[str]:
@@ -267,16 +283,16 @@ def _time(line: Line, source: str) -> str:
     return line.problem.sources[source].time
 
 
-def _extent(line: Line, rows: DataFrame, source: str) -> tuple[datetime, datetime]:
-    """The oldest and the newest event of the source the label is made from."""
+def _extent(line: Line, rows: DataFrame, source: str) -> tuple[datetime, datetime, Sequence[date]]:
+    """The oldest and the newest event of the label's source, and the days that have any."""
     when = moment(_time(line, source))
     # A wrong clock must not make labels mature.
     sane = rows.where(believable(_time(line, source), line.problem.sources[source].arrival))
-    found = sane.agg(F.min(when), F.max(when)).first()
+    found = sane.agg(F.min(when), F.max(when), F.collect_set(F.to_date(when))).first()
     if found is None or found[1] is None:
         raise Refused(
             "the label's source has no event",
             where="silver",
             hint="see ops.quarantine: every row may have broken a rule",
         )
-    return utc(found[0]), utc(found[1])
+    return utc(found[0]), utc(found[1]), found[2]
