@@ -243,7 +243,8 @@ with running.marked(None, sys.argv[1], "t2", sys.argv[2]):
 def test_a_stage_that_hangs_breaks_its_promise(line) -> None:
     """Training, promised within an hour, goes on since two; yesterday's was in time."""
     line.tables.append_values([run("t1", "train"), run("i1", "ingest")], schemas.RUNS, key=None)
-    said = {"stage": "train", "started_at": (NOW - timedelta(hours=2)).isoformat()}
+    begun = datetime.now(timezone.utc) - timedelta(hours=2)  # NOW is when the tests began
+    said = {"stage": "train", "started_at": begun.isoformat()}
     root = line.tables.root
     durations = [each for each in sla.promises(line.problem.sla, "") if each.kind == "duration"]
 
