@@ -62,11 +62,6 @@ class Run:
         """Note the exact version of a table that was read."""
         self.tables_read[table] = version
 
-    def read_bytes(self, number: int) -> None:
-        """Add bytes that were read past Spark and its counters."""
-        with self._lock:
-            self.bytes_read += number
-
     def wrote(self, written: Written) -> None:
         """Note a write; one that was not skipped makes the run ``done``."""
         if not written.skipped:

@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -264,31 +263,10 @@ def _value(name: str, numbers: Numbers, schema: StructType) -> Any:
     return []
 
 
-_RUNNING = threading.Lock()
-"""Great Expectations has one context a process, the newest: not for two threads at once."""
-
-
 def _run(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
     """Results of the rules that Great Expectations runs by itself, in their order."""
     if not rules:
         return []
-    with _RUNNING:
-        found = _results(rules, suite, rows)
-    for place, rule in enumerate(rules):
-        trouble = found[place].exception_info
-        if not trouble or not trouble.get("raised_exception", bool(trouble)):
-            continue
-        condition = untold.condition_in(str(trouble))
-        if condition is None:
-            # It makes a verdict even of a table that cannot be read; that is none on the data.
-            raise storage.explained(str(trouble)) or _cannot_run(rule, suite, _kind(trouble))
-        # What it asks together fails together.
-        alone = len(rules) == 1
-        found[place] = _untold(rule, suite, condition) if alone else _run([rule], suite, rows)[0]
-    return found
-
-
-def _results(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
     import great_expectations as gx
 
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -309,7 +287,19 @@ def _results(rules: Sequence[Rule], suite: Suite, rows: DataFrame) -> list[Any]:
         each.expectation_config.meta.pop("place"): each
         for each in batch.validate(expectations, result_format=dict(_FORMAT)).results
     }
-    return [told[place] for place in range(len(rules))]
+    found = [told[place] for place in range(len(rules))]
+    for place, rule in enumerate(rules):
+        trouble = found[place].exception_info
+        if not trouble or not trouble.get("raised_exception", bool(trouble)):
+            continue
+        condition = untold.condition_in(str(trouble))
+        if condition is None:
+            # It makes a verdict even of a table that cannot be read; that is none on the data.
+            raise storage.explained(str(trouble)) or _cannot_run(rule, suite, _kind(trouble))
+        # What it asks together fails together.
+        alone = len(rules) == 1
+        found[place] = _untold(rule, suite, condition) if alone else _run([rule], suite, rows)[0]
+    return found
 
 
 def _cannot_run(rule: Rule, suite: Suite, found: str) -> ConfError:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from threading import Barrier
 from typing import Any
 
 import pytest
 
-from driftline import quarantine, schemas
+from driftline import schemas
 from driftline.errors import ConfError, Missing, Refused
 from driftline.jobs import gate, query, validate
 from driftline.query import text
@@ -20,7 +19,6 @@ from gated_orders import (
     ORDERS,
     OUT,
     SUITE,
-    Shop,
     killed_at,
 )
 
@@ -206,50 +204,6 @@ def test_killed_with_one_suite_then_another_it_goes_on_with_the_first_again(
     assert validate.run(shop.line) == "orders: 3 good, 3 quarantined, 1 known duplicates"
     assert shop.kept_out() == OUT
     assert shop.numbers() == ["o0", "o3", "o6"]
-
-
-def test_sources_are_judged_at_once_and_what_a_kill_left_of_each_is_replaced(
-    shop, monkeypatch
-) -> None:
-    """Delta refuses one of two replacements at once; Great Expectations has one context a process,
-    and would ask the rows of the other source.
-    """
-    orders = shop.line.problem.sources["orders"]
-    two = shop.line.problem.model_copy(update={"sources": {"orders": orders, "returns": orders}})
-    object.__setattr__(shop.line, "problem", two)
-    shop = Shop(shop.line)
-    shop.lands("b1", ORDERS)
-    more = [("o3", NOON, 50.0, "web"), ("o4", NOON, 60.0, "web")]
-    shop.lands("b2", [*ORDERS[:3], *more], source="returns")
-    killed_at(monkeypatch, shop, "append", "silver.")
-    for source in two.sources:
-        median = {"column": "amount", "min_value": -0.5, "max_value": 4}
-        theirs = {"type": "expect_column_median_to_be_between", "kwargs": median}
-        theirs["meta"] = {"severity": "warn"}
-        shop.guarded_by([SUITE[0], SUITE[1], SUITE[3], theirs], source)
-    both, quarantined = Barrier(2, timeout=60), quarantine.quarantined
-
-    def met(*of: Any, **more: Any) -> Any:
-        both.wait()
-        return quarantined(*of, **more)
-
-    monkeypatch.setattr(quarantine, "quarantined", met)
-    aside = "(expect_column_median_to_be_between: run by Great Expectations, rows that break it are"
-    assert validate.run(shop.line) == (
-        f"orders: 4 good, 2 quarantined, 1 known duplicates {aside} not kept out); "
-        f"returns: 3 good, 2 quarantined, 0 known duplicates {aside} not kept out)"
-    )
-    rows = shop.read("ops.quarantine")
-    found = {(row.table, row.offset): sorted(each.name for each in row.rules) for row in rows}
-    assert len(found) == len(rows)
-    assert found == {
-        (f"silver.{source}", offset): rules
-        for source in two.sources
-        for offset, rules in ((1, [AMOUNT]), (2, [AMOUNT, NULL]))
-    }
-    medians = [row for row in shop.read("ops.quality") if row.type == theirs["type"]]
-    told = {row.table: (row.success, row.element_count) for row in medians}
-    assert told == {"silver.orders": (True, 7), "silver.returns": (False, 5)}
 
 
 def test_a_field_of_other_deliveries_is_none_of_silver_nor_of_its_suite(shop) -> None:

@@ -21,7 +21,6 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.operations import OPERATIONS
 from driftline.session import utc
-from driftline.threads import at_once
 from driftline.tiles import arrival, believable, moment
 
 
@@ -91,16 +90,13 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
 
 
 def _tiles(line: Line, ledger: Run, versions: Mapping[str, int]) -> dict[str, DataFrame]:
-    """The tiles of each source that has any, of as many at once as there are cores."""
     problem = line.problem
-    sources = [each for each in problem.sources if features.components(problem, each)]
-
-    def made(source: str) -> DataFrame:
-        return tiling.tiled(line, ledger, source, versions[f"silver.{source}"])
-
     try:
-        tiles = at_once(line.spark, made, sources, threads=line.environment.cores)
-        return dict(zip(sources, tiles, strict=True))
+        return {
+            source: tiling.tiled(line, ledger, source, versions[f"silver.{source}"])
+            for source in problem.sources
+            if features.components(problem, source)
+        }
     except PySparkException as error:
         if storage.explained(f"{type(error).__name__} {error}"):
             raise

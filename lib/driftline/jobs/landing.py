@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from itertools import chain, compress
+from itertools import compress
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -28,7 +28,6 @@ from driftline.new_files import NewFile
 from driftline.schemas import Table
 from driftline.sources import Layout, Split
 from driftline.tables import Written
-from driftline.threads import at_once
 
 _SPLIT_BYTES = 64 * 1024 * 1024
 
@@ -144,22 +143,18 @@ def _key(batch: Batch) -> str:
 
 
 def _land(line: Line, ledger: Run, batches: list[Batch]) -> Counts:
-    """Write planned batches, of as many sources at once as there are cores; returns what became of
-    the records of each delivery.
+    """Write planned batches; returns what became of the records of each delivery.
 
     Every step is keyed, so that a second try does only what is left.
     """
-
-    def land(source: str) -> list[tuple[Counts, tuple[int, int, int]]]:
-        return [_land_one(line, ledger, batch) for batch in batches if batch.source == source]
-
-    planned = dict.fromkeys(batch.source for batch in batches)
-    done = at_once(line.spark, land, planned, threads=line.environment.cores)
     counts: Counts = {}
-    for found, _ in chain.from_iterable(done):
+    sums = []
+    for batch in batches:
+        found, sum_ = _land_one(line, ledger, batch)
         counts |= found
+        sums.append(sum_)
     record(line, ledger, batches, "landed", counts=counts)
-    for _, (read, kept, refused) in chain.from_iterable(done):
+    for read, kept, refused in sums:
         ledger.count(in_=read, out=kept, rejected=refused)
     return counts
 
@@ -172,7 +167,7 @@ def _land_one(line: Line, ledger: Run, batch: Batch) -> tuple[Counts, tuple[int,
     both = (table, schemas.REJECTS)
     land = _land_files if all(map(line.tables.takes_files, both)) else _land_by_spark
     tallies, written, kept_out = land(line, ledger, batch, table, new)
-    ledger.read_bytes(sum(each.bytes for each in batch.deliveries))
+    ledger.bytes_read += sum(each.bytes for each in batch.deliveries)
     counts: Counts = dict.fromkeys(batch.known_as, (0, 0, 0))
     for tally in tallies:
         before = counts[batch.source, tally.delivery]

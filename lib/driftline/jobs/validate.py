@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -22,7 +21,6 @@ from driftline.logs import visible
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite
 from driftline.suites import allows_no_row
-from driftline.threads import at_once
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,18 @@ def run(
         line.ledger.run("validate") as ledger,
         line.tables.lock(*names, schemas.QUARANTINE.full_name),
     ):
-        refused: Sequence[Refused] = ()
+        refused: list[Refused] = []
         if replay:
             said = [again(line, ledger, source, suite) for source, suite in suites.items()]
         elif give_up is not None:
             source, batch = _waiting(line, give_up)
             said = [_give_up(line, ledger, source, batch, suites[source])]
         else:
-            said, refused = _all(line, ledger, suites)
+            batches = _landed(line)
+            said = [
+                _source(line, ledger, source, batches[source], suite, refused)
+                for source, suite in suites.items()
+            ]
         ledger.message = "; ".join(said)
         if refused:
             count = f"{len(refused)} {'batch was' if len(refused) == 1 else 'batches were'}"
@@ -108,22 +110,15 @@ def _landed(line: Line) -> dict[str, list[_Landed]]:
     return found
 
 
-def _all(line: Line, ledger: Run, suites: Mapping[str, Suite]) -> tuple[list[str], list[Refused]]:
-    """The sources, as many at once as there are cores; what is told of each, what was refused."""
-    landed = _landed(line)
-
-    def work(source: str) -> tuple[str, list[Refused]]:
-        return _source(line, ledger, source, landed[source], suites[source])
-
-    found = at_once(line.spark, work, suites, threads=line.environment.cores)
-    return [said for said, _ in found], [each for _, refused in found for each in refused]
-
-
 def _source(
-    line: Line, ledger: Run, source: str, landed: list[_Landed], suite: Suite
-) -> tuple[str, list[Refused]]:
+    line: Line,
+    ledger: Run,
+    source: str,
+    landed: list[_Landed],
+    suite: Suite,
+    refused: list[Refused],
+) -> str:
     """Judge the new batches of one source; one that is refused does not hold up the others."""
-    refused = []
     bronze = f"bronze.{source}"
     version = line.tables.version(bronze)
     ledger.read(bronze, version)
@@ -148,7 +143,7 @@ def _source(
         said += [f"{good:,} good, {bad:,} quarantined, {repeats:,} known duplicates{aside}"]
     if without:
         said += [f"{without:,} {'delivery' if without == 1 else 'deliveries'} without a record"]
-    return f"{source}: {', '.join(said) or 'nothing new'}", refused
+    return f"{source}: {', '.join(said) or 'nothing new'}"
 
 
 _BY_HAND = "run by Great Expectations, rows that break it are not kept out"
@@ -290,10 +285,6 @@ def _measure(
         line.tables.append_values(rows, schemas.METRICS, key=f"validate:{table.name}:{batch}")
 
 
-_REPLACING = threading.Lock()
-"""Of two replacements at once Delta refuses one, whichever rows they are about."""
-
-
 def _keep_out(
     line: Line,
     ledger: Run,
@@ -332,8 +323,7 @@ def _keep_out(
     )
     if before:
         where = f"`table` = '{table.full_name}' AND batch = '{batch}'"
-        with _REPLACING:
-            written = line.tables.replace(kept, schemas.QUARANTINE, where=where, key=key)
+        written = line.tables.replace(kept, schemas.QUARANTINE, where=where, key=key)
     else:
         written = line.tables.append(kept, schemas.QUARANTINE, key=key)
     ledger.wrote(written)
