@@ -176,8 +176,9 @@ def test_a_clock_that_its_own_arrival_gives_away(open_line, tmp_path, spark) -> 
     told = events.model_copy(update={"arrival": "there"})
     sources = {"events": told}
     line = replace(line, problem=line.problem.model_copy(update={"sources": sources}))
-    found = job._extent(line, silver.withColumn("there", there), "events")
-    assert found == (FIRST, FIRST + 25 * DAY)
+    first, newest, days = job._extent(line, silver.withColumn("there", there), "events")
+    assert (first, newest) == (FIRST, FIRST + 25 * DAY)
+    assert set(days) == {FIRST.date(), (FIRST + 25 * DAY).date()}
 
 
 def test_expressions_that_are_none(open_line, tmp_path, spark) -> None:

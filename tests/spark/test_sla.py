@@ -268,7 +268,7 @@ def test_a_stage_that_hangs_breaks_its_promise(line) -> None:
     assert judged["duration train"] == ("broken", "t2")
     assert judged["duration ingest"] == ("kept", "i1")
     assert hangs.value == pytest.approx(7200, abs=600)
-    assert hangs.said == f"running, begun {NOW - timedelta(hours=2):%Y-%m-%d %H:%M}, " + (
+    assert hangs.said == f"running, begun {begun:%Y-%m-%d %H:%M}, " + (
         "and not ended since"
     )
     assert (late.value, late.run_id) == (60.0, "t1")  # within its limit it says nothing
