@@ -99,15 +99,18 @@ def types(ddl: str) -> list[tuple[str, str]]:
 
 
 def is_plain(snapshot: Any) -> bool:
-    """Whether a data file with the table's columns can be added as it is: no partitions, no
-    renamed columns, nothing that Spark would check or generate while it writes.
+    """Whether a data file with the table's columns can be added, and read, as it is: no partitions,
+    no renamed columns, no rows that are there and hidden, nothing that Spark would check or
+    generate while it writes.
     """
     metadata = snapshot.metadata()
+    features = snapshot.protocol().readerFeatureNames()
     settings = metadata.configuration().keys().mkString(" ")
     schema = metadata.schemaString()
     return bool(
         metadata.partitionColumns().isEmpty()
         and metadata.columnMappingMode().name() == "none"
+        and not features.contains("deletionVectors")
         and "delta.constraints." not in settings
         and not any(word in schema for word in _CHECKED)
     )

@@ -9,8 +9,8 @@ A rule is one small function from an expectation's arguments to a column:
 * :data:`SCHEMA`: what the columns alone decide.
 
 Adding one is one entry there. ``measures.py`` asks everything that one pass over the rows can
-answer; the verdicts on its numbers are Great Expectations' own code (``suites.py``). A type that is
-in none of the tables runs through Great Expectations itself.
+answer (``arrow_scan.py`` the common ones, of files as they are); the verdicts on its numbers are
+Great Expectations' own code (``suites.py``). A type in none of the tables runs through it itself.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ is called unusual, from :data:`LEAST` earlier batches on; with the heavy tails o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pyspark.sql import Column, Row
@@ -37,21 +38,36 @@ class Unusual:
     """Between these it would not be called unusual."""
 
 
-def vitals(columns: Sequence[str], time: str) -> list[Column]:
-    """What is counted of every batch, whatever its suite says: aggregates for the one pass."""
-    values = [F.count(F.col(f"`{name}`")).alias(f"v{n}") for n, name in enumerate(columns)]
-    newest = F.max(F.col(f"`{time}`").cast("timestamp")).alias("newest")
-    return [*values, newest, F.max("_arrived_at").alias("arrived")]
+@dataclass(frozen=True)
+class Vitals:
+    """What is counted of every batch, whatever its suite says."""
 
+    columns: tuple[str, ...]
+    time: str
+    arrived: str = "_arrived_at"
 
-def measured(told: Row, columns: Sequence[str]) -> list[tuple[str, str | None, float]]:
-    """(metric, column, value) of a batch that has rows; ``told`` also has how many: ``rows``."""
-    found: list[tuple[str, str | None, float]] = [("rows", None, float(told.rows))]
-    found += [("null_rate", name, 1 - told[f"v{n}"] / told.rows) for n, name in enumerate(columns)]
-    if told.newest is not None and told.arrived is not None:
-        lag = (told.arrived - told.newest).total_seconds() / 3600
-        found.append(("lag_hours", None, lag))
-    return found
+    def aggregates(self) -> list[Column]:
+        """The same as aggregates for the one pass over Spark's rows."""
+        values = [F.count(F.col(f"`{name}`")).alias(f"v{n}") for n, name in enumerate(self.columns)]
+        newest = F.max(F.col(f"`{self.time}`").cast("timestamp")).alias("newest")
+        return [*values, newest, F.max(self.arrived).alias("arrived")]
+
+    def row(self, rows: int, values: Mapping[str, int], newest: Mapping[str, Any]) -> Row:
+        """What those aggregates are of rows that were counted otherwise."""
+        counts = {f"v{n}": values[name] for n, name in enumerate(self.columns)}
+        return Row(rows=rows, **counts, newest=newest[self.time], arrived=newest[self.arrived])
+
+    def measured(self, told: Row) -> list[tuple[str, str | None, float]]:
+        """(metric, column, value) of a batch that has rows, of what the one pass told."""
+        found: list[tuple[str, str | None, float]] = [("rows", None, float(told.rows))]
+        found += [
+            ("null_rate", name, 1 - told[f"v{n}"] / told.rows)
+            for n, name in enumerate(self.columns)
+        ]
+        if told.newest is not None and told.arrived is not None:
+            lag = (told.arrived - told.newest).total_seconds() / 3600
+            found.append(("lag_hours", None, lag))
+        return found
 
 
 def unusual(metric: str, history: Sequence[float], value: float, *, rows: float) -> Unusual | None:

@@ -7,13 +7,13 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
-from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, suites
 from driftline.errors import ConfError
 from driftline.jobs import gate
 from driftline.rule_checks import check
 from driftline.suite_files import Rule, Suite
+from driftline.watch import Vitals
 
 DDL = (
     "id int, n bigint, m bigint, x double, word string, other string, flag boolean, "
@@ -503,13 +503,14 @@ def test_a_rule_that_fails_on_a_value_has_a_verdict_of_its_own(frame, tmp_path) 
     others = [*RULES[:3], median, *RULES[3:6]]
     check(frame("dirty"), suite(*FAILING))
     meta = {"run_id": {"run_name": "r1", "run_time": "2024-03-01T12:00:00+00:00"}, "batch": "b7"}
+    vitals = Vitals(("n",), "t", "t")
     together = gate.judge(
-        frame("dirty"), suite(*others[:4], *FAILING, *others[4:]), meta=meta, also=[F.max("n")]
+        frame("dirty"), suite(*others[:4], *FAILING, *others[4:]), meta=meta, vitals=vitals
     )
-    alone = gate.judge(frame("dirty"), suite(*others), meta=meta, also=[F.max("n")])
+    alone = gate.judge(frame("dirty"), suite(*others), meta=meta, vitals=vitals)
     failed = together.verdicts[4 : 4 + len(FAILING)]
     assert [*together.verdicts[:4], *together.verdicts[4 + len(FAILING) :]] == alone.verdicts
-    assert (together.rows, together.told["max(n)"]) == (alone.rows, alone.told["max(n)"])
+    assert (together.rows, together.told) == (alone.rows, alone.told)
     for each in failed:
         cast = each.rule.severity == "error"
         said = (

@@ -33,7 +33,7 @@ def test_a_batch_that_was_killed_is_left_to_validate_by_a_replay(shop, monkeypat
     validate.run(shop.line)
     later = [(f"p{n}", *order[1:]) for n, order in enumerate(ORDERS)]
     shop.lands("b2", later, at=NOON + timedelta(hours=1))
-    killed_at(monkeypatch, shop, "append", "silver.orders")
+    killed_at(monkeypatch, shop, "append_files", "silver.orders")
     shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])  # the channel does not matter any more
     said = validate.run(shop.line, replay=True)
     assert said.startswith("orders: 2 rows judged again: 1 cured")  # of the first batch alone

@@ -268,9 +268,7 @@ def test_a_stage_that_hangs_breaks_its_promise(line) -> None:
     assert judged["duration train"] == ("broken", "t2")
     assert judged["duration ingest"] == ("kept", "i1")
     assert hangs.value == pytest.approx(7200, abs=600)
-    assert hangs.said == f"running, begun {begun:%Y-%m-%d %H:%M}, " + (
-        "and not ended since"
-    )
+    assert hangs.said == f"running, begun {begun:%Y-%m-%d %H:%M}, " + ("and not ended since")
     assert (late.value, late.run_id) == (60.0, "t1")  # within its limit it says nothing
     assert (ended.value, ended.said[:4]) == (60.0, "done")  # its row is in, its mark not gone yet
 

@@ -183,7 +183,7 @@ def test_killed_between_the_two_writes_it_goes_on_even_with_another_suite(
     shop, monkeypatch
 ) -> None:
     shop.lands("b1", ORDERS)
-    killed_at(monkeypatch, shop, "append", "silver.orders")
+    killed_at(monkeypatch, shop, "append_files", "silver.orders")
     assert shop.kept_out() == OUT and not shop.numbers()
     shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])  # the channel does not matter any more
     assert validate.run(shop.line) == "orders: 4 good, 2 quarantined, 1 known duplicates"
@@ -196,9 +196,9 @@ def test_killed_with_one_suite_then_another_it_goes_on_with_the_first_again(
 ) -> None:
     """What the second put into quarantine is not taken for what the first had."""
     shop.lands("b1", ORDERS)
-    killed_at(monkeypatch, shop, "append", "silver.orders")
+    killed_at(monkeypatch, shop, "append_files", "silver.orders")
     shop.guarded_by([SUITE[0], SUITE[1], SUITE[3]])
-    killed_at(monkeypatch, shop, "append", "silver.orders")
+    killed_at(monkeypatch, shop, "append_files", "silver.orders")
     assert shop.kept_out() == {1: [AMOUNT], 2: [AMOUNT, NULL]}
     shop.guarded_by(SUITE)
     assert validate.run(shop.line) == "orders: 3 good, 3 quarantined, 1 known duplicates"

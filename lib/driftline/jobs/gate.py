@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from driftline import measures, quality, rule_checks, schemas, storage, suites, untold
+from driftline import (
+    arrow_rules,
+    arrow_scan,
+    measures,
+    quality,
+    rule_checks,
+    schemas,
+    storage,
+    suites,
+    untold,
+)
+from driftline.arrow_files import Files
 from driftline.errors import ConfError
 from driftline.expectation_results import Numbers
 from driftline.jobs.line import Line
@@ -21,6 +32,7 @@ from driftline.ledger import Run
 from driftline.schemas import Table
 from driftline.suite_files import Rule, Suite, read_suite
 from driftline.suites import Judged
+from driftline.watch import Vitals
 
 
 def suite_path(line: Line, table: Table) -> Path:
@@ -59,15 +71,18 @@ def guard(
     *,
     suite: Suite | None = None,
     batch: str = "",
-    also: Sequence[Column] = (),
+    vitals: Vitals | None = None,
+    files: Files | None = None,
 ) -> Judged:
     """Judge what is about to be written to ``table``; raises Refused after keeping the verdicts.
 
-    ``suite`` is that of the table, if it was read before; ``also`` are aggregates that the same
-    pass shall tell.
+    ``suite`` is that of the table, if it was read before; ``vitals`` is what the same pass shall
+    tell beside, ``files`` where the rows are, if workers can read them as they are.
     """
     suite = suite or suite_of(line, table)
-    judged = verdicts(line, ledger, rows, table, suite=suite, batch=batch, also=also)
+    judged = verdicts(
+        line, ledger, rows, table, suite=suite, batch=batch, vitals=vitals, files=files
+    )
     suites.refuse(judged, table.full_name)
     return judged
 
@@ -80,7 +95,8 @@ def verdicts(
     *,
     suite: Suite,
     batch: str,
-    also: Sequence[Column] = (),
+    vitals: Vitals | None = None,
+    files: Files | None = None,
 ) -> Judged:
     """Judge and keep the verdicts, whatever they are."""
     ledger.progress(f"judging {table.full_name} by {len(suite.rules)} expectations")
@@ -90,7 +106,7 @@ def verdicts(
         "table": table.full_name,
         "batch": batch,
     }
-    judged = judge(rows, suite, meta=meta, also=also)
+    judged = judge(rows, suite, meta=meta, vitals=vitals, files=files)
     values = [
         (
             table.full_name,
@@ -121,15 +137,22 @@ def verdicts(
 
 
 def judge(
-    rows: DataFrame, suite: Suite, *, meta: Mapping[str, Any], also: Sequence[Column] = ()
+    rows: DataFrame,
+    suite: Suite,
+    *,
+    meta: Mapping[str, Any],
+    vitals: Vitals | None = None,
+    files: Files | None = None,
 ) -> Judged:
     """The verdicts of a suite: one pass over the rows, one shuffle for each set of columns whose
     distinct values are asked for, and whatever Great Expectations runs by itself. Only if one of
-    the rules fails on a value there are more.
+    the rules fails on a value there are more, and if Arrow tells some of the rules and not all:
+    then Spark passes over the rows, too.
     """
 
     def ask(places: Sequence[int]) -> tuple[Row, dict[int, Numbers | None]]:
-        told, numbers = _asked(rows, [suite.rules[place] for place in places], also)
+        rules = [suite.rules[place] for place in places]
+        told, numbers = _asked(rows, rules, vitals, files)
         return told, dict(zip(places, numbers, strict=True))
 
     with unsaid(suite):
@@ -143,29 +166,54 @@ def judge(
 
 
 def _asked(
-    rows: DataFrame, rules: Sequence[Rule], also: Sequence[Column]
+    rows: DataFrame, rules: Sequence[Rule], vitals: Vitals | None, files: Files | None
 ) -> tuple[Row, list[Numbers | None]]:
     """What one pass tells, and the numbers of each rule; None if Great Expectations runs it."""
-    told = measures.scan(rows, rules, *also).first()
-    assert isinstance(told, Row)
-    grouped: dict[int, dict[str, Any]] = {}
+    found: dict[int, dict[str, Any]] = {
+        place: {} for place, rule in enumerate(rules) if quality.compiled(rule)
+    }
+    told, by_arrow = None, dict[int, Numbers]()
+    if files is not None:
+        told, by_arrow = _told_by_arrow(rows.sparkSession, rules, list(found), vitals, files)
+        for place, numbers in by_arrow.items():
+            found[place].update(numbers)
+    left = [place for place in found if place not in by_arrow]
+    asked = [rules[place] for place in left]
+    if told is None or any(map(measures.numbers_asked, asked)):
+        also = vitals.aggregates() if vitals and told is None else []
+        seen = measures.scan(rows, asked, *also).first()
+        assert isinstance(seen, Row)
+        told = told or seen
+        for n, (place, rule) in enumerate(zip(left, asked, strict=True)):
+            for number, name in enumerate(measures.numbers_asked(rule)):
+                found[place][name] = seen[f"r{n}_{number}"]
     for each in measures.groups(rows, rules):
-        found = each.rows.first()
-        assert isinstance(found, Row)
-        for name, (place, number) in each.names.items():
-            grouped.setdefault(place, {})[number] = found[name]
-    return told, [
-        {
-            **{
-                name: told[f"r{place}_{number}"]
-                for number, name in enumerate(measures.numbers_asked(rule))
-            },
-            **grouped.get(place, {}),
-        }
-        if quality.compiled(rule)
-        else None
-        for place, rule in enumerate(rules)
-    ]
+        distinct = each.rows.first()
+        assert isinstance(distinct, Row)
+        for alias, (place, name) in each.names.items():
+            found[place][name] = distinct[alias]
+    return told, [found.get(place) for place in range(len(rules))]
+
+
+def _told_by_arrow(
+    spark: SparkSession,
+    rules: Sequence[Rule],
+    places: Sequence[int],
+    vitals: Vitals | None,
+    files: Files,
+) -> tuple[Row, dict[int, Numbers]]:
+    """What Arrow tells of the rows in some files, and the numbers of the rules that it tells."""
+    told = [place for place in places if arrow_rules.tells(rules[place], files.schema)]
+    asked = [rules[place] for place in told]
+    newest = (vitals.time, vitals.arrived) if vitals else ()
+    found = arrow_scan.scan(spark, files, asked, newest)
+    numbers = {
+        place: arrow_scan.numbers(n, rule, found)
+        for n, (place, rule) in enumerate(zip(told, asked, strict=True))
+    }
+    if vitals is None:
+        return Row(rows=found.rows), numbers
+    return vitals.row(found.rows, found.values, found.newest), numbers
 
 
 @contextmanager

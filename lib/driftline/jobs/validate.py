@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import quality, quarantine, schemas, watch
 from driftline.errors import Missing, Refused, did_you_mean
+from driftline.jobs import admission
 from driftline.jobs.batches import is_landed
 from driftline.jobs.dry_run import trial
 from driftline.jobs.gate import as_declared, guard, suite_of, verdicts
@@ -190,27 +191,19 @@ def _batch(
     declared = line.problem.sources[source]
     rows = _rows(line, table, version, batch)
     columns = list(declared.columns)
-    vitals = watch.vitals(columns, declared.time)
-    judged = guard(line, ledger, rows, table, suite=suite, batch=batch, also=vitals)
+    vitals = watch.Vitals(tuple(columns), declared.time)
+    files = admission.files_of(line, rows, table, batch)
+    judged = guard(line, ledger, rows, table, suite=suite, batch=batch, vitals=vitals, files=files)
     assert judged.told is not None
-    _measure(line, ledger, table, batch, watch.measured(judged.told, columns))
+    _measure(line, ledger, table, batch, vitals.measured(judged.told))
     ledger.progress(f"splitting {source}")
     hit = {each.rule.fingerprint for each in judged.verdicts if each.unexpected_count}
     rules = [rule for rule in quarantine.splitting(suite) if rule.fingerprint in hit]
     bad = _keep_out(line, ledger, rows, rules, table, batch, suite)
-    good = rows.where(~quarantine.is_bad(rules)) if rules else rows
-    seen = None
-    if declared.key and line.tables.exists(table.full_name):
-        seen = as_declared(line.tables.read(table.full_name), table)
-    marked = quarantine.mark_repeats(good, seen, key=declared.key, time=declared.time)
-    observed = Observation()
-    if declared.key:
-        marked = marked.observe(observed, F.count_if("_repeat").alias("repeats"))
-    passed = marked.where(~F.col("_repeat"))
-    written = line.tables.append(passed, table, key=f"validate:{batch}")
+    written, repeats = admission.let_in(
+        line, rows, files, rules, table, batch, count=judged.rows - bad
+    )
     ledger.wrote(written)
-    # Delta counts what it writes, Spark what repeats, the pass before both counted all.
-    repeats = observed.get["repeats"] if declared.key and judged.rows > bad else 0
     kept = written.rows or 0
     ledger.count(in_=judged.rows, out=kept, rejected=bad, duplicate=repeats)
     return kept, bad, repeats
