@@ -86,9 +86,14 @@ class Service:
         """The service of a model in an MLflow store."""
         return cls(lambda: champion.find(store, name), lambda found: champion.fetch(store, found))
 
-    def predict(self, loaded: Loaded, asked: Asked) -> Scores:
-        """Score rows; :class:`Wrong` names rows for which the model has no finite score."""
-        score = loaded.model.score(asked.numbers, asked.words)
+    def predict(
+        self, loaded: Loaded, asked: Asked, left: Callable[[], bool] = lambda: False
+    ) -> Scores:
+        """Score rows; :class:`Wrong` names rows for which the model has no finite score.
+
+        ``left`` tells, between blocks of rows, whether nobody waits for them any more.
+        """
+        score = loaded.model.score(asked.numbers, asked.words, left)
         if not np.isfinite(score).all():
             where = np.flatnonzero(~np.isfinite(score))[:20]
             raise Wrong([(f"rows.{row}", "the model has no finite score for it") for row in where])
