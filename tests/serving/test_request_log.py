@@ -6,10 +6,12 @@ import errno
 import fcntl
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.serving.conftest import INFER, ROW, ask, rows, tensors
 
 from driftline.serving.limits import Limits
@@ -33,6 +35,22 @@ def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
     assert ask(app, "POST", "/predict", rows({})).status == 200
     log.close()
     assert len(logged(folder)) == 6
+
+
+def test_a_request_that_there_is_no_room_for_is_left_out_whole(tmp_path) -> None:
+    log = RequestLog(tmp_path)
+    log.add("q1", 1, [ROW], [0.9], [1.0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # as a disk that is full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.add("q2", 1, [ROW] * 1000, [0.9] * 1000, [1.0] * 1000)
+        log.add("q3", 1, [ROW], [0.9], [1.0])  # there is room for one
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.add("q4", 1, [ROW], [0.9], [1.0])
+    log.close()
+    assert [line["request_id"] for line in logged(tmp_path)] == ["q1", "q3", "q4"]
 
 
 def logged(folder: Path) -> list[dict]:

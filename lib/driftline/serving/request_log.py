@@ -15,8 +15,9 @@ import threading
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 LOGGER = logging.getLogger("driftline.serving")
 
@@ -35,7 +36,7 @@ class RequestLog:
         self._folder, self._lines, self._seconds = folder, lines, seconds
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._written = 0
         self._name()
         self._stop = threading.Event()
@@ -49,7 +50,10 @@ class RequestLog:
         scores: Sequence[float],
         decisions: Sequence[float],
     ) -> None:
-        """Write a request's rows, each with its score and what was decided."""
+        """Write a request's rows, each with its score and what was decided.
+
+        Of a request that raises ``OSError`` nothing is kept, unless the file cannot be cut either.
+        """
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         head = {"time": now, "request_id": request_id, "model_version": version}
         # Another name than the caller's, which may come again and has many rows.
@@ -62,9 +66,7 @@ class RequestLog:
             for place, (row, score, called) in enumerate(zip(rows, scores, decisions, strict=True))
         ]
         with self._lock:
-            file = self._open()
-            file.writelines(lines)
-            file.flush()
+            self._put("".join(lines).encode())
             self._written += len(lines)
             if self._written >= self._lines:
                 self._finish()
@@ -84,11 +86,27 @@ class RequestLog:
             except OSError as error:
                 LOGGER.error("requests were not written down: %s", error.strerror)
 
-    def _open(self) -> TextIO:
+    def _put(self, content: bytes) -> None:
+        """Write all of it or, where there is no room, nothing: half a line would spoil the next."""
+        file = self._open()
+        whole = file.tell()
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            try:
+                file.truncate(whole)
+                file.seek(whole)
+            except OSError:
+                self._file = None
+                file.close()
+            raise
+
+    def _open(self) -> FileIO:
         while self._file is None:
             now = datetime.now(timezone.utc)
             part = self._folder / f".requests-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.ndjson.part"
-            file = part.open("x", encoding="utf-8")
+            file = FileIO(part, "x")  # no buffer, which would write later what was given up
             fcntl.flock(file, fcntl.LOCK_EX)
             if part.exists():
                 self._file, self._written = file, 0
