@@ -34,6 +34,16 @@ def test_a_new_champion_takes_over(registry, service) -> None:
     assert ask(app, "POST", "/predict", rows({})).json["version"] == 1
 
 
+def test_another_model_of_the_same_number_takes_over(registry, service) -> None:
+    """As of a registry that was restored, or begun anew, under a server that runs."""
+    registry.files[1] = onnx(Linear(np.zeros(5), 0.0, logistic=True))
+    assert service.refresh()
+    app = Rest(service, Limits()).app()
+    found = ask(app, "POST", "/predict", rows({})).json
+    assert (found["version"], found["predictions"][0]["score"]) == (1, 0.5)
+    assert not service.refresh()
+
+
 @pytest.mark.parametrize("what", ["gone", "broken", "error"])
 def test_a_champion_that_cannot_be_had_leaves_the_old_one(registry, service, what) -> None:
     if what == "gone":

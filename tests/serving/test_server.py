@@ -370,6 +370,22 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     assert lookup.rows(FACTS, ["c1"]).version == 1
 
 
+def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path) -> None:
+    def made(age: int) -> None:
+        at = pa.array([1_800_000_000_000_000], pa.timestamp("us", "UTC"))
+        rest = {"spend_30d": [1.0], "member": [True], "channel": ["web"]}
+        table = pa.table({"customer_id": ["c1"], "as_of": at, "age": [age], **rest})
+        write_deltalake(str(tmp_path / "features"), table)
+
+    made(30)
+    lookup = Lookup(str(tmp_path / "features"), "customer_id")
+    (tmp_path / "features").rename(tmp_path / "before")
+    made(40)
+    lookup.look()
+    found = lookup.rows(FACTS, ["c1"])
+    assert (found.version, found.rows[0]["age"]) == (0, 40)
+
+
 def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
     """Who was erased is forgotten; a champion that asks for more than is held makes it look."""
 

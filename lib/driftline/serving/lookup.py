@@ -41,6 +41,8 @@ class Found:
 
 @dataclass(frozen=True)
 class _Held:
+    table: str
+    """Delta's own id of the table: one that is made anew counts its versions anew."""
     version: int
     as_of: datetime
     rows: pa.Table
@@ -53,7 +55,7 @@ class Lookup:
     def __init__(self, folder: str, entity: str) -> None:
         self._folder, self._entity = folder, entity
         self._lock = threading.Lock()
-        self._held = self._read()
+        self._held = self._read(self._table())
         self._looked = -math.inf
 
     def rows(self, facts: Facts, entities: Sequence[Any]) -> Found:
@@ -92,8 +94,9 @@ class Lookup:
         with self._lock:
             self._looked = time.monotonic()
             try:
-                if self._version() != self._held.version:
-                    self._held = self._read()
+                table = self._table()
+                if _which(table) != (self._held.table, self._held.version):
+                    self._held = self._read(table)
             except Exception as error:  # a file is gone, say: no reason to fail a request
                 said = error if isinstance(error, DriftlineError) else repr(error)
                 LOGGER.error("features of version %d serve on: %s", self._held.version, said)
@@ -114,11 +117,7 @@ class Lookup:
                 hint="is the storage reachable?",
             ) from None
 
-    def _version(self) -> int:
-        return int(self._table().version())
-
-    def _read(self) -> _Held:
-        table = self._table()
+    def _read(self, table: DeltaTable) -> _Held:
         data = table.to_pyarrow_dataset()
         newest = pc.max(data.to_table(columns=["as_of"]).column("as_of")).as_py()
         if newest is None:
@@ -127,7 +126,11 @@ class Lookup:
             filter=pc.field("as_of") == pa.scalar(newest, data.schema.field("as_of").type)
         )
         places = {entity: place for place, entity in enumerate(rows[self._entity].to_pylist())}
-        return _Held(int(table.version()), newest, rows, places)
+        return _Held(*_which(table), newest, rows, places)
+
+
+def _which(table: DeltaTable) -> tuple[str, int]:
+    return str(table.metadata().id), int(table.version())
 
 
 def _absent(held: _Held, wanted: Sequence[str]) -> list[str]:

@@ -93,7 +93,8 @@ class Service:
         """Where answered requests are written down, if anywhere."""
         self._stop = threading.Event()
         self._failed: _Failed | None = None
-        self.loaded = self._load(self._asked())
+        self._champion = self._asked()
+        self.loaded = self._load(self._champion)
 
     @classmethod
     def of(cls, store: str, name: str) -> Service:
@@ -135,10 +136,11 @@ class Service:
         try:
             found = self._asked()
             failed = self._failed if self._failed and self._failed.champion == found else None
-            if found.number == self.loaded.version or (failed and time.monotonic() < failed.until):
+            # The whole of it: a registry that was begun anew has a version of the same number.
+            if found == self._champion or (failed and time.monotonic() < failed.until):
                 return False
             try:
-                self.loaded = self._load(found)
+                self.loaded, self._champion = self._load(found), found
             except Exception as error:
                 self._failed = _again(found, error, failed)
                 raise
