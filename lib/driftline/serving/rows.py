@@ -1,15 +1,18 @@
 """What a request may say: rows as JSON → the model's numbers and words, or which field is wrong.
 
 Every feature must be there; null says that it is missing. A number is a JSON number, not text; NaN
-and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error.
+and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error, and
+so is one that is there twice.
 Reading ends with the first row that is wrong, and before one of very many fields: a request that is
 made to be wrong everywhere must not cost more than a right one.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -102,6 +105,7 @@ class Reader:
             given = self._adapter.validate_json(body)
         except ValidationError as error:
             raise faults(error, self._fields) from None
+        _once(body, len(given) + sum(map(len, given.get("rows", ()))))
         if len(given) != 1:
             raise Wrong([(" or ".join(self._ways), "exactly one of them is needed")])
         return given.get("rows"), given.get("entities", [])
@@ -118,6 +122,22 @@ class Reader:
         # None becomes NaN
         values = np.asarray(numbers, np.float64).reshape(len(rows), len(facts.numbers))
         return Asked(values, words, [row.get(facts.entity) for row in rows], made_up)
+
+
+def _once(body: bytes, read: int) -> None:
+    """:class:`Wrong` where an object has a field twice, of which pydantic takes the last.
+
+    Each field has a colon: as many as there are fields that were ``read``, and none is there twice.
+    """
+
+    def pairs(given: list[tuple[str, Any]]) -> None:
+        names = Counter(name for name, _ in given)
+        twice = [_printable(name) for name, times in names.items() if times > 1]
+        if twice:
+            raise Wrong([(name, "is there twice") for name in twice[:FAULTS]])
+
+    if body.count(b":") > read:  # or in a text
+        json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str, strict=False)
 
 
 def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:
