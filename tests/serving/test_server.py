@@ -336,7 +336,7 @@ def test_serving_imports_no_spark() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_features_are_looked_up_by_entity(tmp_path) -> None:
+def test_features_are_looked_up_by_entity(tmp_path, service) -> None:
     at = pa.array([1_700_000_000_000_000, 1_800_000_000_000_000], pa.timestamp("us", "UTC"))
     table = pa.table(
         {
@@ -351,7 +351,7 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     )
     folder = str(tmp_path / "features")
     write_deltalake(folder, table)
-    lookup = Lookup(folder, "customer_id")
+    lookup = Lookup(folder, "customer_id", service)
     found = lookup.rows(FACTS, ["c2", "c1", "c2"])
     assert [row["customer_id"] for row in found.rows] == ["c2", "c1", "c2"]
     assert [row["spend_30d"] for row in found.rows] == [None, 80.0, None]
@@ -370,7 +370,7 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     assert lookup.rows(FACTS, ["c1"]).version == 1
 
 
-def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path) -> None:
+def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path, service) -> None:
     def made(age: int) -> None:
         at = pa.array([1_800_000_000_000_000], pa.timestamp("us", "UTC"))
         rest = {"spend_30d": [1.0], "member": [True], "channel": ["web"]}
@@ -378,7 +378,7 @@ def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path) 
         write_deltalake(str(tmp_path / "features"), table)
 
     made(30)
-    lookup = Lookup(str(tmp_path / "features"), "customer_id")
+    lookup = Lookup(str(tmp_path / "features"), "customer_id", service)
     (tmp_path / "features").rename(tmp_path / "before")
     made(40)
     lookup.look()
@@ -386,7 +386,7 @@ def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path) 
     assert (found.version, found.rows[0]["age"]) == (0, 40)
 
 
-def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
+def test_features_are_those_of_now_though_nobody_asks(tmp_path, service) -> None:
     """Who was erased is forgotten; a champion that asks for more than is held makes it look."""
 
     def written(**columns: list) -> None:
@@ -398,7 +398,7 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
 
     rest = {"member": [None, True], "channel": ["web", "fax"]}
     written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], **rest)
-    lookup, stop = Lookup(str(tmp_path), "customer_id"), threading.Event()
+    lookup, stop = Lookup(str(tmp_path), "customer_id", service), threading.Event()
     with pytest.raises(Wrong, match="has no age, which the model needs"):
         lookup.rows(FACTS, ["c1"])
     written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], age=[30, 40], **rest)
@@ -415,6 +415,53 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
     stop.set()
     with pytest.raises(Wrong, match="is not in gold"):
         lookup.rows(FACTS, ["c1"])
+
+
+def test_features_without_a_column_of_the_model_wait_for_another_model(
+    tmp_path, registry, service, caplog
+) -> None:
+    """The champion of before answers while the next is trained, or where that is refused."""
+
+    def written(people: list[str], **columns: list) -> None:
+        at = pa.array([1_800_000_000_000_000] * len(people), pa.timestamp("us", "UTC"))
+        rest = {"spend_30d": [1.0] * len(people), "member": [True] * len(people)}
+        rest |= {"channel": ["web"] * len(people)}
+        table = pa.table({"customer_id": people, "as_of": at, **rest, **columns})
+        write_deltalake(str(tmp_path), table, mode="overwrite", schema_mode="overwrite")
+
+    def ages(*people: str) -> tuple[int, list[int]]:
+        found = lookup.rows(service.loaded.facts, people)
+        return found.version, [row["age"] for row in found.rows]
+
+    def kept() -> float | None:
+        return service.metrics.registry.get_sample_value("driftline_features_kept")
+
+    written(["c1", "c2"], age=[30, 40])
+    lookup = Lookup(str(tmp_path), "customer_id", service)
+    written(["c2", "c3"], years=[41, 51])
+    for _ in range(3):
+        lookup.look()
+    assert (ages("c2"), kept()) == ((0, [40]), 1.0)
+    with pytest.raises(Wrong, match="is not in gold"):
+        ages("c1")  # who was erased is forgotten all the same
+    said = "features of version 0 serve on: version 1 lacks age, which the model needs"
+    assert [record.getMessage() for record in caplog.records].count(said) == 1
+    written(["c2", "c3"], age=[42, 52])
+    lookup.look()
+    assert (ages("c2", "c3"), kept()) == ((2, [42, 52]), 0.0)
+
+    written(["c2", "c3"], years=[43, 53])
+    lookup.look()
+    assert (ages("c2"), kept()) == ((2, [42]), 1.0)
+    columns = tuple(
+        dataclasses.replace(each, name="years") if each.name == "age" else each
+        for each in FACTS.columns
+    )
+    registry.put(onnx(facts=dataclasses.replace(FACTS, columns=columns)))
+    assert service.refresh()
+    lookup._looked = -math.inf
+    assert lookup.rows(service.loaded.facts, ["c3"]).rows[0]["years"] == 53
+    assert kept() == 0.0
 
 
 def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
@@ -437,7 +484,7 @@ def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
             }
         ),
     )
-    app = Rest(service, Limits(rows=5), lookup=Lookup(str(tmp_path), "customer_id")).app()
+    app = Rest(service, Limits(rows=5), lookup=Lookup(str(tmp_path), "customer_id", service)).app()
     found = ask_app(app, "POST", "/predict", {"entities": ["b", "a"]}).json
     assert [(each["customer_id"], each["score"]) for each in found["predictions"]] == [
         ("b", 0.9),
