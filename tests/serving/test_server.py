@@ -40,6 +40,8 @@ from driftline.portable.saved import Linear
 from driftline.serving import server
 from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
+from driftline.serving.request_log import RequestLog
+from driftline.serving.rest import Rest
 from driftline.serving.rows import Wrong
 from driftline.serving.rpc import SERVICE, Messages
 from driftline.serving.server import Settings, serve
@@ -406,7 +408,7 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path, service) -> None
         lookup.rows(FACTS, ["c1"])
     lookup._looked = -math.inf
     (row,) = lookup.rows(FACTS, ["c1"]).rows
-    assert (row["age"], row["spend_30d"]) == (30, None)
+    assert (row["age"], row["spend_30d"]) == (30, math.inf)
     written(customer_id=["c2"], spend_30d=[1.0], age=[40], member=[True], channel=["fax"])
     lookup.watch(0.01, stop)
     until = time.monotonic() + 30
@@ -467,9 +469,6 @@ def test_features_without_a_column_of_the_model_wait_for_another_model(
 def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
     from tests.serving.conftest import ask as ask_app
 
-    from driftline.serving.limits import Limits
-    from driftline.serving.rest import Rest
-
     at = pa.array([1_800_000_000_000_000] * 2, pa.timestamp("us", "UTC"))
     write_deltalake(
         str(tmp_path),
@@ -497,6 +496,31 @@ def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
     both = ask_app(app, "POST", "/predict", {"entities": ["a"], "rows": [ROW]})
     assert both.status == 422
     assert "exactly one" in both.json["error"]
+
+
+def test_an_infinite_feature_is_to_a_look_up_what_it_is_to_a_batch(tmp_path, service) -> None:
+    """Clipped, as any number beyond the bounds, and not the median of what is not known."""
+    from tests.serving.conftest import ask as ask_app
+
+    people = ["inf", "-inf", "nan", "null", "beyond"]
+    at = pa.array([1_800_000_000_000_000] * len(people), pa.timestamp("us", "UTC"))
+    spent = [math.inf, -math.inf, math.nan, None, 1e9]
+    rest = {"age": [30] * 5, "member": [True] * 5, "channel": ["web"] * 5}
+    table = pa.table({"customer_id": people, "as_of": at, "spend_30d": spent, **rest})
+    write_deltalake(str(tmp_path / "features"), table)
+    log = service.log = RequestLog(tmp_path / "log")
+    lookup = Lookup(str(tmp_path / "features"), "customer_id", service)
+    app = Rest(service, Limits(), lookup=lookup).app()
+    answer = ask_app(app, "POST", "/predict", {"entities": people})
+    assert answer.status == 200
+    found = [each["score"] for each in answer.json["predictions"]]
+    assert found == [0.2, 0.9, 0.9, 0.9, 0.2]
+    model = service.loaded.model
+    assert found == model.score(*model.inputs(table)).tolist()
+    log.close()
+    (delivery,) = (tmp_path / "log").iterdir()
+    lines = [json.loads(line) for line in delivery.read_text("utf-8").splitlines()]
+    assert [line["spend_30d"] for line in lines] == [None, None, None, None, 1e9]
 
 
 def test_a_log_has_no_two_columns_of_one_name(tmp_path) -> None:

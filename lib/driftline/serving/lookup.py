@@ -79,8 +79,8 @@ class Lookup:
             said = f"is not in gold.features as of {held.as_of:%Y-%m-%d}"
             raise Wrong([(f"entities.{place}", said) for place in unknown[:20]], status=404)
         found = held.rows.select([self._entity, *wanted]).take(places).to_pylist()
-        for row in found:  # NaN and infinities are numbers that are not known, as everywhere
-            row |= {name: None for name, value in row.items() if _is_odd(value)}
+        for row in found:  # NaN is not known; what infinity is, the model says, as in a batch
+            row |= {name: None for name, value in row.items() if value != value}
         return Found(found, held.as_of.isoformat(), held.version)
 
     def watch(self, seconds: float, stop: threading.Event) -> None:
@@ -160,7 +160,3 @@ def _which(table: DeltaTable) -> tuple[str, int]:
 
 def _absent(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return [name for name in wanted if name not in there]
-
-
-def _is_odd(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)

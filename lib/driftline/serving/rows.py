@@ -141,14 +141,16 @@ def _once(body: bytes, read: int) -> None:
 
 
 def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:
-    """The rows as the model saw them, by name: None where a value is missing."""
+    """The rows as the model saw them, by name: None where a value is missing, or infinite, which
+    JSON cannot say.
+    """
     found = []
     for numbers, words, entity in zip(
         asked.numbers.tolist(), asked.words.tolist(), asked.entities, strict=True
     ):
         row = {} if entity is None else {facts.entity: entity}
         for column, number in zip(facts.numbers, numbers, strict=True):
-            row[column.name] = None if math.isnan(number) else _KINDS[column.type](number)
+            row[column.name] = _KINDS[column.type](number) if math.isfinite(number) else None
         for column, word in zip(facts.words, words, strict=True):
             row[column.name] = None if word == MISSING else word
         found.append(row)
