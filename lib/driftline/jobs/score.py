@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from driftline import portable, schemas, scoring
 from driftline.errors import DriftlineError, Missing
-from driftline.jobs.gate import guard
+from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.registry import Registry, Version
@@ -138,7 +138,9 @@ def _score(
             )
         # A few late rows say little alone: they are judged with those they join.
         judged = found if known is None else known.select(*found.columns).unionByName(found)
-        guard(line, ledger, judged, schemas.PREDICTIONS)
+        # One suite guards both tables; what it says is said of the one that is written.
+        suite = suite_of(line, schemas.PREDICTIONS)
+        guard(line, ledger, judged, table, suite=suite)
         noted = {"model_version": by.number}
         if full:
             until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"
