@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from driftline import portable, schemas
 from driftline.errors import Missing, Refused
@@ -143,3 +144,16 @@ def test_a_challenger_is_judged_under_the_table_it_is_written_to(line) -> None:
         score.run(line, challenger=2)
     rows = line.tables.read("ops.quality").groupBy("table").agg({"success": "min"}).collect()
     assert dict(rows) == {"gold.predictions": True, "gold.shadow": False}
+
+
+def test_rows_without_a_finite_score_are_named(line) -> None:
+    """None of them is written, as decided or otherwise; a server says the same of them."""
+    models, first = train(line, 1e308, 1e308, logistic=False)
+    models.promote(first)
+    features(line, ("a", JUNE, 0.0), ("b", JUNE, 90.0), ("c", JUNE, None))
+    with pytest.raises(Refused, match="no finite score for 1 of 3 rows") as caught:
+        score.run(line)
+    rows = line.tables.read("gold.features")
+    found_ = rows.where(F.expr(caught.value.where.partition(", ")[2].replace("in ", "in (") + ")"))
+    assert [row.customer_id for row in found_.collect()] == ["b"]
+    assert not line.tables.exists("gold.predictions")
