@@ -52,7 +52,7 @@ _PORT = click.IntRange(0, 65_535)
     type=click.IntRange(1, 10_000),
     default=64,
     show_default=True,
-    help="Requests at the same time; more get 429.",
+    help="Requests at work at the same time, given up or not; more get 429.",
 )
 @click.option(
     "--rows",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
 from dataclasses import replace
 
+import anyio.to_thread
 import pytest
 from tests.serving.conftest import FACTS, ask, asked, onnx, rows
 
 from driftline.serving.limits import Limits, Rate, opens
 from driftline.serving.model import Portable
 from driftline.serving.rest import Rest
-from driftline.serving.service import Loaded
+from driftline.serving.service import INLINE, Loaded
 
 
 def test_more_than_the_rate_is_told_when_to_come_again(service) -> None:
@@ -58,6 +61,72 @@ def test_more_at_once_than_allowed_are_refused(service) -> None:
 
     assert asyncio.run(scenario()) == [429, 200, 200]
     assert ask(app, "POST", "/predict", rows({})).status == 200
+
+
+def test_who_was_given_up_keeps_the_place_until_the_work_is_done(service) -> None:
+    app = Rest(service, Limits(rows=100, concurrency=2, seconds=0.2)).app()
+    go, predict, lock = threading.Event(), service.predict, threading.Lock()
+    working = most = 0
+
+    def slow(*given):
+        nonlocal working, most
+        with lock:
+            working += 1
+            most = max(most, working)
+        go.wait(30)
+        with lock:
+            working -= 1
+        return predict(*given)
+
+    service.predict = slow
+    body = json.dumps(rows(*[{}] * (INLINE + 1))).encode()  # so many that a thread scores them
+
+    async def at_once(many: int) -> list[int]:
+        answers = [asked(app, "POST", "/predict", body, {}) for _ in range(many)]
+        return [each.status for each in await asyncio.gather(*answers)]
+
+    async def scenario() -> list[list[int]]:
+        found = [await at_once(2), await at_once(3)]
+        go.set()
+        until = time.monotonic() + 30
+        while working and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # and the loop has heard of it
+        app._limits = replace(app._limits, seconds=30.0)
+        return [*found, await at_once(2)]
+
+    assert asyncio.run(scenario()) == [[408, 408], [429, 429, 429], [200, 200]]
+    assert most == 2
+
+
+def test_nobody_scores_on_for_who_was_given_up(service, monkeypatch, caplog) -> None:
+    """Rows that no one waits for: those of a thread at work, and of one that has not begun."""
+    app = Rest(service, Limits(rows=10_000, concurrency=64, seconds=0.5)).app()
+    blocks, go = [], threading.Event()
+    session = service.loaded.model._session
+
+    class Slow:
+        def run(self, *given):
+            blocks.append(1)
+            go.wait(30)
+            return session.run(*given)
+
+    monkeypatch.setattr(service.loaded.model, "_session", Slow())
+    body = json.dumps(rows(*[{}] * 1_100)).encode()  # three blocks
+
+    async def scenario() -> list[int]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 2
+        answers = [asked(app, "POST", "/predict", body, {}) for _ in range(4)]
+        found = [each.status for each in await asyncio.gather(*answers)]
+        go.set()
+        until = time.monotonic() + 30
+        while app._admission._inside and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        return [*found, app._admission._inside]
+
+    assert asyncio.run(scenario()) == [408, 408, 408, 408, 0]
+    assert len(blocks) == 2
+    assert not caplog.text
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(service) -> None:

@@ -6,10 +6,13 @@ import errno
 import fcntl
 import json
 import os
+import resource
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.serving.conftest import INFER, ROW, ask, rows, tensors
 
 from driftline.serving.limits import Limits
@@ -35,6 +38,22 @@ def test_an_answer_does_not_wait_for_a_full_disk(service, tmp_path) -> None:
     assert len(logged(folder)) == 6
 
 
+def test_a_request_that_there_is_no_room_for_is_left_out_whole(tmp_path) -> None:
+    log = RequestLog(tmp_path)
+    log.add("q1", 1, [ROW], [0.9], [1.0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))  # as a disk that is full
+    try:
+        with pytest.raises(OSError, match="too large"):
+            log.add("q2", 1, [ROW] * 1000, [0.9] * 1000, [1.0] * 1000)
+        log.add("q3", 1, [ROW], [0.9], [1.0])  # there is room for one
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.add("q4", 1, [ROW], [0.9], [1.0])
+    log.close()
+    assert [line["request_id"] for line in logged(tmp_path)] == ["q1", "q3", "q4"]
+
+
 def logged(folder: Path) -> list[dict]:
     """The lines of the deliveries, hidden ones left out as ingest leaves them out."""
     files = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
@@ -55,6 +74,8 @@ def test_a_file_that_could_not_be_named_is_named_later(service, tmp_path, monkey
     assert ask(app, "POST", "/predict", rows({"age": 1})).status == 200
     assert logged(tmp_path) == []
     assert ask(app, "POST", "/predict", rows({"age": 2})).status == 200
+    assert [line["age"] for line in logged(tmp_path)] == [2]
+    service.log.close()  # or within a minute
     assert sorted(line["age"] for line in logged(tmp_path)) == [1, 2]
     assert b"driftline_requests_unlogged_total 0.0" in service.metrics.text()
 
@@ -119,6 +140,36 @@ def test_every_way_in_is_written_down_as_the_model_saw_it(service, tmp_path) -> 
     assert [line["request_id"] for line in lines[2:]] == ["q7", "q7"]
     assert len({line["row_id"] for line in lines}) == len(lines)  # what ingest knows a line by
     assert [line["score"] for line in lines] == [0.9, 0.9, 0.9, 0.2]
+
+
+def test_no_request_waits_for_names_to_be_given(tmp_path, monkeypatch) -> None:
+    log = RequestLog(tmp_path, lines=1, seconds=0.01)
+    left = ".requests-20240101T000000-abcdef01.ndjson.part"
+    replace_, begun, go = os.replace, threading.Event(), threading.Event()
+
+    def slow(old: Path, new: Path) -> None:
+        if old.name == left:
+            begun.set()
+            go.wait(30)
+        replace_(old, new)
+
+    monkeypatch.setattr(os, "replace", slow)
+    (tmp_path / left).write_text("{}\n")
+    assert begun.wait(30)
+    threading.Timer(5, go.set).start()
+    log.add("q", 1, [ROW], [0.9], [1.0])
+    assert not go.is_set()
+    assert [line["request_id"] for line in logged(tmp_path)] == ["q"]  # its own is
+    go.set()
+    log.close()
+    assert len(logged(tmp_path)) == 2
+
+
+def test_what_others_have_begun_is_theirs(tmp_path) -> None:
+    upload = tmp_path / ".customers.csv.part"
+    upload.write_text("customer_id,a")
+    RequestLog(tmp_path).close()
+    assert [each.name for each in tmp_path.iterdir()] == [upload.name]
 
 
 def test_what_a_dead_server_had_begun_gets_its_name(tmp_path) -> None:

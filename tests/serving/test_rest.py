@@ -125,6 +125,10 @@ BAD = [
     (json.dumps(rows({})).encode() + b" more", 400, "body"),
     (json.dumps(rows({})).encode("utf-16"), 400, "body"),
     (b" " * 20_001, 413, "body"),
+    (json.dumps(rows({})).encode().replace(b'"age": ', b'"age" : 1, "age": '), 422, "age"),
+    (b'{"rows": [], ' + json.dumps(rows({})).encode()[1:], 422, "rows"),
+    (b'{"rows": [1' + b"0" * 4000 + b"], " + json.dumps(rows({})).encode()[1:], 422, "rows"),
+    (b'{"rows": ["\\u00e9", NaN, -Infinity], ' + json.dumps(rows({})).encode()[1:], 422, "rows"),
 ]
 
 
@@ -139,6 +143,11 @@ def test_a_bad_request_is_told_which_field_is_wrong(app, body, status, field) ->
     assert "Traceback" not in found["error"]
     assert found["request_id"] == answer.headers["x-request-id"]
     assert len(answer.body) < 5000
+
+
+def test_a_text_may_have_colons(app) -> None:
+    given = rows({"customer_id": "urn:c:1", "channel": '"age": "age":'}, {"channel": ":"})
+    assert ask(app, "POST", "/predict", given).status == 200
 
 
 def test_there_are_enough_bad_requests() -> None:

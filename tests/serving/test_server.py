@@ -40,6 +40,8 @@ from driftline.portable.saved import Linear
 from driftline.serving import server
 from driftline.serving.limits import Limits
 from driftline.serving.lookup import Lookup
+from driftline.serving.request_log import RequestLog
+from driftline.serving.rest import Rest
 from driftline.serving.rows import Wrong
 from driftline.serving.rpc import SERVICE, Messages
 from driftline.serving.server import Settings, serve
@@ -336,7 +338,7 @@ def test_serving_imports_no_spark() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_features_are_looked_up_by_entity(tmp_path) -> None:
+def test_features_are_looked_up_by_entity(tmp_path, service) -> None:
     at = pa.array([1_700_000_000_000_000, 1_800_000_000_000_000], pa.timestamp("us", "UTC"))
     table = pa.table(
         {
@@ -351,7 +353,7 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     )
     folder = str(tmp_path / "features")
     write_deltalake(folder, table)
-    lookup = Lookup(folder, "customer_id")
+    lookup = Lookup(folder, "customer_id", service)
     found = lookup.rows(FACTS, ["c2", "c1", "c2"])
     assert [row["customer_id"] for row in found.rows] == ["c2", "c1", "c2"]
     assert [row["spend_30d"] for row in found.rows] == [None, 80.0, None]
@@ -370,7 +372,23 @@ def test_features_are_looked_up_by_entity(tmp_path) -> None:
     assert lookup.rows(FACTS, ["c1"]).version == 1
 
 
-def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
+def test_a_table_made_anew_is_read_though_its_version_is_the_one_held(tmp_path, service) -> None:
+    def made(age: int) -> None:
+        at = pa.array([1_800_000_000_000_000], pa.timestamp("us", "UTC"))
+        rest = {"spend_30d": [1.0], "member": [True], "channel": ["web"]}
+        table = pa.table({"customer_id": ["c1"], "as_of": at, "age": [age], **rest})
+        write_deltalake(str(tmp_path / "features"), table)
+
+    made(30)
+    lookup = Lookup(str(tmp_path / "features"), "customer_id", service)
+    (tmp_path / "features").rename(tmp_path / "before")
+    made(40)
+    lookup.look()
+    found = lookup.rows(FACTS, ["c1"])
+    assert (found.version, found.rows[0]["age"]) == (0, 40)
+
+
+def test_features_are_those_of_now_though_nobody_asks(tmp_path, service) -> None:
     """Who was erased is forgotten; a champion that asks for more than is held makes it look."""
 
     def written(**columns: list) -> None:
@@ -382,7 +400,7 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
 
     rest = {"member": [None, True], "channel": ["web", "fax"]}
     written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], **rest)
-    lookup, stop = Lookup(str(tmp_path), "customer_id"), threading.Event()
+    lookup, stop = Lookup(str(tmp_path), "customer_id", service), threading.Event()
     with pytest.raises(Wrong, match="has no age, which the model needs"):
         lookup.rows(FACTS, ["c1"])
     written(customer_id=["c1", "c2"], spend_30d=[float("inf"), 1.0], age=[30, 40], **rest)
@@ -390,7 +408,7 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
         lookup.rows(FACTS, ["c1"])
     lookup._looked = -math.inf
     (row,) = lookup.rows(FACTS, ["c1"]).rows
-    assert (row["age"], row["spend_30d"]) == (30, None)
+    assert (row["age"], row["spend_30d"]) == (30, math.inf)
     written(customer_id=["c2"], spend_30d=[1.0], age=[40], member=[True], channel=["fax"])
     lookup.watch(0.01, stop)
     until = time.monotonic() + 30
@@ -401,11 +419,55 @@ def test_features_are_those_of_now_though_nobody_asks(tmp_path) -> None:
         lookup.rows(FACTS, ["c1"])
 
 
+def test_features_without_a_column_of_the_model_wait_for_another_model(
+    tmp_path, registry, service, caplog
+) -> None:
+    """The champion of before answers while the next is trained, or where that is refused."""
+
+    def written(people: list[str], **columns: list) -> None:
+        at = pa.array([1_800_000_000_000_000] * len(people), pa.timestamp("us", "UTC"))
+        rest = {"spend_30d": [1.0] * len(people), "member": [True] * len(people)}
+        rest |= {"channel": ["web"] * len(people)}
+        table = pa.table({"customer_id": people, "as_of": at, **rest, **columns})
+        write_deltalake(str(tmp_path), table, mode="overwrite", schema_mode="overwrite")
+
+    def ages(*people: str) -> tuple[int, list[int]]:
+        found = lookup.rows(service.loaded.facts, people)
+        return found.version, [row["age"] for row in found.rows]
+
+    def kept() -> float | None:
+        return service.metrics.registry.get_sample_value("driftline_features_kept")
+
+    written(["c1", "c2"], age=[30, 40])
+    lookup = Lookup(str(tmp_path), "customer_id", service)
+    written(["c2", "c3"], years=[41, 51])
+    for _ in range(3):
+        lookup.look()
+    assert (ages("c2"), kept()) == ((0, [40]), 1.0)
+    with pytest.raises(Wrong, match="is not in gold"):
+        ages("c1")  # who was erased is forgotten all the same
+    said = "features of version 0 serve on: version 1 lacks age, which the model needs"
+    assert [record.getMessage() for record in caplog.records].count(said) == 1
+    written(["c2", "c3"], age=[42, 52])
+    lookup.look()
+    assert (ages("c2", "c3"), kept()) == ((2, [42, 52]), 0.0)
+
+    written(["c2", "c3"], years=[43, 53])
+    lookup.look()
+    assert (ages("c2"), kept()) == ((2, [42]), 1.0)
+    columns = tuple(
+        dataclasses.replace(each, name="years") if each.name == "age" else each
+        for each in FACTS.columns
+    )
+    registry.put(onnx(facts=dataclasses.replace(FACTS, columns=columns)))
+    assert service.refresh()
+    lookup._looked = -math.inf
+    assert lookup.rows(service.loaded.facts, ["c3"]).rows[0]["years"] == 53
+    assert kept() == 0.0
+
+
 def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
     from tests.serving.conftest import ask as ask_app
-
-    from driftline.serving.limits import Limits
-    from driftline.serving.rest import Rest
 
     at = pa.array([1_800_000_000_000_000] * 2, pa.timestamp("us", "UTC"))
     write_deltalake(
@@ -421,7 +483,7 @@ def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
             }
         ),
     )
-    app = Rest(service, Limits(rows=5), lookup=Lookup(str(tmp_path), "customer_id")).app()
+    app = Rest(service, Limits(rows=5), lookup=Lookup(str(tmp_path), "customer_id", service)).app()
     found = ask_app(app, "POST", "/predict", {"entities": ["b", "a"]}).json
     assert [(each["customer_id"], each["score"]) for each in found["predictions"]] == [
         ("b", 0.9),
@@ -434,6 +496,31 @@ def test_entities_are_answered_by_their_features(tmp_path, service) -> None:
     both = ask_app(app, "POST", "/predict", {"entities": ["a"], "rows": [ROW]})
     assert both.status == 422
     assert "exactly one" in both.json["error"]
+
+
+def test_an_infinite_feature_is_to_a_look_up_what_it_is_to_a_batch(tmp_path, service) -> None:
+    """Clipped, as any number beyond the bounds, and not the median of what is not known."""
+    from tests.serving.conftest import ask as ask_app
+
+    people = ["inf", "-inf", "nan", "null", "beyond"]
+    at = pa.array([1_800_000_000_000_000] * len(people), pa.timestamp("us", "UTC"))
+    spent = [math.inf, -math.inf, math.nan, None, 1e9]
+    rest = {"age": [30] * 5, "member": [True] * 5, "channel": ["web"] * 5}
+    table = pa.table({"customer_id": people, "as_of": at, "spend_30d": spent, **rest})
+    write_deltalake(str(tmp_path / "features"), table)
+    log = service.log = RequestLog(tmp_path / "log")
+    lookup = Lookup(str(tmp_path / "features"), "customer_id", service)
+    app = Rest(service, Limits(), lookup=lookup).app()
+    answer = ask_app(app, "POST", "/predict", {"entities": people})
+    assert answer.status == 200
+    found = [each["score"] for each in answer.json["predictions"]]
+    assert found == [0.2, 0.9, 0.9, 0.9, 0.2]
+    model = service.loaded.model
+    assert found == model.score(*model.inputs(table)).tolist()
+    log.close()
+    (delivery,) = (tmp_path / "log").iterdir()
+    lines = [json.loads(line) for line in delivery.read_text("utf-8").splitlines()]
+    assert [line["spend_30d"] for line in lines] == [None, None, None, None, 1e9]
 
 
 def test_a_log_has_no_two_columns_of_one_name(tmp_path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 
 from driftline import portable, schemas
-from driftline.errors import Missing
+from driftline.errors import Missing, Refused
 from driftline.jobs import drift, score
 from driftline.portable import graph, reasons
 from driftline.portable.saved import Linear
@@ -45,12 +46,12 @@ def features(line, *rows: tuple[str, datetime, float | None]) -> None:
     line.tables.overwrite(frame, table, key=str(rows), made_from={})
 
 
-def train(line, slope: float):
+def train(line, slope: float, intercept: float = 0.0, *, logistic: bool = True):
     facts = Facts(
         "churn", "who?", "classification", "d", "customer_id", "string",
         (Column("recency_90d", "double"),),
     )  # fmt: skip
-    model = Linear(np.array([slope]), 0.0, logistic=True)
+    model = Linear(np.array([slope]), intercept, logistic=logistic)
     models = Registry(line.environment.mlflow, "churn")
     version = models.record(
         RECENCY.transformer(),
@@ -131,3 +132,28 @@ def test_what_is_not_scored_yet_is_scored(line) -> None:
     assert "by version 2" in score.run(line)
     runs = line.tables.read("ops.runs").where("stage = 'score'").orderBy("started_at").collect()
     assert [row.model_version for row in runs][-3:] == [None, None, 2]
+
+
+def test_a_challenger_is_judged_under_the_table_it_is_written_to(line) -> None:
+    models, first = train(line, 2.0)
+    models.promote(first)
+    features(line, ("a", JUNE, 9.0), ("b", JUNE, None))
+    score.run(line)
+    train(line, 0.0)  # says the same of everybody
+    with pytest.raises(Refused, match=r"gold\.shadow was not written: the batch breaks its suite"):
+        score.run(line, challenger=2)
+    rows = line.tables.read("ops.quality").groupBy("table").agg({"success": "min"}).collect()
+    assert dict(rows) == {"gold.predictions": True, "gold.shadow": False}
+
+
+def test_rows_without_a_finite_score_are_named(line) -> None:
+    """None of them is written, as decided or otherwise; a server says the same of them."""
+    models, first = train(line, 1e308, 1e308, logistic=False)
+    models.promote(first)
+    features(line, ("a", JUNE, 0.0), ("b", JUNE, 90.0), ("c", JUNE, None))
+    with pytest.raises(Refused, match="no finite score for 1 of 3 rows") as caught:
+        score.run(line)
+    rows = line.tables.read("gold.features")
+    found_ = rows.where(F.expr(caught.value.where.partition(", ")[2].replace("in ", "in (") + ")"))
+    assert [row.customer_id for row in found_.collect()] == ["b"]
+    assert not line.tables.exists("gold.predictions")

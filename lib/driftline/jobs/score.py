@@ -12,14 +12,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from driftline import portable, schemas, scoring
-from driftline.errors import DriftlineError, Missing
-from driftline.jobs.gate import guard
+from driftline.errors import DriftlineError, Missing, Refused
+from driftline.jobs.gate import guard, suite_of
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+from driftline.prepare import finite
 from driftline.registry import Registry, Version
 from driftline.schemas import Table
 from driftline.serving.model import Portable
 from driftline.session import utc
+
+_NAMED = 20
+"""So many rows without a score are named."""
 
 
 def run(
@@ -129,16 +133,31 @@ def _score(
         F.lit(ledger.run_id).alias("run_id"),
     ).persist()
     try:
-        scored = found.count()
+        odd = F.when(finite("score").isNull(), True)
+        scored, unknown = found.agg(F.count(F.lit(1)), F.count(odd)).collect()[0]
         if given != scored:
             raise DriftlineError(
                 f"{given} rows were given to the model and {scored} came back",
                 where=f"gold.features version {features_version}",
                 hint="this is a bug in driftline, please report it",
             )
+        if unknown:
+            kind = asked.schema[entity].dataType
+            named = F.xxhash64(F.col("entity").cast(kind), "as_of").alias("row")
+            few = found.where(odd).select(named).sort("row").limit(_NAMED).collect()
+            raise Refused(
+                f"{table.full_name} was not written: the model has no finite score for {unknown:,} "
+                f"of {given:,} rows",
+                where=f"gold.features version {features_version}, xxhash64({entity}, as_of) in "
+                + ", ".join(str(each.row) for each in few),
+                hint="is a value of theirs beyond all others? Clip the column (prepare: clip:), or "
+                "mend the data; then run again",
+            )
         # A few late rows say little alone: they are judged with those they join.
         judged = found if known is None else known.select(*found.columns).unionByName(found)
-        guard(line, ledger, judged, schemas.PREDICTIONS)
+        # One suite guards both tables; what it says is said of the one that is written.
+        suite = suite_of(line, schemas.PREDICTIONS)
+        guard(line, ledger, judged, table, suite=suite)
         noted = {"model_version": by.number}
         if full:
             until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"

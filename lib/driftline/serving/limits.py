@@ -14,10 +14,13 @@ import logging
 import math
 import random
 import re
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio.to_thread
 
 from driftline.errors import Missing
 from driftline.serving.metrics import Metrics
@@ -28,6 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
 
 LOGGER = logging.getLogger("driftline.serving")
 
@@ -121,6 +125,28 @@ class Admission:
 
     def __exit__(self, *_: object) -> None:
         self._inside -= 1
+
+    async def in_thread(self, work: Callable[[Callable[[], bool]], T]) -> T:
+        """What ``work`` returns, called in a thread by a request that is inside.
+
+        A thread cannot be ended from outside: where the request ends before it, its place is the
+        thread's until that is done. ``work`` is given what tells it whether the request has ended.
+        """
+        left = threading.Event()
+        working = asyncio.ensure_future(anyio.to_thread.run_sync(work, left.is_set))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            left.set()
+            if not working.done():
+                self.__enter__()
+                working.add_done_callback(self._over)
+            raise
+
+    def _over(self, working: asyncio.Future[Any]) -> None:
+        self.__exit__()
+        if not working.cancelled():
+            working.exception()  # nobody is there to hear it, and it is not to be complained of
 
 
 class TooLarge(Exception):

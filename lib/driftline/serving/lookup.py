@@ -1,7 +1,8 @@
 """Current features by entity, from ``gold.features`` by delta-rs: no Spark, no Java.
 
 The rows of the newest as-of are held in memory, one Arrow table; another version of the table is
-looked for every so many seconds, whether anybody asks or not: who was erased is forgotten.
+looked for every so many seconds, whether anybody asks or not: who was erased is forgotten. A
+version without a column that the serving model needs waits for a model that does without it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.serving.facts import Facts
 from driftline.serving.rows import Wrong
+from driftline.serving.service import Service
 
 LOGGER = logging.getLogger("driftline.serving")
 
@@ -41,6 +43,8 @@ class Found:
 
 @dataclass(frozen=True)
 class _Held:
+    table: str
+    """Delta's own id of the table: one that is made anew counts its versions anew."""
     version: int
     as_of: datetime
     rows: pa.Table
@@ -48,23 +52,24 @@ class _Held:
 
 
 class Lookup:
-    """The newest features of each entity of the table in ``folder``."""
+    """The newest features of each entity of the table in ``folder``, for the model of a service."""
 
-    def __init__(self, folder: str, entity: str) -> None:
-        self._folder, self._entity = folder, entity
+    def __init__(self, folder: str, entity: str, service: Service) -> None:
+        self._folder, self._entity, self._service = folder, entity, service
+        self._passed: tuple[str, int] | None = None
         self._lock = threading.Lock()
-        self._held = self._read()
+        self._held = self._read(self._table())
         self._looked = -math.inf
 
     def rows(self, facts: Facts, entities: Sequence[Any]) -> Found:
         """The features of each entity; :class:`Wrong` names those that are not there (404)."""
         wanted = [column.name for column in facts.columns]
         held = self._held
-        absent = _absent(held, wanted)
+        absent = _absent(held.rows.column_names, wanted)
         if absent and time.monotonic() - self._looked > _AGAIN:  # the champion may be newer
             self.look()
             held = self._held
-            absent = _absent(held, wanted)
+            absent = _absent(held.rows.column_names, wanted)
         if absent:
             said = f"gold.features has no {', '.join(absent)}, which the model needs"
             raise Wrong([("entities", said)], status=409)
@@ -74,8 +79,8 @@ class Lookup:
             said = f"is not in gold.features as of {held.as_of:%Y-%m-%d}"
             raise Wrong([(f"entities.{place}", said) for place in unknown[:20]], status=404)
         found = held.rows.select([self._entity, *wanted]).take(places).to_pylist()
-        for row in found:  # NaN and infinities are numbers that are not known, as everywhere
-            row |= {name: None for name, value in row.items() if _is_odd(value)}
+        for row in found:  # NaN is not known; what infinity is, the model says, as in a batch
+            row |= {name: None for name, value in row.items() if value != value}
         return Found(found, held.as_of.isoformat(), held.version)
 
     def watch(self, seconds: float, stop: threading.Event) -> None:
@@ -88,15 +93,39 @@ class Lookup:
         threading.Thread(target=look, name="features", daemon=True).start()
 
     def look(self) -> None:
-        """Hold the newest version; where it cannot be read, what is held serves on."""
+        """Hold the newest version; where it cannot be read, or lacks a column of the serving model
+        that is held, what is held serves on, without who is in the newest no more.
+        """
         with self._lock:
             self._looked = time.monotonic()
             try:
-                if self._version() != self._held.version:
-                    self._held = self._read()
+                table = self._table()
+                if _which(table) != (self._held.table, self._held.version):
+                    self._take(table)
             except Exception as error:  # a file is gone, say: no reason to fail a request
                 said = error if isinstance(error, DriftlineError) else repr(error)
                 LOGGER.error("features of version %d serve on: %s", self._held.version, said)
+
+    def _take(self, table: DeltaTable) -> None:
+        held, which = self._held, _which(table)
+        needed = [column.name for column in self._service.loaded.facts.columns]
+        there = [field.name for field in table.schema().fields]
+        lacks = [name for name in _absent(there, needed) if name in held.rows.column_names]
+        if not lacks:
+            self._held = self._read(table)
+        elif which != self._passed:
+            named = table.to_pyarrow_dataset().to_table(columns=[self._entity])[self._entity]
+            rows = held.rows.filter(pc.is_in(held.rows[self._entity], value_set=named.unique()))
+            self._held = replace(held, rows=rows, places=self._places(rows))
+            self._passed = which
+            LOGGER.error(
+                "features of version %d serve on: version %d lacks %s, which the model needs",
+                *(held.version, which[1], ", ".join(lacks)),
+            )
+        self._service.metrics.kept.set(bool(lacks))
+
+    def _places(self, rows: pa.Table) -> dict[Any, int]:
+        return {entity: place for place, entity in enumerate(rows[self._entity].to_pylist())}
 
     def _table(self) -> DeltaTable:
         try:
@@ -114,11 +143,7 @@ class Lookup:
                 hint="is the storage reachable?",
             ) from None
 
-    def _version(self) -> int:
-        return int(self._table().version())
-
-    def _read(self) -> _Held:
-        table = self._table()
+    def _read(self, table: DeltaTable) -> _Held:
         data = table.to_pyarrow_dataset()
         newest = pc.max(data.to_table(columns=["as_of"]).column("as_of")).as_py()
         if newest is None:
@@ -126,13 +151,12 @@ class Lookup:
         rows = data.to_table(
             filter=pc.field("as_of") == pa.scalar(newest, data.schema.field("as_of").type)
         )
-        places = {entity: place for place, entity in enumerate(rows[self._entity].to_pylist())}
-        return _Held(int(table.version()), newest, rows, places)
+        return _Held(*_which(table), newest, rows, self._places(rows))
 
 
-def _absent(held: _Held, wanted: Sequence[str]) -> list[str]:
-    return [name for name in wanted if name not in held.rows.column_names]
+def _which(table: DeltaTable) -> tuple[str, int]:
+    return str(table.metadata().id), int(table.version())
 
 
-def _is_odd(value: object) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def _absent(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    return [name for name in wanted if name not in there]

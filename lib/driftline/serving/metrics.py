@@ -50,6 +50,11 @@ class Metrics:
             "Requests that could not be written to the request log",
             registry=self.registry,
         )
+        self.kept = Gauge(
+            "driftline_features_kept",
+            "1 while newer features lack a column of the model, and those held before answer",
+            registry=self.registry,
+        )
         self._version = Gauge(
             "driftline_model_version",
             "Version that serves",

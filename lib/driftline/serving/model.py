@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,10 @@ _ROUNDING = 1e-12
 the same numbers. Ten of twenty trees are half for Spark; ten times 0.05 are a little less."""
 
 
+class Left(Exception):
+    """Nobody waits for the scores any more."""
+
+
 class Portable:
     """A loaded portable model. ``score`` may be called by several threads at once."""
 
@@ -30,13 +34,15 @@ class Portable:
         self._session, self.facts = _session(content)
         self._inputs = {each.name for each in self._session.get_inputs()}
 
-    def score(self, numbers: Floats, words: Words) -> Floats:
+    def score(
+        self, numbers: Floats, words: Words, left: Callable[[], bool] = lambda: False
+    ) -> Floats:
         """Scores of n rows from n × number columns (NaN = missing) and n × text columns (MISSING).
 
-        The probability of label 1, or the predicted value.
+        The probability of label 1, or the predicted value. :class:`Left` once ``left`` says so.
         """
         given: dict[str, Any] = {"numbers": numbers, "words": words}
-        return run(self._session, "score", {name: given[name] for name in self._inputs})
+        return run(self._session, "score", {name: given[name] for name in self._inputs}, left)
 
     def decide(self, score: Floats) -> Floats:
         """1 where the score is at least the threshold, else 0; the score itself for regression."""
@@ -98,16 +104,25 @@ class Reasons:
         return pa.ListArray.from_arrays(pa.array(offsets), self._names.take(pa.array(first[said])))
 
 
-def run(loaded: ort.InferenceSession, output: str, feed: Mapping[str, Any]) -> npt.NDArray[Any]:
+def run(
+    loaded: ort.InferenceSession,
+    output: str,
+    feed: Mapping[str, Any],
+    left: Callable[[], bool] = lambda: False,
+) -> npt.NDArray[Any]:
     """One output for rows as inputs, some rows at a time: what a graph holds in between, as the
     distances of a k-nearest-neighbours, then stays small however many there are.
+
+    :class:`Left`, between two of them, once ``left`` says so.
     """
     rows = len(next(iter(feed.values())))
-    found = [
-        loaded.run([output], {name: each[start : start + _AT_ONCE] for name, each in feed.items()})
-        for start in range(0, max(rows, 1), _AT_ONCE)
-    ]
-    return np.concatenate([part for (part,) in found])
+    found = []
+    for start in range(0, max(rows, 1), _AT_ONCE):
+        if left():
+            raise Left
+        part = {name: each[start : start + _AT_ONCE] for name, each in feed.items()}
+        found.append(loaded.run([output], part)[0])
+    return np.concatenate(found)
 
 
 _AT_ONCE = 512

@@ -15,11 +15,13 @@ import threading
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 LOGGER = logging.getLogger("driftline.serving")
 
+_PREFIX, _SUFFIX = ".requests-", ".ndjson.part"
 
 TAKEN = ("row_id", "time", "request_id", "model_version", "score", "prediction")
 """What a line has beside the entity and the features."""
@@ -35,11 +37,12 @@ class RequestLog:
         self._folder, self._lines, self._seconds = folder, lines, seconds
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file: TextIO | None = None
+        self._file: FileIO | None = None
         self._written = 0
-        self._name()
+        self._finish()
         self._stop = threading.Event()
-        threading.Thread(target=self._watch, name="request log", daemon=True).start()
+        self._thread = threading.Thread(target=self._watch, name="request log", daemon=True)
+        self._thread.start()
 
     def add(
         self,
@@ -49,7 +52,10 @@ class RequestLog:
         scores: Sequence[float],
         decisions: Sequence[float],
     ) -> None:
-        """Write a request's rows, each with its score and what was decided."""
+        """Write a request's rows, each with its score and what was decided.
+
+        Of a request that raises ``OSError`` nothing is kept, unless the file cannot be cut either.
+        """
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         head = {"time": now, "request_id": request_id, "model_version": version}
         # Another name than the caller's, which may come again and has many rows.
@@ -62,33 +68,47 @@ class RequestLog:
             for place, (row, score, called) in enumerate(zip(rows, scores, decisions, strict=True))
         ]
         with self._lock:
-            file = self._open()
-            file.writelines(lines)
-            file.flush()
+            self._put("".join(lines).encode())
             self._written += len(lines)
-            if self._written >= self._lines:
-                self._finish()
+            full = self._finished() if self._written >= self._lines else None
+        if full is not None:
+            _name(full)
 
     def close(self) -> None:
         """Name what is written."""
         self._stop.set()
-        with self._lock:
-            self._finish()
+        self._thread.join()  # it may be about to name one
+        self._finish()
 
     def _watch(self) -> None:
         """Nobody need ask anything for what was asked to be named."""
         while not self._stop.wait(self._seconds):
             try:
-                with self._lock:
-                    self._finish()
+                self._finish()
             except OSError as error:
                 LOGGER.error("requests were not written down: %s", error.strerror)
 
-    def _open(self) -> TextIO:
+    def _put(self, content: bytes) -> None:
+        """Write all of it or, where there is no room, nothing: half a line would spoil the next."""
+        file = self._open()
+        whole = file.tell()
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            try:
+                file.truncate(whole)
+                file.seek(whole)
+            except OSError:
+                self._file = None
+                file.close()
+            raise
+
+    def _open(self) -> FileIO:
         while self._file is None:
             now = datetime.now(timezone.utc)
-            part = self._folder / f".requests-{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}.ndjson.part"
-            file = part.open("x", encoding="utf-8")
+            part = self._folder / f"{_PREFIX}{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex}{_SUFFIX}"
+            file = FileIO(part, "x")  # no buffer, which would write later what was given up
             fcntl.flock(file, fcntl.LOCK_EX)
             if part.exists():
                 self._file, self._written = file, 0
@@ -97,19 +117,31 @@ class RequestLog:
         return self._file
 
     def _finish(self) -> None:
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()  # and gives up the lock
-        self._name()
+        """Write the file no more, and name every one that nobody writes any more.
 
-    def _name(self) -> None:
-        """Name every file that nobody writes any more."""
-        for part in self._folder.glob(".*.part"):
-            try:
-                with part.open("r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.replace(part, part.with_name(part.name[1:].removesuffix(".part")))
-            except (BlockingIOError, FileNotFoundError):
-                continue  # it is being written, or another server was faster
-            except OSError as error:
-                LOGGER.error("%s is not named yet: %s", part, error.strerror)
+        The names are given without the lock, on which requests wait: the folder may be long.
+        """
+        with self._lock:
+            self._finished()
+        for part in self._folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            _name(part)
+
+    def _finished(self) -> Path | None:
+        """The file that was written, which is not written any more."""
+        if self._file is None:
+            return None
+        file, self._file = self._file, None
+        file.close()  # and gives up the lock
+        return Path(str(file.name))
+
+
+def _name(part: Path) -> None:
+    """Give a file its name, unless somebody writes it."""
+    try:
+        with part.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.replace(part, part.with_name(part.name[1:].removesuffix(".part")))
+    except (BlockingIOError, FileNotFoundError):
+        pass  # it is being written, or another server was faster
+    except OSError as error:
+        LOGGER.error("%s is not named yet: %s", part, error.strerror)

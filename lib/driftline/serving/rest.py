@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
@@ -113,7 +113,8 @@ class Rest:
             features: dict[str, Any] = {}
             if rows is None:
                 assert self._lookup is not None
-                found = await anyio.to_thread.run_sync(self._lookup.rows, loaded.facts, entities)
+                look = functools.partial(self._lookup.rows, loaded.facts, entities)
+                found = await self._admission.in_thread(lambda _: look())
                 features = {"as_of": found.as_of, "features_version": found.version}
                 rows = found.rows
             asked = reader.asked(rows, made_up=MARK in request.headers)
@@ -174,7 +175,8 @@ class Rest:
     async def _scores(self, loaded: Loaded, asked: Asked) -> Scores:
         if len(asked.entities) <= INLINE:
             return self._service.predict(loaded, asked)
-        return await anyio.to_thread.run_sync(self._service.predict, loaded, asked)
+        score = functools.partial(self._service.predict, loaded, asked)
+        return await self._admission.in_thread(score)
 
     def reader(self, loaded: Loaded) -> Reader:
         """Reads requests for the model that serves; made anew when it changes."""

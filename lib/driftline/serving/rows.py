@@ -1,15 +1,18 @@
 """What a request may say: rows as JSON → the model's numbers and words, or which field is wrong.
 
 Every feature must be there; null says that it is missing. A number is a JSON number, not text; NaN
-and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error.
+and infinities are not JSON. Nothing is guessed, nothing ignored: an unknown field is an error, and
+so is one that is there twice.
 Reading ends with the first row that is wrong, and before one of very many fields: a request that is
 made to be wrong everywhere must not cost more than a right one.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -102,6 +105,7 @@ class Reader:
             given = self._adapter.validate_json(body)
         except ValidationError as error:
             raise faults(error, self._fields) from None
+        _once(body, len(given) + sum(map(len, given.get("rows", ()))))
         if len(given) != 1:
             raise Wrong([(" or ".join(self._ways), "exactly one of them is needed")])
         return given.get("rows"), given.get("entities", [])
@@ -120,15 +124,33 @@ class Reader:
         return Asked(values, words, [row.get(facts.entity) for row in rows], made_up)
 
 
+def _once(body: bytes, read: int) -> None:
+    """:class:`Wrong` where an object has a field twice, of which pydantic takes the last.
+
+    Each field has a colon: as many as there are fields that were ``read``, and none is there twice.
+    """
+
+    def pairs(given: list[tuple[str, Any]]) -> None:
+        names = Counter(name for name, _ in given)
+        twice = [_printable(name) for name, times in names.items() if times > 1]
+        if twice:
+            raise Wrong([(name, "is there twice") for name in twice[:FAULTS]])
+
+    if body.count(b":") > read:  # or in a text
+        json.loads(body, object_pairs_hook=pairs, parse_int=str, parse_float=str, strict=False)
+
+
 def told(facts: Facts, asked: Asked) -> list[dict[str, Any]]:
-    """The rows as the model saw them, by name: None where a value is missing."""
+    """The rows as the model saw them, by name: None where a value is missing, or infinite, which
+    JSON cannot say.
+    """
     found = []
     for numbers, words, entity in zip(
         asked.numbers.tolist(), asked.words.tolist(), asked.entities, strict=True
     ):
         row = {} if entity is None else {facts.entity: entity}
         for column, number in zip(facts.numbers, numbers, strict=True):
-            row[column.name] = None if math.isnan(number) else _KINDS[column.type](number)
+            row[column.name] = _KINDS[column.type](number) if math.isfinite(number) else None
         for column, word in zip(facts.words, words, strict=True):
             row[column.name] = None if word == MISSING else word
         found.append(row)

@@ -7,6 +7,7 @@ the same protocol in the same process is not in the way.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 import uuid
@@ -14,7 +15,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import grpc
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -173,7 +173,8 @@ class Rpc:
         if len(asked.entities) <= INLINE:
             scores = self._service.predict(loaded, asked)
         else:
-            scores = await anyio.to_thread.run_sync(self._service.predict, loaded, asked)
+            score = functools.partial(self._service.predict, loaded, asked)
+            scores = await self._admission.in_thread(score)
         id_ = request.id or uuid.uuid4().hex
         self._service.answered(id_, loaded, scores)
         answer = self.messages.ModelInferResponse(

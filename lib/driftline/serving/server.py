@@ -178,7 +178,7 @@ def serve(service: Service, settings: Settings, limits: Limits) -> None:
     facts = service.loaded.facts
     lookup, stop = None, threading.Event()
     if settings.features:
-        lookup = Lookup(settings.features, facts.entity)
+        lookup = Lookup(settings.features, facts.entity, service)
         lookup.watch(settings.refresh, stop)
     log = service.log = _log(settings.log, facts) if settings.log else None
     admission = Admission(limits)

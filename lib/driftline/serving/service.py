@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from driftline.errors import DriftlineError, Missing
+from driftline.errors import DriftlineError, Missing, TryAgain
 from driftline.serving import champion
 from driftline.serving.champion import Champion
 from driftline.serving.facts import MISSING, Facts
@@ -25,6 +25,10 @@ LOGGER = logging.getLogger("driftline.serving")
 
 _VALUE = 64
 """Bytes for a value in JSON: more than twice what the longest number takes, or words."""
+
+_AGAIN, _CHANGED, _LONGEST = 2.0, 60.0, 300.0
+"""Seconds before a version that could not be loaded is fetched again, doubled each time up to the
+last; the second where it is its file that is wrong, and has to be put right by somebody."""
 
 INLINE = 50
 """So many rows are scored on the spot; more go to a thread, so that others need not wait."""
@@ -57,6 +61,15 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class _Failed:
+    """A champion that could not be loaded, and until when (monotonic) it is not tried again."""
+
+    champion: Champion
+    wait: float
+    until: float
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores and decisions of a request's rows."""
 
@@ -79,16 +92,23 @@ class Service:
         self.log: RequestLog | None = None
         """Where answered requests are written down, if anywhere."""
         self._stop = threading.Event()
-        self.loaded = self._load(self._asked())
+        self._failed: _Failed | None = None
+        self._champion = self._asked()
+        self.loaded = self._load(self._champion)
 
     @classmethod
     def of(cls, store: str, name: str) -> Service:
         """The service of a model in an MLflow store."""
         return cls(lambda: champion.find(store, name), lambda found: champion.fetch(store, found))
 
-    def predict(self, loaded: Loaded, asked: Asked) -> Scores:
-        """Score rows; :class:`Wrong` names rows for which the model has no finite score."""
-        score = loaded.model.score(asked.numbers, asked.words)
+    def predict(
+        self, loaded: Loaded, asked: Asked, left: Callable[[], bool] = lambda: False
+    ) -> Scores:
+        """Score rows; :class:`Wrong` names rows for which the model has no finite score.
+
+        ``left`` tells, between blocks of rows, whether nobody waits for them any more.
+        """
+        score = loaded.model.score(asked.numbers, asked.words, left)
         if not np.isfinite(score).all():
             where = np.flatnonzero(~np.isfinite(score))[:20]
             raise Wrong([(f"rows.{row}", "the model has no finite score for it") for row in where])
@@ -110,13 +130,20 @@ class Service:
 
     def refresh(self) -> bool:
         """Load the champion if it is another one; the old one serves until then, and on if it
-        cannot be loaded (said in the log and in the metrics).
+        cannot be loaded (said in the log and in the metrics). That one is tried again, but less
+        and less often; another is loaded at once.
         """
         try:
             found = self._asked()
-            if found.number == self.loaded.version:
+            failed = self._failed if self._failed and self._failed.champion == found else None
+            # The whole of it: a registry that was begun anew has a version of the same number.
+            if found == self._champion or (failed and time.monotonic() < failed.until):
                 return False
-            self.loaded = self._load(found)
+            try:
+                self.loaded, self._champion = self._load(found), found
+            except Exception as error:
+                self._failed = _again(found, error, failed)
+                raise
         except Exception as error:  # whatever a registry answers: who looks must not stop looking
             self.metrics.reloads.labels("failed").inc()
             said = error if isinstance(error, DriftlineError) else repr(error)
@@ -159,3 +186,11 @@ class Service:
             "loaded %s version %d in %.3f s", facts.name, found.number, time.monotonic() - started
         )
         return Loaded(found.number, model)
+
+
+def _again(champion: Champion, error: Exception, before: _Failed | None) -> _Failed:
+    """When to try it again."""
+    terminal = isinstance(error, DriftlineError) and not isinstance(error, TryAgain)
+    least = _CHANGED if terminal else _AGAIN
+    wait = min(max(least, 2 * before.wait if before else 0.0), _LONGEST)
+    return _Failed(champion, wait, time.monotonic() + wait)
