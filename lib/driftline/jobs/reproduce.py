@@ -40,7 +40,8 @@ def run(line: Line, *, version: int | None = None) -> str:
             raise Missing(
                 f"the rows of version {wanted.number} are not there any more",
                 where=f"{name} version {wanted.tables[name]}",
-                hint="their files are gone: was a person erased, or the table vacuumed by hand?"
+                hint="their files are gone: was a vacuum killed (give it again: they come back), "
+                "a person erased, or the table vacuumed by hand?"
                 if wanted.passed
                 else "their files are gone: vacuum keeps those of versions that passed the gate",
             )
