@@ -21,7 +21,11 @@ def commands(stage: Stage) -> list[click.Command]:
 
     @click.command()
     @where
-    @click.option("--to", type=click.IntRange(1), help="A version that passed the gate.")
+    @click.option(
+        "--to",
+        type=click.IntRange(1),
+        help="A version that passed the gate, also where no champion is left.",
+    )
     def rollback(to: int | None, **options: Any) -> None:
         """The champion of before is champion again.
 

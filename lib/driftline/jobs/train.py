@@ -100,8 +100,9 @@ def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) ->
     # It may be champion itself, if MLflow was gone before that was written down.
     newer = champion is None or champion.number <= trained.number
     said = f"version {trained.number} was trained on exactly this"
-    if trained.passed and enforced and newer and not trained.promoted:
-        models.promote(trained)  # killed after the verdict, before the alias
+    # It was killed after the verdict, before the alias; or somebody took the alias away since.
+    if trained.passed and enforced and newer and (champion is None or not trained.promoted):
+        models.promote(trained)
         ledger.model_version = trained.number
         said += ", and is champion now"
     if not trained.passed and enforced:
