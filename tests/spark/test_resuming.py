@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from tests.spark.test_bad_input import FIRST, opened
@@ -11,6 +13,7 @@ from tests.spark.test_bad_input import FIRST, opened
 from driftline.errors import Missing
 from driftline.jobs import features, proving, rollback, train
 from driftline.registry import CHAMPION, Registry
+from driftline.sections import Gate
 
 
 @pytest.fixture
@@ -51,3 +54,40 @@ def test_a_model_that_was_trained_comes_back_as_champion(line) -> None:
     said = "nothing new: version 1 was trained on exactly this, and is champion now"
     assert train.run(line) == said
     assert registry.champion().number == 1
+
+
+def changed(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+
+
+@pytest.mark.slow
+def test_what_cannot_be_loaded_is_trained_again(line, monkeypatch) -> None:
+    """A champion, and versions that were killed before the verdict, and after it."""
+    registry = Registry(line.environment.mlflow, "bad")
+    assert "now champion" in train.run(line)
+    changed(registry.folder(registry.version(1)) / "portable.onnx")
+    said = train.run(line)
+    assert said.startswith("version 2: ") and said.endswith(
+        "; not compared with champion version 1: model bad version 1 is not what was recorded, "
+        "now champion"
+    )
+    assert train.run(line) == "nothing new: version 2 was trained on exactly this"
+
+    # Another gate is another training, which is killed at one place or the other.
+    other = line.problem.train.model_copy(update={"gate": Gate(beat=(), floor=0.01)})
+    object.__setattr__(line, "problem", line.problem.model_copy(update={"train": other}))
+    for number, step in ((3, "judge"), (4, "promote")):
+
+        def killed(*_, **__):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+            once.setattr(Registry, step, killed)
+            train.run(line)
+        assert registry.version(number).finished == (step == "promote")
+        shutil.rmtree(registry.folder(registry.version(number)))
+    assert train.run(line).startswith("version 5: ")
+    assert registry.champion().number == 5
+    shutil.rmtree(registry.folder(registry.version(5)))
+    rollback.run(line, to=2)  # what was rolled back from is needed by nobody
+    assert train.run(line) == "nothing new: version 5 was trained on exactly this"

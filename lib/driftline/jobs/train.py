@@ -29,7 +29,7 @@ from driftline import (
 )
 from driftline.calibration import Calibration
 from driftline.errors import Refused
-from driftline.jobs import certifying, gating, judging, proving, searching
+from driftline.jobs import certifying, gating, judging, proving, resuming, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
@@ -62,9 +62,9 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         models = Registry(line.environment.mlflow, line.problem.name)
         search = searching.key(line, version)
         key = searching.judged(line.problem, search)
-        trained = models.trained_on(key)
+        trained = resuming.found(line, ledger, models, key)
         if trained and trained.finished:
-            return _nothing_new(line, ledger, models, trained)
+            return resuming.nothing_new(line, ledger, models, trained)
         rows = searching.labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
         tasks = max(line.environment.cores, rows.count() // 500_000)
@@ -91,28 +91,6 @@ def _spent(line: Line, ledger: Run) -> tuple[float, float]:
     held, hours = line.environment, seconds / 3600
     cores, gib = held.cores * hours, held.memory_gib * hours
     return seconds, money(line.problem.prices, core_hours=cores, gib_hours=gib, gib_months=0)
-
-
-def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) -> str:
-    """What is said where the version is there already; a verdict of its gate still counts."""
-    champion = models.champion()
-    enforced = line.problem.train.gate.mode == "enforce"
-    # It may be champion itself, if MLflow was gone before that was written down.
-    newer = champion is None or champion.number <= trained.number
-    said = f"version {trained.number} was trained on exactly this"
-    # It was killed after the verdict, before the alias; or somebody took the alias away since.
-    if trained.passed and enforced and newer and (champion is None or not trained.promoted):
-        models.promote(trained)
-        ledger.model_version = trained.number
-        said += ", and is champion now"
-    if not trained.passed and enforced:
-        raise Refused(
-            f"nothing new: {said}, and the gate refused it",
-            where=f"model {line.problem.name}",
-            hint="see ops.evaluations; other data, features or candidates may do better",
-        )
-    ledger.message = f"nothing new: {said}"
-    return ledger.message
 
 
 def _train(
@@ -142,9 +120,9 @@ def _train(
         raced = list(found.raced)
         if stopped:  # another run may find a better one: it is not what this key stands for
             key = f"{key} after {stopped}"
-            unfinished = models.trained_on(key)
+            unfinished = resuming.found(line, ledger, models, key)
             if unfinished and unfinished.finished:  # no candidate was finished since
-                return _nothing_new(line, ledger, models, unfinished)
+                return resuming.nothing_new(line, ledger, models, unfinished)
     if unfinished:  # killed after it was registered: go on from there
         winner = searching.winner(unfinished)
         model = models.load(unfinished, through=line.models_path)
