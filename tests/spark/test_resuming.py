@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.spark.test_bad_input import FIRST, opened
 
+from driftline import schemas
 from driftline.errors import Missing
-from driftline.jobs import features, proving, rollback, train
+from driftline.events import Feature
+from driftline.jobs import certifying, features, proving, rollback, train
 from driftline.registry import CHAMPION, Registry
 from driftline.sections import Gate
 
@@ -34,6 +37,27 @@ def line(open_line, tmp_path, spark, monkeypatch):
     line = opened(open_line, tmp_path, spark, rows, **asked)
     features.run(line)
     return line
+
+
+def test_features_of_another_problem_are_not_trained_on(line) -> None:
+    """Its labels would be learnt as this one's; a column that it has not would be a trace."""
+    problem, name = line.problem, "gold.features"
+    more = Feature(name="h", source="events", operation="max", value="amount", windows=("30d",))
+    for changed in (
+        {"label": problem.label.model_copy(update={"horizon": 9})},
+        {"features": (*problem.features, more)},
+        {"population": problem.population.model_copy(update={"within": 20})},
+    ):
+        now = replace(line, problem=problem.model_copy(update=changed))
+        with pytest.raises(Missing, match="before the problem became what it is now") as caught:
+            train.run(now)
+        assert "run `driftline features`" in caught.value.hint
+    assert not line.tables.exists(schemas.TRIALS.full_name)
+    assert "as-ofs up to" in features.run(now)
+    made = line.tables.version(name)
+    assert certifying.evidence(now, made).horizon == problem.label.horizon
+    with pytest.raises(Missing, match="before the problem became"):
+        certifying.evidence(line, made)
 
 
 @pytest.mark.slow

@@ -59,6 +59,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         candidates.check(line.problem)
         version = line.tables.version(features)
         ledger.read(features, version)
+        certifying.evidence(line, version)
         models = Registry(line.environment.mlflow, line.problem.name)
         search = searching.key(line, version)
         key = searching.judged(line.problem, search)
