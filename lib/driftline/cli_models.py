@@ -29,7 +29,8 @@ def commands(stage: Stage) -> list[click.Command]:
     def rollback(to: int | None, **options: Any) -> None:
         """The champion of before is champion again.
 
-        Its files are checked first.
+        Its files are checked first. A training that runs goes on with its search, and its model is
+        compared with that champion; once it evaluates, wait for it (exit code 75).
         """
         stage("rollback", options, to=to)
 

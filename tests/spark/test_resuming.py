@@ -12,9 +12,9 @@ import pytest
 from tests.spark.test_bad_input import FIRST, opened
 
 from driftline import schemas
-from driftline.errors import Missing
+from driftline.errors import Missing, TryAgain
 from driftline.events import Feature
-from driftline.jobs import certifying, features, proving, rollback, train
+from driftline.jobs import certifying, features, proving, rollback, searching, train
 from driftline.registry import CHAMPION, Registry
 from driftline.sections import Gate
 
@@ -61,9 +61,34 @@ def test_features_of_another_problem_are_not_trained_on(line) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_was_trained_comes_back_as_champion(line) -> None:
+def test_a_champion_comes_back_while_another_is_trained_or_where_there_is_none(
+    line, monkeypatch
+) -> None:
     registry = Registry(line.environment.mlflow, "bad")
+    held = []
+
+    def watched(of, name: str) -> None:
+        """Note whether the champion is held while a step runs."""
+        step = getattr(of, name)
+
+        def stepping(*given, **more):
+            try:
+                with line.tables.lock("gold.champion"):
+                    held.append((name, False))
+            except TryAgain:
+                held.append((name, True))
+            return step(*given, **more)
+
+        monkeypatch.setattr(of, name, stepping)
+
+    for of, name in (*((searching, each) for each in ("search", "refit")), (Registry, "judge")):
+        watched(of, name)
     assert "now champion" in train.run(line)
+    assert held == [("search", False), ("refit", False), ("judge", True)]
+    with line.tables.lock("gold.model"):  # as by another training
+        assert rollback.run(line, to=1) == "version 1 is champion already"
+    with line.tables.lock("gold.champion"), pytest.raises(TryAgain):
+        rollback.run(line, to=1)
 
     def taken_away() -> None:
         registry._client.delete_registered_model_alias("bad", CHAMPION)

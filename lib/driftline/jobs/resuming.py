@@ -8,6 +8,9 @@ from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.registry import Registry, Version
 
+ALIAS = "gold.champion"
+"""What is locked by who moves the champion, from when it is looked at until another one is."""
+
 
 def found(line: Line, ledger: Run, models: Registry, key: str) -> Version | None:
     """The version that was trained under ``key``, finished or not.
@@ -32,10 +35,11 @@ def found(line: Line, ledger: Run, models: Registry, key: str) -> Version | None
 def nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) -> str:
     """What is said where the version is there already; a verdict of its gate still counts."""
     said = f"version {trained.number} was trained on exactly this"
-    if _due(line, models.champion(), trained):
-        models.promote(trained)
-        ledger.model_version = trained.number
-        said += ", and is champion now"
+    with line.tables.lock(ALIAS, wait=120.0):
+        if _due(line, models.champion(), trained):
+            models.promote(trained)
+            ledger.model_version = trained.number
+            said += ", and is champion now"
     if not trained.passed and _enforced(line):
         raise Refused(
             f"nothing new: {said}, and the gate refused it",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from driftline.errors import Refused
+from driftline.jobs import resuming
 from driftline.jobs.line import Line
 from driftline.registry import Registry
 
@@ -10,10 +11,11 @@ from driftline.registry import Registry
 def run(line: Line, *, to: int | None = None) -> str:
     """Move the champion back to version ``to``, or to the one that was champion before.
 
-    Where there is no champion any more, ``to`` is made it. :class:`Refused` for a version that the
-    gate did not let through.
+    The model of a training that still searches is compared with it; once that evaluates,
+    :class:`TryAgain`. Where there is no champion any more, ``to`` is made it. :class:`Refused` for
+    a version that the gate did not let through.
     """
-    with line.ledger.run("rollback") as ledger, line.tables.lock("gold.model"):
+    with line.ledger.run("rollback") as ledger, line.tables.lock(resuming.ALIAS):
         models = Registry(line.environment.mlflow, line.problem.name)
         champion = models.champion()
         chosen = models.before(models.wanted()) if to is None else models.version(to)

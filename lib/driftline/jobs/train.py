@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -55,7 +56,11 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         seconds = min(seconds, paid)
     until = time.monotonic() + seconds
     features = schemas.features(line.problem).full_name
-    with line.ledger.run("train") as ledger, line.tables.lock("gold.model"):
+    with (
+        line.ledger.run("train") as ledger,
+        line.tables.lock("gold.model"),
+        contextlib.ExitStack() as locks,
+    ):
         candidates.check(line.problem)
         version = line.tables.version(features)
         ledger.read(features, version)
@@ -81,6 +86,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
                 search=search,
                 features_version=version,
                 until=until,
+                locks=locks,
             )
         finally:
             rows.unpersist()
@@ -105,6 +111,7 @@ def _train(
     search: str,
     features_version: int,
     until: float,
+    locks: contextlib.ExitStack,
 ) -> str:
     problem = line.problem
     parts = judging.parts(rows)
@@ -133,6 +140,8 @@ def _train(
         model, learnt = searching.refit(line, ledger, rows, found)
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
+    # Not before: while a search runs, hours perhaps, the champion can be rolled back from.
+    locks.enter_context(line.tables.lock(resuming.ALIAS, wait=120.0))
     champion = models.champion()
     tested = session.utc(parts["test"].first)
     before, unscored = gating.before(line, models, champion, tested=tested)
