@@ -72,7 +72,7 @@ def _platt(label: Floats, given: Floats) -> Platt:
     ones = float(label.sum())
     target = np.where(label == 1, (ones + 1) / (ones + 2), 1 / (len(label) - ones + 2))
     center, scale = float(given.mean()), float(given.std())
-    if not scale:  # one score for all says nothing
+    if np.ptp(given) == 0:  # one score for all says nothing; their deviation is rarely quite 0
         return Platt(0.0, float(logit(target.mean())))
     twice = np.tile((given - center) / scale, 2).reshape(-1, 1)
     line = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-12)

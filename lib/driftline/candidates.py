@@ -41,9 +41,19 @@ def sources(problem: Problem) -> list[str]:
     found = []
     for name in sorted({str(each) for each in named if each is not None}):
         module, _, kind = name.rpartition(".")
-        file = inspect.getsourcefile(getattr(importlib.import_module(module), kind))
-        found.append(hashlib.sha256(Path(file).read_bytes()).hexdigest() if file else name)
+        code = _code(getattr(importlib.import_module(module), kind))
+        found.append(name if code is None else hashlib.sha256(code).hexdigest())
     return found
+
+
+def _code(kind: Any) -> bytes | None:
+    """What is in the file that defines a class, which may be in a zip: so ``--py-files`` come."""
+    file = inspect.getsourcefile(kind)
+    if file is None:
+        return None
+    loader = getattr(inspect.getmodule(kind), "__loader__", None)
+    read = getattr(loader, "get_data", lambda path: Path(path).read_bytes())
+    return bytes(read(file))
 
 
 def _candidates(problem: Problem) -> list[Candidate]:

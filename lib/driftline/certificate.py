@@ -74,6 +74,8 @@ class Evidence:
     known: str
     horizon: int
     seen: tuple[Seen, ...]
+    asked: str = ""
+    """By which problem, :func:`driftline.features.asked`; older versions do not say."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; times in ISO 8601."""
@@ -93,7 +95,8 @@ class Evidence:
             )
             for each in value["seen"]
         )
-        return cls(time(value["watermark"]), value["known"], value["horizon"], seen)
+        known, horizon = value["known"], value["horizon"]
+        return cls(time(value["watermark"]), known, horizon, seen, value.get("asked", ""))
 
 
 _TIMES = ("newest_event", "newest_arrival", "first_outcome", "last_outcome")

@@ -21,11 +21,16 @@ def commands(stage: Stage) -> list[click.Command]:
 
     @click.command()
     @where
-    @click.option("--to", type=click.IntRange(1), help="A version that passed the gate.")
+    @click.option(
+        "--to",
+        type=click.IntRange(1),
+        help="A version that passed the gate, also where no champion is left.",
+    )
     def rollback(to: int | None, **options: Any) -> None:
         """The champion of before is champion again.
 
-        Its files are checked first.
+        Its files are checked first. A training that runs goes on with its search, and its model is
+        compared with that champion; once it evaluates, wait for it (exit code 75).
         """
         stage("rollback", options, to=to)
 

@@ -208,7 +208,8 @@ def threshold(label: Floats, score: Floats, rule: Decide) -> float:
     taken, hits = gained(label, tie[place].astype(np.float64))
     ones = hits[-1]
     if rule.top is not None:
-        worth = np.where(taken <= rule.top * len(label), taken, -1.0)
+        room = rule.top * len(label) * (1 + 1e-12)  # 0.29 of 100 is a little less than 29
+        worth = np.where(taken <= room, taken, -1.0)
     elif rule.cost is not None:
         worth = -(rule.cost.false_alarm * (taken - hits) + rule.cost.miss * (ones - hits))
     elif rule.best == "f1":

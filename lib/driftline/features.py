@@ -15,12 +15,21 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from driftline import operations
+from driftline.digests import digest
 from driftline.events import Cutoffs, Feature, Population
 from driftline.operations import OPERATIONS, Component
 from driftline.problem import Problem
 from driftline.tiles import moment
 from driftline.windows import compute
 from driftline.windows.operations import Output
+
+
+def asked(problem: Problem) -> str:
+    """What the rows are by the problem, whatever the data: a digest of all that makes them."""
+    whole = problem.model_dump(
+        include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
+    )
+    return digest([whole, {name: source.arrival for name, source in problem.sources.items()}])[:16]
 
 
 def as_ofs(cutoffs: Cutoffs, until: datetime) -> list[datetime]:

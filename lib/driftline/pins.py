@@ -3,7 +3,7 @@
 Delta's VACUUM keeps no single version. So the data files of the pinned versions get a second name
 (a hard link, no bytes) outside of the table, Delta removes what it removes, and what it should not
 have gets its first name back. Killed in between, the second names are still there, and the next
-:func:`restore` puts the files back.
+:func:`restore` puts the files back: call it before :func:`whole` is asked what may be pinned.
 """
 
 from __future__ import annotations

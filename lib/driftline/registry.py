@@ -178,8 +178,7 @@ class Registry:
 
         One that was champion already comes back, and those that followed it are left.
         """
-        champion = self.champion()
-        line = champion.line if champion else []
+        line = (self.champion() or version).line  # its own, if somebody took the alias away
         before = itertools.takewhile(lambda number: number != version.number, line)
         said = json.dumps([*before, version.number])
         self._client.set_model_version_tag(self._name, str(version.number), "line", said)
@@ -218,7 +217,8 @@ class Registry:
             raise Missing(
                 f"{self._name} has no champion",
                 where=self._uri,
-                hint="run `driftline train`; if its gate refused, see ops.evaluations",
+                hint="run `driftline train`, or `driftline rollback --to` one that passed; if the "
+                "gate refused all, see ops.evaluations",
             )
         return found
 

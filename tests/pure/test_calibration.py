@@ -107,6 +107,15 @@ def test_what_says_little_or_too_much_stays_a_number(method) -> None:
     assert share == pytest.approx([0.5])
 
 
+@pytest.mark.parametrize(("rows", "odds"), [(1000, 0.1), (333, -0.7321)])
+def test_one_score_for_all_is_their_share_of_ones(rows, odds) -> None:
+    given, label = np.full(rows, odds), (np.arange(rows) % 3 == 0).astype(float)
+    assert given.std() > 0  # the mean of equal numbers is not quite that number
+    sure = calibration.fit("platt", label, given)
+    assert sure.slope == 0
+    assert sure(given) == pytest.approx(np.full(rows, 1 / 3), abs=0.002)
+
+
 NAN, INF = math.nan, math.inf
 ASKED = np.array([*np.linspace(-6, 6, 401), 1e308, -1e308, INF, -INF, NAN])[:, None]
 TREE = Trees(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
+import zipfile
 from types import ModuleType
 
 import pytest
@@ -167,6 +169,18 @@ def test_other_code_is_another_candidate(problem, tmp_path, monkeypatch) -> None
     module.write_text("class A:\n    depth = 2\n")
     (after,) = candidates.sources(asked)
     assert after != before
+
+
+def test_code_in_a_zip_is_read_from_it(problem, tmp_path, monkeypatch) -> None:
+    """As ``--py-files`` bring it, before what is installed, on the driver's path, too."""
+    code = "class A:\n    pass\n\ndef made(depth=1):\n    return A()\n"
+    with zipfile.ZipFile(tmp_path / "deps.zip", "w") as packed:
+        packed.writestr("zipped_classes/__init__.py", "")
+        packed.writestr("zipped_classes/inner.py", code)
+    monkeypatch.syspath_prepend(tmp_path / "deps.zip")
+    for kind in ("A", "made"):
+        asked = problem({"class": f"zipped_classes.inner.{kind}", "depth": (1,)})
+        assert candidates.sources(asked) == [hashlib.sha256(code.encode()).hexdigest()]
 
 
 def test_families_of_ones_own_have_no_code_but_ours(repository) -> None:

@@ -561,6 +561,14 @@ def test_a_threshold_is_the_best_of_all_by_the_rule_that_was_asked_for() -> None
     assert 0 <= threshold(np.ones(2), np.array([0.0, 0.1]), Decide(best="f1")) < 5e-324
 
 
+@pytest.mark.parametrize("percent", [7, 14, 28, 29, 55, 57, 58])
+def test_a_share_of_a_hundred_rows_is_so_many_of_them(percent: int) -> None:
+    """0.29 · 100 is 28.999999999999996 in floating point."""
+    score = np.arange(100) / 100
+    chosen = threshold(np.ones(100), score, Decide(top=percent / 100))
+    assert np.sum(score >= chosen) == percent
+
+
 def test_a_permuted_column_costs_what_the_model_got_from_it() -> None:
     """Beside the variance that is lost: dealing out x of y = 3x adds 2 · 9 · var(x) to the MSE."""
     random = np.random.default_rng(1)

@@ -9,13 +9,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from driftline import __version__, digests, session
 from driftline.errors import Missing
 from driftline.jobs import reproduce
 from driftline.jobs.line import Line
-from driftline.jobs.reproduce import apart
+from driftline.jobs.reproduce import apart, compared
 from driftline.problem import load_problem
 from driftline.registry import Version
 
@@ -116,3 +117,12 @@ def test_no_number_is_no_number_again() -> None:
     assert apart(1.7976931348623157e308, math.inf) == 0.0  # as an SQL store of MLflow has it
     assert apart(-1.7976931348623157e308, math.inf) == math.inf
     assert apart(math.inf, 1.0) == apart(1.0, math.inf) == apart(math.inf, -math.inf) == math.inf
+
+
+def test_what_a_newer_driftline_measures_besides_is_compared_with_nothing() -> None:
+    label, score = np.array([0.0, 1.0, 1.0]), np.array([0.1, 0.4, 0.9])
+    recorded = {"test_roc_auc": 1.0, "test_accuracy": 0.5, "validation_f1": 0.8, "test_gone": 1.0}
+    found = compared(recorded, label, score, task="classification")
+    assert found == {"roc_auc": 0.0, "accuracy": pytest.approx(2 / 3 - 0.5)}
+    with pytest.raises(Missing, match="without a metric of its test rows"):
+        compared({"validation_f1": 0.8}, label, score, task="classification")

@@ -169,6 +169,9 @@ def test_the_way_back_is_the_order_of_promotion(tmp_path) -> None:
     registry.promote(four)
     registry._client.delete_model_version("churn", "2")
     assert back() == 3
+    registry._client.delete_registered_model_alias("churn", "champion")
+    registry.promote(registry.version(3))  # comes back, and what was before it is still known
+    assert registry.champion().line == [1, 3]
     registry.promote(one)  # as by --to: what came after it is left
     with pytest.raises(Missing, match="before 1 is left"):
         registry.before(registry.champion())

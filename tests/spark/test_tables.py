@@ -10,11 +10,15 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from driftline import delta_log, pins
 from driftline.errors import Missing, TryAgain
+from driftline.jobs import vacuum
+from driftline.problem import load_problem
+from driftline.registry import Version
 from driftline.schemas import Column, Table
 from driftline.tables import Tables, Written
 
@@ -278,3 +282,32 @@ def test_vacuum_makes_no_version(spark, tmp_path) -> None:
     taken = pins.vacuum(tables, NAME, hours=0, pinned=[])
     assert taken["removed"] > 0
     assert (tables.version(NAME), tables.content(NAME)) == (2, "b")
+
+
+def test_a_vacuum_that_was_killed_is_given_again_and_loses_no_model_its_rows(
+    open_line, repository, tmp_path, monkeypatch
+) -> None:
+    problem = load_problem(repository / "conf" / "churn.yaml")
+    line = open_line(problem, data=tmp_path, warehouse=tmp_path, root=tmp_path)
+    tables = line.tables
+    for id_, key in ((1, "a"), (2, "b"), (3, "c")):
+        tables.overwrite(things(tables, id_), THINGS, key=key, made_from={})
+    then = tables.version(NAME) - 1
+    model = Version(4, "", "", {"tables": json.dumps({NAME: then}), "gate": "passed"})
+    models = SimpleNamespace(passed=lambda: [model])
+    monkeypatch.setattr(vacuum, "Registry", lambda *_: models)
+    restore = pins.restore
+
+    def killed(tables, name) -> int:
+        """As soon as something is to be put back."""
+        if name == NAME and not pins.whole(tables, name, then):
+            raise KeyboardInterrupt
+        return restore(tables, name)
+
+    with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+        once.setattr(pins, "restore", killed)
+        vacuum.run(line, hours=0)
+    assert not pins.whole(tables, NAME, then)
+    assert "kept for 1 model versions alone" in vacuum.run(line, hours=0)
+    assert pins.whole(tables, NAME, then)
+    assert ids(tables.read(NAME, version=then)) == [2]

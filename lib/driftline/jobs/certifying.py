@@ -7,12 +7,35 @@ from datetime import datetime, timezone
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from driftline import certificate, schemas
+from driftline import certificate, features, schemas
 from driftline.certificate import Evidence
 from driftline.errors import Missing, Refused
 from driftline.jobs import judging
 from driftline.jobs.line import Line
 from driftline.ledger import Run
+
+
+def evidence(line: Line, version: int) -> Evidence:
+    """What was noted when a version of the features was made; :class:`Missing` where it was not, or
+    they were made for another problem than is asked now: of other labels, say.
+    """
+    name = schemas.features(line.problem).full_name
+    noted = line.tables.noted(name, version)
+    if not noted:
+        raise Missing(
+            f"{name} version {version} does not say what its features saw",
+            where=line.tables.path(name),
+            hint="it was made by another version of driftline: run `driftline features` again",
+        )
+    found = Evidence.from_json(noted)
+    if found.asked != features.asked(line.problem):
+        raise Missing(
+            f"{name} version {version} was made before the problem became what it is now",
+            where=f"problem {line.problem.name}: entity, label, population, features, profile, "
+            "cutoffs, arrival of sources",
+            hint="run `driftline features`",
+        )
+    return found
 
 
 def certify(
@@ -22,18 +45,10 @@ def certify(
 
     Returns the certificate as JSON, and what is suspicious, for the gate to judge.
     """
-    problem, features = line.problem, schemas.features(line.problem).full_name
-    noted = line.tables.noted(features, features_version)
-    if not noted:
-        raise Missing(
-            f"{features} version {features_version} does not say what its features saw",
-            where=line.tables.path(features),
-            hint="it was made by another version of driftline: run `driftline features` again",
-        )
+    problem, saw = line.problem, evidence(line, features_version)
     ledger.progress("looking for leaks")
-    evidence = Evidence.from_json(noted)
     found = certificate.checks(
-        evidence,
+        saw,
         rows.withColumn("_entity", F.col(problem.entity)),
         [name for name, _ in judging.feature_columns(line)],
         task=problem.task,
@@ -55,4 +70,4 @@ def certify(
     suspicious = "; ".join(each.detail for each in found if not each.holds)
     if suspicious:
         ledger.progress(f"suspicious: {suspicious}")
-    return certificate.to_json(found, evidence), suspicious
+    return certificate.to_json(found, saw), suspicious

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from driftline import erasure, pins, profile, pseudonyms, rewriting, scan, schemas
 from driftline.errors import ConfError, Refused
-from driftline.jobs import pulls, remaining, requests, uncounting
+from driftline.jobs import pulls, remaining, requests, resuming, uncounting
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.pulls import spool
@@ -40,7 +40,7 @@ def run(line: Line, *, entities: Sequence[str], request: str) -> str:
             allowed="what tells one request from another, and nobody from anybody",
             hint="call it by its number",
         )
-    with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model"):
+    with line.ledger.run("erase") as ledger, line.tables.lock(*names, "gold.model", resuming.ALIAS):
         personal = erasure.personal(line.problem, names)
         wanted = _wanted(line, people)
         words = _words(line, personal, wanted, people)

@@ -51,11 +51,8 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
             )
         silent = labels.silences(days)
         known = labels.mature(times, problem.label, watermark, silent)
-        asked = problem.model_dump(
-            include={"entity", "label", "population", "features", "profile", "cutoffs"}, mode="json"
-        )
-        arrivals = {name: source.arrival for name, source in problem.sources.items()}
-        key = "features:" + digest([asked, arrivals, versions, times, known])[:16]
+        asked = features.asked(problem)
+        key = "features:" + digest([asked, versions, times, known])[:16]
         if key == line.tables.content(table.full_name):
             ledger.message = f"{len(times)} as-ofs are up to date"
             return ledger.message
@@ -65,7 +62,7 @@ def run(line: Line, *, as_of: datetime | None = None) -> str:
         try:
             guard(line, ledger, rows.select(*table.column_names), table)
             evidence = Evidence(
-                watermark, problem.cutoffs.known, problem.label.horizon, _seen(rows)
+                watermark, problem.cutoffs.known, problem.label.horizon, _seen(rows), asked
             )
             ledger.progress("writing gold.features")
             ledger.wrote(

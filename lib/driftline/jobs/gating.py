@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from driftline import portable
@@ -22,6 +23,16 @@ LEARNT_UNTIL = "learnt_until"
 """The tag of a version that says when the last label it learnt from was over, in ISO 8601."""
 
 
+def files(models: Registry, version: Version) -> tuple[Path | None, str]:
+    """Where a version's files are; or why they are not those that were recorded."""
+    try:
+        return models.folder(version), ""
+    except (Missing, TryAgain):  # a full disk, a server that is away
+        raise
+    except DriftlineError as error:
+        return None, error.what
+
+
 def before(
     line: Line, models: Registry, champion: Version | None, *, tested: datetime
 ) -> tuple[Portable | None, str]:
@@ -30,12 +41,9 @@ def before(
     """
     if champion is None:
         return None, ""
-    try:
-        folder = models.folder(champion)
-    except (Missing, TryAgain):  # a full disk, a server that is away
-        raise
-    except DriftlineError as error:  # its files are not what was recorded: train again
-        return None, error.what
+    folder, lost = files(models, champion)
+    if folder is None:
+        return None, lost
     there = Portable((folder / portable.FILE).read_bytes())
     problem = json.loads((folder / "problem.json").read_text("utf-8"))
     learnt = champion.tags.get(LEARNT_UNTIL)

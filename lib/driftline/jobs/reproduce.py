@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pyspark.sql import DataFrame
@@ -13,7 +14,7 @@ from driftline import __version__, candidates, digests, pins, scoring, session, 
 from driftline.errors import ConfError, Missing, Refused
 from driftline.jobs import judging, searching
 from driftline.jobs.line import Line
-from driftline.metrics import METRICS
+from driftline.metrics import METRICS, Floats
 from driftline.problem import load_problem
 from driftline.registry import Registry, Version
 
@@ -40,7 +41,8 @@ def run(line: Line, *, version: int | None = None) -> str:
             raise Missing(
                 f"the rows of version {wanted.number} are not there any more",
                 where=f"{name} version {wanted.tables[name]}",
-                hint="their files are gone: was a person erased, or the table vacuumed by hand?"
+                hint="their files are gone: was a vacuum killed (give it again: they come back), "
+                "a person erased, or the table vacuumed by hand?"
                 if wanted.passed
                 else "their files are gone: vacuum keeps those of versions that passed the gate",
             )
@@ -141,13 +143,27 @@ def _differences(
     unseen = rows.where(F.col("part") == "test")
     test = scoring.scored(unseen, model, task=problem.task, calibration=sure)
     label, score = (column.to_numpy() for column in test.select("label", "score").toArrow().columns)
-    recorded = models.metrics(version)
-    difference = {}
-    for name, metric in METRICS[problem.task].items():
-        then = recorded[f"test_{name}"]
-        now = metric(label, score)
-        difference[name] = apart(then, now)
-    return difference
+    return compared(models.metrics(version), label, score, task=problem.task)
+
+
+def compared(
+    recorded: Mapping[str, float], label: Floats, score: Floats, *, task: str
+) -> dict[str, float]:
+    """By how much each metric of the test set that was recorded is another now. A newer driftline
+    may measure others besides, which say nothing; :class:`Missing` where no metric is there.
+    """
+    found = {
+        name: apart(recorded[f"test_{name}"], metric(label, score))
+        for name, metric in METRICS[task].items()
+        if f"test_{name}" in recorded
+    }
+    if not found:
+        raise Missing(
+            "the version was recorded without a metric of its test rows",
+            where="its run in MLflow",
+            hint="there is nothing to compare it with: were they deleted by hand?",
+        )
+    return found
 
 
 def apart(then: float, now: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -29,7 +30,7 @@ from driftline import (
 )
 from driftline.calibration import Calibration
 from driftline.errors import Refused
-from driftline.jobs import certifying, gating, judging, proving, searching
+from driftline.jobs import certifying, gating, judging, proving, resuming, searching
 from driftline.jobs.line import Line
 from driftline.ledger import Run
 from driftline.models import Candidate
@@ -55,16 +56,21 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
         seconds = min(seconds, paid)
     until = time.monotonic() + seconds
     features = schemas.features(line.problem).full_name
-    with line.ledger.run("train") as ledger, line.tables.lock("gold.model"):
+    with (
+        line.ledger.run("train") as ledger,
+        line.tables.lock("gold.model"),
+        contextlib.ExitStack() as locks,
+    ):
         candidates.check(line.problem)
         version = line.tables.version(features)
         ledger.read(features, version)
+        certifying.evidence(line, version)
         models = Registry(line.environment.mlflow, line.problem.name)
         search = searching.key(line, version)
         key = searching.judged(line.problem, search)
-        trained = models.trained_on(key)
+        trained = resuming.found(line, ledger, models, key)
         if trained and trained.finished:
-            return _nothing_new(line, ledger, models, trained)
+            return resuming.nothing_new(line, ledger, models, trained)
         rows = searching.labelled(line, version)
         # A task a core keeps small fits fast; a large table needs more, of half a million rows.
         tasks = max(line.environment.cores, rows.count() // 500_000)
@@ -80,6 +86,7 @@ def run(line: Line, *, budget: float | None = None, budget_money: float | None =
                 search=search,
                 features_version=version,
                 until=until,
+                locks=locks,
             )
         finally:
             rows.unpersist()
@@ -93,27 +100,6 @@ def _spent(line: Line, ledger: Run) -> tuple[float, float]:
     return seconds, money(line.problem.prices, core_hours=cores, gib_hours=gib, gib_months=0)
 
 
-def _nothing_new(line: Line, ledger: Run, models: Registry, trained: Version) -> str:
-    """What is said where the version is there already; a verdict of its gate still counts."""
-    champion = models.champion()
-    enforced = line.problem.train.gate.mode == "enforce"
-    # It may be champion itself, if MLflow was gone before that was written down.
-    newer = champion is None or champion.number <= trained.number
-    said = f"version {trained.number} was trained on exactly this"
-    if trained.passed and enforced and newer and not trained.promoted:
-        models.promote(trained)  # killed after the verdict, before the alias
-        ledger.model_version = trained.number
-        said += ", and is champion now"
-    if not trained.passed and enforced:
-        raise Refused(
-            f"nothing new: {said}, and the gate refused it",
-            where=f"model {line.problem.name}",
-            hint="see ops.evaluations; other data, features or candidates may do better",
-        )
-    ledger.message = f"nothing new: {said}"
-    return ledger.message
-
-
 def _train(
     line: Line,
     ledger: Run,
@@ -125,6 +111,7 @@ def _train(
     search: str,
     features_version: int,
     until: float,
+    locks: contextlib.ExitStack,
 ) -> str:
     problem = line.problem
     parts = judging.parts(rows)
@@ -141,9 +128,9 @@ def _train(
         raced = list(found.raced)
         if stopped:  # another run may find a better one: it is not what this key stands for
             key = f"{key} after {stopped}"
-            unfinished = models.trained_on(key)
+            unfinished = resuming.found(line, ledger, models, key)
             if unfinished and unfinished.finished:  # no candidate was finished since
-                return _nothing_new(line, ledger, models, unfinished)
+                return resuming.nothing_new(line, ledger, models, unfinished)
     if unfinished:  # killed after it was registered: go on from there
         winner = searching.winner(unfinished)
         model = models.load(unfinished, through=line.models_path)
@@ -153,6 +140,8 @@ def _train(
         model, learnt = searching.refit(line, ledger, rows, found)
     ledger.progress("evaluating on rows the model never saw")
     sure = judging.calibrated(rows, model, problem.train.calibrate)
+    # Not before: while a search runs, hours perhaps, the champion can be rolled back from.
+    locks.enter_context(line.tables.lock(resuming.ALIAS, wait=120.0))
     champion = models.champion()
     tested = session.utc(parts["test"].first)
     before, unscored = gating.before(line, models, champion, tested=tested)

@@ -15,11 +15,14 @@ def run(line: Line, *, hours: float) -> str:
         lost = set()
         for name in line.tables.names():
             asked = sorted({each.tables[name] for each in live if name in each.tables})
-            pinned = [version for version in asked if pins.whole(line.tables, name, version)]
-            lost |= {each.number for each in live if each.tables.get(name) in {*asked} - {*pinned}}
-            ledger.progress(f"{name}: {len(pinned)} versions are pinned")
             with line.tables.lock(name):
+                # Before it is asked which versions are whole: what a vacuum that was killed left
+                # under second names alone would count as lost, and then be it.
+                pins.restore(line.tables, name)
+                pinned = [version for version in asked if pins.whole(line.tables, name, version)]
+                ledger.progress(f"{name}: {len(pinned)} versions are pinned")
                 found = pins.vacuum(line.tables, name, hours=hours, pinned=pinned)
+            lost |= {each.number for each in live if each.tables.get(name) in {*asked} - {*pinned}}
             removed, kept = removed + found["removed"], kept + found["kept"]
         ledger.status = "done" if removed else "unchanged"
         ledger.message = (
