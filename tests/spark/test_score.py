@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -157,3 +158,25 @@ def test_rows_without_a_finite_score_are_named(line) -> None:
     found_ = rows.where(F.expr(caught.value.where.partition(", ")[2].replace("in ", "in (") + ")"))
     assert [row.customer_id for row in found_.collect()] == ["b"]
     assert not line.tables.exists("gold.predictions")
+
+
+def test_another_registry_s_version_of_the_same_number_is_another_model(line, tmp_path) -> None:
+    models, first = train(line, 2.0)
+    models.promote(first)
+    features(line, ("a", JUNE, 9.0), ("b", JUNE, None))
+    score.run(line)
+    assert score.run(line).endswith("is scored by version 1 already")
+    where = f"sqlite:///{tmp_path}/anew/mlflow.db"
+    environment = line.environment.model_copy(update={"mlflow": where})
+    (tmp_path / "anew").mkdir()
+    anew = replace(line, environment=environment)
+    models, first = train(anew, -2.0)
+    models.promote(first)
+    assert first.number == 1
+    for full in (False, True):
+        with pytest.raises(Refused, match="of another model that is version 1, too"):
+            score.run(anew, full=full)
+    table = line.tables.read("gold.predictions")
+    line.tables.delete("gold.predictions", matching=table.where("model_version = 1"))
+    assert score.run(anew) == "2 customer_ids as of 2024-06-01 by version 1"
+    assert score.run(anew).endswith("is scored by version 1 already")

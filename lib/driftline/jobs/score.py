@@ -6,6 +6,7 @@ and of other as-ofs stay. A challenger's go to ``gold.shadow``, beside and never
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from pyspark.sql import DataFrame
@@ -56,6 +57,8 @@ def run(
         said = f"{'up to' if full else 'as of'} {day:%Y-%m-%d}"
         # In the key, so that what was taken out of the table since can be scored again.
         before = line.tables.version(table.full_name) if line.tables.exists(table.full_name) else -1
+        if before >= 0:
+            _check_number(line, table.full_name, before, by)
         key = f"score:{by.number}:{version}:{day:%Y-%m-%d}:{full}:{before}"
         old, known = 0, None
         if before >= 0 and not full:
@@ -82,6 +85,26 @@ def run(
                 f"; {old:,} were scored from older features (--full scores them again)"
             )
         return ledger.message
+
+
+def _check_number(line: Line, table: str, version: int, by: Version) -> None:
+    """What another registry's version of the same number has scored is not taken for its own."""
+    log = line.tables.commits(table, since=line.tables.oldest(table), until=version)
+    made = [each.noted for each in log if each.noted.get("model_version") == by.number]
+    if not made or made[-1].get("model", _digest(by)) == _digest(by):
+        return
+    theirs = F.col("model_version") == by.number
+    if not line.tables.read(table, version=version).where(theirs).isEmpty():
+        raise Refused(
+            f"{table} has predictions of another model that is version {by.number}, too",
+            where=f"{table} version {version}",
+            hint="the registry was begun anew, or is another one: train until a version has a "
+            f"number of its own, or delete the rows of model_version = {by.number}",
+        )
+
+
+def _digest(by: Version) -> str:
+    return str(json.loads(by.tags["files"])[portable.FILE])
 
 
 def _newest(rows: DataFrame, as_of: datetime | None, where: str) -> datetime:
@@ -158,7 +181,7 @@ def _score(
         # One suite guards both tables; what it says is said of the one that is written.
         suite = suite_of(line, schemas.PREDICTIONS)
         guard(line, ledger, judged, table, suite=suite)
-        noted = {"model_version": by.number}
+        noted = {"model_version": by.number, "model": _digest(by)}
         if full:
             until = f"as_of <= TIMESTAMP '{day:%Y-%m-%d %H:%M:%S}'"
             where = f"{until} AND model_version = {by.number}"
