@@ -253,7 +253,7 @@ class Models:
         ({"gate": "refused"}, "enforce", True),
         ({"gate": "passed"}, "enforce", False),  # killed before it became champion
         ({"gate": "passed"}, "dry-run", True),
-        ({"gate": "passed", "promoted": "2024-06-01"}, "enforce", True),
+        ({"gate": "passed", "promoted": "2024-06-01"}, "enforce", False),  # lost its alias
         ({"seed": "7"}, "enforce", False),  # killed before its gate
     ],
 )

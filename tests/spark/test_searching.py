@@ -221,7 +221,7 @@ def test_a_worse_model_does_not_follow_the_champion(
     day = monitor.watermark(line, line.tables.version("gold.features"))
     made = {"decision": "d", "as_of": day, "at": day, "model_version": 1, "action": "retrain"}
     made |= {"why": "labels show it worse than when it was judged", "turn": "{}", "rule": "{}"}
-    made["causes"] = ["worse"]
+    made |= {"causes": ["worse"], "problem": line.problem.digest}
     row = tuple(made.get(each.name) for each in schemas.DECISIONS.columns)
     line.tables.append_values([row], schemas.DECISIONS, key=None)
     line.tables.ensure(schemas.OUTCOMES)

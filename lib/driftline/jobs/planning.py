@@ -108,15 +108,16 @@ def _told(line: Line, as_of: datetime | None) -> _Told:
 
 
 def _refused(line: Line, models: Registry, features_version: int) -> str | None:
-    """What was trained on exactly what is there, and is not to be promoted: train does nothing."""
+    """What was trained on exactly what is there, and is not to be promoted: train does nothing.
+    Asked where there is no champion.
+    """
     key = searching.judged(line.problem, searching.key(line, features_version))
     there = models.trained_on(key)
     if there is None or not there.finished:
         return None
-    enforced = line.problem.train.gate.mode == "enforce"
-    if there.passed and enforced and not there.promoted:
-        return None
-    return f"version {there.number} was trained on exactly this, and is not made it again"
+    if there.passed and line.problem.train.gate.mode == "enforce":
+        return None  # it becomes champion, also where it was before and lost the alias
+    return f"version {there.number} was trained on exactly this, and is not made it"
 
 
 def _steps(
