@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,16 @@ class Airflow:
         """The DAG file."""
         (self.home / "dags" / "churn.py").write_text(text, "utf-8")
 
+    def _answers(self, url: str) -> None:
+        until = time.monotonic() + 300
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=30):
+                    return
+            except OSError:
+                assert time.monotonic() < until, (self.home / "api-server.log").read_text("utf-8")
+                time.sleep(1)
+
     @contextlib.contextmanager
     def started(self) -> Iterator[None]:
         """Scheduler, DAG processor and API server, on loopback."""
@@ -117,6 +129,8 @@ class Airflow:
                             start_new_session=True,
                         )
                     )
+                if each[0] == "api-server":  # the first task would be lost on one that is not up
+                    self._answers(f"{address}/execution/health")
             yield
         finally:
             for process in running:

@@ -241,7 +241,7 @@ for each in PROBLEMS:
             poke_interval=min(60, each["patience"]),
             timeout=each["patience"],
             execution_timeout=None,
-            retries=0,
+            # Airflow tries again where a process is lost, and never what was not there in time.
         )
         for part in PARTS:
             task = Stage(task_id=part, **stage(each, "cycle", ["--only", part], AS_OF))

@@ -84,6 +84,10 @@ def test_it_parses_with_either_operator(airflow, stub) -> None:
         told = airflow("tasks", "list", name).split()
         assert [each for each in told if each in PARTS] == sorted(PARTS)
         assert {"deliveries", "sla", "done"} <= set(told)
+    # A process that is lost while it waits is no delivery that is missing.
+    dag_of = f"runpy.run_path({str(airflow.home / 'dags' / 'churn.py')!r})[{DAG!r}]"
+    tries = airflow.python(f"import runpy; print({dag_of}.get_task('deliveries').retries)")
+    assert tries.split()[-1] == "2"
 
 
 def test_the_day_is_that_of_the_run_whatever_airflow_takes_a_cron_for(airflow, stub) -> None:
