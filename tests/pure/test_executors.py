@@ -18,17 +18,28 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark import cloudpickle
 from pyspark.sql.types import StringType, StructField, StructType
 from tests.serving.conftest import FACTS, PREPARATION, STUMP, onnx
 
-from driftline import adapter, features, ingest, operations, scoring
+from driftline import (
+    adapter,
+    arrow_files,
+    arrow_scan,
+    arrow_split,
+    features,
+    ingest,
+    operations,
+    scoring,
+)
 from driftline.new_files import Target
 from driftline.portable import reasons
 from driftline.portable.numbers import Linear
 from driftline.pulls import jdbc
 from driftline.sources import REJECTS, Field, Layout, splits
+from driftline.suite_files import Rule
 from driftline.windows import compute
 from driftline.windows.operations import Output
 from executors import FOR_CLASSES, LIBRARIES, link
@@ -36,6 +47,7 @@ from executors import FOR_CLASSES, LIBRARIES, link
 PROJECT = Path(__file__).parents[2]
 
 SENT = {"ingest": 3, "features": 1, "scoring": 1, "adapter": 2, "pulls.jdbc": 2, "session": 1}
+SENT |= {"arrow_files": 1}
 """How many functions a module sends; that of ``session`` warms up a Spark of one process."""
 
 EXECUTOR = """
@@ -156,6 +168,27 @@ def without(folder: Path) -> Sent:
     return mapped(rows), [pa.RecordBatch.from_pydict({"n": ["1", None]})]
 
 
+def files(folder: Path) -> arrow_files.Files:
+    path = folder / "rows.parquet"
+    pq.write_table(pa.table({"n": [1, 2], "_batch": ["b", "b"]}), path)
+    return arrow_files.found([str(path)], pa.schema([("n", pa.int64())]), ("_batch", "b"))
+
+
+RULE = Rule("r", "expect_column_values_to_be_between", {"column": "n", "min_value": 2}, "why")
+
+
+def counted(folder: Path) -> Sent:
+    asked = arrow_scan._Asked(files(folder), (RULE,), ())
+    return lambda parts: [[each] for each in arrow_scan._told_of(asked, parts)], asked.files.parts
+
+
+def split(folder: Path) -> Sent:
+    rows, none = files(folder), pa.array([], pa.int64())
+    target = Target(str(folder), rows.schema, (), {})
+    asked = arrow_split._Asked(rows, (RULE,), none, none.cast(pa.string()), target)
+    return lambda parts: [[each] for each in arrow_split._written(asked, parts)], rows.parts
+
+
 def fit(name: str) -> Callable[[Path], Sent]:
     def sent(folder: Path) -> Sent:
         made = adapter.Adapted(name, {}, task="classification", seed=1, weighted=False)
@@ -179,6 +212,8 @@ ALWAYS = {
     "scoring.predicted": predicted,
     "pulls.jdbc": not_landed,
     "pulls.jdbc, pseudonyms": without,
+    "arrow_scan": counted,
+    "arrow_split": split,
 }
 OF_CLASSES = {
     "fit of numbers": fit("sklearn.linear_model.LogisticRegression"),

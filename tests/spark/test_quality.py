@@ -503,7 +503,7 @@ def test_a_rule_that_fails_on_a_value_has_a_verdict_of_its_own(frame, tmp_path) 
     others = [*RULES[:3], median, *RULES[3:6]]
     check(frame("dirty"), suite(*FAILING))
     meta = {"run_id": {"run_name": "r1", "run_time": "2024-03-01T12:00:00+00:00"}, "batch": "b7"}
-    vitals = Vitals(("n",), "t", "t")
+    vitals = Vitals(("n",), "at", "at")
     together = gate.judge(
         frame("dirty"), suite(*others[:4], *FAILING, *others[4:]), meta=meta, vitals=vitals
     )
