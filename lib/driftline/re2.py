@@ -61,7 +61,7 @@ def spelt(regex: str) -> Spelt | None:
         if token is None:
             return None
         place = token.end()
-        kind, text = str(token.lastgroup), token[0]
+        text = token[0]
         if token["begin"]:
             part, after_atom = "^", False
         elif token["end"]:
@@ -83,7 +83,7 @@ def spelt(regex: str) -> Spelt | None:
                 return None
             part, after_atom = text, False
         else:
-            found = _atom(token, kind)
+            found = _atom(token)
             if found is None:
                 return None
             part, after_atom = found, True
@@ -98,7 +98,7 @@ _END = "\0"
 """Stands for ``$`` until the pattern is whole."""
 
 
-def _atom(token: re.Match[str], kind: str) -> str | None:
+def _atom(token: re.Match[str]) -> str | None:
     """What stands for one character."""
     if token["any"]:
         return f"[^{_ENDS}]"
